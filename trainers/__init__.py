@@ -1,0 +1,8 @@
+"""ATLAS: teachers that make any student solve more.
+
+- `teaching` is the protocol itself: prompts, lessons, verdicts, leaks, reward. No HTTP, no TRL.
+- `serving` starts, reaches and updates model servers. It knows nothing of teaching.
+- `configuration` turns Hydra keys into component parameters and refuses what cannot work.
+- `launch` places servers and trainer on devices and supervises them.
+- `sft`, `teacher_grpo` and `evaluation` join these into the three experiments that `train.py` runs.
+"""
