@@ -1,0 +1,48 @@
+"""What one model server is: a plain description that the launcher, the supervisor and the clients share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["teacher", "student"]
+WeightTransfer = Literal["gloo", "nccl", "ipc"]
+
+
+@dataclass(frozen=True)
+class ServerSpec:
+    """One `vllm serve` process.
+
+    `gpus` are the device indices it may use; empty means that it runs on the CPU. `index` counts the servers of one
+    role from 0. `weight_transfer` is the engine by which it receives weights, `None` for a server that never does.
+    `gpu_memory_utilization` is a share of the device's memory, `kv_cache_bytes` the cache of a CPU server in bytes.
+    `extra_args` are appended to the command line of `vllm serve` as they are.
+    """
+
+    role: Role
+    index: int
+    model: str
+    host: str
+    port: int
+    gpus: tuple[int, ...] = ()
+    max_model_len: int | None = None
+    dtype: str = "auto"
+    gpu_memory_utilization: float = 0.9
+    tensor_parallel_size: int = 1
+    max_num_seqs: int = 256
+    kv_cache_bytes: int = 64 * 2**20
+    weight_transfer: WeightTransfer | None = None
+    seed: int = 0
+    trust_remote_code: bool = False
+    revision: str | None = None
+    extra_args: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name used in logs and files, such as `teacher-0`."""
+        return f"{self.role}-{self.index}"
+
+    @property
+    def base_url(self) -> str:
+        """Where the server is reached, such as `http://127.0.0.1:8765`."""
+        return f"http://{self.host}:{self.port}"
