@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Installs what is missing, then checks everything: style, types, fast tests, slow tests.
+#
+#   bash scripts/test.sh                  everything, as CI does
+#   bash scripts/test.sh -k reward -x     the same checks; the arguments choose the tests as for pytest
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+install_what_is_missing
+cd "$ATLAS_ROOT" || exit 1
+# Nothing that is tested may depend on a model hub or upload anything.
+export HF_HUB_OFFLINE=1 WANDB_MODE=offline TOKENIZERS_PARALLELISM=false
+
+failed=()
+check() { # check NAME COMMAND…
+    local name="$1" started="$SECONDS"
+    shift
+    printf '\n== %s: %s\n' "$name" "$*"
+    "$@" || failed+=("$name")
+    printf '== %s: %s s\n' "$name" "$(seconds_since "$started")"
+}
+
+check "style" ruff check .
+check "format" ruff format --check .
+check "types" mypy
+if (($# > 0)); then
+    check "chosen tests" python -m pytest "$@"
+else
+    check "fast tests" python -m pytest -q -m "not slow and not servers"
+    check "slow tests" python -m pytest -v --durations=15 -m "slow or servers"
+fi
+
+if ((${#failed[@]} > 0)); then
+    printf '\nFailed after %s s: %s\n' "$SECONDS" "${failed[*]}" >&2
+    exit 1
+fi
+printf '\nAll checks passed in %s s\n' "$SECONDS"
