@@ -98,3 +98,93 @@ class Question:
     text: str
     ground_truth: str | None
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The student's answer to a question, alone or taught.
+
+    `correct` is the verdict; `None` means unscorable, and `cause` says why (`verifier_timeout`, `no_ground_truth`, …).
+    `tokens` counts what the student generated, in its own tokens.
+    """
+
+    text: str
+    tokens: int
+    truncated: bool
+    correct: bool | None
+    answered: bool = True
+    cause: str | None = None
+
+
+@dataclass(frozen=True)
+class Approach:
+    """What the probed student says it would do; `tokens` in the student's own tokens."""
+
+    text: str
+    tokens: int
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class TeacherSample:
+    """The teacher's completion exactly as sampled: what the policy loss is computed on."""
+
+    prompt_ids: tuple[int, ...]
+    completion: Completion
+    weight_version: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A question with what the whole group shares: the student's baselines and its approach.
+
+    `failure` names why the question cannot be taught or scored (`probe_timeout`, `baseline_http_500`, …), else `None`.
+    """
+
+    question: Question
+    baselines: tuple[Solution, ...]
+    approach: Approach | None
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One complete record, question to reward.
+
+    `teaching` is `None` after a format failure, which is the teacher's own fault and is scored. `reward` is `None` when
+    the lesson is unscorable, which is nobody's fault and is excluded; `failure` says why. `teaching_length` counts the
+    tokens of the teaching in the teacher's tokenizer.
+    """
+
+    prepared: Prepared
+    member: int
+    sample: TeacherSample | None
+    thinking: str
+    teaching: str | None
+    teaching_length: int
+    leaked: bool
+    suspected_leak: bool
+    taught: Solution | None
+    reward: float | None = None
+    failure: str | None = None
+
+    @property
+    def format_failure(self) -> bool:
+        """Whether the teacher answered without one well-formed `<teaching>`."""
+        return self.sample is not None and self.teaching is None
+
+    @property
+    def taught_correct(self) -> bool | None:
+        """The verdict of the taught solution; a teacher that gave no teaching has taught nothing right."""
+        if self.format_failure:
+            return False
+        return self.taught.correct if self.taught else None
+
+
+@dataclass(frozen=True)
+class Group:
+    """The lessons of one question. `dropped` names why none of them counts, else `None`."""
+
+    prepared: Prepared
+    lessons: tuple[Lesson, ...]
+    dropped: str | None = None

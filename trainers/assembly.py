@@ -1,0 +1,101 @@
+"""From a resolved configuration to the parts that training and evaluation share."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from hydra.utils import get_object
+from transformers import PreTrainedTokenizerBase
+
+from custom_data.sources import DataSource, questions
+from trainers.configuration import pick, server_layout
+from trainers.serving.endpoints import EndpointPool
+from trainers.serving.specs import Role, ServerSpec
+from trainers.teaching.lesson import Generator, Question, Sampling
+from trainers.teaching.prompts import PromptTemplates
+from trainers.teaching.protocol import Protocol, Stages
+from trainers.teaching.reward import AdaptiveTeachingReward, Reward
+from trainers.teaching.verifiers import build_verifier
+
+
+def build_protocol(config: Mapping[str, Any], student: Generator) -> Protocol:
+    """The teaching protocol with the templates, verifier, reward and sampling of a configuration."""
+    return Protocol(
+        student=student,
+        templates=PromptTemplates(**pick(PromptTemplates, config)),
+        verifier=build_verifier(config["verifier"], timeout_s=config["verifier_timeout_s"]),
+        reward=build_reward(config),
+        stages=stages(config),
+        seed=config["seed"],
+    )
+
+
+def build_reward(config: Mapping[str, Any]) -> Reward:
+    """The configured reward: ours, or the callable at `reward`; a class gets the keys named like its parameters."""
+    path = config["reward"]
+    chosen = AdaptiveTeachingReward if path is None else get_object(path)
+    return cast(Reward, chosen(**pick(chosen, config)) if inspect.isclass(chosen) else chosen)
+
+
+def stages(config: Mapping[str, Any]) -> Stages:
+    """How each stage samples: the student's keys, and TRL's for the teacher."""
+    student = Sampling(
+        max_tokens=config["student_max_tokens"],
+        temperature=config["student_temperature"],
+        top_p=config["student_top_p"],
+    )
+    return Stages(
+        student=student,
+        probe=Sampling(config["max_probe_tokens"], student.temperature, student.top_p),
+        teacher=Sampling(
+            max_tokens=config["max_completion_length"],
+            temperature=config["temperature"],
+            top_p=config["top_p"],
+            top_k=config["top_k"] or 0,
+            min_p=config["min_p"] or 0.0,
+            repetition_penalty=config["repetition_penalty"],
+        ),
+    )
+
+
+def layout_of(config: Mapping[str, Any], role: Role) -> list[ServerSpec]:
+    """The servers of one role, as the launcher placed them."""
+    return [spec for spec in server_layout(config) if spec.role == role]
+
+
+def connect_pool(config: Mapping[str, Any], specs: Sequence[ServerSpec]) -> EndpointPool:
+    """A pool over servers that hold the same model."""
+    return EndpointPool(
+        specs,
+        chat_template_kwargs=config[f"{specs[0].role}_chat_template_kwargs"] or {},
+        request_timeout_s=config["request_timeout_s"],
+        max_concurrent_requests=config["max_concurrent_requests"],
+    )
+
+
+def token_counter(tokenizer: PreTrainedTokenizerBase) -> Callable[[str], int]:
+    """How long a text is in a model's own tokens."""
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+
+
+def load_questions(config: Mapping[str, Any]) -> list[Question]:
+    """The questions of `dataset_id_or_path`."""
+    return questions(DataSource(**pick(DataSource, config)).load(), config["column_map"])
+
+
+def split_questions(config: Mapping[str, Any]) -> tuple[list[Question], list[Question]]:
+    """Training and evaluation questions; `row` indexes the list a question stands in.
+
+    The evaluation questions come from `eval_dataset_id_or_path`, or else are a seeded share of the training ones, and
+    only when the run evaluates at all.
+    """
+    if config["eval_strategy"] == "no":
+        return load_questions(config), []
+    if config["eval_dataset_id_or_path"] is not None:
+        evaluation = {**config, "dataset_id_or_path": config["eval_dataset_id_or_path"], "dataset_max_samples": None}
+        return load_questions(config), load_questions(evaluation)
+    rows = DataSource(**pick(DataSource, config)).load()
+    parts = rows.train_test_split(test_size=config["eval_split_ratio"], seed=config["seed"])
+    return questions(parts["train"], config["column_map"]), questions(parts["test"], config["column_map"])

@@ -1,0 +1,74 @@
+"""Where TRL expects its vLLM client, the trainer gets this: it keeps the teacher servers' weights up to date.
+
+TRL's `GRPOTrainer` builds a `VLLMGeneration` and calls `sync_weights()` before every rollout after an optimizer step.
+Rollouts themselves go through `trainers.rollouts`, so nothing else of that class is needed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch import nn
+
+from trainers.parameters import full_parameters, parameter_metadata
+from trainers.serving.weight_sync import WeightSync, WeightSyncError
+
+
+class ServedTeacher:
+    """Pushes the policy's weights from all ranks to all teacher servers.
+
+    Args:
+        model: the policy, possibly sharded by ZeRO-3.
+        accelerator: the trainer's accelerator.
+        weight_sync: connected on rank 0, `None` on the others.
+        on_version: told the new weight version after every confirmed update (rank 0).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        accelerator: Accelerator,
+        weight_sync: WeightSync | None,
+        on_version: Callable[[int], None],
+    ) -> None:
+        self.model = model
+        self.accelerator = accelerator
+        self.weight_sync = weight_sync
+        self.on_version = on_version
+        self.version = 0
+        self.seconds = 0.0
+        # TRL asks this client for the servers' log-probability mode; ours is fixed by the command line they start with.
+        self.vllm_client = self
+
+    def get_server_info(self) -> dict[str, Any]:
+        """The part of vLLM's server information that TRL checks."""
+        return {"model_config": {"logprobs_mode": "processed_logprobs"}}
+
+    def sync_weights(self) -> None:
+        """Send the current weights and wait until every teacher server confirms them.
+
+        Raises:
+            WeightSyncError: on every rank, when any server could not be updated.
+        """
+        start = time.perf_counter()
+        plugin = self.accelerator.state.deepspeed_plugin
+        parameters = full_parameters(self.model, sharded=plugin is not None and plugin.zero_stage == 3)
+        failure: str | None = None
+        if self.weight_sync is not None:
+            try:
+                self.weight_sync.update(parameters, parameter_metadata(self.model), self.version + 1)
+            except WeightSyncError as error:
+                failure = str(error)
+        for _ in parameters:
+            # Gathering is a collective: ranks that send nothing, and a rank whose sending failed, still take part.
+            pass
+        [failure] = broadcast_object_list([failure])
+        if failure is not None:
+            raise WeightSyncError(failure)
+        self.version += 1
+        self.on_version(self.version)
+        self.seconds = time.perf_counter() - start

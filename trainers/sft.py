@@ -1,0 +1,75 @@
+"""SFT warm-up: the teacher learns the form of teaching, through the very prompts that GRPO and evaluation use."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from datasets import Dataset
+from transformers import AutoTokenizer
+from trl import SFTConfig, SFTTrainer
+
+from custom_data.sources import DataSource, sft_examples
+from trainers.configuration import pick, trl_arguments
+from trainers.configuration.resume import mark_finished
+from trainers.models import load_model
+from trainers.records import install_records
+from trainers.teaching.lesson import Prompt
+from trainers.teaching.prompts import PromptTemplates, write_reply
+
+logger = logging.getLogger(__name__)
+
+
+def run(config: Mapping[str, Any]) -> None:
+    """Build the SFT trainer from a resolved configuration, train, and save the model where RL looks for it."""
+    trainer = build_trainer(config)
+    trainer.train(resume_from_checkpoint=config["resume_from"])
+    if config["save_final_model"]:
+        trainer.save_model(config["output_dir"])
+    if trainer.is_world_process_zero():
+        mark_finished(config, steps=trainer.state.global_step)
+
+
+def build_trainer(config: Mapping[str, Any]) -> SFTTrainer:
+    """Join model, rows and TRL's `SFTTrainer`; the loss is on the teacher's reply only."""
+    arguments = SFTConfig(**trl_arguments(config))
+    model = load_model(config)
+    tokenizer = AutoTokenizer.from_pretrained(
+        config["model_name_or_path"],
+        revision=config["model_revision"],
+        trust_remote_code=config["trust_remote_code"],
+    )
+    templates = PromptTemplates(**pick(PromptTemplates, config))
+    examples = sft_examples(DataSource(**pick(DataSource, config)).load(), config["column_map"])
+    rows = conversations(examples, templates, config["teacher_chat_template_kwargs"] or {})
+    trainer = SFTTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=rows,
+        processing_class=tokenizer,
+    )
+    install_records(trainer, config["output_dir"])
+    logger.info("SFT on %d examples, loss on the teacher's reply only", len(rows))
+    return trainer
+
+
+def conversations(examples: Dataset, templates: PromptTemplates, chat_template_kwargs: Mapping[str, Any]) -> Dataset:
+    """Rows of `custom_data.columns.SFT_COLUMNS` as TRL's conversational prompt/completion pairs."""
+
+    def convert(row: Mapping[str, str]) -> dict[str, Any]:
+        prompt = templates.teacher(row["question"], row["student_approach"].strip())
+        reply = write_reply(row["teacher_diagnosis"], row["teacher_teaching"])
+        pair: dict[str, Any] = {
+            "prompt": as_dicts(prompt),
+            "completion": [{"role": "assistant", "content": reply}],
+        }
+        return {**pair, "chat_template_kwargs": dict(chat_template_kwargs)} if chat_template_kwargs else pair
+
+    return examples.map(convert, remove_columns=examples.column_names, desc="Rendering SFT examples")
+
+
+def as_dicts(prompt: Prompt) -> list[dict[str, str]]:
+    """A prompt's messages as the plain dictionaries that chat templates and TRL take."""
+    return [asdict(message) for message in prompt.messages]
