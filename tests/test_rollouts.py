@@ -1,0 +1,71 @@
+"""What ranks receive of a rollout, and how sharded parameters are walked."""
+
+import asyncio
+
+import pytest
+import torch
+
+from tests.lessons import group, lesson
+from trainers.parameters import buckets, full_parameters, parameter_metadata
+from trainers.rollouts import EventLoopThread, training_rows
+from trainers.teacher_grpo import prompt_dataset, unrepeated
+from trainers.teaching.lesson import Question
+
+
+def test_rows_carry_ids_as_sampled_and_unscorable_ones_are_masked():
+    groups = [
+        group(lesson([False], True, reward=1.5), lesson([False], None, member=1, reward=None)),
+        group(lesson([True], True, reward=1.0), lesson([True], True, member=1), dropped="too_few_lessons"),
+    ]
+    rows = training_rows(groups, filler_id=9)
+    assert [row.reward for row in rows] == [1.5, None, None, None]
+    assert [row.trained for row in rows] == [True, False, False, False]
+    assert rows[0].prompt_ids == [1, 2]
+    assert rows[0].completion_ids == [3, 4, 5]
+    assert rows[0].logprobs == pytest.approx([-0.1, -0.2, -0.3])
+
+
+def test_a_lesson_that_was_never_sampled_becomes_one_masked_token():
+    failed = lesson([False], None, reward=None)
+    object.__setattr__(failed, "sample", None)
+    [row] = training_rows([group(failed)], filler_id=9)
+    assert (row.prompt_ids, row.completion_ids, row.trained) == ([9], [9], False)
+
+
+def test_unrepeated():
+    assert unrepeated([4, 4, 7, 7, 4, 4], 2) == [4, 7, 4]
+    with pytest.raises(ValueError, match="num_generations=2"):
+        unrepeated([4, 7, 7, 4], 2)
+    with pytest.raises(ValueError, match="num_generations=4"):
+        unrepeated([4, 4], 4)
+
+
+def test_the_row_travels_inside_the_message():
+    dataset = prompt_dataset([Question(0, "a {b}", "1"), Question(1, "c", "2")])
+    assert dataset[1]["prompt"] == [{"role": "user", "content": "c", "row": 1}]
+
+
+def test_parameters_come_whole_once_and_in_bounded_buckets():
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 2))
+    metadata = parameter_metadata(model)
+    walked = list(full_parameters(model, sharded=False, bucket_bytes=64))
+    assert [name for name, *_ in metadata] == [name for name, _ in walked] == [n for n, _ in model.named_parameters()]
+    assert [shape for *_, shape in metadata] == [tuple(tensor.shape) for _, tensor in walked]
+    sizes = [sum(p.numel() * 4 for _, p in bucket) for bucket in buckets(model.named_parameters(), 64)]
+    assert sizes == [64, 48, 8] or max(sizes) <= 64
+
+
+def test_the_event_loop_thread_runs_and_raises():
+    loop = EventLoopThread()
+
+    async def double(x):
+        await asyncio.sleep(0)
+        return 2 * x
+
+    async def fail():
+        raise ValueError("no")
+
+    assert loop.run(double(4)) == 8
+    with pytest.raises(ValueError, match="no"):
+        loop.run(fail())
+    loop.close()
