@@ -12,6 +12,8 @@ fail() { # fail MESSAGE REMEDY
     exit 1
 }
 
+show_help() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$1"; } # show_help SCRIPT: the comment at its top
+
 seconds_since() { echo $((SECONDS - $1)); }
 
 # --- which Python, which stack ---------------------------------------------------------------------------------------
@@ -87,7 +89,7 @@ check_disk() { # check_disk DIRECTORY GIGABYTES
 
 heartbeat() { # says every ten seconds what the log's last line is, for as long as the script lives
     local started="$SECONDS"
-    while sleep 10 < /dev/null > /dev/null 2>&1 && kill -0 $$ 2> /dev/null; do
+    while sleep 10 > /dev/null 2>&1 && kill -0 $$ 2> /dev/null; do
         printf '    %s s: %.100s\n' "$(seconds_since "$started")" "$(tail -n 1 "$INSTALL_LOG" | tr -d '\r')"
     done
 }
@@ -99,7 +101,8 @@ step() { # step DESCRIPTION COMMAND…: runs into the log, shows that it is aliv
     heartbeat &
     pulse=$!
     "$@" >> "$INSTALL_LOG" 2>&1 < /dev/null || status=$?
-    kill "$pulse" && wait "$pulse" 2> /dev/null || true
+    kill "$pulse" 2> /dev/null || true
+    wait "$pulse" 2> /dev/null || true
     if ((status != 0)); then
         tail -n 25 "$INSTALL_LOG" >&2
         fail "'$description' failed; the whole log is $INSTALL_LOG" \
@@ -172,7 +175,7 @@ install_stack() { # install_stack VERSION STACK
         sed 's/^/    /' "$ATLAS_VENV/$VERSIONS_NAME"
         return 0
     fi
-    installed_stack="$([[ -f "$stamp" ]] && cut -d' ' -f1 "$stamp" || true)"
+    installed_stack="$(cut -d' ' -f1 "$stamp" 2> /dev/null || true)"
     [[ -z "$installed_stack" || "$installed_stack" == "$stack" ]] ||
         fail "$ATLAS_VENV holds the $installed_stack stack, and both stacks provide the same packages." \
             "Use another virtual environment for the $stack stack, or remove this one first."
@@ -200,7 +203,7 @@ install_main() { # install_main VERSION [--cpu]: the command line of scripts/ins
     while (($# > 0)); do
         case "$1" in
             --cpu) stack=cpu ;;
-            -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;;
+            -h | --help) show_help "$0" && exit 0 ;;
             *) fail "$1 is not an option of $0." "Options: --cpu for a machine without GPU." ;;
         esac
         shift

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# From a clean clone to a teacher that has learned to teach, on a machine without GPU: installs what is missing, then
+# runs the commands that one runs on a cluster, with small recipes: world, SFT warm-up, GRPO, evaluation.
+#
+#   bash scripts/quickstart.sh [options] [key=value …]
+#
+#   --seed N        seed of the world, of training and of evaluation (default: the recipes' own)
+#   --output DIR    where everything goes (default results/quickstart)
+#   --full          GRPO by configs/run/quickstart_rl_full.yaml: longer, learns more
+#   --smoke         a handful of steps per stage: shows that everything runs here, learns nothing
+#   key=value       overrides for the GRPO stage
+#
+# Safe to repeat: what is installed stays, and finished stages are reported as complete.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+output=results/quickstart recipe=quickstart_rl run=rl evaluation=evaluation
+# The world's models are small in every way; the GRPO recipes state the same lengths.
+world_lengths=(max_completion_length=48 max_probe_tokens=32 student_max_tokens=48
+    student_max_model_len=512 teacher_max_model_len=512)
+world_options=() seed_override=() sft_overrides=() rl_overrides=() evaluation_overrides=()
+
+while (($# > 0)); do
+    case "$1" in
+        --seed | --output)
+            (($# > 1)) || fail "$1 needs a value." "For example: bash scripts/quickstart.sh $1 $([[ $1 == --seed ]] && echo 1 || echo results/mine)"
+            if [[ "$1" == --output ]]; then
+                output="$(realpath -m "$2")"
+            elif [[ "$2" =~ ^[0-9]+$ ]]; then
+                seed_override=("seed=$2") world_options+=(--seed "$2")
+            else
+                fail "--seed $2 is not a whole number ≥ 0." "For example: bash scripts/quickstart.sh --seed 1"
+            fi
+            shift
+            ;;
+        --full) recipe=quickstart_rl_full run=rl_full evaluation=evaluation_full ;;
+        --smoke)
+            world_options+=(--preparation-steps 20) sft_overrides+=(max_steps=5) evaluation_overrides+=(eval_max_samples=16)
+            rl_overrides+=(max_steps=3)
+            ;;
+        -h | --help) show_help "$0" && exit 0 ;;
+        [!-]*=*) rl_overrides+=("$1") ;;
+        *) fail "$1 is not an option of quickstart.sh." "bash scripts/quickstart.sh --help lists them." ;;
+    esac
+    shift
+done
+
+install_what_is_missing
+# The recipes work in their `workspace`; naming it is needed only where it is not the default.
+workspace=()
+[[ "$output" == results/quickstart ]] || workspace=("workspace=$output")
+# Everything a run needs is made here, so nothing is looked up on a model hub.
+export HF_HUB_OFFLINE=1
+
+stage() { # stage TITLE COMMAND…
+    local title="$1" started="$SECONDS"
+    shift
+    printf '\n=== %s\n$ %s\n' "$title" "$*"
+    "$@" || fail "The stage '$title' failed (see above)." \
+        "After mending the cause run the same command again: finished stages are not repeated."
+    printf '=== %s: %s s (%s s in all)\n' "$title" "$(seconds_since "$started")" "$SECONDS"
+}
+
+stage "1/4 world: tokenizer, student, teacher base, questions" \
+    python -m custom_data.world --output "$output/world" "${world_options[@]}"
+stage "2/4 SFT warm-up of the teacher" \
+    scripts/launch.sh 1 configs/run/quickstart_sft.yaml "${workspace[@]}" "${seed_override[@]}" "${sft_overrides[@]}"
+stage "3/4 GRPO: the teacher learns from how its student fares" \
+    scripts/launch_with_server.sh 1 1 "configs/run/$recipe.yaml" "${workspace[@]}" "${seed_override[@]}" "${rl_overrides[@]}"
+stage "4/4 evaluation on held-out questions" \
+    scripts/launch_with_server.sh 1 0 configs/run/evaluate.yaml "${workspace[@]}" "${seed_override[@]}" \
+    data=world_heldout trainer/reward=world "student_model=$output/world/student" \
+    "teacher=[$output/sft,$output/$run]" "teacher_names=[SFT,GRPO]" "output_dir=$output/$evaluation" \
+    "${world_lengths[@]}" "${evaluation_overrides[@]}"
+
+printf '\n'
+cat "$output/$evaluation/summary.md"
+printf '\nPlots:\n'
+find "$output/$run" "$output/$evaluation" -maxdepth 2 -name '*.png' | sort | sed 's/^/  /'
+printf '\nQuickstart finished in %s s\n' "$SECONDS"
