@@ -1,0 +1,51 @@
+"""Runs one experiment: compose → validate → build → run.
+
+    python train.py run@_global_=quickstart_sft max_steps=10       # a recipe, and what should differ
+    python train.py run@_global_=quickstart_sft --cfg job          # print the composition
+    python train.py --config-path=DIRECTORY --config-name=config   # a configuration that a launcher resolved
+
+`scripts/launch.sh` and `scripts/launch_with_server.sh` start it on several GPUs, with the model servers.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from trainers.configuration import ConfigurationError, compose
+from trainers.configuration.command_line import parse
+from trainers.configuration.resume import settle
+from trainers.configuration.show import show
+
+EXPERIMENTS = {
+    "sft": "trainers.sft",
+    "teacher_grpo": "trainers.teacher_grpo",
+    "evaluation": "trainers.evaluation",
+}
+USER_ERROR = 2
+logger = logging.getLogger("train")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs what the arguments describe; returns the exit status, 2 for a mistake that the user can mend."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        line = parse(arguments)
+        if line.flags:
+            return show(line)
+        config, notes = settle(compose(arguments), resolved=line.resolved)
+        for note in notes:
+            logger.info(note)
+        if config is None:
+            return 0
+        importlib.import_module(EXPERIMENTS[config["experiment"]]).run(config)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        return USER_ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

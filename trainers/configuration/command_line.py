@@ -1,0 +1,213 @@
+"""What a user types, in the order and spelling they like, turned into what Hydra reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+
+from trainers.configuration.fields import DERIVED, REPLACED, all_names, fields_of
+from trainers.configuration.problems import Problem
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+GROUPS = ("run", "trainer", "trainer/reward", "model", "data")
+FLAG_WORDS = {
+    "zero1": "zero1",
+    "zero2": "zero2",
+    "zero3": "zero3",
+    "offload": "zero3_cpu_offloading",
+}
+FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--info", "-i", "--config-path", "-cp", "--config-name", "-cn"}
+_SECRET = re.compile(r"(^|_)(api_key|password|secret|(hub|hf|access|auth|wandb)_token)$")
+_OVERRIDE = re.compile(r"[+~]*[\w@/.\-]+=")
+
+
+@dataclass(frozen=True)
+class Override:
+    """One `key=value`: the top-level key, the whole dotted key, the parsed value, and the text as typed."""
+
+    key: str
+    path: str
+    value: Any
+    text: str
+
+    @property
+    def for_hydra(self) -> str:
+        """With `++`, which sets a key inside a dictionary whether it is there or not."""
+        return f"++{self.text.lstrip('+')}"
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """What to compose: a recipe or an already resolved file, chosen groups, overrides; `flags` are Hydra's own."""
+
+    recipe: str | None = None
+    search_path: Path | None = None
+    config_path: Path | None = None
+    config_name: str = "train"
+    groups: tuple[tuple[str, str], ...] = ()
+    overrides: tuple[Override, ...] = ()
+    flags: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def resolved(self) -> bool:
+        """Whether this loads a file that a launcher has already resolved."""
+        return self.config_path is not None
+
+    def for_hydra(self) -> list[str]:
+        """The overrides as Hydra reads them."""
+        search = [f"hydra.searchpath=[file://{self.search_path}]"] if self.search_path else []
+        recipe = [f"run@_global_={self.recipe}"] if self.recipe else []
+        groups = [f"{group}@_global_={name}" for group, name in self.groups]
+        return [*search, *recipe, *groups, *(override.for_hydra for override in self.overrides)]
+
+    def without(self, keys: set[str]) -> CommandLine:
+        """The same command line, less the overrides of some top-level keys."""
+        return replace(self, overrides=tuple(o for o in self.overrides if o.key not in keys))
+
+
+def parse(arguments: Sequence[str]) -> CommandLine:
+    """Reads recipes, flag words, groups and flat overrides, wherever they stand; problems are collected, not raised."""
+    line, pending = CommandLine(), list(arguments)
+    problems: list[Problem] = []
+    while pending:
+        word = pending.pop(0)
+        if word.startswith("-"):
+            value = [pending.pop(0)] if word in FLAGS_WITH_VALUE and pending else []
+            line = _with_flag(line, word, value)
+        elif word in FLAG_WORDS:
+            line = _with_override(line, problems, f"deepspeed={FLAG_WORDS[word]}")
+        elif _OVERRIDE.match(word):
+            line = _with_assignment(line, problems, word)
+        elif line.recipe is None:
+            line = _with_recipe(line, problems, word)
+        else:
+            problems.append(_stray(word, line.recipe))
+    return replace(line, problems=tuple(problems))
+
+
+def options(group: str) -> list[str]:
+    """The names that a group offers, such as the recipes of `run`."""
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def is_secret(key: str) -> bool:
+    """Whether a key's value must not be written on a command line or in a file."""
+    return bool(_SECRET.search(key))
+
+
+def suggestion(word: str, names: Sequence[str] | frozenset[str]) -> str:
+    """`did you mean …?`, or the names themselves when nothing is close and they are few."""
+    close = get_close_matches(word, list(names), n=3, cutoff=0.6)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    if len(names) <= 12:
+        return f"choose one of {', '.join(sorted(names))}"
+    return "see `python train.py run@_global_=RECIPE --cfg job` for all keys"
+
+
+def unknown_key(key: str, given: str, experiment: str | None = None) -> Problem | None:
+    """The problem with a key that no run, or not this experiment, has; `None` when the key is fine."""
+    names = fields_of(experiment) if experiment else all_names()
+    if key in DERIVED and key not in REPLACED:
+        return Problem(given, "computed when a run is composed, not set by hand", f"leave {key} out")
+    if key in REPLACED:
+        remedy = REPLACED[key]
+        return Problem(given, f"{key} has no effect here", remedy if remedy.startswith("leave") else f"use {remedy}")
+    if key in names:
+        return None
+    if experiment and key in all_names():
+        return Problem(given, f"{key} is no key of experiment {experiment}", "leave it out, or choose another recipe")
+    return Problem(given, f"there is no key {key}", suggestion(key, frozenset(names)))
+
+
+def _with_flag(line: CommandLine, word: str, value: list[str]) -> CommandLine:
+    name, _, inline = word.partition("=")
+    text = inline or "".join(value)
+    if name in ("--config-path", "-cp"):
+        return replace(line, config_path=Path(text).absolute())
+    if name in ("--config-name", "-cn"):
+        return replace(line, config_name=text.removesuffix(".yaml"))
+    return replace(line, flags=(*line.flags, word, *value))
+
+
+def _with_assignment(line: CommandLine, problems: list[Problem], text: str) -> CommandLine:
+    key, _, value = text.partition("=")
+    group = key.removesuffix("@_global_").lstrip("+")
+    if group == "run":
+        return _with_recipe(line, problems, value)
+    if group in GROUPS:
+        if value not in options(group):
+            problems.append(Problem(text, f"configs/{group} has no {value}.yaml", suggestion(value, options(group))))
+            return line
+        return replace(line, groups=(*line.groups, (group, value)))
+    return _with_override(line, problems, text)
+
+
+def _with_override(line: CommandLine, problems: list[Problem], text: str) -> CommandLine:
+    key, _, value = text.partition("=")
+    path = key.lstrip("+~")
+    top = path.partition(".")[0]
+    if path.startswith("hydra."):
+        return replace(line, flags=(*line.flags, text))
+    if is_secret(top):
+        problems.append(_secret(path))
+        return line
+    if key.startswith("~"):
+        problems.append(Problem(text, "keys cannot be deleted", f"set {path}=null, or leave it out"))
+        return line
+    problem = unknown_key(top, f"{path}={value}")
+    if problem:
+        problems.append(problem)
+        return line
+    try:
+        parsed = OverridesParser.create().parse_override(text)
+    except OverrideParseException:
+        remedy = f"""write '{path}="…"', with both kinds of quotes, or put the value into a recipe file"""
+        problems.append(Problem(text, "a value with spaces, commas, braces or quotes must be quoted", remedy))
+        return line
+    if parsed.is_sweep_override():
+        problems.append(Problem(text, "one run takes one value per key", f"write [{value}] if you mean a list"))
+        return line
+    return replace(line, overrides=(*line.overrides, Override(top, path, parsed.value(), text)))
+
+
+def _with_recipe(line: CommandLine, problems: list[Problem], word: str) -> CommandLine:
+    path, name = Path(word), Path(word).name.removesuffix(".yaml")
+    if line.recipe is not None:
+        problems.append(_stray(word, line.recipe))
+    elif path.suffix == ".yaml" and path.is_file() and path.resolve().parent != CONFIGS / "run":
+        return _with_foreign_recipe(line, problems, path.resolve())
+    elif name in options("run"):
+        return replace(line, recipe=name)
+    else:
+        problems.append(Problem(word, "configs/run has no such recipe", suggestion(name, options("run"))))
+    return line
+
+
+def _with_foreign_recipe(line: CommandLine, problems: list[Problem], path: Path) -> CommandLine:
+    if path.parent.name != "run":
+        remedy = f"move it to {path.parent / 'run' / path.name}, or to configs/run"
+        problems.append(Problem(str(path), "a recipe lies in a directory named run", remedy))
+        return line
+    return replace(line, recipe=path.stem, search_path=path.parent.parent)
+
+
+def _stray(word: str, recipe: str) -> Problem:
+    words = [*FLAG_WORDS, *options("run")]
+    return Problem(
+        word, f"expected key=value or {', '.join(FLAG_WORDS)} (the recipe is {recipe})", suggestion(word, words)
+    )
+
+
+def _secret(key: str) -> Problem:
+    variable = {"hub_token": "HF_TOKEN", "wandb_api_key": "WANDB_API_KEY"}.get(key, key.upper())
+    remedy = f"set it in the environment: export {variable}=…"
+    return Problem(f"{key}=…", "secrets are neither arguments nor configuration", remedy)

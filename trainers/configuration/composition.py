@@ -1,0 +1,185 @@
+"""From arguments to one flat, resolved and checked configuration, without importing torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from trainers.configuration import machine as machines
+from trainers.configuration.command_line import CONFIGS, CommandLine, is_secret, options, parse, unknown_key
+from trainers.configuration.derived import derive
+from trainers.configuration.fields import DERIVED, EXPERIMENTS, all_names, fields_of
+from trainers.configuration.machine import Machine
+from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.configuration.rules import validate
+from trainers.configuration.values import check_values
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A configuration that can run, and what composing it changed or would like to be known, one line each."""
+
+    config: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def compose(
+    arguments: Sequence[str],
+    machine: Machine | None = None,
+    processes: int | None = None,
+    servers: int | None = None,
+) -> Composition:
+    """Composes a run from command-line arguments and checks it.
+
+    Args:
+        arguments: a recipe (`configs/run/NAME.yaml`, `NAME.yaml` or `NAME`), flag words, and `key=value`.
+        machine: where it will run; this machine when left out.
+        processes: training processes; `WORLD_SIZE`, or 1, when left out.
+        servers: V of the launcher; `num_vllm_servers` when left out.
+
+    Raises:
+        ConfigurationError: with every problem found.
+    """
+    line = parse(arguments)
+    config, problems = raw(line)
+    if config.get("experiment") not in EXPERIMENTS:
+        raise ConfigurationError(problems or [_no_experiment(config)])
+    return finish(config, problems, machine, processes, servers)
+
+
+def finish(
+    config: Mapping[str, Any],
+    problems: Sequence[Problem] = (),
+    machine: Machine | None = None,
+    processes: int | None = None,
+    servers: int | None = None,
+) -> Composition:
+    """Checks the values of a composed configuration, computes what follows from them, and checks what must agree."""
+    fields = fields_of(config["experiment"])
+    wrong = check_values(config, fields)
+    usable = dict(config) | {key: fields[key].default for key in wrong}
+    if servers is not None and "num_vllm_servers" in usable:
+        usable["num_vllm_servers"] = max(servers, 1)
+    processes = processes or int(os.environ.get("WORLD_SIZE", "1"))
+    derived, notes = derive(usable, machine or machines.detect(), processes)
+    crossed = [problem for problem in validate(derived) if problem.given.partition("=")[0] not in wrong]
+    found = [*problems, *wrong.values(), *crossed]
+    if found:
+        raise ConfigurationError(found)
+    return Composition(derived, notes)
+
+
+def raw(line: CommandLine) -> tuple[dict[str, Any], list[Problem]]:
+    """What Hydra composes from a command line, interpolations resolved, with the problems of its keys."""
+    problems = list(line.problems)
+    if line.recipe is None and not line.resolved:
+        return {}, [*problems, *([] if _names_a_recipe(problems) else [_no_recipe()])]
+    try:
+        config = _hydra(line)
+    except (HydraException, OmegaConfBaseException) as error:
+        return {}, [*problems, _from_hydra(line, error)]
+    experiment = config.get("experiment")
+    if experiment not in EXPERIMENTS:
+        return config, problems
+    typed = {override.key: f"{override.path}={override.value}" for override in line.overrides}
+    strange = {key: _strange_key(key, line, experiment, typed) for key in config}
+    found = {key: problem for key, problem in strange.items() if problem is not None}
+    shared = {key for key in found if key in all_names() and key not in typed and key not in _recipe_keys(line)}
+    kept = {key: value for key, value in config.items() if key not in found}
+    return kept, [*problems, *(problem for key, problem in found.items() if key not in shared)]
+
+
+def register_schemas() -> None:
+    """Puts the defaults of every experiment into Hydra's store, as plain nodes: each field a flat key."""
+    store = ConfigStore.instance()
+    for experiment in EXPERIMENTS:
+        hidden = DERIVED | {"hub_token"}
+        defaults = {name: field.default for name, field in fields_of(experiment).items() if name not in hidden}
+        store.store(group="schema", name=experiment, node=defaults, package="_global_")
+
+
+def _hydra(line: CommandLine) -> dict[str, Any]:
+    register_schemas()
+    GlobalHydra.instance().clear()
+    directory = line.config_path or CONFIGS
+    with hydra.initialize_config_dir(str(directory), job_name="train", version_base="1.3"):
+        composed = hydra.compose(line.config_name, line.for_hydra())
+        return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
+
+
+def _strange_key(key: str, line: CommandLine, experiment: str, typed: Mapping[str, str]) -> Problem | None:
+    fields = fields_of(experiment)
+    if key in fields and (line.resolved or key not in DERIVED) and not is_secret(key):
+        return None
+    return unknown_key(key, typed.get(key) or f"{key} ({_where(key)})", experiment)
+
+
+def _recipe_keys(line: CommandLine) -> set[str]:
+    """The keys a recipe itself sets; groups, shared by experiments, bring keys that not all of them have."""
+    directory = line.config_path or (line.search_path or CONFIGS) / "run"
+    name = line.config_name if line.resolved else line.recipe
+    return set(OmegaConf.load(directory / f"{name}.yaml")) - {"defaults"}
+
+
+def _where(key: str) -> str:
+    files = [path for path in sorted(CONFIGS.rglob("*.yaml")) if f"\n{key}:" in f"\n{path.read_text(encoding='utf-8')}"]
+    return ", ".join(str(path.relative_to(CONFIGS.parent)) for path in files) or "in the recipe"
+
+
+def _from_hydra(line: CommandLine, error: Exception) -> Problem:
+    text = " ".join(str(error).split())
+    if line.resolved:
+        return Problem(
+            str(line.config_path), f"cannot be loaded: {text}", "give --config-path=DIRECTORY --config-name=config"
+        )
+    return Problem(
+        f"recipe {line.recipe}", f"cannot be composed: {text}", "mend the file or the argument that this names"
+    )
+
+
+def _names_a_recipe(problems: Sequence[Problem]) -> bool:
+    return any("recipe" in problem.expected for problem in problems)
+
+
+def _no_recipe() -> Problem:
+    return Problem(
+        "no recipe", "expected one of " + ", ".join(options("run")), "name one: configs/run/quickstart_sft.yaml"
+    )
+
+
+def _no_experiment(config: Mapping[str, Any]) -> Problem:
+    expected = f"expected one of {', '.join(EXPERIMENTS)}"
+    return Problem(
+        f"experiment={config.get('experiment')}", expected, "start the recipe from /trainer@_global_: sft | …"
+    )
+
+
+def config_file(output_dir: str | Path) -> Path:
+    """Where the resolved configuration of a run is kept."""
+    return Path(output_dir) / "config.yaml"
+
+
+def save(config: Mapping[str, Any]) -> Path:
+    """Writes the resolved configuration into its output directory, for the trainer and for later runs."""
+    path = config_file(config["output_dir"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(OmegaConf.to_yaml(OmegaConf.create(dict(config))), encoding="utf-8")
+    return path
+
+
+def load(output_dir: str | Path) -> dict[str, Any] | None:
+    """The configuration that an earlier run saved; `None` when there is none."""
+    path = config_file(output_dir)
+    if not path.is_file():
+        return None
+    return OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[return-value]

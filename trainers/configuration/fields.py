@@ -1,0 +1,340 @@
+"""Every key a run can have: TRL's own fields from the snapshot, and ours from the table below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from trainers.configuration import snapshot
+
+SFT, GRPO, EVALUATION = "sft", "teacher_grpo", "evaluation"
+EXPERIMENTS = (SFT, GRPO, EVALUATION)
+TRL_CLASS = {SFT: "SFTConfig", GRPO: "GRPOConfig", EVALUATION: "GRPOConfig"}
+STAGES = ("zero1", "zero2", "zero3", "zero3_cpu_offloading")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One key: its type in the language of `annotations.fits`, default, meaning, and the values it may take.
+
+    `bounds` is text such as `>= 1` or `> 0, <= 1`; it holds for numbers, and is not asked of null.
+    """
+
+    name: str
+    type: str
+    default: Any
+    doc: str = ""
+    choices: tuple[str, ...] = ()
+    bounds: str = ""
+    experiments: tuple[str, ...] = EXPERIMENTS
+
+
+def _group(experiments: tuple[str, ...], fields: Iterable[Field]) -> tuple[Field, ...]:
+    return tuple(Field(f.name, f.type, f.default, f.doc, f.choices, f.bounds, experiments) for f in fields)
+
+
+OWN = (
+    *_group(
+        EXPERIMENTS,
+        (
+            Field("experiment", "str | null", None, "What train.py runs.", choices=EXPERIMENTS),
+            Field("workspace", "str", "results/quickstart", "Directory that the quickstart recipes work in."),
+            Field("world", "str", "${workspace}/world", "Directory of the embedded world (models and data)."),
+            Field(
+                "dtype",
+                "str",
+                "bfloat16",
+                "Precision of the trained model.",
+                ("auto", "bfloat16", "float16", "float32"),
+            ),
+            Field("attn_implementation", "str", "sdpa", "Attention implementation of the trained model."),
+            Field("model_revision", "str | null", None, "Branch, tag or commit of the trained model on the hub."),
+            Field("trust_remote_code", "bool", False, "Run model code that comes with a checkpoint."),
+            Field("dataset_id_or_path", "str | null", None, "Hub id, directory or file of the training rows."),
+            Field("dataset_config", "str | null", None, "Configuration name of a hub dataset."),
+            Field("dataset_split", "str", "train", "Split to read."),
+            Field("dataset_max_samples", "int | null", None, "Read at most so many rows.", bounds=">= 1"),
+            Field("column_map", "dict | null", None, "Our column names → the dataset's, e.g. {question: prompt}."),
+            Field("resume", "str", "auto", "auto, never, or the path of a checkpoint to continue from."),
+        ),
+    ),
+    *_group(
+        (SFT, GRPO),
+        (
+            Field("model_name_or_path", "str | null", None, "The model to train: hub id or directory."),
+            Field(
+                "eval_dataset_id_or_path",
+                "str | null",
+                None,
+                "Evaluation rows; null splits them off the training rows.",
+            ),
+            Field(
+                "eval_split_ratio",
+                "float",
+                0.1,
+                "Share of the rows held out when there is no evaluation dataset.",
+                bounds=">= 0, < 1",
+            ),
+            Field("save_final_model", "bool", True, "Write the final model and tokenizer to output_dir."),
+            Field(
+                "deepspeed", "str", "zero3", "DeepSpeed stage; the words zero1, zero2, zero3, offload set it.", STAGES
+            ),
+            Field(
+                "train_batch_size",
+                "int",
+                16,
+                "Sequences (SFT) or completions (GRPO) per optimizer step, over all processes.",
+                bounds=">= 1",
+            ),
+            Field(
+                "processes",
+                "int",
+                1,
+                "Training processes the batch was fitted for; set by the launcher.",
+                bounds=">= 1",
+            ),
+            Field("resume_from", "str | null", None, "Checkpoint the trainer continues from; decided from `resume`."),
+        ),
+    ),
+    *_group(
+        (GRPO, EVALUATION),
+        (
+            Field(
+                "student_model", "str | null", None, "The student: hub id, directory, or the name an API knows it by."
+            ),
+            Field(
+                "student_base_url",
+                "str | null",
+                None,
+                "OpenAI-compatible API that serves the student instead of a server of ours.",
+            ),
+            Field(
+                "student_api_key_env", "str", "OPENAI_API_KEY", "Environment variable that holds the student API's key."
+            ),
+            Field("student_temperature", "float", 0.7, "Sampling temperature of the student.", bounds=">= 0"),
+            Field("student_top_p", "float", 1.0, "Nucleus of the student.", bounds="> 0, <= 1"),
+            Field("student_max_tokens", "int", 2048, "Token budget of a solution.", bounds=">= 1"),
+            Field("student_max_model_len", "int | null", None, "Context of the student's server.", bounds=">= 1"),
+            Field(
+                "student_dtype",
+                "str",
+                "auto",
+                "Precision of the student's server.",
+                ("auto", "bfloat16", "float16", "float32"),
+            ),
+            Field(
+                "student_gpu_memory_utilization",
+                "float",
+                0.9,
+                "Share of the GPU for the student's server.",
+                bounds="> 0, <= 1",
+            ),
+            Field("student_tensor_parallel_size", "int", 1, "GPUs per student server.", bounds=">= 1"),
+            Field(
+                "student_chat_template_kwargs",
+                "dict",
+                {"enable_thinking": False},
+                "Arguments of the student's chat template.",
+            ),
+            Field("teacher_max_model_len", "int | null", None, "Context of the teacher's server.", bounds=">= 1"),
+            Field(
+                "teacher_dtype",
+                "str",
+                "auto",
+                "Precision of the teacher's server.",
+                ("auto", "bfloat16", "float16", "float32"),
+            ),
+            Field(
+                "teacher_gpu_memory_utilization",
+                "float",
+                0.9,
+                "Share of the GPU for the teacher's server.",
+                bounds="> 0, <= 1",
+            ),
+            Field("teacher_tensor_parallel_size", "int", 1, "GPUs per teacher server.", bounds=">= 1"),
+            Field("use_vllm_server", "bool", True, "Generate through vLLM servers: the only mode."),
+            Field("vllm_host", "str", "127.0.0.1", "Host of the model servers."),
+            Field(
+                "vllm_port",
+                "int",
+                8765,
+                "Port of the first server; server i listens on vllm_port + i.",
+                bounds=">= 1, <= 65535",
+            ),
+            Field("num_vllm_servers", "int", 1, "V of the launcher: server slots, one GPU each.", bounds=">= 1"),
+            Field("num_baselines", "int", 1, "Untaught solutions per question, shared by its group.", bounds=">= 1"),
+            Field("max_probe_tokens", "int", 500, "Token budget of the student's approach.", bounds=">= 1"),
+            Field("reward", "str | null", None, "Dotted path of a callable that replaces the reward."),
+            Field("efficiency_weight", "float", 1.0, "Weight of the bonus for short teachings.", bounds=">= 0"),
+            Field("degradation_penalty", "float", 0.0, "What a right student made wrong costs.", bounds=">= 0"),
+            Field(
+                "leak_policy", "str", "penalise", "What a teaching that tells the answer earns.", ("penalise", "report")
+            ),
+            Field("verifier", "str", "math", "math, exact, code, or the dotted path of a verifier."),
+            Field("verifier_timeout_s", "float", 10.0, "Seconds until an answer counts as unscorable.", bounds="> 0"),
+            Field("request_timeout_s", "float", 600.0, "Seconds one generation request may take.", bounds="> 0"),
+            Field("max_concurrent_requests", "int", 256, "Requests in flight per server.", bounds=">= 1"),
+            Field("eval_max_samples", "int | null", 64, "Questions per evaluation; null takes all.", bounds=">= 1"),
+        ),
+    ),
+    *_group(
+        EXPERIMENTS,
+        (
+            Field("student_system_prompt", "str | null", None, "System message of the student."),
+            Field("baseline_template", "str", "", "User message that asks the student to solve {question}."),
+            Field("probe_template", "str", "", "User message that asks the student for an approach to {question}."),
+            Field("teacher_template", "str", "", "User message that gives the teacher {question} and {approach}."),
+            Field("taught_template", "str", "", "User message that gives the student {question} and {teaching}."),
+            Field("teacher_chat_template_kwargs", "dict", {}, "Arguments of the teacher's chat template."),
+            Field("teacher_system_prompt", "str | null", None, "System message of the teacher."),
+        ),
+    ),
+    *_group(
+        (GRPO,),
+        (
+            Field(
+                "weight_transfer",
+                "str",
+                "auto",
+                "How weights reach the teacher's servers.",
+                ("auto", "gloo", "nccl", "ipc"),
+            ),
+            Field(
+                "save_completions_probability",
+                "float",
+                0.1,
+                "Share of lessons written to lessons/.",
+                bounds=">= 0, <= 1",
+            ),
+            Field(
+                "max_lost_groups",
+                "float",
+                0.25,
+                "Share of a step's groups that may be lost before the run stops.",
+                bounds=">= 0, <= 1",
+            ),
+        ),
+    ),
+    *_group(
+        (EVALUATION,),
+        (
+            Field(
+                "teacher",
+                "str | list[str] | null",
+                None,
+                "Teacher checkpoint, or a list; null evaluates the student alone.",
+            ),
+            Field(
+                "teacher_names",
+                "list[str] | null",
+                None,
+                "Names of the teachers in tables; null derives them from the paths.",
+            ),
+            Field("num_rollouts", "int", 1, "Lessons per question and teacher.", bounds=">= 1"),
+        ),
+    ),
+)
+
+_NONE = "leave it out: "
+REPLACED = {
+    "use_vllm": "use_vllm_server (the servers are the only mode)",
+    "vllm_mode": "use_vllm_server (the servers are the only mode)",
+    "vllm_server_host": "vllm_host",
+    "vllm_server_port": "vllm_port",
+    "vllm_server_base_url": "vllm_host and vllm_port",
+    "vllm_server_timeout": "request_timeout_s",
+    "vllm_group_port": _NONE + "a free port is chosen",
+    "vllm_gpu_memory_utilization": "teacher_gpu_memory_utilization",
+    "vllm_max_model_length": "teacher_max_model_len",
+    "vllm_tensor_parallel_size": "teacher_tensor_parallel_size",
+    "vllm_model_impl": _NONE + "the servers use vLLM's own models",
+    "vllm_enable_sleep_mode": _NONE + "the servers run in processes of their own",
+    "vllm_structured_outputs_regex": _NONE + "teachings are free text",
+    "vllm_importance_sampling_cap": "vllm_importance_sampling_clip_max",
+    "use_transformers_paged": "use_vllm_server",
+    "use_transformers_continuous_batching": "use_vllm_server",
+    "transformers_continuous_batching_config": "use_vllm_server",
+    "cache_implementation": "use_vllm_server",
+    "generation_kwargs": "temperature, top_p, top_k, min_p or repetition_penalty",
+    "chat_template_kwargs": "teacher_chat_template_kwargs",
+    "generation_batch_size": "train_batch_size",
+    "gradient_accumulation_steps": "train_batch_size",
+    "auto_find_batch_size": "per_device_train_batch_size",
+    "max_tool_calling_iterations": _NONE + "the protocol has no tools",
+    "reward_weights": "reward",
+    "reward_funcs": "reward",
+    "model_init_kwargs": "dtype, attn_implementation, model_revision or trust_remote_code",
+    "resume_from_checkpoint": "resume",
+    "overwrite_output_dir": "resume",
+    "fsdp": "deepspeed",
+    "fsdp_config": "deepspeed",
+    "parallelism_config": "deepspeed",
+    "accelerator_config": "the files in accelerate/",
+    "use_cpu": _NONE + "a machine without GPU is recognised",
+    "local_rank": _NONE + "the launcher sets it",
+    "do_train": "experiment",
+    "do_eval": "eval_strategy",
+    "do_predict": "experiment",
+    "warmup_ratio": "warmup_steps (a number below 1 is a share of all steps)",
+    "max_prompt_length": "teacher_max_model_len (longer prompts are dropped and counted)",
+    "max_seq_length": "max_length",
+    "torch_dtype": "dtype",
+    "evaluation_strategy": "eval_strategy",
+    "tokenizer_name_or_path": "model_name_or_path (each model has its own tokenizer)",
+}
+"""Keys of TRL, transformers or older versions that mean nothing here, and what to write instead."""
+
+DERIVED = {"gradient_accumulation_steps", "use_cpu", "processes", "resume_from"}
+"""Keys that composing computes: refused from users, present in a resolved configuration."""
+
+_SHARED_WITH_EVALUATION = (
+    "output_dir seed temperature top_p top_k min_p repetition_penalty max_completion_length report_to run_name project "
+    "num_generations_eval"
+)
+
+_BOUNDS = {
+    ">= 1": "per_device_train_batch_size per_device_eval_batch_size steps_per_generation num_iterations "
+    "max_completion_length max_length save_total_limit ref_model_sync_steps num_generations_eval",
+    ">= 2": "num_generations",
+    ">= 0": "learning_rate weight_decay beta temperature warmup_steps max_grad_norm seed top_k entropy_coef",
+    "> 0": "num_train_epochs logging_steps save_steps eval_steps epsilon epsilon_high delta repetition_penalty "
+    "vllm_importance_sampling_clip_max adam_epsilon",
+    "> 0, <= 1": "top_p top_entropy_quantile",
+    ">= 0, < 1": "adam_beta1 adam_beta2",
+    ">= 0, <= 1": "min_p ref_model_mixup_alpha",
+    ">= -1, != 0": "max_steps",
+}
+_CHOICES = {
+    "scale_rewards": ("group", "batch", "none"),
+    "importance_sampling_level": ("token", "sequence"),
+    "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
+}
+
+
+@cache
+def fields_of(experiment: str) -> dict[str, Field]:
+    """All keys of an experiment, TRL's first; ours win where both have a name (`deepspeed`, `trust_remote_code`)."""
+    entries = snapshot.read()[TRL_CLASS[experiment]]
+    names = _SHARED_WITH_EVALUATION.split() if experiment == EVALUATION else [n for n in entries if usable(n)]
+    bounds = {name: text for text, listed in _BOUNDS.items() for name in listed.split()}
+    trl = {name: _trl_field(name, entries[name], bounds.get(name, "")) for name in names}
+    return trl | {field.name: field for field in OWN if experiment in field.experiments}
+
+
+@cache
+def all_names() -> frozenset[str]:
+    """The keys of any experiment."""
+    return frozenset(name for experiment in EXPERIMENTS for name in fields_of(experiment))
+
+
+def usable(name: str) -> bool:
+    """Whether a TRL field is one of our keys: not replaced, or computed by us."""
+    return name not in REPLACED or name in DERIVED
+
+
+def _trl_field(name: str, entry: dict[str, Any], bounds: str) -> Field:
+    choices = tuple(entry.get("choices", ())) or _CHOICES.get(name, ())
+    doc = f"See TRL's documentation of `{name}`."
+    return Field(name, entry["type"], entry["default"], doc, choices, bounds)

@@ -1,0 +1,46 @@
+"""What this machine has, found without importing torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The visible GPUs, as indices that `CUDA_VISIBLE_DEVICES` takes; `assumed` when another machine is planned for."""
+
+    gpus: tuple[int, ...] = ()
+    assumed: bool = False
+
+    @property
+    def cpu_only(self) -> bool:
+        """Whether training and servers run on the CPU."""
+        return not self.gpus
+
+
+def assume(gpus: int) -> Machine:
+    """A machine that is planned for, not the one at hand."""
+    return Machine(tuple(range(gpus)), assumed=True)
+
+
+def detect() -> Machine:
+    """Asks `nvidia-smi`, and keeps to `CUDA_VISIBLE_DEVICES` where it lists indices."""
+    smi = shutil.which("nvidia-smi")
+    if smi is None:
+        return Machine()
+    command = [smi, "--query-gpu=index", "--format=csv,noheader"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    present = tuple(int(line) for line in answer.stdout.split() if line.isdigit()) if answer.returncode == 0 else ()
+    return Machine(_visible(present, os.environ.get("CUDA_VISIBLE_DEVICES")))
+
+
+def _visible(present: tuple[int, ...], listed: str | None) -> tuple[int, ...]:
+    if listed is None:
+        return present
+    chosen = [entry.strip() for entry in listed.split(",") if entry.strip()]
+    if not all(entry.isdigit() for entry in chosen):
+        return present[: len(chosen)]
+    return tuple(int(entry) for entry in chosen if int(entry) in present)

@@ -1,0 +1,122 @@
+"""Which server holds which model, on which port and GPU."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainers.configuration.fields import EVALUATION, GRPO
+from trainers.serving.specs import Role, ServerSpec
+
+SERVERS_SHARE = 0.9
+SERVERS_SHARE_BESIDE_TRAINER = 0.5
+
+
+@dataclass(frozen=True)
+class _Seat:
+    role: Role
+    model: str
+    gpus: tuple[int, ...]
+
+
+def server_layout(
+    config: Mapping[str, Any], gpus: tuple[int, ...] = (), shared: bool = False
+) -> tuple[ServerSpec, ...]:
+    """The model servers of a run, in the order of their ports.
+
+    Slot i of `num_vllm_servers` goes to the teacher when i is even, to the student when it is odd; with a single slot
+    both models share it. An evaluation goes through its teachers in order and then the student, and more models than
+    slots share. A student behind an API takes no slot. Tensor parallelism gives a server several slots.
+
+    Args:
+        config: a resolved configuration.
+        gpus: devices of the slots, one each; empty on the CPU.
+        shared: whether the trainer uses the same device, which leaves the servers half of its memory.
+    """
+    seats = _seats(config, gpus)
+    users = Counter(gpu for seat in seats for gpu in seat.gpus)
+    budget = SERVERS_SHARE_BESIDE_TRAINER if shared else SERVERS_SHARE
+    asked = {gpu: sum(_share(config, seat.role) for seat in seats if gpu in seat.gpus) for gpu in users}
+    counts: Counter[str] = Counter()
+    specs = []
+    for offset, seat in enumerate(seats):
+        crowded = [asked[gpu] for gpu in seat.gpus if (users[gpu] > 1 or shared) and asked[gpu] > budget]
+        scale = budget / max(crowded) if crowded else 1.0
+        specs.append(_spec(config, seat, counts[seat.role], offset, scale))
+        counts[seat.role] += 1
+    return tuple(specs)
+
+
+def models(config: Mapping[str, Any]) -> tuple[tuple[Role, str], ...]:
+    """The models that need a server of ours, in the order in which they take turns."""
+    student: tuple[tuple[Role, str], ...] = ()
+    if not config["student_base_url"] and config["student_model"]:
+        student = (("student", config["student_model"]),)
+    if config["experiment"] == EVALUATION:
+        return tuple(("teacher", path) for path in teachers(config)) + student
+    return (("teacher", config["model_name_or_path"]), *student)
+
+
+def teachers(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The teachers of an evaluation."""
+    teacher = config["teacher"]
+    if teacher is None:
+        return ()
+    return (teacher,) if isinstance(teacher, str) else tuple(teacher)
+
+
+def slots_used(config: Mapping[str, Any]) -> int:
+    """The slots that whole servers take when they are dealt in turn to `num_vllm_servers` slots, none shared."""
+    return sum(_width(config, role) for role, _ in _turns(config))
+
+
+def _turns(config: Mapping[str, Any]) -> list[tuple[Role, str]]:
+    """Servers dealt in turn until the slots are used up; at least one for each model."""
+    listed, slots = models(config), config["num_vllm_servers"]
+    if not listed:
+        return []
+    turns, used = list(listed), sum(_width(config, role) for role, _ in listed)
+    while used < slots:
+        turns.append(listed[len(turns) % len(listed)])
+        used += _width(config, turns[-1][0])
+    return turns
+
+
+def _seats(config: Mapping[str, Any], gpus: tuple[int, ...]) -> list[_Seat]:
+    seats, slot = [], 0
+    for role, model in _turns(config):
+        width = _width(config, role)
+        taken = tuple(gpus[(slot + step) % len(gpus)] for step in range(width)) if gpus else ()
+        seats.append(_Seat(role, model, taken))
+        slot += width
+    return seats
+
+
+def _width(config: Mapping[str, Any], role: Role) -> int:
+    return config[f"{role}_tensor_parallel_size"]
+
+
+def _share(config: Mapping[str, Any], role: Role) -> float:
+    return config[f"{role}_gpu_memory_utilization"]
+
+
+def _spec(config: Mapping[str, Any], seat: _Seat, index: int, offset: int, scale: float) -> ServerSpec:
+    trained = seat.role == "teacher" and config["experiment"] == GRPO
+    return ServerSpec(
+        role=seat.role,
+        index=index,
+        model=seat.model,
+        host=config["vllm_host"],
+        port=config["vllm_port"] + offset,
+        gpus=seat.gpus,
+        max_model_len=config[f"{seat.role}_max_model_len"],
+        dtype=config[f"{seat.role}_dtype"],
+        gpu_memory_utilization=round(_share(config, seat.role) * scale, 3),
+        tensor_parallel_size=_width(config, seat.role),
+        weight_transfer=config["weight_transfer"] if trained else None,
+        seed=config["seed"],
+        trust_remote_code=config["trust_remote_code"],
+        revision=config["model_revision"] if trained else None,
+    )

@@ -1,0 +1,164 @@
+"""Whether a run starts, continues an earlier one, or is complete, and the files by which that is known."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from trainers.configuration.composition import Composition, load, save
+from trainers.configuration.fields import EVALUATION
+from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.configuration.surroundings import require_paths
+
+FINISHED = "finished.json"
+OWN_OUTPUT = ("metrics.jsonl", "lessons", "servers")
+HARMLESS = (
+    "output_dir resume resume_from workspace world report_to run_name project disable_tqdm "
+    "logging_strategy logging_steps logging_first_step log_level log_level_replica log_on_each_node log_completions "
+    "num_completions_to_print log_unique_prompts log_completions_hub_repo include_num_input_tokens_seen "
+    "save_strategy save_steps save_total_limit save_only_model save_final_model save_completions_probability "
+    "push_to_hub hub_model_id hub_strategy hub_private_repo hub_always_push hub_revision "
+    "vllm_host vllm_port num_vllm_servers weight_transfer request_timeout_s max_concurrent_requests "
+    "student_base_url student_api_key_env student_gpu_memory_utilization student_tensor_parallel_size "
+    "teacher_gpu_memory_utilization teacher_tensor_parallel_size "
+    "processes per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps steps_per_generation "
+    "deepspeed use_cpu gradient_checkpointing gradient_checkpointing_kwargs skip_memory_metrics "
+    "dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor "
+    "eval_strategy eval_steps eval_delay eval_on_start eval_max_samples num_generations_eval"
+)
+"""Keys that may change between the parts of one run: they say where and how, not what is learned."""
+
+Action = Literal["start", "continue", "complete", "set_aside", "refuse"]
+
+
+@dataclass(frozen=True)
+class ResumeDecision:
+    """What to do with an output directory; `checkpoint` is the path to continue from."""
+
+    action: Action
+    checkpoint: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What an output directory holds of earlier runs; `checkpoints` are complete ones, oldest first."""
+
+    config: Mapping[str, Any] | None = None
+    checkpoints: tuple[str, ...] = ()
+    finished: bool = False
+    output: bool = False
+
+
+def resume_decision(config: Mapping[str, Any], earlier: Earlier) -> ResumeDecision:
+    """Decides by DESIGN §4: `auto` continues the same run only, `never` sets old output aside, a path is continued.
+
+    An evaluation is always done anew: its teachers may have been trained further under the same path.
+    """
+    if config["experiment"] == EVALUATION:
+        return ResumeDecision("start", None, "evaluations are done anew")
+    if config["resume"] == "never":
+        if earlier.output:
+            return ResumeDecision("set_aside", None, "resume=never: old output is set aside")
+        return ResumeDecision("start", None, "a new run")
+    if config["resume"] != "auto":
+        return ResumeDecision("continue", config["resume"], f"continues from {config['resume']}")
+    return _automatic(config, earlier)
+
+
+def _automatic(config: Mapping[str, Any], earlier: Earlier) -> ResumeDecision:
+    kept = earlier.finished or bool(earlier.checkpoints)
+    differing = difference(earlier.config, config) if earlier.config is not None else ()
+    if kept and earlier.config is None:
+        return ResumeDecision("refuse", None, "it holds checkpoints of a run whose configuration is not known")
+    if kept and differing:
+        return ResumeDecision("refuse", None, "it holds another run, which differs in " + "; ".join(differing))
+    if earlier.finished:
+        return ResumeDecision("complete", None, "this run is complete")
+    if earlier.checkpoints:
+        return ResumeDecision("continue", earlier.checkpoints[-1], f"continues from {earlier.checkpoints[-1]}")
+    if earlier.output:
+        return ResumeDecision("set_aside", None, "an earlier attempt left no checkpoint: its output is set aside")
+    return ResumeDecision("start", None, "a new run")
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys that shape training and differ, as `key: old → new`."""
+    keys = sorted((old.keys() | new.keys()) - set(HARMLESS.split()))
+    return tuple(f"{key}: {old.get(key)} → {new.get(key)}" for key in keys if old.get(key) != new.get(key))
+
+
+def look(output_dir: str | Path) -> Earlier:
+    """Reads what an output directory holds."""
+    path = Path(output_dir)
+    return Earlier(
+        config=load(path),
+        checkpoints=tuple(str(checkpoint) for checkpoint in checkpoints(path)),
+        finished=(path / FINISHED).is_file(),
+        output=any((path / name).exists() for name in (*OWN_OUTPUT, FINISHED)) or bool(list(path.glob("checkpoint-*"))),
+    )
+
+
+def checkpoints(output_dir: Path) -> Sequence[Path]:
+    """The complete checkpoints, by step; one without `trainer_state.json` was cut off while being written."""
+    found = [path for path in output_dir.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    return sorted((path for path in found if _step(path) is not None), key=lambda path: _step(path) or 0)
+
+
+def decide(config: Mapping[str, Any]) -> ResumeDecision:
+    """The decision for a configuration and what its output directory holds now.
+
+    Raises:
+        ConfigurationError: when the run must not go on, with the difference and the ways out.
+    """
+    decision = resume_decision(config, look(config["output_dir"]))
+    if decision.action == "refuse":
+        remedy = "choose another output_dir, set resume=never to set the old output aside, or undo the difference"
+        raise ConfigurationError([Problem(f"output_dir={config['output_dir']}", decision.reason, remedy)])
+    if decision.checkpoint and not (Path(decision.checkpoint) / "trainer_state.json").is_file():
+        given, expected = f"resume={config['resume']}", "expected auto, never, or a directory checkpoint-N"
+        raise ConfigurationError([Problem(given, expected, "name a checkpoint that holds trainer_state.json")])
+    return decision
+
+
+def settle(composition: Composition, resolved: bool = False) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """Acts on the decision: checks paths, sets old output aside, saves the configuration, fills in `resume_from`.
+
+    Returns the configuration to run, or `None` when the run is complete, and the notes to show. A configuration that
+    was `resolved` by a launcher has been through this, and is returned as it is.
+    """
+    config, notes = composition.config, composition.notes
+    if resolved:
+        return config, notes
+    decision = decide(config)
+    notes = (*notes, f"{config['output_dir']}: {decision.reason}")
+    if decision.action == "complete":
+        return None, notes
+    require_paths(config)
+    if decision.action == "set_aside":
+        notes = (*notes, f"old output is now in {set_aside(config['output_dir'])}")
+    settled = config if config["experiment"] == EVALUATION else config | {"resume_from": decision.checkpoint}
+    save(settled)
+    return settled, notes
+
+
+def set_aside(output_dir: str | Path) -> Path:
+    """Renames an output directory to one with the time in its name, which it returns."""
+    path = Path(output_dir)
+    target = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
+    return path.rename(target)
+
+
+def mark_finished(config: Mapping[str, Any], steps: int) -> None:
+    """Records that a run reached its end, after everything else of it was written."""
+    record = {"steps": steps, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    (Path(config["output_dir"]) / FINISHED).write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
+def _step(path: Path) -> int | None:
+    digits = path.name.rpartition("-")[2]
+    return int(digits) if digits.isdigit() else None

@@ -1,0 +1,206 @@
+"""What must agree between keys. Pure: nothing here looks at files, the network or the machine."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+from urllib.parse import urlsplit
+
+from trainers.configuration.derived import batch_of
+from trainers.configuration.fields import EVALUATION, GRPO, SFT
+from trainers.configuration.placement import models, slots_used, teachers
+from trainers.configuration.problems import Problem
+
+VERIFIERS = ("math", "exact", "code")
+REQUIRED = {
+    SFT: ("output_dir", "model_name_or_path", "dataset_id_or_path"),
+    GRPO: ("output_dir", "model_name_or_path", "dataset_id_or_path", "student_model"),
+    EVALUATION: ("output_dir", "dataset_id_or_path", "student_model"),
+}
+PLACEHOLDERS = {
+    "baseline_template": (("question",), ()),
+    "probe_template": (("question",), ()),
+    "teacher_template": (("question", "approach"), ()),
+    "taught_template": (("question", "teaching"), ("approach",)),
+}
+"""Per template: the placeholders it must have, and those it may have besides."""
+
+_PLACEHOLDER = re.compile(r"(?<!\w)\{(\w+)\}")
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+MAX_GROWTH = 2
+
+
+def validate(config: Mapping[str, Any]) -> list[Problem]:
+    """All problems between the keys of a configuration whose single values are fine."""
+    experiment = config["experiment"]
+    found = [*_required(config), *_common(config)]
+    if experiment != EVALUATION:
+        found += [*_training(config), *_batch(config)]
+    if experiment == SFT:
+        found += _templates(config, ("teacher_template",))
+    else:
+        found += [*_templates(config, tuple(PLACEHOLDERS)), *_names(config), *_student(config), *_contexts(config)]
+        found += _servers(config)
+    if experiment == GRPO:
+        found += _grpo(config)
+    if experiment == EVALUATION:
+        found += _evaluation(config)
+    return found
+
+
+def _required(config: Mapping[str, Any]) -> Iterator[Problem]:
+    for key in REQUIRED[config["experiment"]]:
+        if not config.get(key):
+            yield Problem(f"{key}=null", f"experiment {config['experiment']} needs it", f"write {key}=…")
+
+
+def _common(config: Mapping[str, Any]) -> Iterator[Problem]:
+    if config.get("bf16") and config.get("fp16"):
+        yield Problem("bf16=True fp16=True", "at most one of the two", "set fp16=false")
+    for name in config.get("column_map") or {}:
+        if not isinstance(name, str):
+            yield Problem(f"column_map={config['column_map']}", "names on both sides", "write {question: prompt}")
+
+
+def _training(config: Mapping[str, Any]) -> Iterator[Problem]:
+    evaluates = config["eval_strategy"] != "no"
+    if evaluates and not config["eval_dataset_id_or_path"] and config["eval_split_ratio"] == 0:
+        remedy = "give eval_dataset_id_or_path, set eval_split_ratio=0.1, or set eval_strategy=no"
+        yield Problem("eval_split_ratio=0", f"eval_strategy={config['eval_strategy']} needs evaluation rows", remedy)
+    if config["load_best_model_at_end"] and not evaluates:
+        remedy = "set eval_strategy=steps, or load_best_model_at_end=false"
+        yield Problem("load_best_model_at_end=True", "the best model is known only by evaluating", remedy)
+    warmup, steps = config["warmup_steps"], config["max_steps"]
+    if 1 <= steps <= warmup and warmup >= 1:
+        remedy = "lower warmup_steps; below 1 it is a share of all steps"
+        yield Problem(f"warmup_steps={warmup}", f"fewer than max_steps={steps}", remedy)
+
+
+def _batch(config: Mapping[str, Any]) -> Iterator[Problem]:
+    batch = batch_of(config)
+    if batch.size > MAX_GROWTH * batch.wanted:
+        factors = f"{batch.processes} processes x per_device_train_batch_size={batch.per_device}"
+        groups = f" and num_generations={batch.num_generations}" if batch.num_generations > 1 else ""
+        remedy = f"set train_batch_size={batch.size}, lower per_device_train_batch_size" + (
+            ", or lower num_generations" if groups else ", or use fewer GPUs"
+        )
+        expected = f"the smallest batch that {factors}{groups} divide is {batch.size}"
+        yield Problem(f"train_batch_size={batch.wanted}", expected, remedy)
+
+
+def _templates(config: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[Problem]:
+    for key in keys:
+        text, (needed, allowed) = config[key], PLACEHOLDERS[key]
+        found = _PLACEHOLDER.findall(text)
+        shown = f"{key}={text.strip()[:60]!r}{'…' if len(text.strip()) > 60 else ''}"
+        for name in needed:
+            if name not in found:
+                yield Problem(shown, f"lacks the placeholder {{{name}}}", f"write {{{name}}} where the {name} belongs")
+        for name in sorted({*found} - {*needed, *allowed}):
+            close = get_close_matches(name, [*needed, *allowed], n=1)
+            remedy = (
+                f"did you mean {{{close[0]}}}?" if close else f"remove it; it may hold {_braced(*needed, *allowed)}"
+            )
+            yield Problem(shown, f"{{{name}}} is no placeholder of {key}", remedy)
+
+
+def _braced(*names: str) -> str:
+    return ", ".join(f"{{{name}}}" for name in names)
+
+
+def _names(config: Mapping[str, Any]) -> Iterator[Problem]:
+    verifier, reward = config["verifier"], config["reward"]
+    if verifier not in VERIFIERS and not _DOTTED.fullmatch(verifier):
+        close = get_close_matches(verifier, VERIFIERS, n=1)
+        remedy = f"did you mean {close[0]}?" if close else "write for example verifier=my_package.checks.verify"
+        yield Problem(f"verifier={verifier}", f"expected one of {', '.join(VERIFIERS)}, or a dotted path", remedy)
+    if reward is not None and not _DOTTED.fullmatch(reward):
+        remedy = "write for example reward=my_package.rewards.brief, or leave it out"
+        yield Problem(f"reward={reward}", "expected the dotted path of a callable, or null", remedy)
+
+
+def _student(config: Mapping[str, Any]) -> Iterator[Problem]:
+    url, variable = config["student_base_url"], config["student_api_key_env"]
+    if url is not None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            yield Problem(f"student_base_url={url}", "expected http(s)://host[:port]/v1", "write the address in full")
+        if parts.password:
+            remedy = "put the key into the variable named by student_api_key_env"
+            yield Problem("student_base_url=…", "an address without a password", remedy)
+        if config["student_max_model_len"] is None:
+            remedy = "set student_max_model_len to the context the API offers"
+            yield Problem("student_max_model_len=null", "the context of an API student must be declared", remedy)
+    if not _VARIABLE.fullmatch(variable) or variable.lower().startswith("sk_"):
+        remedy = "write student_api_key_env=OPENAI_API_KEY, and put the key into that variable"
+        yield Problem("student_api_key_env=…", "expected the name of an environment variable, not a key", remedy)
+
+
+def _contexts(config: Mapping[str, Any]) -> Iterator[Problem]:
+    probe, solution, teaching = (config[k] for k in ("max_probe_tokens", "student_max_tokens", "max_completion_length"))
+    if teaching is None:
+        yield Problem("max_completion_length=null", "a token budget for teachings", "set max_completion_length=512")
+        return
+    yield from _context(
+        config, "student_max_model_len", {"student_max_tokens": solution, "max_completion_length": teaching}
+    )
+    yield from _context(config, "student_max_model_len", {"max_probe_tokens": probe})
+    if models(config) and (config["experiment"] == GRPO or teachers(config)):
+        budgets = {"max_completion_length": teaching, "max_probe_tokens": probe}
+        yield from _context(config, "teacher_max_model_len", budgets)
+
+
+def _context(config: Mapping[str, Any], key: str, budgets: Mapping[str, int]) -> Iterator[Problem]:
+    context, needed = config[key], sum(budgets.values())
+    if context is not None and context <= needed:
+        parts = " + ".join(f"{name}={value}" for name, value in budgets.items())
+        remedy = f"raise {key} above {needed} plus the longest question, or lower {' or '.join(budgets)}"
+        yield Problem(f"{key}={context}", f"must hold the question and {parts}", remedy)
+
+
+def _servers(config: Mapping[str, Any]) -> Iterator[Problem]:
+    slots, first = config["num_vllm_servers"], config["vllm_port"]
+    if not config["use_vllm_server"]:
+        remedy = "leave it out; servers that already run are used by vllm_host and vllm_port"
+        yield Problem("use_vllm_server=False", "generation goes through vLLM servers only", remedy)
+    if first + slots > 65536:
+        remedy = f"set vllm_port to at most {65536 - slots}"
+        yield Problem(f"vllm_port={first}", f"{slots} servers need ports up to 65535", remedy)
+    sizes = {key: config[key] for key in ("teacher_tensor_parallel_size", "student_tensor_parallel_size")}
+    if max(sizes.values()) > 1 and slots_used(config) != slots:
+        shown = " ".join(f"{key}={value}" for key, value in sizes.items())
+        remedy = f"start {slots_used(config)} server GPUs, or lower the tensor parallel sizes"
+        yield Problem(f"num_vllm_servers={slots} {shown}", "server GPUs must be used up by whole servers", remedy)
+
+
+def _grpo(config: Mapping[str, Any]) -> Iterator[Problem]:
+    steps, accumulation = config["steps_per_generation"], config["gradient_accumulation_steps"]
+    if steps % accumulation:
+        remedy = f"use a multiple of {accumulation} micro-batches, or leave it out"
+        yield Problem(f"steps_per_generation={steps}", "a rollout must last for whole optimizer steps", remedy)
+    if config["sync_ref_model"] and config["beta"] == 0:
+        remedy = "set beta above 0, or sync_ref_model=false"
+        yield Problem("sync_ref_model=True", "beta=0 uses no reference model", remedy)
+    low, high = config["vllm_importance_sampling_clip_min"], config["vllm_importance_sampling_clip_max"]
+    if low is not None and high is not None and low >= high:
+        remedy = f"lower vllm_importance_sampling_clip_min below {high}"
+        yield Problem(f"vllm_importance_sampling_clip_min={low}", f"below the maximum {high}", remedy)
+    if config["log_completions_hub_repo"] and not config["log_completions"]:
+        remedy = "set log_completions=true, or leave it out"
+        yield Problem(f"log_completions_hub_repo={config['log_completions_hub_repo']}", "needs log_completions", remedy)
+
+
+def _evaluation(config: Mapping[str, Any]) -> Iterator[Problem]:
+    listed, names = teachers(config), config["teacher_names"]
+    for path, count in Counter(listed).items():
+        if count > 1:
+            yield Problem(f"teacher={list(listed)}", f"{path} is listed {count} times", "name each teacher once")
+    if names is not None and len(names) != len(listed):
+        remedy = "give one name per teacher, or teacher_names=null"
+        yield Problem(f"teacher_names={names}", f"{len(listed)} teachers need {len(listed)} names", remedy)
+    elif names is not None and len(set(names)) != len(names):
+        yield Problem(f"teacher_names={names}", "names that differ", "give every teacher a name of its own")

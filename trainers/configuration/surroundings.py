@@ -1,0 +1,83 @@
+"""Whether the files that a configuration names are there, and the command that makes the missing ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from trainers.configuration.fields import EVALUATION
+from trainers.configuration.placement import teachers
+from trainers.configuration.problems import ConfigurationError, Problem
+
+DATA_SUFFIXES = {".jsonl", ".json", ".csv", ".parquet", ".arrow"}
+SFT_COMMANDS = {
+    "results/pre_rl_model": "scripts/launch.sh 8 configs/run/teacher_sft.yaml",
+    "{workspace}/sft": "scripts/launch.sh 1 configs/run/quickstart_sft.yaml",
+    "{workspace}/rl": "scripts/launch_with_server.sh 1 1 configs/run/quickstart_rl.yaml",
+}
+
+
+def require_paths(config: Mapping[str, Any]) -> None:
+    """Raises ConfigurationError for every model or dataset that looks like a local path and is not there."""
+    problems = list(missing_paths(config))
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def missing_paths(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """One problem per missing or half-written path, with the command that makes it."""
+    for key, path in _models(config):
+        if looks_local(path) and not (Path(path).expanduser() / "config.json").is_file():
+            yield _missing(config, key, path, "a directory with a model (config.json)")
+    for key in ("dataset_id_or_path", "eval_dataset_id_or_path"):
+        data = config.get(key)
+        if data and looks_local(data) and not Path(data).expanduser().exists():
+            yield _missing(config, key, data, "an existing file or directory")
+    world = Path(config["world"])
+    used = [path for _, path in _models(config)] + [config.get("dataset_id_or_path") or ""]
+    if (
+        any(Path(path).is_relative_to(world) for path in used)
+        and world.is_dir()
+        and not (world / "world.json").is_file()
+    ):
+        yield Problem(f"world={world}", "is not complete: world.json is missing", f"run: {_make_world(world)}")
+
+
+def looks_local(path: str) -> bool:
+    """Whether a name is meant as a path: hub ids are `name` or `owner/name`."""
+    parts = Path(path).parts
+    marked = path.startswith(("/", "./", "../", "~")) or Path(path).suffix in DATA_SUFFIXES
+    return marked or len(parts) > 2 or parts[0] == "results" or Path(path).exists()
+
+
+def _models(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    student = config.get("student_model") if not config.get("student_base_url") else None
+    named = [("student_model", student)]
+    if config["experiment"] == EVALUATION:
+        named += [("teacher", path) for path in teachers(config)]
+    else:
+        named.append(("model_name_or_path", config["model_name_or_path"]))
+    return [(key, path) for key, path in named if path]
+
+
+def _missing(config: Mapping[str, Any], key: str, path: str, expected: str) -> Problem:
+    return Problem(f"{key}={path}", f"expected {expected}", _remedy(config, path))
+
+
+def _remedy(config: Mapping[str, Any], path: str) -> str:
+    if Path(path).is_relative_to(config["world"]):
+        return f"run: {_make_world(Path(config['world']))}"
+    for made, command in SFT_COMMANDS.items():
+        if Path(path) == Path(made.format(workspace=config["workspace"])):
+            moved = (
+                ""
+                if path == made or config["workspace"] == "results/quickstart"
+                else f" workspace={config['workspace']}"
+            )
+            return f"run: {command}{moved}"
+    return "correct the path, or name a model or dataset of the hub as owner/name"
+
+
+def _make_world(world: Path) -> str:
+    return f"python -m custom_data.world --output {world}"

@@ -1,0 +1,43 @@
+"""Whether each value is of the type, choice and range of its key."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+from trainers.configuration.annotations import fits
+from trainers.configuration.command_line import suggestion
+from trainers.configuration.fields import Field
+from trainers.configuration.problems import Problem
+
+COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "!=": operator.ne}
+
+
+def check_values(config: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Problem]:
+    """The keys whose value does not fit, each with its problem."""
+    found = {key: check_value(value, fields[key]) for key, value in config.items() if key in fields}
+    return {key: problem for key, problem in found.items() if problem is not None}
+
+
+def check_value(value: Any, field: Field) -> Problem | None:
+    """The problem with one value; `None` when there is none."""
+    given = f"{field.name}={'null' if value is None else value}"
+    example = f"write {field.name}={'null' if field.default is None else field.default or '…'}, or another {field.type}"
+    if not fits(value, field.type):
+        return Problem(given, f"expected {field.type}, got {_kind(value)}", example)
+    if field.choices and value is not None and value not in field.choices:
+        return Problem(given, f"expected one of {', '.join(field.choices)}", suggestion(str(value), field.choices))
+    if field.bounds and isinstance(value, int | float) and not within(value, field.bounds):
+        return Problem(given, f"expected a number {field.bounds}", example)
+    return None
+
+
+def within(value: float, bounds: str) -> bool:
+    """Whether a number satisfies bounds such as `> 0, <= 1`."""
+    tests = (part.split() for part in bounds.split(","))
+    return all(COMPARISONS[sign](value, float(limit)) for sign, limit in tests)
+
+
+def _kind(value: Any) -> str:
+    return "null" if value is None else type(value).__name__
