@@ -1,0 +1,65 @@
+"""The commands that quickstart.sh runs, with stand-ins for the commands themselves."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.install_sandbox import ROOT, copy_project, executable, installed
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return copy_project(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seed", "one"], "not a whole number"),
+        (["--seed"], "needs a value"),
+        (["--fast"], "not an option"),
+        (["stray"], "not an option"),
+    ],
+)
+def test_quickstart_refuses_what_it_does_not_know(arguments: list[str], message: str):
+    result = subprocess.run(
+        ["bash", str(ROOT / "scripts/quickstart.sh"), *arguments], capture_output=True, text=True, timeout=30
+    )
+    assert result.returncode == 1
+    assert message in result.stderr
+
+
+def test_quickstart_runs_the_documented_commands(project: Path):
+    """With every command replaced by one that prints itself."""
+    output = project / "out"
+    executable(project / "bin/python", '#!/bin/sh\necho "RAN python $@"\n')
+    for name in ("launch.sh", "launch_with_server.sh"):
+        executable(project / "scripts" / name, f'#!/bin/sh\necho "RAN scripts/{name} $@"\n')
+    installed(project, "cpu")
+    shutil.copy(project / "bin/python", project / ".venv/bin/python3")
+    lib = project / "scripts/lib.sh"
+    lib.write_text(lib.read_text() + f'install_what_is_missing() {{ cd "$ATLAS_ROOT"; PATH="{project}/bin:$PATH"; }}\n')
+    (output / "evaluation").mkdir(parents=True)
+    (output / "rl").mkdir()
+    (output / "evaluation/summary.md").write_text("the table\n")
+    (output / "rl/curves.png").touch()
+    result = subprocess.run(
+        ["bash", "scripts/quickstart.sh", "--output", str(output), "--seed", "3", "max_steps=2"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    ran = [line.removeprefix("RAN ") for line in result.stdout.splitlines() if line.startswith("RAN")]
+    assert ran[:3] == [
+        f"python -m custom_data.world --output {output}/world --seed 3",
+        f"scripts/launch.sh 1 configs/run/quickstart_sft.yaml workspace={output} seed=3",
+        f"scripts/launch_with_server.sh 1 1 configs/run/quickstart_rl.yaml workspace={output} seed=3 max_steps=2",
+    ]
+    assert ran[3].startswith("scripts/launch_with_server.sh 1 0 configs/run/evaluate.yaml")
+    assert f"teacher=[{output}/sft,{output}/rl]" in ran[3]
+    assert "the table" in result.stdout
+    assert f"{output}/rl/curves.png" in result.stdout
