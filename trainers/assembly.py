@@ -67,7 +67,7 @@ def layout_of(config: Mapping[str, Any], role: Role) -> list[ServerSpec]:
 
 def connect_pool(config: Mapping[str, Any], specs: Sequence[ServerSpec]) -> EndpointPool:
     """A pool over servers that hold the same model."""
-    return EndpointPool(
+    return EndpointPool.from_specs(
         specs,
         chat_template_kwargs=config[f"{specs[0].role}_chat_template_kwargs"] or {},
         request_timeout_s=config["request_timeout_s"],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +14,8 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import ProgressCallback
 
 from trainers.teaching.lesson import Group, Lesson, Solution
+
+logger = logging.getLogger(__name__)
 
 LINE = {
     "loss": "loss",
@@ -26,15 +30,34 @@ LINE = {
     "step_time": "step s",
     "time/rollout_s": "rollout s",
     "time/sync_s": "sync s",
+    "time/eta_s": "eta s",
     "mean_token_accuracy": "token accuracy",
 }
 
 
-def install_records(trainer: Trainer, output_dir: str) -> None:
+def install_records(trainer: Trainer, config: Mapping[str, Any]) -> None:
     """Give a trainer our records in place of transformers' wall of numbers."""
     trainer.remove_callback(ProgressCallback)
-    trainer.add_callback(MetricsFile(output_dir))
+    trainer.add_callback(MetricsFile(config["output_dir"]))
     trainer.add_callback(StepLine())
+    trainer.add_callback(WandbConfiguration(config))
+
+
+class WandbConfiguration(TrainerCallback):
+    """Shows the resolved configuration on W&B, under `atlas`, where transformers shows its arguments.
+
+    transformers' own callback starts the run before this one is asked.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = dict(config)
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero and "wandb" in args.report_to:
+            import wandb
+
+            if wandb.run is not None:
+                wandb.run.config.update({"atlas": self.config}, allow_val_change=True)
 
 
 class MetricsFile(TrainerCallback):
@@ -52,13 +75,30 @@ class MetricsFile(TrainerCallback):
 
 
 class StepLine(ProgressCallback):
-    """A progress bar, and one short line per logged step with the numbers one follows a run by."""
+    """One short line per logged step with the numbers one follows a run by, under a progress bar where there is a
+    terminal to draw it on."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if sys.stderr.isatty():
+            super().on_train_begin(args, state, control, **kwargs)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self.training_bar is not None:
+            super().on_step_end(args, state, control, **kwargs)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        if self.training_bar is not None:
+            super().on_train_end(args, state, control, **kwargs)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if self.training_bar is not None and logs:
-            shown = [f"{name} {float(logs[key]):.3g}" for key, name in LINE.items() if _is_number(logs.get(key))]
-            if shown:
-                self.training_bar.write(f"step {state.global_step}/{state.max_steps}  " + "  ".join(shown))
+        shown = [f"{name} {float(logs[key]):.3g}" for key, name in LINE.items() if _is_number((logs or {}).get(key))]
+        if not state.is_world_process_zero or not shown:
+            return
+        line = f"step {state.global_step}/{state.max_steps}  " + "  ".join(shown)
+        if self.training_bar is not None:
+            self.training_bar.write(line)
+        else:
+            logger.info("%s", line)
 
 
 def save_lessons(output_dir: str, step: int, groups: Iterable[Group]) -> None:

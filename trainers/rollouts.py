@@ -103,7 +103,7 @@ class RolloutRunner:
         self._loop.close()
 
     def _generated(self) -> tuple[int, int]:
-        return self.teacher_pool.stats.generated_tokens, self.student_pool.stats.generated_tokens
+        return self.teacher_pool.traffic.generated_tokens, self.student_pool.traffic.generated_tokens
 
 
 @dataclass(frozen=True)

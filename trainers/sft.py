@@ -50,7 +50,7 @@ def build_trainer(config: Mapping[str, Any]) -> SFTTrainer:
         train_dataset=rows,
         processing_class=tokenizer,
     )
-    install_records(trainer, config["output_dir"])
+    install_records(trainer, config)
     logger.info("SFT on %d examples, loss on the teacher's reply only", len(rows))
     return trainer
 

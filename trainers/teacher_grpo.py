@@ -302,5 +302,5 @@ def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
         evaluation_questions=evaluation[: config["eval_max_samples"]],
         **{key: config[key] for key in ("num_baselines", "save_completions_probability", "max_lost_groups")},
     )
-    install_records(trainer, config["output_dir"])
+    install_records(trainer, config)
     return trainer
