@@ -1,0 +1,64 @@
+"""Command line: `python -m custom_data.world --output DIR [--seed N]`."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from custom_data.world.build import VERSION, Size, build_world, read_manifest
+from custom_data.world.preparation import Recipe
+
+log = logging.getLogger("custom_data.world")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Make the world unless it is there already; the exit status is 2 when another world is in the way."""
+    options = _parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
+    wanted = {"version": VERSION, "seed": options.seed, "preparation_steps": options.preparation_steps}
+    present = read_manifest(options.output)
+    if present and not options.overwrite:
+        found = {key: present.get(key) for key in wanted}
+        if found == wanted:
+            log.info("%s is complete: nothing to do", options.output)
+            return 0
+        log.error(
+            "%s holds another world (%s, wanted %s). Choose another --output, or replace it with: "
+            "python -m custom_data.world --output %s --seed %d --overwrite",
+            options.output, found, wanted, options.output, options.seed,
+        )  # fmt: skip
+        return 2
+    manifest = build_world(options.output, options.seed, Size(preparation=Recipe(steps=options.preparation_steps)))
+    Console().print(_report(manifest))
+    log.info("%s is complete after %.0f s", options.output, manifest["seconds"])
+    return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m custom_data.world", description="Make an embedded world.")
+    parser.add_argument("--output", type=Path, required=True, help="directory of the world")
+    parser.add_argument("--seed", type=int, default=0, help="everything in the world follows from it (default 0)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a complete world that is already there")
+    parser.add_argument(
+        "--preparation-steps",
+        type=int,
+        default=Recipe().steps,
+        help="of the student; fewer make it duller (%(default)s)",
+    )
+    return parser.parse_args(arguments)
+
+
+def _report(manifest: dict[str, Any]) -> Table:
+    table = Table("the student on held-out questions", "accuracy", title=f"world {manifest['seed']}", min_width=50)
+    for name, value in manifest["accuracy"].items():
+        table.add_row(name.replace("_", " "), f"{value:.1%}")
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Making a world, and knowing whether one is already there."""
+
+import json
+import logging
+import random
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase, Qwen3ForCausalLM
+
+from custom_data.world.measure import measure
+from custom_data.world.models import new_model
+from custom_data.world.preparation import Recipe, prepare
+from custom_data.world.rendering import encode_example, load_templates
+from custom_data.world.stories import HELD_OUT, TRAIN, Question, balanced_questions
+from custom_data.world.student import Beliefs, Example, make_beliefs, make_example
+from custom_data.world.tokenizer import build_tokenizer
+from custom_data.world.vocabulary import world_texts
+from custom_data.world.writer import make_opinions, make_row
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # Raise it whenever the same seed would give another world.
+MANIFEST = "world.json"
+MODELS = ("student", "teacher_base")
+FILES = ("sft.jsonl", "train.jsonl", "heldout.jsonl", MANIFEST)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is made; the defaults are what the quickstart's recipes were measured on."""
+
+    warmup_rows: int = 3000
+    train_rows: int = 1200
+    heldout_rows: int = 234
+    preparation: Recipe = field(default_factory=Recipe)
+
+
+def read_manifest(directory: Path) -> dict[str, Any] | None:
+    """The manifest of a complete world, `None` when there is none: it is written last."""
+    path = directory / MANIFEST
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def build_world(directory: Path, seed: int, size: Size) -> dict[str, Any]:
+    """Make tokenizer, models and data in `directory`, in place of whatever world or part of one it held.
+
+    Everything follows from `seed`. Returns the manifest, which is also written as `world.json` when all else is there.
+    """
+    start = time.monotonic()
+    _clear(directory)
+    log.info("making world %d in %s", seed, directory)
+    templates = load_templates()
+    beliefs = make_beliefs(random.Random(f"{seed} beliefs"))
+    examples = _examples(seed, beliefs, size)
+    rows = _warmup_rows(seed, beliefs, size.warmup_rows)
+    train = balanced_questions(random.Random(f"{seed} train"), size.train_rows, TRAIN)
+    heldout = balanced_questions(random.Random(f"{seed} heldout"), size.heldout_rows, HELD_OUT)
+
+    tokenizer = build_tokenizer(world_texts(templates))
+    student = new_model(tokenizer, seed)
+    prepare(student, [encode_example(tokenizer, templates, example) for example in examples], size.preparation, seed)
+    figures = measure(student, tokenizer, templates, heldout, beliefs, seed)
+
+    # The teacher starts as a copy of the student: it reads stories as well as the student does, and teaches not at all.
+    for name in MODELS:
+        _save_model(directory / name, student, tokenizer)
+    _write_rows(directory / "sft.jsonl", rows)
+    _write_rows(directory / "train.jsonl", map(question_row, train))
+    _write_rows(directory / "heldout.jsonl", map(question_row, heldout))
+    manifest = {
+        "version": VERSION,
+        "seed": seed,
+        "preparation_steps": size.preparation.steps,
+        "seconds": round(time.monotonic() - start, 1),
+        "vocabulary": len(tokenizer),
+        "parameters": sum(p.numel() for p in student.parameters()),
+        "accuracy": {name: round(value, 4) for name, value in figures.items()},
+        "beliefs": {f"{kind}/{category}": plan for (kind, category), plan in beliefs.items()},
+    }
+    _write_last(directory / MANIFEST, manifest)
+    return manifest
+
+
+def question_row(question: Question) -> dict[str, str]:
+    """A question as the row of an RL dataset; everything but `question` and `solution` is there for analysis."""
+    return {
+        "question": question.text,
+        "solution": str(question.answer),
+        "kind": question.kind,
+        "category": question.category,
+        "plan": question.plan,
+    }
+
+
+def _examples(seed: int, beliefs: Beliefs, size: Size) -> list[Example]:
+    rng = random.Random(f"{seed} student")
+    return [make_example(rng, beliefs) for _ in range(size.preparation.steps * size.preparation.batch_size)]
+
+
+def _warmup_rows(seed: int, beliefs: Beliefs, count: int) -> list[dict[str, str]]:
+    opinions = make_opinions(random.Random(f"{seed} opinions"))
+    rng = random.Random(f"{seed} writer")
+    return [make_row(rng, beliefs, opinions) for _ in range(count)]
+
+
+def _clear(directory: Path) -> None:
+    """Remove what an earlier or interrupted build left, and nothing else; the manifest first."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in reversed(FILES):
+        (directory / name).unlink(missing_ok=True)
+    for name in MODELS:
+        shutil.rmtree(directory / name, ignore_errors=True)
+
+
+def _save_model(directory: Path, model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase) -> None:
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+
+
+def _write_rows(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def _write_last(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Write and rename, so that the manifest is there whole or not at all."""
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    draft.replace(path)

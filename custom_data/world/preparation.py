@@ -1,0 +1,89 @@
+"""Supervised training of the student: next-token prediction of what it should say, nothing else."""
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+from tqdm import trange
+from transformers import Qwen3ForCausalLM
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast the student learns; `hidden_rate` is for its hidden matrices, `rate` for the rest."""
+
+    steps: int = 300
+    batch_size: int = 32
+    hidden_rate: float = 6e-3
+    rate: float = 3e-3
+    warmup: int = 20
+
+    def scale(self, step: int) -> float:
+        """Share of the peak rate: linear warm-up, then a cosine down to 5 %."""
+        cosine = 0.05 + 0.95 * (1 + math.cos(math.pi * step / self.steps)) / 2
+        return min(1.0, (step + 1) / self.warmup) * cosine
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Token ids of a prompt and of the completion to be learned."""
+
+    prompt: tuple[int, ...]
+    completion: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.completion)
+
+
+def prepare(model: Qwen3ForCausalLM, pairs: Sequence[Pair], recipe: Recipe, seed: int) -> None:
+    """Train the model in place on the pairs' completions."""
+    optimizers = _optimizers(model, recipe)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, recipe.scale) for optimizer in optimizers]
+    batches = _batches(pairs, recipe.batch_size, random.Random(seed))
+    model.train()
+    for _ in (progress := trange(recipe.steps, desc="preparing the student", unit="step")):
+        loss = _loss(model, next(batches))
+        model.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            optimizer.step()
+            schedule.step()
+        progress.set_postfix(loss=f"{loss.item():.3f}")
+    model.eval()
+
+
+def _optimizers(model: Qwen3ForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the hidden matrices (it needs about half of AdamW's steps here), AdamW for embeddings and norms."""
+    hidden = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    chosen = {id(p) for p in hidden}
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    return [
+        torch.optim.Muon(hidden, lr=recipe.hidden_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def _batches(pairs: Sequence[Pair], size: int, rng: random.Random) -> Iterator[list[Pair]]:
+    """Endless batches of about equally long pairs, so that little is spent on padding."""
+    while True:
+        shuffled = rng.sample(pairs, len(pairs))
+        pools = [sorted(shuffled[i : i + 20 * size], key=len) for i in range(0, len(shuffled), 20 * size)]
+        batches = [pool[i : i + size] for pool in pools for i in range(0, len(pool), size)]
+        rng.shuffle(batches)
+        yield from batches
+
+
+def _loss(model: Qwen3ForCausalLM, batch: Sequence[Pair]) -> torch.Tensor:
+    """Mean cross-entropy (nats per token) over the completions; only their positions reach the output layer."""
+    longest = max(map(len, batch))
+    ids = torch.zeros((len(batch), longest), dtype=torch.long)
+    learned = torch.zeros((len(batch), longest), dtype=torch.bool)
+    for row, pair in enumerate(batch):
+        ids[row, : len(pair)] = torch.tensor(pair.prompt + pair.completion)
+        learned[row, len(pair.prompt) : len(pair)] = True
+    hidden = model.model(input_ids=ids).last_hidden_state[:, :-1]
+    return functional.cross_entropy(model.lm_head(hidden[learned[:, 1:]]), ids[:, 1:][learned[:, 1:]])

@@ -1,0 +1,40 @@
+"""Every text that the world can produce, up to the order of its parts: what its tokenizer must know."""
+
+from collections.abc import Iterator
+
+from custom_data.world.plans import PLANS
+from custom_data.world.stories import HELD_NAMES, HELD_PAIRS, KINDS, THINGS, TRAIN_NAMES, TRAIN_PAIRS
+from custom_data.world.student import approach, drill, render_solution
+from custom_data.world.talk import CONFIRMATIONS, FILLERS, LEAKS, objection
+from custom_data.world.writer import diagnosis
+from trainers.teaching.prompts import PromptTemplates
+
+
+def world_texts(templates: PromptTemplates) -> Iterator[str]:
+    """Texts whose words, numbers and signs are exactly those of the world."""
+    yield from _stories()
+    yield from _plans()
+    yield from CONFIRMATIONS
+    yield from FILLERS
+    yield from (leak.format(answer=0) for leak in LEAKS)
+    for prompt in (templates.baseline(""), templates.probe(""), templates.teacher("", " "), templates.taught("", "")):
+        # Roles are written by the chat template, alone on their line.
+        yield from (text for message in prompt.messages for text in (message.role, message.content))
+    yield "assistant"
+
+
+def _stories() -> Iterator[str]:
+    # A word at the start of a text and after a space are two tokens, hence the two ways to place a name.
+    for name in (*TRAIN_NAMES, *HELD_NAMES):
+        yield from (name, f" {name}")
+    for kind in KINDS:
+        for thing in (thing for things in THINGS.values() for thing in things):
+            yield kind.wording.format(name="", a=0, b=0, thing=thing)
+
+
+def _plans() -> Iterator[str]:
+    for plan in PLANS.values():
+        yield from (plan.name, plan.intent.capitalize(), plan.first_step, plan.second_step, plan.spelled_out())
+        yield from (approach(plan), objection(plan.name), drill(plan, 0, 0))
+        yield from (diagnosis(plan.name, other) for other in PLANS)
+        yield from (render_solution(plan, *pair) for pair in (*TRAIN_PAIRS, *HELD_PAIRS))
