@@ -35,12 +35,12 @@ def main(arguments: Sequence[str]) -> int:
         line = parse(arguments)
         if line.flags:
             return show(line)
-        config, notes = settle(compose(arguments), resolved=line.resolved)
+        composition = compose(arguments)
+        config, notes = (composition.config, ()) if line.resolved else settle(composition)
         for note in notes:
             logger.info(note)
-        if config is None:
-            return 0
-        importlib.import_module(EXPERIMENTS[config["experiment"]]).run(config)
+        if config is not None:
+            importlib.import_module(EXPERIMENTS[config["experiment"]]).run(config)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return USER_ERROR

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from typing import Any, Literal
 from trainers.configuration.composition import Composition, load, save
 from trainers.configuration.fields import EVALUATION
 from trainers.configuration.problems import ConfigurationError, Problem
-from trainers.configuration.surroundings import require_paths
+from trainers.configuration.surroundings import missing_paths
 
 FINISHED = "finished.json"
 OWN_OUTPUT = ("metrics.jsonl", "lessons", "servers")
@@ -125,20 +125,29 @@ def decide(config: Mapping[str, Any]) -> ResumeDecision:
     return decision
 
 
-def settle(composition: Composition, resolved: bool = False) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
-    """Acts on the decision: checks paths, sets old output aside, saves the configuration, fills in `resume_from`.
+def settle(
+    composition: Composition, check: Callable[[Mapping[str, Any]], Iterable[Problem]] = missing_paths
+) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """Gets an output directory ready for a composed run: checks, sets old output aside, saves the configuration.
 
-    Returns the configuration to run, or `None` when the run is complete, and the notes to show. A configuration that
-    was `resolved` by a launcher has been through this, and is returned as it is.
+    Args:
+        composition: what is to run.
+        check: finds what is missing around the run; it is not asked when the run is complete.
+
+    Returns:
+        The configuration with `resume_from` filled in, or `None` when the run is complete; and the notes to show.
+
+    Raises:
+        ConfigurationError: when the run must not go on, or `check` finds problems.
     """
-    config, notes = composition.config, composition.notes
-    if resolved:
-        return config, notes
+    config = composition.config
     decision = decide(config)
-    notes = (*notes, f"{config['output_dir']}: {decision.reason}")
+    notes = (*composition.notes, f"{config['output_dir']}: {decision.reason}")
     if decision.action == "complete":
         return None, notes
-    require_paths(config)
+    problems = list(check(config))
+    if problems:
+        raise ConfigurationError(problems)
     if decision.action == "set_aside":
         notes = (*notes, f"old output is now in {set_aside(config['output_dir'])}")
     settled = config if config["experiment"] == EVALUATION else config | {"resume_from": decision.checkpoint}

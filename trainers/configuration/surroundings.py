@@ -8,7 +8,7 @@ from typing import Any
 
 from trainers.configuration.fields import EVALUATION
 from trainers.configuration.placement import teachers
-from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.configuration.problems import Problem
 
 DATA_SUFFIXES = {".jsonl", ".json", ".csv", ".parquet", ".arrow"}
 SFT_COMMANDS = {
@@ -16,13 +16,6 @@ SFT_COMMANDS = {
     "{workspace}/sft": "scripts/launch.sh 1 configs/run/quickstart_sft.yaml",
     "{workspace}/rl": "scripts/launch_with_server.sh 1 1 configs/run/quickstart_rl.yaml",
 }
-
-
-def require_paths(config: Mapping[str, Any]) -> None:
-    """Raises ConfigurationError for every model or dataset that looks like a local path and is not there."""
-    problems = list(missing_paths(config))
-    if problems:
-        raise ConfigurationError(problems)
 
 
 def missing_paths(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -49,6 +42,12 @@ def looks_local(path: str) -> bool:
     parts = Path(path).parts
     marked = path.startswith(("/", "./", "../", "~")) or Path(path).suffix in DATA_SUFFIXES
     return marked or len(parts) > 2 or parts[0] == "results" or Path(path).exists()
+
+
+def all_local(config: Mapping[str, Any]) -> bool:
+    """Whether every model and dataset of a run is a path, so that nothing needs to be asked of a hub."""
+    data = [config.get("dataset_id_or_path"), config.get("eval_dataset_id_or_path")]
+    return all(looks_local(path) for path in [*(path for _, path in _models(config)), *filter(None, data)])
 
 
 def _models(config: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,0 +1,91 @@
+"""What a launch will start, as data: servers, devices, command lines. Pure, so that it can be shown and tested."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainers.configuration import server_layout
+from trainers.configuration.derived import shares_gpu
+from trainers.configuration.fields import EVALUATION
+from trainers.configuration.machine import Machine
+from trainers.configuration.surroundings import all_local
+from trainers.serving.specs import ServerSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+ACCELERATE_FILE = "accelerate.yaml"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line and the environment variables it adds; `None` takes a variable away."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str | None]
+
+    def __str__(self) -> str:
+        settings = [f"{name}={shlex.quote(value)}" for name, value in self.env.items() if value is not None]
+        return " ".join([*settings, shlex.join(self.argv)])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a launch starts. `trainer_gpus` is empty on the CPU and for evaluations."""
+
+    config: Mapping[str, Any]
+    servers: tuple[ServerSpec, ...]
+    trainer_gpus: tuple[int, ...]
+    trainer: Command
+    accelerate: Mapping[str, Any] | None
+
+    @property
+    def output_dir(self) -> Path:
+        """Where the run writes."""
+        return Path(self.config["output_dir"])
+
+
+def make_plan(config: Mapping[str, Any], machine: Machine, servers: int, trainers: int) -> Plan:
+    """Places V server slots on the first GPUs and T trainers on the next ones, or all on the one GPU there is."""
+    shared = servers > 0 and trainers > 0 and shares_gpu(config, machine)
+    server_gpus = machine.gpus[:servers]
+    trainer_gpus = server_gpus if shared else machine.gpus[servers : servers + trainers]
+    layout = server_layout(config, server_gpus, shared) if servers else ()
+    launched = config["experiment"] != EVALUATION
+    return Plan(
+        config=config,
+        servers=layout,
+        trainer_gpus=trainer_gpus,
+        trainer=_trainer(config, machine, trainer_gpus, launched),
+        accelerate=_accelerate(config, machine) if launched else None,
+    )
+
+
+def _trainer(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, ...], launched: bool) -> Command:
+    output_dir = Path(config["output_dir"]).absolute()
+    program = (str(ROOT / "train.py"), f"--config-path={output_dir}", "--config-name=config")
+    if not launched:
+        return Command((sys.executable, *program), _environment(config, machine, gpus))
+    launcher = (sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(output_dir / ACCELERATE_FILE))
+    return Command((*launcher, *program), _environment(config, machine, gpus))
+
+
+def _environment(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, ...]) -> dict[str, str | None]:
+    # With ACCELERATE_USE_CPU accelerate would choose plain multi-CPU training instead of DeepSpeed.
+    environment: dict[str, str | None] = {"TOKENIZERS_PARALLELISM": "false", "ACCELERATE_USE_CPU": None}
+    if machine.cpu_only:
+        environment["DS_ACCELERATOR"] = "cpu"
+    elif gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+    if all_local(config):
+        environment["HF_HUB_OFFLINE"] = "1"
+    return environment
+
+
+def _accelerate(config: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
+    """What differs from accelerate/deepspeed_STAGE.yaml in this run."""
+    precision = next((name for name in ("bf16", "fp16") if config[name]), "no")
+    return {"num_processes": config["processes"], "use_cpu": machine.cpu_only, "mixed_precision": precision}

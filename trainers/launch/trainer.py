@@ -1,0 +1,80 @@
+"""The trainer's process: started in a group of its own, its output passed through, gone when we are."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from types import TracebackType
+
+import psutil
+
+from trainers.launch.plan import ROOT, Command
+
+STOP_GRACE_S = 15.0
+logger = logging.getLogger(__name__)
+
+
+class Trainer:
+    """A running trainer. A context manager: after it nothing that it started is left.
+
+    It runs under `trainers.serving.guard`, which ends the group also when the launcher is killed.
+    """
+
+    def __init__(self, command: Command) -> None:
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Trainer:
+        environment = {name: value for name, value in os.environ.items() if self._command.env.get(name, "") is not None}
+        environment |= {name: value for name, value in self._command.env.items() if value is not None}
+        environment["PYTHONPATH"] = ":".join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "trainers.serving.guard", *self._command.argv],
+            env=environment,
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def status(self, timeout_s: float) -> int | None:
+        """Waits up to `timeout_s` seconds for the trainer to end; its exit status, or `None` while it runs."""
+        try:
+            return self._running().wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def stop(self) -> None:
+        """Ends the trainer's group: politely, then, after `STOP_GRACE_S` seconds, for certain."""
+        process = self._running()
+        family = _family(process.pid)
+        if process.poll() is None:
+            logger.info("stopping the trainer")
+            os.killpg(process.pid, signal.SIGTERM)
+        _, left = psutil.wait_procs(family, timeout=STOP_GRACE_S)
+        for member in left:
+            member.kill()
+        process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("the trainer was not started; enter it as a context manager")
+        return self._process
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    """A process and all its descendants: ranks have sessions of their own, which a group signal does not reach."""
+    try:
+        head = psutil.Process(pid)
+        return [head, *head.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
