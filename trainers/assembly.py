@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from hydra.utils import get_object
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedTokenizerBase
 
-from custom_data.sources import DataSource, questions
+from custom_data.sources import DataSource, SourceError
+from custom_data.sources import questions as as_questions
 from trainers.configuration import pick, server_layout
 from trainers.serving.endpoints import EndpointPool
+from trainers.serving.rendering import ChatRenderer
 from trainers.serving.specs import Role, ServerSpec
+from trainers.teaching.lengths import Context, fitting
 from trainers.teaching.lesson import Generator, Question, Sampling
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Protocol, Stages
 from trainers.teaching.reward import AdaptiveTeachingReward, Reward
 from trainers.teaching.verifiers import build_verifier
+
+logger = logging.getLogger(__name__)
 
 
 def build_protocol(config: Mapping[str, Any], student: Generator) -> Protocol:
@@ -75,6 +81,51 @@ def connect_pool(config: Mapping[str, Any], specs: Sequence[ServerSpec]) -> Endp
     )
 
 
+def drop_overlong(config: Mapping[str, Any], questions: Sequence[Question]) -> list[Question]:
+    """The questions that fit into both models' contexts with everything they lead to; the others are counted and told.
+
+    Raises:
+        SourceError: when no question fits.
+    """
+    student, teacher = (_context(config, role) for role in ("student", "teacher"))
+    fit = fitting(questions, PromptTemplates(**pick(PromptTemplates, config)), stages(config), student, teacher)
+    if fit.dropped:
+        logger.warning(
+            "dropped %d of %d questions that do not fit into the context, by the first stage that is too long: %s",
+            *(fit.dropped.total(), len(questions), dict(fit.dropped)),
+        )
+    if not fit.kept:
+        raise SourceError(
+            f"none of the {len(questions)} questions of {config['dataset_id_or_path']} fits: student_max_model_len="
+            f"{student.limit}, teacher_max_model_len={teacher.limit}; raise these or lower student_max_tokens="
+            f"{config['student_max_tokens']}, max_probe_tokens={config['max_probe_tokens']} or max_completion_length="
+            f"{config['max_completion_length']}"
+        )
+    return fit.kept
+
+
+def _context(config: Mapping[str, Any], role: Role) -> Context:
+    specs = layout_of(config, role)
+    if not specs:
+        # A student behind an API declares its context; without its tokenizer, a token counts as three characters.
+        return Context(
+            lambda prompt: sum(len(message.content) for message in prompt.messages) // 3,
+            config[f"{role}_max_model_len"],
+        )
+    spec = specs[0]
+    renderer = ChatRenderer(
+        spec.model,
+        config[f"{role}_chat_template_kwargs"],
+        revision=spec.revision,
+        trust_remote_code=spec.trust_remote_code,
+    )
+    limit = spec.max_model_len
+    if limit is None:
+        model = AutoConfig.from_pretrained(spec.model, revision=spec.revision, trust_remote_code=spec.trust_remote_code)
+        limit = getattr(model.get_text_config(), "max_position_embeddings", None)
+    return Context(lambda prompt: len(renderer.render(prompt)), limit)
+
+
 def token_counter(tokenizer: PreTrainedTokenizerBase) -> Callable[[str], int]:
     """How long a text is in a model's own tokens."""
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
@@ -82,7 +133,7 @@ def token_counter(tokenizer: PreTrainedTokenizerBase) -> Callable[[str], int]:
 
 def load_questions(config: Mapping[str, Any]) -> list[Question]:
     """The questions of `dataset_id_or_path`."""
-    return questions(DataSource(**pick(DataSource, config)).load(), config["column_map"])
+    return as_questions(DataSource(**pick(DataSource, config)).load(), config["column_map"])
 
 
 def split_questions(config: Mapping[str, Any]) -> tuple[list[Question], list[Question]]:
@@ -98,4 +149,4 @@ def split_questions(config: Mapping[str, Any]) -> tuple[list[Question], list[Que
         return load_questions(config), load_questions(evaluation)
     rows = DataSource(**pick(DataSource, config)).load()
     parts = rows.train_test_split(test_size=config["eval_split_ratio"], seed=config["seed"])
-    return questions(parts["train"], config["column_map"]), questions(parts["test"], config["column_map"])
+    return as_questions(parts["train"], config["column_map"]), as_questions(parts["test"], config["column_map"])

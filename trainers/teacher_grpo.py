@@ -11,21 +11,23 @@ import logging
 import random
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 from unittest.mock import patch
 
-from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer import grpo_trainer
 
-from trainers.assembly import build_protocol, connect_pool, layout_of, split_questions, token_counter
+from accelerate import Accelerator, PartialState
+from trainers.assembly import build_protocol, connect_pool, drop_overlong, layout_of, split_questions, token_counter
 from trainers.configuration import trl_arguments
 from trainers.configuration.resume import mark_finished
 from trainers.models import load_model
+from trainers.plots import learning_curves
 from trainers.records import install_records, save_lessons
 from trainers.rollouts import Rollout, RolloutRunner, TrainingRow, training_rows
 from trainers.served_teacher import ServedTeacher
@@ -58,7 +60,7 @@ class TeacherGRPOTrainer(GRPOTrainer):
     Args:
         model: the policy.
         args: TRL's configuration.
-        questions: the training questions; `row` is the index into this list.
+        questions: the training questions, each with a `row` of its own.
         runner: makes rollouts; on rank 0 only, `None` elsewhere.
         weight_sync: updates the teacher servers; on rank 0 only, `None` elsewhere.
         processing_class: the teacher's tokenizer.
@@ -82,7 +84,7 @@ class TeacherGRPOTrainer(GRPOTrainer):
         evaluation_questions: Sequence[Question] = (),
         **kwargs: Any,
     ) -> None:
-        self.questions = questions
+        self.questions = {question.row: question for question in questions}
         self.evaluation_questions = evaluation_questions
         self.runner = runner
         self.num_baselines = num_baselines
@@ -245,7 +247,7 @@ def teaching_reward(completions: list[Any], lesson_reward: list[float | None], *
 
 
 def prompt_dataset(questions: Sequence[Question]) -> Dataset:
-    """One row per question; the index into `questions` travels inside the message, past TRL's samplers."""
+    """One row per question; its `row` travels inside the message, past TRL's samplers."""
     return Dataset.from_list(
         [{"prompt": [{"role": "user", "content": question.text, "row": question.row}]} for question in questions]
     )
@@ -270,8 +272,11 @@ def run(config: Mapping[str, Any]) -> None:
         trainer.train(resume_from_checkpoint=config["resume_from"])
         if config["save_final_model"]:
             trainer.save_model(config["output_dir"])
-        if trainer.is_world_process_zero() and not trainer.stopped_early:
-            mark_finished(config, steps=trainer.state.global_step)
+        if trainer.is_world_process_zero():
+            output = Path(config["output_dir"])
+            learning_curves(output / "metrics.jsonl", output / "learning_curves.png")
+            if not trainer.stopped_early:
+                mark_finished(config, steps=trainer.state.global_step)
     finally:
         trainer.close()
 
@@ -290,7 +295,7 @@ def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
     tokenizer = AutoTokenizer.from_pretrained(
         config["model_name_or_path"], revision=config["model_revision"], trust_remote_code=config["trust_remote_code"]
     )
-    train, evaluation = split_questions(config)
+    train, evaluation = (drop_overlong(config, part) if part else part for part in split_questions(config))
     runner, weight_sync = connect_servers(config, tokenizer) if PartialState().is_main_process else (None, None)
     trainer = TeacherGRPOTrainer(
         model=load_model(config),
