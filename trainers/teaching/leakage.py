@@ -1,0 +1,287 @@
+"""Telling help from giving the answer away.
+
+A *leak* is a teaching that asserts the ground-truth answer ("the answer is X", "choose B", boxed, in solution tags, as
+the result of its last equation), or that contains a distinctive answer, too long to occur by chance, which stands in
+neither question nor approach. Every other occurrence ("step 2" when the answer is 2) is only *suspected*.
+"""
+
+# ruff: noqa: RUF001 - teachings use typographic quotes and minus signs
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import Literal
+
+from trainers.teaching.verifiers.notation import clean
+from trainers.teaching.verifiers.number_words import NUMBER_WORDS, words_to_number
+from trainers.teaching.verifiers.numbers import PlainNumber, equal_numbers, parse_plain_number
+from trainers.teaching.verifiers.quantities import read_quantity
+from trainers.teaching.verifiers.units import parse_unit
+
+Reason = Literal["assertion", "final_equation", "distinctive", "occurrence"]
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Whether a teaching gives the answer away.
+
+    `suspected` marks an occurrence of the answer that is no leak by our rules, so it is False when `leaked` is True.
+    `reason` says which rule decided; `None` when the answer does not occur.
+    """
+
+    leaked: bool
+    suspected: bool
+    reason: Reason | None
+
+
+_NO_LEAK = Leak(False, False, None)
+
+
+@dataclass(frozen=True)
+class _Mention:
+    """Where the answer stands. A `computed` one is an expression with the answer's value ("16/2" for 8)."""
+
+    start: int
+    end: int
+    computed: bool = False
+
+
+@dataclass(frozen=True)
+class _Target:
+    """The answer to look for: how to find it, and whether finding it can hardly be chance."""
+
+    mentions: Callable[[str], Iterator[_Mention]]
+    distinctive: bool
+
+
+def find_leak(teaching: str, ground_truth: str | None, question: str, approach: str) -> Leak:
+    """Judge one teaching against the row's ground truth (`None`: nothing can leak).
+
+    Pure and regex-based: what is asserted is read from the words around the answer, so a paraphrase can escape it;
+    a distinctive answer cannot.
+    """
+    if not ground_truth or not (target := _target(ground_truth)):
+        return _NO_LEAK
+    text = _tidy(teaching)
+    mentions = list(target.mentions(text))
+    if not mentions:
+        return _NO_LEAK
+    if any(_is_asserted(text, mention) for mention in mentions):
+        return Leak(True, False, "assertion")
+    given = _tidy(f"{question}\n{approach}")
+    known = any(not mention.computed for mention in target.mentions(given))
+    if not known and any(_is_weakly_asserted(text, mention) for mention in mentions):
+        return Leak(True, False, "assertion")
+    if _is_final_result(text, mentions) and not any(
+        _follows_equals(given, mention) for mention in target.mentions(given)
+    ):
+        return Leak(True, False, "final_equation")
+    literal = [mention for mention in mentions if not mention.computed]
+    if literal and target.distinctive and not known:
+        return Leak(True, False, "distinctive")
+    return Leak(False, True, "occurrence") if literal else _NO_LEAK
+
+
+# --- what is asserted --------------------------------------------------------------------------------------------
+
+_OPENING = r"[\s$€£*_`\"'“”‘(\[{\\]*"
+_FILLER = (
+    r"(?:(?:exactly|simply|just|therefore|thus|clearly|indeed|actually|equal\s+to|precisely|option|choice|letter|number|"
+    r"value|the|x|y)\b[\s:]*|\\(?:boxed|text|textbf|mathbf|mathrm|displaystyle)\b\s*\{?)*"
+)
+_UP_TO_VALUE = rf"{_OPENING}{_FILLER}{_OPENING}[-−]?\s*$"
+_NEGATION = re.compile(
+    r"(?:\b(?:not|never|avoid|without|rather\s+than|instead\s+of|cannot|wrong|incorrect|whether|if)|n['’]t)\s+"
+    r"(?:to\s+|be\s+|say\s+|that\s+)?(?:the\s+|your\s+|an?\s+)?(?:final\s+)?$",
+    re.IGNORECASE,
+)
+_ASSERTION = re.compile(
+    r"(?:"
+    r"\b(?:answer|result|solution)s?\b[*_]*(?:\s+(?:to|for|of|in|you|we|that|here)\b[^.;:?!\n]{0,40}?)?"
+    r"(?:[*_]*\s*(?:[:=→,]|\b(?:is|are|was|be|being|equals?|becomes|must|should|will|would|has|have|comes?|turns?|works?|"
+    r"to|out|as|of|then|also|now|still|with|so)\b))+"
+    r"|\b(?:choose|choosing|select|pick|picking|go(?:ing)?\s+with|opt(?:ing)?\s+for|mark|circle|tick|answer)\b"
+    r"|\b(?:correct|right|best|final|true)\s+(?:answer|option|choice|letter|one|value|result)\b\s*(?:is|:|=|→)?"
+    r"|\\(?:boxed|fbox)\s*\{|<(?:solution|answer)>|\#{4}"
+    r"|\byou(?:['’]ll|\s+(?:should|will|would|must|can))?\s+(?:finally\s+)?(?:end\s+up\s+with|arrive\s+at)"
+    rf"){_UP_TO_VALUE}",
+    re.IGNORECASE,
+)
+_CONFIRMATION = re.compile(
+    r"[\s)*\"'$}\]]*(?:\w+\s)?(?:is|was|are)\s+(?:indeed\s+|therefore\s+|in\s+fact\s+)?(?:the\s+|your\s+)?(?:"
+    r"(?:correct|right|final|true)\b|(?:answer|result|solution)\b)",
+    re.IGNORECASE,
+)
+_WEAK_ASSERTION = re.compile(
+    r"(?:"
+    r"\b(?:you|we|it|this|that|which|they|she|he)(?:['’]ll|\s+(?:should|will|would|must|can))?\s+"
+    r"(?:gets?|obtains?|finds?|reach(?:es)?|haves?|gives?|makes?|leaves?|equals?|comes?\s+(?:out\s+)?to|be|is)"
+    r"|\b(?:gives|yields|produces|leaves|makes|giving|getting|obtaining|leaving|equals?|equal\s+to|comes\s+(?:out\s+)?to|amounts\s+to|adds\s+up\s+to)"
+    r"|\b(?:total|sum|difference|product|quotient|remainder|amount|value|profit|cost)\s+(?:is|of|equals|will\s+be|must\s+be)"
+    r"|\b(?:write|report|output|submit|respond\s+with|reply\s+with|say|state|conclude\s+with|put|enter)"
+    rf")\b[:\s]*{_UP_TO_VALUE}",
+    re.IGNORECASE,
+)
+# "The answer is 2 more than …", "is 3 times …", "is a 2-digit number", "= 2 + …" state no answer.
+_CONTINUES = re.compile(
+    r"\s*-?(?:more|less|fewer|times|digits?|steps?|parts?|decimals?|significant|plus|minus|divided|multiplied|over|"
+    r"or\s+(?:more|less|fewer)|to\s+the|raised|groups?|equations?|cases?)\b|\s*(?:[+/^×÷]|\*\s*(?=[\w(\\])|\\(?:times|cdot|div)|[-−]\s*\d)|\s*%?\s*of\s+the",
+    re.IGNORECASE,
+)
+_ENDS = re.compile(r"[\s)\]}$*\"'’”]*(?:$|[.,;:!?<\n]|(?:as|in|inside|for|because|since|when)\b)", re.IGNORECASE)
+_EQUALS = re.compile(r"(?<![<>!=])=|≈|\bequals\b")
+_SENTENCE_END = re.compile(r"\.\s|\n")
+_CONTEXT = 90
+
+
+def _before(text: str, mention: _Mention) -> str:
+    window = text[max(0, mention.start - _CONTEXT) : mention.start]
+    return _SENTENCE_END.split(window)[-1]
+
+
+def _is_asserted(text: str, mention: _Mention) -> bool:
+    if _CONTINUES.match(text, mention.end):
+        return False
+    before = _before(text, mention)
+    match = _ASSERTION.search(before)
+    if match and not _NEGATION.search(before, 0, match.start()):
+        return True
+    return bool(_CONFIRMATION.match(text, mention.end)) and not re.search(r"(?i)\b(?:if|whether)\s[^,]*$", before)
+
+
+def _is_weakly_asserted(text: str, mention: _Mention) -> bool:
+    before = _before(text, mention)
+    match = _WEAK_ASSERTION.search(before)
+    return (
+        bool(match)
+        and not _CONTINUES.match(text, mention.end)
+        and _is_final_value(text, mention)
+        and not _NEGATION.search(before, 0, match.start() if match else 0)
+    )
+
+
+def _is_final_value(text: str, mention: _Mention) -> bool:
+    if _ENDS.match(text, mention.end):
+        return True
+    following = re.match(r"\s*([A-Za-z]+)\b", text[mention.end : mention.end + 30])
+    return following is not None and parse_unit(following[1]) is not None
+
+
+def _is_final_result(text: str, mentions: list[_Mention]) -> bool:
+    """Whether the right-hand side of the last equation is the answer."""
+    equals = list(_EQUALS.finditer(text))
+    return bool(equals) and any(
+        mention.start >= equals[-1].end()
+        and re.fullmatch(_UP_TO_VALUE, text[equals[-1].end() : mention.start]) is not None
+        and not _CONTINUES.match(text, mention.end)
+        for mention in mentions
+    )
+
+
+def _follows_equals(text: str, mention: _Mention) -> bool:
+    return re.search(rf"={_UP_TO_VALUE}", text[max(0, mention.start - 12) : mention.start]) is not None
+
+
+# --- where the answer stands -------------------------------------------------------------------------------------
+
+_NUMERAL = r"(?:\d{1,3}(?:,\d{3})+(?![\d])|\d+)(?:\.\d+)?|\.\d+"
+_NUMBERS = re.compile(
+    rf"\\[dt]?frac\s*\{{\s*(?P<over>\d+)\s*\}}\s*\{{\s*(?P<under>\d+)\s*\}}"
+    rf"|(?<![\w.])(?<!\d,)(?P<plain>(?:{_NUMERAL})(?:\s?/\s?(?:{_NUMERAL}))?(?:\s*\\?%|\s+percent\b)?)(?![A-Za-z_\d]|\.\d)",
+)
+_MINUS = re.compile(r"(?:^|[^\w)\]}\s]|[^\d)\]}\s]\s)[-−]$|\b(?:minus|negative)\s+$", re.IGNORECASE)
+_TIDY = re.compile(r"(?<=\d)(?:\{,\}|\\[,!]|\u202f)(?=\d{3})")
+_MIN_DIGITS, _MIN_SIGNIFICANT_DIGITS = 4, 3
+_MIN_EXPRESSION_LENGTH, _MIN_PHRASE_LENGTH = 6, 12
+_LARGEST_WORDED = 1_000_000
+
+
+def _tidy(text: str) -> str:
+    return _TIDY.sub(",", text) if "{,}" in text or "\\" in text or "\u202f" in text else text
+
+
+@lru_cache(maxsize=4096)
+def _target(ground_truth: str) -> _Target | None:
+    truth = clean(ground_truth)
+    if choice := re.fullmatch(r"\(?([A-Z])\)?[.):]?", truth):
+        return _Target(_choice_finder(choice[1]), distinctive=False)
+    if (number := read_quantity(truth).number) is not None:
+        return _Target(_number_finder(number), _is_distinctive_number(number.value))
+    return _Target(_text_finder(truth), _is_distinctive_text(truth)) if truth else None
+
+
+def _is_distinctive_number(value: Fraction) -> bool:
+    """Three significant digits, or four digits that are no power of ten, seldom occur by chance: 125, 70000, 7/12."""
+    digits = f"{abs(value.numerator)}{value.denominator if value.denominator > 1 else ''}"
+    if value.denominator > 1 and re.fullmatch(r"10+", str(value.denominator)):
+        digits = str(abs(value.numerator))
+    significant = digits.rstrip("0")
+    return len(significant) >= _MIN_SIGNIFICANT_DIGITS or (len(digits) >= _MIN_DIGITS and significant != "1")
+
+
+def _is_distinctive_text(truth: str) -> bool:
+    length = len(re.sub(r"\s", "", truth))
+    return length >= (_MIN_PHRASE_LENGTH if re.fullmatch(r"[A-Za-z\s'-]+", truth) else _MIN_EXPRESSION_LENGTH)
+
+
+def _choice_finder(letter: str) -> Callable[[str], Iterator[_Mention]]:
+    pattern = re.compile(rf"\({letter}\)|(?<![\w\\]){letter}(?![\w'’])|\({letter.lower()}\)")
+
+    def find(text: str) -> Iterator[_Mention]:
+        for match in pattern.finditer(text):
+            # "A" and "I" are words.
+            is_word = letter in "AI" and re.match(r"\s+[a-z]", text[match.end() :]) is not None
+            if not (is_word and len(match[0]) == 1):
+                yield _Mention(match.start(), match.end())
+
+    return find
+
+
+def _number_finder(number: PlainNumber) -> Callable[[str], Iterator[_Mention]]:
+    magnitude = PlainNumber(abs(number.value), number.percent)
+    negative = number.value < 0
+    worded = abs(number.value.numerator) <= _LARGEST_WORDED and number.value.denominator <= 4
+
+    def find(text: str) -> Iterator[_Mention]:
+        for match in _NUMBERS.finditer(text):
+            found = _value(match[0])
+            if found is None or not equal_numbers(found, magnitude):
+                continue
+            if bool(_MINUS.search(text, max(0, match.start() - 12), match.start())) == negative:
+                yield _Mention(match.start(), match.end(), "/" in match[0] and number.value.denominator == 1)
+        for match in NUMBER_WORDS.finditer(text) if worded else ():
+            if _worded_value(match[0]) == number.value:
+                yield _Mention(match.start(), match.end())
+
+    return find
+
+
+@lru_cache(maxsize=16384)
+def _value(numeral: str) -> PlainNumber | None:
+    match = _NUMBERS.fullmatch(numeral)
+    if match is None:
+        return None
+    if match["over"]:
+        return PlainNumber(Fraction(int(match["over"]), int(match["under"]))) if int(match["under"]) else None
+    return parse_plain_number(re.sub(r"\s*percent$", "%", match["plain"]))
+
+
+@lru_cache(maxsize=4096)
+def _worded_value(phrase: str) -> Fraction | None:
+    return words_to_number(phrase)
+
+
+def _text_finder(truth: str) -> Callable[[str], Iterator[_Mention]]:
+    tokens = re.findall(r"\\[A-Za-z]+|\w+|\S", truth)
+    between = r"(?:[\s${}]|\\[,;!]|\\(?:left|right)(?![a-z]))*"
+    pieces = [r"\\[dt]?frac" if token == r"\frac" else re.escape(token) for token in tokens if token not in "{}$"]
+    pattern = re.compile(rf"(?<![\w]){between.join(pieces)}(?!\w)", re.IGNORECASE)
+
+    def find(text: str) -> Iterator[_Mention]:
+        return (_Mention(match.start(), match.end()) for match in pattern.finditer(text))
+
+    return find
