@@ -1,0 +1,119 @@
+"""From a server's spec to the exact command line and environment that start it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainers.serving.specs import ServerSpec
+
+_ENTRY_MODULE = "trainers.serving.vllm_entry"
+_WORKER_EXTENSION = "trainers.serving.vllm_plugin.WorkerExtension"
+_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+# Settings of the user's shell that would change what our servers are: they have no key, and the launcher's own
+# process group variables are not theirs.
+_NOT_INHERITED = ("VLLM_API_KEY", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+@dataclass(frozen=True)
+class ServerCommand:
+    """What is executed for one server: arguments and the environment variables set on top of the inherited ones."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+
+    def __str__(self) -> str:
+        """The command as one would type it into a shell."""
+        settings = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
+        return " ".join([*settings, shlex.join(self.argv)])
+
+
+def server_command(spec: ServerSpec) -> ServerCommand:
+    """The `vllm serve` command of a spec; nothing is read from the machine, so that it can be printed and compared."""
+    argv = [sys.executable, "-m", _ENTRY_MODULE, "serve", spec.model, "--host", spec.host, "--port", str(spec.port)]
+    argv += _model_arguments(spec)
+    # Requests state every sampling parameter; a generation_config.json in the model must not add its own.
+    argv += ["--generation-config", "vllm"]
+    # Log-probabilities of the distribution that was sampled from, as the importance correction needs them.
+    argv += ["--logprobs-mode", "processed_logprobs"]
+    argv += ["--max-num-seqs", str(spec.max_num_seqs), "--seed", str(spec.seed), "--disable-uvicorn-access-log"]
+    argv += _gpu_arguments(spec) if spec.gpus else _cpu_arguments(spec)
+    argv += _weight_transfer_arguments(spec)
+    argv += spec.extra_args
+    return ServerCommand(tuple(argv), _environment(spec))
+
+
+def inherited_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The part of the launcher's environment that a server inherits."""
+    inherited = {name: value for name, value in environment.items() if name not in _NOT_INHERITED}
+    inherited.setdefault("OMP_NUM_THREADS", "1")
+    inherited["PYTHONPATH"] = ":".join(filter(None, [str(_PACKAGE_ROOT), environment.get("PYTHONPATH")]))
+    return inherited
+
+
+def _model_arguments(spec: ServerSpec) -> list[str]:
+    arguments = ["--dtype", spec.dtype]
+    if spec.max_model_len is not None:
+        arguments += ["--max-model-len", str(spec.max_model_len)]
+    if spec.revision is not None:
+        arguments += ["--revision", spec.revision, "--tokenizer-revision", spec.revision]
+    if spec.trust_remote_code:
+        arguments.append("--trust-remote-code")
+    return arguments
+
+
+def _gpu_arguments(spec: ServerSpec) -> list[str]:
+    return [
+        *("--gpu-memory-utilization", str(spec.gpu_memory_utilization)),
+        *("--tensor-parallel-size", str(spec.tensor_parallel_size)),
+    ]
+
+
+def _cpu_arguments(spec: ServerSpec) -> list[str]:
+    # A prompt that is prefilled in parts makes vLLM rewind its seeded generator, which a CPU generator refuses; the
+    # exception kills the engine. Whole prompts never take that path.
+    return ["--enforce-eager", "--no-enable-chunked-prefill", "--kv-cache-memory-bytes", str(spec.kv_cache_bytes)]
+
+
+def _weight_transfer_arguments(spec: ServerSpec) -> list[str]:
+    if spec.weight_transfer is None:
+        return []
+    arguments = ["--weight-transfer-config", json.dumps({"backend": spec.weight_transfer})]
+    if spec.weight_transfer == "gloo":
+        arguments += ["--worker-extension-cls", _WORKER_EXTENSION]
+    return arguments
+
+
+def _environment(spec: ServerSpec) -> dict[str, str]:
+    environment = {"VLLM_NO_USAGE_STATS": "1"}
+    if Path(spec.model).is_absolute():
+        # Nothing to look up on the hub, whose absence would cost retries.
+        environment["HF_HUB_OFFLINE"] = "1"
+    if spec.weight_transfer is not None:
+        environment["VLLM_SERVER_DEV_MODE"] = "1"
+    if spec.weight_transfer == "ipc":
+        # vLLM carries CUDA handles as pickles; the server listens for its own machine's trainer only.
+        environment["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"
+    environment |= _gpu_environment(spec) if spec.gpus else _cpu_environment(spec)
+    return environment
+
+
+def _gpu_environment(spec: ServerSpec) -> dict[str, str]:
+    return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.gpus))}
+
+
+def _cpu_environment(spec: ServerSpec) -> dict[str, str]:
+    environment = {
+        # Otherwise the first request waits up to 30 s for the sampler to be compiled.
+        "TORCH_COMPILE_DISABLE": "1",
+        # Automatic binding puts every server on the same core.
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    }
+    if spec.tensor_parallel_size == 1:
+        # The model runs in the engine's process: one process less to start and to talk to.
+        environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    return environment

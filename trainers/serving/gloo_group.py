@@ -1,0 +1,37 @@
+"""A process group of its own for weights: gloo between the trainer and the servers' workers, apart from training's."""
+
+from __future__ import annotations
+
+import datetime
+
+from torch.distributed import ProcessGroupGloo, TCPStore
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def open_store(host: str, world_size: int, timeout_s: float) -> TCPStore:
+    """The trainer's meeting point, on a free port (`.port`) of this machine."""
+    return TCPStore(
+        host, 0, world_size, is_master=True, timeout=datetime.timedelta(seconds=timeout_s), wait_for_workers=False
+    )
+
+
+def join_store(host: str, port: int, world_size: int, timeout_s: float) -> TCPStore:
+    """A worker's connection to the trainer's meeting point."""
+    return TCPStore(
+        host, port, world_size, is_master=False, timeout=datetime.timedelta(seconds=timeout_s), wait_for_workers=False
+    )
+
+
+def join_group(store: TCPStore, rank: int, world_size: int, timeout_s: float) -> ProcessGroupGloo:
+    """The group; returns when all ranks are there, fails after `timeout_s`, which is also each broadcast's deadline."""
+    options = ProcessGroupGloo._Options()
+    options._timeout = datetime.timedelta(seconds=timeout_s)
+    options._devices = [_device(store.host)]
+    return ProcessGroupGloo(store, rank, world_size, options)
+
+
+def _device(host: str) -> ProcessGroupGloo.Device:
+    if host in _LOOPBACK:
+        return ProcessGroupGloo.create_device(hostname="127.0.0.1")
+    return ProcessGroupGloo.create_default_device()

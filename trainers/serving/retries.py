@@ -1,0 +1,31 @@
+"""When a failed request is worth another try, and after how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_RETRYABLE_CAUSES = frozenset({"connection", "timeout", "garbage", "http_429"})
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """At most `attempts` tries; the waits between them double from `first_delay_s` up to `max_delay_s` seconds.
+
+    No try begins more than `budget_s` seconds after the first one.
+    """
+
+    attempts: int = 4
+    first_delay_s: float = 0.5
+    max_delay_s: float = 8.0
+    budget_s: float = 900.0
+
+    def delay_s(self, failures: int, elapsed_s: float, cause: str) -> float | None:
+        """Seconds to wait after the `failures`-th failure in a row, `None` when the request has failed for good."""
+        delay = min(self.first_delay_s * 2 ** (failures - 1), self.max_delay_s)
+        allowed = failures < self.attempts and elapsed_s + delay <= self.budget_s
+        return delay if allowed and is_retryable(cause) else None
+
+
+def is_retryable(cause: str) -> bool:
+    """Whether a failure may pass by itself. The server's refusal of a request (4xx) does not, being busy (429) does."""
+    return cause in _RETRYABLE_CAUSES or cause.startswith("http_5")
