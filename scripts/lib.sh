@@ -216,6 +216,8 @@ install_what_is_missing() { # for the scripts that only need some working stack:
     version="$(preferred_version)"
     stack="$(preferred_stack)"
     install_stack "$version" "$stack"
+    # The CPU builds know no GPU, so on a machine that has one nothing may plan with it.
+    [[ "$stack" != cpu ]] || export CUDA_VISIBLE_DEVICES=""
     PATH="$ATLAS_VENV/bin:$PATH"
     export VIRTUAL_ENV="$ATLAS_VENV" PATH
 }

@@ -8,9 +8,9 @@
 #   --output DIR    where everything goes (default results/quickstart)
 #   --full          GRPO by configs/run/quickstart_rl_full.yaml: longer, learns more
 #   --smoke         a handful of steps per stage: shows that everything runs here, learns nothing
-#   key=value       overrides for the GRPO stage
+#   key=value       overrides for the GRPO stage (vllm_host and vllm_port also for the evaluation)
 #
-# Safe to repeat: what is installed stays, and finished stages are reported as complete.
+# Safe to repeat: what is installed stays, and world, SFT and GRPO are reported as complete; the evaluation is done anew.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -36,9 +36,10 @@ while (($# > 0)); do
         --full) recipe=quickstart_rl_full run=rl_full evaluation=evaluation_full ;;
         --smoke)
             world_options+=(--preparation-steps 20) sft_overrides+=(max_steps=5) evaluation_overrides+=(eval_max_samples=16)
-            rl_overrides+=(max_steps=3)
+            rl_overrides+=(max_steps=3 warmup_steps=1)
             ;;
         -h | --help) show_help "$0" && exit 0 ;;
+        vllm_host=* | vllm_port=*) rl_overrides+=("$1") evaluation_overrides+=("$1") ;;
         [!-]*=*) rl_overrides+=("$1") ;;
         *) fail "$1 is not an option of quickstart.sh." "bash scripts/quickstart.sh --help lists them." ;;
     esac

@@ -1,5 +1,6 @@
 """The commands that quickstart.sh runs, with stand-ins for the commands themselves."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,11 +8,28 @@ from pathlib import Path
 import pytest
 
 from tests.install_sandbox import ROOT, copy_project, executable, installed
+from trainers.configuration import compose
+from trainers.configuration.machine import Machine
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     return copy_project(tmp_path)
+
+
+def assert_fits_the_training(training: list[str], evaluation: list[str]) -> None:
+    """The evaluation meets the models as the training did: same prompts, lengths and sampling of the student."""
+    machine = Machine(assumed=True)
+    trained, evaluated = (
+        compose(["quickstart_rl", *training], machine).config,
+        compose(["evaluate", *evaluation], machine).config,
+    )
+    keys = [key for key in evaluated if re.search(r"_template$|_max_|^max_|^student_(model|temp|top)|^verifier", key)]
+    assert len(keys) > 10
+    assert {key: evaluated[key] for key in keys if key != "eval_max_samples"} == {
+        key: trained[key] for key in keys if key != "eval_max_samples"
+    }
+    assert evaluated["dataset_id_or_path"] == trained["eval_dataset_id_or_path"]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +64,16 @@ def test_quickstart_runs_the_documented_commands(project: Path):
     (output / "evaluation/summary.md").write_text("the table\n")
     (output / "rl/curves.png").touch()
     result = subprocess.run(
-        ["bash", "scripts/quickstart.sh", "--output", str(output), "--seed", "3", "max_steps=2"],
+        [
+            "bash",
+            "scripts/quickstart.sh",
+            "--output",
+            str(output),
+            "--seed",
+            "3",
+            "efficiency_weight=0.5",
+            "vllm_port=9000",
+        ],
         cwd=project,
         capture_output=True,
         text=True,
@@ -57,9 +84,18 @@ def test_quickstart_runs_the_documented_commands(project: Path):
     assert ran[:3] == [
         f"python -m custom_data.world --output {output}/world --seed 3",
         f"scripts/launch.sh 1 configs/run/quickstart_sft.yaml workspace={output} seed=3",
-        f"scripts/launch_with_server.sh 1 1 configs/run/quickstart_rl.yaml workspace={output} seed=3 max_steps=2",
+        f"scripts/launch_with_server.sh 1 1 configs/run/quickstart_rl.yaml workspace={output} seed=3"
+        " efficiency_weight=0.5 vllm_port=9000",
     ]
     assert ran[3].startswith("scripts/launch_with_server.sh 1 0 configs/run/evaluate.yaml")
-    assert f"teacher=[{output}/sft,{output}/rl]" in ran[3]
+    assert {f"teacher=[{output}/sft,{output}/rl]", "seed=3", "vllm_port=9000"} <= set(ran[3].split())
+    assert_fits_the_training(ran[2].split()[4:], ran[3].split()[4:])
     assert "the table" in result.stdout
     assert f"{output}/rl/curves.png" in result.stdout
+
+
+def test_the_smoke_test_s_overrides_are_accepted():
+    text = (ROOT / "scripts/quickstart.sh").read_text()
+    for recipe, overrides in (("quickstart_sft", "sft_overrides"), ("quickstart_rl", "rl_overrides")):
+        [chosen] = re.findall(rf"{overrides}\+=\((max_steps=[^)]*)\)", text)
+        assert compose([recipe, *chosen.split()], Machine(assumed=True)).config["max_steps"] <= 5
