@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from trainers.configuration.problems import ConfigurationError, Problem
+
 ACCEPTED: dict[str, tuple[str, ...]] = {
     "question": ("question", "prompt", "problem", "problem_text"),
     "solution": ("solution", "answer", "ground_truth", "final_answer"),
@@ -13,10 +15,6 @@ ACCEPTED: dict[str, tuple[str, ...]] = {
 }
 RL_COLUMNS = ("question", "solution")
 SFT_COLUMNS = ("question", "student_approach", "teacher_diagnosis", "teacher_teaching")
-
-
-class ColumnError(ValueError):
-    """A dataset lacks a column that the experiment needs, or the mapping names one that is not there."""
 
 
 def resolve_columns(
@@ -30,13 +28,14 @@ def resolve_columns(
         column_map: explicit choices, needed name → column; it wins over the accepted names.
 
     Raises:
-        ColumnError: naming what was found, what is accepted and the mapping to write.
+        ConfigurationError: naming what was found, what is accepted and the mapping to write.
     """
     chosen = dict(column_map or {})
+    columns = ", ".join(found)
     problems = [
-        f"column_map.{name}={chosen[name]!r}: the dataset has no such column"
-        for name in chosen
-        if chosen[name] not in found
+        Problem(f"column_map.{name}={column}", f"expected one of the dataset's columns: {columns}", "name one of them")
+        for name, column in chosen.items()
+        if column not in found
     ]
     resolved: dict[str, str] = {}
     for name in needed:
@@ -44,10 +43,9 @@ def resolve_columns(
         if candidates:
             resolved[name] = candidates[0]
         else:
-            problems.append(f"no column for {name!r}; accepted names: {', '.join(ACCEPTED[name])}")
+            expected = f"expected one of {', '.join(ACCEPTED[name])}, found the columns {columns}"
+            remedy = f"say which to use, for example column_map.{name}={found[0] if found else 'NAME'}"
+            problems.append(Problem(f"no column for {name!r}", expected, remedy))
     if problems:
-        example = f"column_map.{needed[0]}={found[0] if found else 'NAME'}"
-        raise ColumnError(
-            "; ".join(problems) + f". Columns found: {', '.join(found)}. Say which to use, for example {example}"
-        )
+        raise ConfigurationError(problems)
     return resolved

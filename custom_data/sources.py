@@ -9,13 +9,10 @@ from pathlib import Path
 from datasets import Dataset, load_dataset
 
 from custom_data.columns import RL_COLUMNS, SFT_COLUMNS, resolve_columns
+from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.teaching.lesson import Question
 
 FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
-
-
-class SourceError(ValueError):
-    """A dataset cannot be read; the message says what was asked for and what would be accepted."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +37,11 @@ class DataSource:
         """Read the rows.
 
         Raises:
-            SourceError: the path is missing, empty or of an unknown format.
+            ConfigurationError: the path is missing, empty or of an unknown format.
         """
         dataset = self._read()
         if len(dataset) == 0:
-            raise SourceError(f"dataset_id_or_path={self.dataset_id_or_path!r} has no rows; expected at least one")
+            raise self._problem("expected at least one row, it has none", "check how the file was made")
         if self.dataset_max_samples is not None:
             dataset = dataset.select(range(min(self.dataset_max_samples, len(dataset))))
         return dataset
@@ -53,11 +50,14 @@ class DataSource:
         path = Path(self.dataset_id_or_path)
         if path.is_file():
             if path.suffix not in FORMATS:
-                raise SourceError(f"{path}: unknown format {path.suffix!r}; expected one of {', '.join(FORMATS)}")
+                raise self._problem(f"expected one of the formats {', '.join(FORMATS)}", "convert or rename the file")
             return load_dataset(FORMATS[path.suffix], data_files=str(path), split="train")
         if not path.exists() and looks_local(self.dataset_id_or_path):
-            raise SourceError(f"dataset_id_or_path={self.dataset_id_or_path!r}: no such file or directory")
+            raise self._problem("no such file or directory", "check the path, from the directory you started in")
         return load_dataset(self.dataset_id_or_path, self.dataset_config, split=self.dataset_split)
+
+    def _problem(self, expected: str, remedy: str) -> ConfigurationError:
+        return ConfigurationError([Problem(f"dataset_id_or_path={self.dataset_id_or_path}", expected, remedy)])
 
 
 def looks_local(name: str) -> bool:
@@ -70,7 +70,7 @@ def questions(dataset: Dataset, column_map: Mapping[str, str] | None = None) -> 
     """Rows as questions; columns other than question and solution travel in `extra`, for verifiers and reports.
 
     Raises:
-        ColumnError: when question or solution cannot be found.
+        ConfigurationError: when question or solution cannot be found.
     """
     columns = resolve_columns(dataset.column_names, RL_COLUMNS, column_map)
     question, solution = columns["question"], columns["solution"]
@@ -89,7 +89,7 @@ def sft_examples(dataset: Dataset, column_map: Mapping[str, str] | None = None) 
     """Rows of the Arc-ATLAS-Teach kind under ATLAS's own column names (`custom_data.columns.SFT_COLUMNS`).
 
     Raises:
-        ColumnError: when one of the four columns cannot be found.
+        ConfigurationError: when one of the four columns cannot be found.
     """
     columns = resolve_columns(dataset.column_names, SFT_COLUMNS, column_map)
     chosen = dataset.select_columns([columns[name] for name in SFT_COLUMNS])

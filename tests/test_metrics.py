@@ -41,9 +41,10 @@ def test_what_cannot_be_said_is_left_out():
 def test_evaluation_estimates():
     arm = taught("teacher", GROUPS)
     means = {name: estimate.mean for name, estimate in arm.estimates.items()}
-    assert means["accuracy"] == pytest.approx(2 / 5)
-    assert means["accuracy_gain"] == pytest.approx(2 / 5 - 3 / 5)
-    assert means["non_degradation_rate"] == pytest.approx(3 / 5)
+    # Each question counts once: taught 1/2, 1/2, 0 and alone 0, 1, 1.
+    assert means["accuracy"] == pytest.approx(1 / 3)
+    assert means["accuracy_gain"] == pytest.approx(1 / 3 - 2 / 3)
+    assert means["non_degradation_rate"] == pytest.approx((1 + 1 / 2 + 0) / 3)
     assert means["fix_rate"] == pytest.approx(1 / 2)
     assert means["guidance_tokens"] == pytest.approx(4 + 3)
     assert arm.counts["n"] == 5

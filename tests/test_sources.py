@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from custom_data.columns import ColumnError, resolve_columns
-from custom_data.sources import DataSource, SourceError, looks_local, questions, sft_examples
+from custom_data.columns import resolve_columns
+from custom_data.sources import DataSource, looks_local, questions, sft_examples
+from trainers.configuration import ConfigurationError
 
 
 @pytest.mark.parametrize(
@@ -28,10 +29,10 @@ def test_an_explicit_mapping_wins():
 
 def test_what_is_missing_is_said_with_the_remedy():
     with pytest.raises(
-        ColumnError, match=r"'solution'.*ground_truth.*Columns found: frage.*column_map\.question=frage"
+        ConfigurationError, match=r"(?s)'question'.*'solution'.*ground_truth.*columns frage.*column_map\.solution=frage"
     ):
         resolve_columns(["frage"], ("question", "solution"))
-    with pytest.raises(ColumnError, match=r"column_map.question='nope'"):
+    with pytest.raises(ConfigurationError, match=r"column_map.question=nope.*question"):
         resolve_columns(["question"], ("question",), {"question": "nope"})
 
 
@@ -58,13 +59,13 @@ def test_sft_rows_get_our_names(tmp_path):
 @pytest.mark.parametrize("name", ["missing/rows.jsonl", "/missing", "./missing", "results/world/x"])
 def test_a_missing_path_is_not_asked_of_the_hub(name):
     assert looks_local(name)
-    with pytest.raises(SourceError, match="no such file"):
+    with pytest.raises(ConfigurationError, match="no such file"):
         DataSource(name).load()
 
 
 def test_an_unknown_format_is_refused(tmp_path):
     (tmp_path / "rows.xml").write_text("<a/>")
-    with pytest.raises(SourceError, match=r"\.xml.*jsonl"):
+    with pytest.raises(ConfigurationError, match=r"(?s)\.xml.*jsonl"):
         DataSource(str(tmp_path / "rows.xml")).load()
 
 

@@ -10,9 +10,10 @@ from typing import Any, cast
 from hydra.utils import get_object
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
-from custom_data.sources import DataSource, SourceError
+from custom_data.sources import DataSource
 from custom_data.sources import questions as as_questions
 from trainers.configuration import pick, server_layout
+from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.serving.endpoints import EndpointPool
 from trainers.serving.rendering import ChatRenderer
 from trainers.serving.specs import Role, ServerSpec
@@ -85,7 +86,7 @@ def drop_overlong(config: Mapping[str, Any], questions: Sequence[Question]) -> l
     """The questions that fit into both models' contexts with everything they lead to; the others are counted and told.
 
     Raises:
-        SourceError: when no question fits.
+        ConfigurationError: when no question fits.
     """
     student, teacher = (_context(config, role) for role in ("student", "teacher"))
     fit = fitting(questions, PromptTemplates(**pick(PromptTemplates, config)), stages(config), student, teacher)
@@ -95,12 +96,13 @@ def drop_overlong(config: Mapping[str, Any], questions: Sequence[Question]) -> l
             *(fit.dropped.total(), len(questions), dict(fit.dropped)),
         )
     if not fit.kept:
-        raise SourceError(
-            f"none of the {len(questions)} questions of {config['dataset_id_or_path']} fits: student_max_model_len="
-            f"{student.limit}, teacher_max_model_len={teacher.limit}; raise these or lower student_max_tokens="
-            f"{config['student_max_tokens']}, max_probe_tokens={config['max_probe_tokens']} or max_completion_length="
+        given = (
+            f"student_max_model_len={student.limit}, teacher_max_model_len={teacher.limit}, student_max_tokens="
+            f"{config['student_max_tokens']}, max_probe_tokens={config['max_probe_tokens']}, max_completion_length="
             f"{config['max_completion_length']}"
         )
+        expected = f"expected at least one of {len(questions)} questions to fit, none does ({dict(fit.dropped)})"
+        raise ConfigurationError([Problem(given, expected, "raise the contexts or lower the token budgets")])
     return fit.kept
 
 

@@ -3,7 +3,8 @@
     python scripts/benchmarks/quickstart_seeds.py --seeds 0 1 2 3 4 --output results/seeds
     python scripts/benchmarks/quickstart_seeds.py --seeds 0 1 2 3 4 --output results/seeds --report-only
 
-Every seed makes a world, a student, a teacher and an evaluation of its own in `OUTPUT/N`. The report is `OUTPUT/seeds.md`
+Every seed makes a world, a student, a teacher and an evaluation of its own in `OUTPUT/N`. The report is
+`OUTPUT/seeds.md`
 (a table, each number with its 95% interval over held-out questions) with `OUTPUT/seeds.png` (learning curves, mean
 and range over seeds). Finished seeds are not run again.
 """
