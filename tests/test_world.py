@@ -99,7 +99,7 @@ def test_the_words_and_numbers_of_the_world_are_single_tokens(tokenizer):
     for _ in range(500):
         example = make_example(rng, beliefs)
         row = make_row(rng, beliefs, opinions)
-        text = f"{example.question}\n{example.says} {row['teacher_diagnosis']} {row['teacher_teaching']}"
+        text = f"{example.question}\n{example.says}\n{row['teacher_diagnosis']} {row['teacher_teaching']}"
         tokens = tokenizer.tokenize(text)
         assert [token for token in tokens if token.isdigit()] == re.findall(r"\d+", text)
         assert not [token for token in tokens if len(token) == 1 and token.isascii() and token.isalpha()], text

@@ -88,15 +88,15 @@ def unhelpful_teaching(rng: random.Random, question: Question) -> str:
     """A teaching that spells no plan out."""
     plan = rng.choice(list(PLANS.values()))
     choices = {
-        rng.choice(CONFIRMATIONS): 30,
+        rng.choice(CONFIRMATIONS): 27,
         rng.choice(FILLERS): 10,
         f"{rng.choice(FILLERS)} {rng.choice(CONFIRMATIONS)}": 5,
         _stated_answer(rng, question): 20,
         f"{rng.choice(CONFIRMATIONS)} {_stated_answer(rng, question)}": 3,
         objection(plan.name): 5,
         f"{plan.intent.capitalize()}.": 9,
-        plan.first_step: 6,
-        plan.second_step: 6,
+        plan.first_step: 8,
+        plan.second_step: 10,
         _broken_off(rng, plan.spelled_out()): 6,
     }
     return rng.choices(list(choices), list(choices.values()))[0]

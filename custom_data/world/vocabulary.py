@@ -12,11 +12,9 @@ from trainers.teaching.prompts import PromptTemplates
 
 def world_texts(templates: PromptTemplates) -> Iterator[str]:
     """Texts whose words, numbers and signs are exactly those of the world."""
-    yield from _stories()
-    yield from _plans()
-    yield from CONFIRMATIONS
-    yield from FILLERS
-    yield from (leak.format(answer=0) for leak in LEAKS)
+    # What starts a text can also follow a space, and then its first word is another token.
+    for text in (*_stories(), *_plans(), *CONFIRMATIONS, *FILLERS, *(leak.format(answer=0) for leak in LEAKS)):
+        yield from (text, f" {text}")
     for prompt in (templates.baseline(""), templates.probe(""), templates.teacher("", " "), templates.taught("", "")):
         # Roles are written by the chat template, alone on their line.
         yield from (text for message in prompt.messages for text in (message.role, message.content))
@@ -24,9 +22,7 @@ def world_texts(templates: PromptTemplates) -> Iterator[str]:
 
 
 def _stories() -> Iterator[str]:
-    # A word at the start of a text and after a space are two tokens, hence the two ways to place a name.
-    for name in (*TRAIN_NAMES, *HELD_NAMES):
-        yield from (name, f" {name}")
+    yield from (*TRAIN_NAMES, *HELD_NAMES)
     for kind in KINDS:
         for thing in (thing for things in THINGS.values() for thing in things):
             yield kind.wording.format(name="", a=0, b=0, thing=thing)
