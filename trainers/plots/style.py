@@ -1,0 +1,72 @@
+"""One look for every figure: palette, spines, grid, saving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+# Okabe & Ito, Color Universal Design (2008): told apart by colour-blind readers.
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PINK, SKY, GREY = "#CC79A7", "#56B4E9", "#7F7F7F"
+ARMS = (BLUE, ORANGE, GREEN, PINK, SKY, VERMILION)
+INK, FAINT = "#333333", "#E6E6E6"
+DPI = 160
+
+
+def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    """A figure of `size` inches with its axes in reading order; belongs to no global state."""
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(wspace=0.06, hspace=0.08))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for axis in axes:
+        _tidy(axis)
+    return figure, axes
+
+
+def _tidy(axis: Axes) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.spines[["left", "bottom"]].set_color("#999999")
+    axis.tick_params(colors=INK, labelsize=9, length=3)
+    axis.grid(True, color=FAINT, linewidth=0.8)
+    axis.set_axisbelow(True)
+
+
+def title(axis: Axes, text: str, *, x: str = "", y: str = "") -> None:
+    """Title at the left, and axis labels with their units."""
+    axis.set_title(text, loc="left", fontsize=11, fontweight="bold", color=INK)
+    axis.set_xlabel(x, fontsize=9.5, color=INK)
+    axis.set_ylabel(y, fontsize=9.5, color=INK)
+
+
+def legend(axis: Axes) -> None:
+    """A quiet legend, where there is something to explain."""
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(frameon=False, fontsize=8.5, labelcolor=INK, handlelength=1.6, loc="best")
+
+
+def percent(axis: Axes, which: str = "y") -> None:
+    """Show shares in [0, 1] as percentages."""
+    (axis.yaxis if which == "y" else axis.xaxis).set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+
+
+def whole_steps(axis: Axes) -> None:
+    """Tick whole steps only."""
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+
+
+def arm_colours(names: Sequence[str], reference: str | None = None) -> dict[str, str]:
+    """A colour per arm in the order given; the reference arm is grey."""
+    others = [name for name in names if name != reference]
+    return {name: ARMS[i % len(ARMS)] for i, name in enumerate(others)} | ({reference: GREY} if reference else {})
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI, facecolor="white")
