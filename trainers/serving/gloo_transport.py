@@ -1,0 +1,101 @@
+"""The trainer's end of the gloo weight transfer; `gloo_engine` is the servers' end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import torch
+
+from trainers.serving.buckets import TensorMeta, pack, plan_buckets
+from trainers.serving.control import ControlPlane, WeightSyncError
+from trainers.serving.gloo_group import join_group, open_store
+
+_POLL_S = 0.001
+
+
+class GlooTransport:
+    """Broadcasts buckets of bytes to all servers at once, watching their answers meanwhile.
+
+    Args:
+        host: this machine's address as the servers see it.
+        timeout_s: deadline of meeting the servers and of each broadcast, in seconds.
+        bucket_bytes: bytes sent at a time, which is also what the trainer holds twice.
+    """
+
+    def __init__(self, host: str, timeout_s: float, bucket_bytes: int) -> None:
+        self._host = host
+        self._timeout_s = timeout_s
+        self._bucket_bytes = bucket_bytes
+        self._group: Any = None
+
+    def connect(self, control: ControlPlane) -> None:
+        """Open the meeting point and wait until every worker of every server has come.
+
+        Raises:
+            WeightSyncError: when one does not come in time.
+        """
+        self.close()
+        world_size = 1 + sum(control.world_sizes())
+        store = open_store(self._host, world_size, self._timeout_s)
+        threads = ThreadPoolExecutor(2, thread_name_prefix="weight-connect")
+        invited = threads.submit(control.init_weight_transfer_engine, self._init_info(store.port, world_size))
+        joined = threads.submit(join_group, store, 0, world_size, self._timeout_s)
+        # A server that refuses is known at once; the group would wait for it until its deadline.
+        wait([invited, joined], return_when=FIRST_EXCEPTION)
+        threads.shutdown(wait=False)
+        if invited.done():
+            invited.result()
+        try:
+            self._group = joined.result()
+        except RuntimeError as error:
+            raise WeightSyncError(f"The servers did not join the weight group in {self._timeout_s:g} s.") from error
+        invited.result()
+
+    def send(
+        self, control: ControlPlane, metadata: Sequence[TensorMeta], tensors: Iterable[tuple[str, torch.Tensor]]
+    ) -> None:
+        """Open an update, broadcast every bucket, close the update."""
+        control.start_weight_update()
+        threads = ThreadPoolExecutor(1, thread_name_prefix="weight-update")
+        try:
+            update = threads.submit(control.update_weights, _update_info(metadata))
+            stream = iter(tensors)
+            for bucket in plan_buckets(metadata, self._bucket_bytes):
+                self._broadcast(pack(bucket, stream), update)
+            update.result()
+        finally:
+            # After a failure the servers may still wait for weights: do not wait for their answer.
+            threads.shutdown(wait=False)
+        control.finish_weight_update()
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._group = None
+
+    def _broadcast(self, payload: torch.Tensor, update: Future[None]) -> None:
+        work = self._group.broadcast(payload, 0)
+        while not work.is_completed():
+            if update in wait([update], timeout=_POLL_S).done:
+                update.result()
+                raise WeightSyncError("The servers ended the update before they had all weights.")
+        work.wait()
+
+    def _init_info(self, port: int, world_size: int) -> dict[str, Any]:
+        return {
+            "host": self._host,
+            "port": port,
+            "rank_offset": 1,
+            "world_size": world_size,
+            "timeout_s": self._timeout_s,
+            "bucket_bytes": self._bucket_bytes,
+        }
+
+
+def _update_info(metadata: Sequence[TensorMeta]) -> dict[str, Any]:
+    return {
+        "names": [meta.name for meta in metadata],
+        "dtype_names": [str(meta.dtype).removeprefix("torch.") for meta in metadata],
+        "shapes": [list(meta.shape) for meta in metadata],
+    }
