@@ -18,6 +18,7 @@ from trainers.configuration import ConfigurationError, compose
 from trainers.configuration.command_line import parse
 from trainers.configuration.resume import settle
 from trainers.configuration.show import show
+from trainers.launch.ranks import prepare_rank
 
 EXPERIMENTS = {
     "sft": "trainers.sft",
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         for note in notes:
             logger.info(note)
         if config is not None:
+            prepare_rank(config)
             importlib.import_module(EXPERIMENTS[config["experiment"]]).run(config)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")

@@ -32,11 +32,11 @@ class Batch:
 
     def __str__(self) -> str:
         fitted = "" if self.size == self.wanted else f" (fitted from {self.wanted})"
-        parts = (
-            f"{self.questions} questions x {self.num_generations} generations" if self.num_generations > 1 else "rows"
+        groups = (
+            f" = {self.questions} questions x {self.num_generations} generations" if self.num_generations > 1 else ""
         )
         micro = f"{self.processes} processes x {self.per_device} per device x {self.accumulation} micro-batches"
-        return f"train_batch_size {self.size}{fitted} = {parts} = {micro}"
+        return f"train_batch_size {self.size}{fitted}{groups} = {micro}"
 
 
 def fit(wanted: int, processes: int, per_device: int, num_generations: int = 1) -> Batch:

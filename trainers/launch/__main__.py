@@ -15,7 +15,7 @@ from trainers.configuration.composition import Composition
 from trainers.configuration.machine import Machine, assume, detect
 from trainers.configuration.resume import settle
 from trainers.launch.interruption import Interrupted, interruptible
-from trainers.launch.plan import ACCELERATE_FILE, ROOT, Plan, make_plan
+from trainers.launch.plan import ACCELERATE_FILE, ROOT, Plan, accelerate_settings, make_plan
 from trainers.launch.preflight import check_counts, check_surroundings
 from trainers.launch.report import describe, devices
 from trainers.launch.trainer import Trainer
@@ -110,7 +110,7 @@ def write_accelerate(plan: Plan) -> None:
     if plan.accelerate is None:
         return
     stage = ROOT / "accelerate" / f"deepspeed_{plan.config['deepspeed']}.yaml"
-    settings = yaml.safe_load(stage.read_text(encoding="utf-8")) | plan.accelerate
+    settings = accelerate_settings(plan, yaml.safe_load(stage.read_text(encoding="utf-8")))
     (plan.output_dir / ACCELERATE_FILE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
 

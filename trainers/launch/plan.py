@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -22,13 +23,13 @@ ACCELERATE_FILE = "accelerate.yaml"
 
 @dataclass(frozen=True)
 class Command:
-    """A command line and the environment variables it adds; `None` takes a variable away."""
+    """A command line and the environment variables it adds."""
 
     argv: tuple[str, ...]
-    env: Mapping[str, str | None]
+    env: Mapping[str, str]
 
     def __str__(self) -> str:
-        settings = [f"{name}={shlex.quote(value)}" for name, value in self.env.items() if value is not None]
+        settings = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
         return " ".join([*settings, shlex.join(self.argv)])
 
 
@@ -70,12 +71,15 @@ def _trainer(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, ...],
     if not launched:
         return Command((sys.executable, *program), _environment(config, machine, gpus))
     launcher = (sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(output_dir / ACCELERATE_FILE))
-    return Command((*launcher, *program), _environment(config, machine, gpus))
+    threads = max(1, (os.cpu_count() or 1) // config["processes"])
+    options = ("--num_cpu_threads_per_process", str(threads)) if machine.cpu_only else ()
+    return Command((*launcher, *options, *program), _environment(config, machine, gpus))
 
 
-def _environment(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, ...]) -> dict[str, str | None]:
-    # With ACCELERATE_USE_CPU accelerate would choose plain multi-CPU training instead of DeepSpeed.
-    environment: dict[str, str | None] = {"TOKENIZERS_PARALLELISM": "false", "ACCELERATE_USE_CPU": None}
+def _environment(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, ...]) -> dict[str, str]:
+    # torch announces its own deprecations once per rank and call.
+    quiet = "ignore::FutureWarning:torch.distributed.c10d_logger"
+    environment = {"TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": quiet}
     if machine.cpu_only:
         environment["DS_ACCELERATOR"] = "cpu"
     elif gpus:
@@ -89,3 +93,12 @@ def _accelerate(config: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
     """What differs from accelerate/deepspeed_STAGE.yaml in this run."""
     precision = next((name for name in ("bf16", "fp16") if config[name]), "no")
     return {"num_processes": config["processes"], "use_cpu": machine.cpu_only, "mixed_precision": precision}
+
+
+def accelerate_settings(plan: Plan, stage: Mapping[str, Any]) -> dict[str, Any]:
+    """The accelerate file of a run, from that of its DeepSpeed stage."""
+    deepspeed = stage["deepspeed_config"] | {
+        "gradient_accumulation_steps": plan.config["gradient_accumulation_steps"],
+        "gradient_clipping": plan.config["max_grad_norm"],
+    }
+    return {**stage, **(plan.accelerate or {}), "deepspeed_config": deepspeed}

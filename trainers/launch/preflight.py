@@ -47,8 +47,8 @@ def _devices(given: str, experiment: str, machine: Machine, servers: int, traine
         return
     shared = experiment == GRPO and servers == trainers == len(machine.gpus) == 1
     if servers + trainers > len(machine.gpus) and not shared:
-        seen = "is planned for" if machine.assumed else "is visible"
-        expected = f"{servers + trainers} GPUs are needed, {len(machine.gpus)} {seen}"
+        found = "assumed" if machine.assumed else "visible"
+        expected = f"{servers + trainers} GPUs are needed, of {len(machine.gpus)} {found}"
         yield Problem(given, expected, f"lower the numbers, or widen CUDA_VISIBLE_DEVICES; {plan}")
 
 

@@ -28,8 +28,7 @@ class Trainer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Trainer:
-        environment = {name: value for name, value in os.environ.items() if self._command.env.get(name, "") is not None}
-        environment |= {name: value for name, value in self._command.env.items() if value is not None}
+        environment = {**os.environ, **self._command.env}
         environment["PYTHONPATH"] = ":".join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "trainers.serving.guard", *self._command.argv],
