@@ -49,8 +49,8 @@ def test_parameters_come_whole_once_and_in_bounded_buckets():
     model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 2))
     metadata = parameter_metadata(model)
     walked = list(full_parameters(model, sharded=False, bucket_bytes=64))
-    assert [name for name, *_ in metadata] == [name for name, _ in walked] == [n for n, _ in model.named_parameters()]
-    assert [shape for *_, shape in metadata] == [tuple(tensor.shape) for _, tensor in walked]
+    assert [meta.name for meta in metadata] == [name for name, _ in walked] == [n for n, _ in model.named_parameters()]
+    assert [meta.shape for meta in metadata] == [tuple(tensor.shape) for _, tensor in walked]
     sizes = [sum(p.numel() * 4 for _, p in bucket) for bucket in buckets(model.named_parameters(), 64)]
     assert sizes == [64, 48, 8] or max(sizes) <= 64
 

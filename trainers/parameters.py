@@ -8,12 +8,14 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import nn
 
+from trainers.serving.buckets import TensorMeta
+
 BUCKET_BYTES = 256 * 2**20
 
 
-def parameter_metadata(model: nn.Module) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
+def parameter_metadata(model: nn.Module) -> list[TensorMeta]:
     """Name, dtype and full (unsharded) shape of every parameter, tied ones once, without gathering anything."""
-    return [(name, parameter.dtype, full_shape(parameter)) for name, parameter in model.named_parameters()]
+    return [TensorMeta(name, parameter.dtype, full_shape(parameter)) for name, parameter in model.named_parameters()]
 
 
 def full_parameters(

@@ -31,7 +31,7 @@ from trainers.plots import learning_curves
 from trainers.records import install_records, save_lessons
 from trainers.rollouts import Rollout, RolloutRunner, TrainingRow, training_rows
 from trainers.served_teacher import ServedTeacher
-from trainers.serving.weight_sync import WeightSync
+from trainers.serving.weight_sync import WeightSync, make_transport
 from trainers.teaching.lesson import Question
 from trainers.teaching.metrics import teaching_metrics
 
@@ -286,7 +286,11 @@ def connect_servers(config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBas
     teachers, students = layout_of(config, "teacher"), layout_of(config, "student")
     teacher_pool, student_pool = connect_pool(config, teachers), connect_pool(config, students)
     runner = RolloutRunner(build_protocol(config, student_pool), teacher_pool, student_pool, token_counter(tokenizer))
-    return runner, WeightSync(teachers, backend=config["weight_transfer"])
+    backend = teachers[0].weight_transfer
+    assert backend is not None
+    weight_sync = WeightSync([spec.base_url for spec in teachers], make_transport(backend, host=config["vllm_host"]))
+    weight_sync.connect()
+    return runner, weight_sync
 
 
 def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
