@@ -63,7 +63,7 @@ class ControlPlane:
         """Open an update."""
         self._all("POST", "/start_weight_update")
 
-    def update_weights(self, update_info: dict[str, Any]) -> None:
+    def update_weights(self, update_info: dict[str, Any] | list[dict[str, Any]]) -> None:
         """Announce the tensors; returns when the servers have received and loaded them."""
         self._all("POST", "/update_weights", {"update_info": update_info})
 

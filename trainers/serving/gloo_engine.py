@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.distributed import ProcessGroupGloo
 from vllm.distributed.weight_transfer.base import (
     WeightTransferEngine,
     WeightTransferInitInfo,
@@ -49,7 +48,7 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
 
     init_info_cls = GlooInitInfo
     update_info_cls = GlooUpdateInfo
-    _group: ProcessGroupGloo | None = None
+    _group: Any = None  # a ProcessGroupGloo, whose broadcast torch's stubs do not know
     _bucket_bytes = 0
 
     def init_transfer_engine(self, init_info: GlooInitInfo) -> None:
@@ -79,10 +78,11 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
                 update_info.names, update_info.dtype_names, update_info.shapes, strict=True
             )
         ]
+        model: Any = self.model
         for bucket in plan_buckets(metadata, self._bucket_bytes):
             payload = torch.empty(bucket_size(bucket), dtype=torch.uint8)
             self._group.broadcast(payload, 0).wait()
-            self.model.load_weights(unpack(bucket, payload))
+            model.load_weights(unpack(bucket, payload))
 
     def finish_weight_update(self) -> None:
         """Complete the reload, including the packed copy of an output layer that is tied to the embedding.
@@ -92,7 +92,8 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
         finalize_layerwise_reload(self.model, self.model_config)
         for module in self.model.modules():
             if isinstance(module, VocabParallelEmbedding):
-                module.quant_method.process_weights_after_loading(module)
+                method: Any = module.quant_method
+                method.process_weights_after_loading(module)
 
     def shutdown(self) -> None:
         """Leave the group."""

@@ -43,7 +43,8 @@ class GlooTransport:
         invited = threads.submit(control.init_weight_transfer_engine, self._init_info(store.port, world_size))
         joined = threads.submit(join_group, store, 0, world_size, self._timeout_s)
         # A server that refuses is known at once; the group would wait for it until its deadline.
-        wait([invited, joined], return_when=FIRST_EXCEPTION)
+        both: list[Future[Any]] = [invited, joined]
+        wait(both, return_when=FIRST_EXCEPTION)
         threads.shutdown(wait=False)
         if invited.done():
             invited.result()

@@ -120,7 +120,11 @@ def metadata_of(named_tensors: Iterable[tuple[str, torch.Tensor]]) -> list[Tenso
 
 
 def make_transport(
-    backend: WeightTransfer, *, host: str = "127.0.0.1", timeout_s: float = 300.0, bucket_bytes: int = DEFAULT_BUCKET_BYTES
+    backend: WeightTransfer,
+    *,
+    host: str = "127.0.0.1",
+    timeout_s: float = 300.0,
+    bucket_bytes: int = DEFAULT_BUCKET_BYTES,
 ) -> Transport:
     """The transport of a backend: `gloo` for servers on the CPU, `nccl` between GPUs, `ipc` on one shared GPU.
 
