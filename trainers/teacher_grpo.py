@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 from accelerate.utils import broadcast_object_list, gather_object
 from datasets import Dataset
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerControl
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer import grpo_trainer
 
@@ -69,6 +69,9 @@ class TeacherGRPOTrainer(GRPOTrainer):
         max_lost_groups: a rollout that loses a larger share of its groups saves a checkpoint and stops.
         evaluation_questions: questions for the periodic evaluation, if any.
     """
+
+    control: TrainerControl
+    _last_loaded_step: int  # TRL's: the step whose weights the servers have
 
     def __init__(
         self,

@@ -87,17 +87,15 @@ class Protocol:
 
     async def prepare(self, question: Question, *, step: int, num_baselines: int) -> Prepared:
         """Let the student solve the question alone and, at the same time, say how it would go about it."""
-        baselines, approach = await asyncio.gather(
+        solved, probed = await asyncio.gather(
             self._baselines(question, step, num_baselines), self._probe(question, step)
         )
-        failure = None
-        if isinstance(approach, GenerationError):
-            failure, approach = f"probe_{approach.cause}", None
-        if isinstance(baselines, GenerationError):
-            failure, baselines = f"baseline_{baselines.cause}", ()
-        elif failure is None and all(solution.correct is None for solution in baselines):
-            failure = f"baseline_{baselines[0].cause}"
-        return Prepared(question, tuple(baselines), approach, failure)
+        if isinstance(solved, GenerationError):
+            return Prepared(question, (), None, f"baseline_{solved.cause}")
+        if isinstance(probed, GenerationError):
+            return Prepared(question, solved, None, f"probe_{probed.cause}")
+        unscorable = all(solution.correct is None for solution in solved)
+        return Prepared(question, solved, probed, f"baseline_{solved[0].cause}" if unscorable else None)
 
     async def teach(self, prepared: Prepared, teacher: Teacher, *, step: int, num_generations: int) -> Group:
         """Sample the group's teachings from one prompt, let the student solve with each, judge and score."""
@@ -123,7 +121,7 @@ class Protocol:
         dropped = "too_few_lessons" if remaining < min(MINIMUM_GROUP, num_generations) else None
         return Group(prepared, scored, dropped)
 
-    async def _baselines(self, question: Question, step: int, number: int) -> list[Solution] | GenerationError:
+    async def _baselines(self, question: Question, step: int, number: int) -> tuple[Solution, ...] | GenerationError:
         prompt = self.templates.baseline(question.text)
         seed = derive_seed(self.seed, step, question.row, "baseline")
         try:
@@ -196,7 +194,7 @@ class Protocol:
         await asyncio.gather(*(solve(i, members) for i, members in enumerate(occurrences(drafts))))
         return lessons
 
-    async def _judge(self, question: Question, completions: Sequence[Completion]) -> list[Solution]:
+    async def _judge(self, question: Question, completions: Sequence[Completion]) -> tuple[Solution, ...]:
         async def one(completion: Completion) -> Solution:
             text = strip_reasoning(completion.text)
             verdict = await self.verifier.verify(text, question.ground_truth, question.extra)
@@ -209,7 +207,7 @@ class Protocol:
                 cause=verdict.cause,
             )
 
-        return list(await asyncio.gather(*map(one, completions)))
+        return tuple(await asyncio.gather(*map(one, completions)))
 
     def _failed_group(self, prepared: Prepared, cause: str, num_generations: int) -> Group:
         lessons = tuple(
