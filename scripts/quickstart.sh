@@ -15,9 +15,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 output=results/quickstart recipe=quickstart_rl run=rl evaluation=evaluation
-# The world's models are small in every way; the GRPO recipes state the same lengths.
-world_lengths=(max_completion_length=48 max_probe_tokens=32 student_max_tokens=48
-    student_max_model_len=512 teacher_max_model_len=512)
 world_options=() seed_override=() sft_overrides=() rl_overrides=() evaluation_overrides=()
 
 while (($# > 0)); do
@@ -35,7 +32,7 @@ while (($# > 0)); do
             ;;
         --full) recipe=quickstart_rl_full run=rl_full evaluation=evaluation_full ;;
         --smoke)
-            world_options+=(--preparation-steps 20) sft_overrides+=(max_steps=5) evaluation_overrides+=(eval_max_samples=16)
+            world_options+=(--preparation-steps 20) sft_overrides+=(max_steps=5 warmup_steps=1) evaluation_overrides+=(eval_max_samples=16)
             rl_overrides+=(max_steps=3 warmup_steps=1)
             ;;
         -h | --help) show_help "$0" && exit 0 ;;
@@ -70,9 +67,8 @@ stage "3/4 GRPO: the teacher learns from how its student fares" \
     scripts/launch_with_server.sh 1 1 "configs/run/$recipe.yaml" "${workspace[@]}" "${seed_override[@]}" "${rl_overrides[@]}"
 stage "4/4 evaluation on held-out questions" \
     scripts/launch_with_server.sh 1 0 configs/run/evaluate.yaml "${workspace[@]}" "${seed_override[@]}" \
-    data=world_heldout trainer/reward=world "student_model=$output/world/student" \
-    "teacher=[$output/sft,$output/$run]" "teacher_names=[SFT,GRPO]" "output_dir=$output/$evaluation" \
-    "${world_lengths[@]}" "${evaluation_overrides[@]}"
+    model=world data=world_heldout trainer/reward=world "teacher=[$output/sft,$output/$run]" "teacher_names=[SFT,GRPO]" \
+    "output_dir=$output/$evaluation" "${evaluation_overrides[@]}"
 
 printf '\n'
 cat "$output/$evaluation/summary.md"
