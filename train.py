@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -31,7 +32,7 @@ logger = logging.getLogger("train")
 
 def main(arguments: Sequence[str]) -> int:
     """Runs what the arguments describe; returns the exit status, 2 for a mistake that the user can mend."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
+    report_progress()
     try:
         line = parse(arguments)
         if line.flags:
@@ -47,6 +48,14 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return USER_ERROR
     return 0
+
+
+def report_progress() -> None:
+    """Shows what ATLAS itself reports, on the first rank, and warnings of everything else."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
+    if os.environ.get("RANK", "0") == "0":
+        for name in ("train", "trainers", "custom_data"):
+            logging.getLogger(name).setLevel(logging.INFO)
 
 
 if __name__ == "__main__":

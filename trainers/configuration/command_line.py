@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 
 from trainers.configuration.fields import DERIVED, REPLACED, all_names, fields_of
 from trainers.configuration.problems import Problem
@@ -158,7 +158,7 @@ def _with_override(line: CommandLine, problems: list[Problem], text: str) -> Com
     if path.startswith("hydra."):
         return replace(line, flags=(*line.flags, text))
     if is_secret(top):
-        problems.append(_secret(path))
+        problems.append(secret_problem(path))
         return line
     if key.startswith("~"):
         problems.append(Problem(text, "keys cannot be deleted", f"set {path}=null, or leave it out"))
@@ -169,12 +169,13 @@ def _with_override(line: CommandLine, problems: list[Problem], text: str) -> Com
         return line
     try:
         parsed = OverridesParser.create().parse_override(text)
-    except OverrideParseException:
+    except HydraException:
         remedy = f"""write '{path}="…"', with both kinds of quotes, or put the value into a recipe file"""
         problems.append(Problem(text, "a value with spaces, commas, braces or quotes must be quoted", remedy))
         return line
     if parsed.is_sweep_override():
-        problems.append(Problem(text, "one run takes one value per key", f"write [{value}] if you mean a list"))
+        remedy = f"""write '{path}="{value}"' for text with a comma, or {path}=[{value}] for a list"""
+        problems.append(Problem(text, "one run takes one value per key", remedy))
         return line
     return replace(line, overrides=(*line.overrides, Override(top, path, parsed.value(), text)))
 
@@ -207,7 +208,7 @@ def _stray(word: str, recipe: str) -> Problem:
     )
 
 
-def _secret(key: str) -> Problem:
+def secret_problem(key: str) -> Problem:
     variable = {"hub_token": "HF_TOKEN", "wandb_api_key": "WANDB_API_KEY"}.get(key, key.upper())
     remedy = f"set it in the environment: export {variable}=…"
     return Problem(f"{key}=…", "secrets are neither arguments nor configuration", remedy)

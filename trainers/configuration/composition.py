@@ -16,12 +16,20 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from trainers.configuration import machine as machines
-from trainers.configuration.command_line import CONFIGS, CommandLine, is_secret, options, parse, unknown_key
-from trainers.configuration.derived import derive
-from trainers.configuration.fields import DERIVED, EXPERIMENTS, all_names, fields_of
+from trainers.configuration.command_line import (
+    CONFIGS,
+    CommandLine,
+    is_secret,
+    options,
+    parse,
+    secret_problem,
+    unknown_key,
+)
+from trainers.configuration.derived import batch_of, derive
+from trainers.configuration.fields import DERIVED, EVALUATION, EXPERIMENTS, all_names, fields_of
 from trainers.configuration.machine import Machine
 from trainers.configuration.problems import ConfigurationError, Problem
-from trainers.configuration.rules import validate
+from trainers.configuration.rules import check_batch, validate
 from trainers.configuration.values import check_values
 
 
@@ -72,7 +80,8 @@ def finish(
         usable["num_vllm_servers"] = max(servers, 1)
     processes = processes or int(os.environ.get("WORLD_SIZE", "1"))
     derived, notes = derive(usable, machine or machines.detect(), processes)
-    crossed = [problem for problem in validate(derived) if problem.given.partition("=")[0] not in wrong]
+    asked = [] if usable["experiment"] == EVALUATION else check_batch(batch_of(usable | {"processes": processes}))
+    crossed = [problem for problem in [*asked, *validate(derived)] if problem.given.partition("=")[0] not in wrong]
     found = [*problems, *wrong.values(), *crossed]
     if found:
         raise ConfigurationError(found)
@@ -118,8 +127,9 @@ def _hydra(line: CommandLine) -> dict[str, Any]:
 
 
 def _strange_key(key: str, line: CommandLine, experiment: str, typed: Mapping[str, str]) -> Problem | None:
-    fields = fields_of(experiment)
-    if key in fields and (line.resolved or key not in DERIVED) and not is_secret(key):
+    if is_secret(key):
+        return secret_problem(key)
+    if key in fields_of(experiment) and (line.resolved or key not in DERIVED):
         return None
     return unknown_key(key, typed.get(key) or f"{key} ({_where(key)})", experiment)
 

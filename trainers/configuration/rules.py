@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
-from trainers.configuration.derived import batch_of
+from trainers.configuration.batches import Batch
 from trainers.configuration.fields import EVALUATION, GRPO, SFT
 from trainers.configuration.placement import models, slots_used, teachers
 from trainers.configuration.problems import Problem
@@ -39,7 +39,7 @@ def validate(config: Mapping[str, Any]) -> list[Problem]:
     experiment = config["experiment"]
     found = [*_required(config), *_common(config)]
     if experiment != EVALUATION:
-        found += [*_training(config), *_batch(config)]
+        found += _training(config)
     if experiment == SFT:
         found += _templates(config, ("teacher_template",))
     else:
@@ -74,14 +74,10 @@ def _training(config: Mapping[str, Any]) -> Iterator[Problem]:
     if config["load_best_model_at_end"] and not evaluates:
         remedy = "set eval_strategy=steps, or load_best_model_at_end=false"
         yield Problem("load_best_model_at_end=True", "the best model is known only by evaluating", remedy)
-    warmup, steps = config["warmup_steps"], config["max_steps"]
-    if 1 <= steps <= warmup and warmup >= 1:
-        remedy = "lower warmup_steps; below 1 it is a share of all steps"
-        yield Problem(f"warmup_steps={warmup}", f"fewer than max_steps={steps}", remedy)
 
 
-def _batch(config: Mapping[str, Any]) -> Iterator[Problem]:
-    batch = batch_of(config)
+def check_batch(batch: Batch) -> Iterator[Problem]:
+    """Whether fitting a batch left it near what was asked for."""
     if batch.size > MAX_GROWTH * batch.wanted:
         factors = f"{batch.processes} processes x per_device_train_batch_size={batch.per_device}"
         groups = f" and num_generations={batch.num_generations}" if batch.num_generations > 1 else ""
@@ -167,9 +163,10 @@ def _servers(config: Mapping[str, Any]) -> Iterator[Problem]:
     if not config["use_vllm_server"]:
         remedy = "leave it out; servers that already run are used by vllm_host and vllm_port"
         yield Problem("use_vllm_server=False", "generation goes through vLLM servers only", remedy)
-    if first + slots > 65536:
-        remedy = f"set vllm_port to at most {65536 - slots}"
-        yield Problem(f"vllm_port={first}", f"{slots} servers need ports up to 65535", remedy)
+    servers = max(slots, len(models(config)))
+    if first + servers > 65536:
+        remedy = f"set vllm_port to at most {65536 - servers}"
+        yield Problem(f"vllm_port={first}", f"{servers} servers need ports up to 65535", remedy)
     sizes = {key: config[key] for key in ("teacher_tensor_parallel_size", "student_tensor_parallel_size")}
     if max(sizes.values()) > 1 and slots_used(config) != slots:
         shown = " ".join(f"{key}={value}" for key, value in sizes.items())

@@ -71,17 +71,16 @@ def _trainer(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, ...],
     if not launched:
         return Command((sys.executable, *program), _environment(config, machine, gpus))
     launcher = (sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(output_dir / ACCELERATE_FILE))
-    threads = max(1, (os.cpu_count() or 1) // config["processes"])
-    options = ("--num_cpu_threads_per_process", str(threads)) if machine.cpu_only else ()
-    return Command((*launcher, *options, *program), _environment(config, machine, gpus))
+    return Command((*launcher, *program), _environment(config, machine, gpus))
 
 
 def _environment(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, ...]) -> dict[str, str]:
     # torch announces its own deprecations once per rank and call.
     quiet = "ignore::FutureWarning:torch.distributed.c10d_logger"
-    environment = {"TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": quiet}
+    environment = {"TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": quiet, "TRL_EXPERIMENTAL_SILENCE": "1"}
     if machine.cpu_only:
-        environment["DS_ACCELERATOR"] = "cpu"
+        threads = max(1, (os.cpu_count() or 1) // config.get("processes", 1))
+        environment |= {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
     elif gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
     if all_local(config):
@@ -92,7 +91,12 @@ def _environment(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, .
 def _accelerate(config: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
     """What differs from accelerate/deepspeed_STAGE.yaml in this run."""
     precision = next((name for name in ("bf16", "fp16") if config[name]), "no")
-    return {"num_processes": config["processes"], "use_cpu": machine.cpu_only, "mixed_precision": precision}
+    return {
+        "num_processes": config["processes"],
+        "use_cpu": machine.cpu_only,
+        "mixed_precision": precision,
+        "main_process_port": 0,  # any free one: several runs may share a machine
+    }
 
 
 def accelerate_settings(plan: Plan, stage: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,208 @@
+"""Composing runs: recipes, spellings, flag words, derived keys, and how fast it is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trainers.configuration import ConfigurationError, compose, pick, trl_arguments
+from trainers.configuration.command_line import CONFIGS, options
+from trainers.configuration.fields import EXPERIMENTS, fields_of
+from trainers.configuration.machine import Machine
+
+ROOT = CONFIGS.parent
+CPU, GPUS = Machine(), Machine(tuple(range(8)))
+
+
+def config(*arguments: str, machine: Machine = GPUS, **more) -> dict:
+    return compose(arguments, machine, **more).config
+
+
+@pytest.mark.parametrize("recipe", options("run"))
+@pytest.mark.parametrize("machine", [CPU, GPUS], ids=["cpu", "gpus"])
+def test_every_recipe_composes_with_exactly_the_keys_of_its_experiment(recipe: str, machine: Machine) -> None:
+    composed = config(recipe, machine=machine)
+    extra = {"use_cpu", "processes", "resume_from", "gradient_accumulation_steps"}
+    assert composed["experiment"] in EXPERIMENTS
+    assert composed.keys() - extra == fields_of(composed["experiment"]).keys() - extra - {"hub_token"}
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["configs/run/teacher_sft.yaml", "teacher_sft.yaml", "teacher_sft", "run@_global_=teacher_sft", "run=teacher_sft"],
+)
+def test_recipes_are_named_in_any_spelling(word: str) -> None:
+    assert config("seed=7", word)["output_dir"] == "results/pre_rl_model"
+
+
+def test_a_recipe_may_lie_elsewhere_in_a_directory_run(tmp_path: Path) -> None:
+    recipe = tmp_path / "run" / "mine.yaml"
+    recipe.parent.mkdir()
+    recipe.write_text("defaults:\n  - quickstart_sft\n  - _self_\nmax_steps: 7\n", encoding="utf-8")
+    assert config(str(recipe))["max_steps"] == 7
+
+
+@pytest.mark.parametrize(
+    ("word", "stage"),
+    [("zero1", "zero1"), ("zero2", "zero2"), ("zero3", "zero3"), ("offload", "zero3_cpu_offloading")],
+)
+def test_flag_words_stand_anywhere(word: str, stage: str) -> None:
+    assert config(word, "teacher_sft", "seed=1")["deepspeed"] == stage
+    assert config("teacher_sft", "seed=1", word)["deepspeed"] == stage
+
+
+def test_zero3_is_the_default_stage() -> None:
+    assert config("teacher_rcl")["deepspeed"] == "zero3"
+
+
+def test_overrides_win_over_recipes_and_are_typed() -> None:
+    composed = config("teacher_rcl", "learning_rate=1e-5", "efficiency_weight=0.5", "report_to=null", "max_steps=4")
+    assert composed["learning_rate"] == 1e-5
+    assert composed["efficiency_weight"] == 0.5
+    assert composed["report_to"] == "none"
+    assert composed["max_steps"] == 4
+
+
+def test_keys_inside_dictionaries_can_be_set_and_added() -> None:
+    composed = config(
+        "teacher_rcl", "student_chat_template_kwargs.enable_thinking=true", "student_chat_template_kwargs.style=short"
+    )
+    assert composed["student_chat_template_kwargs"] == {"enable_thinking": True, "style": "short"}
+    assert config("teacher_rcl", "column_map={question: prompt}")["column_map"] == {"question": "prompt"}
+
+
+def test_groups_are_chosen_by_short_or_full_name() -> None:
+    for spelling in ("data=gsm8k", "data@_global_=gsm8k"):
+        assert config("teacher_rcl", spelling)["dataset_id_or_path"] == "openai/gsm8k"
+
+
+def test_the_quickstart_moves_with_its_workspace() -> None:
+    composed = config("quickstart_rl", "workspace=/elsewhere")
+    assert composed["student_model"] == "/elsewhere/world/student"
+    assert composed["model_name_or_path"] == "/elsewhere/sft"
+    assert composed["output_dir"] == "/elsewhere/rl"
+    assert config("quickstart_sft", "workspace=/elsewhere")["output_dir"] == "/elsewhere/sft"
+
+
+def test_the_reference_defaults_hold() -> None:
+    sft = config("teacher_sft")
+    expected = {
+        "model_name_or_path": "Qwen/Qwen3-8B",
+        "num_train_epochs": 10,
+        "train_batch_size": 16,
+        "learning_rate": 1e-5,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 0.05,
+        "weight_decay": 1e-4,
+        "adam_beta2": 0.95,
+        "max_length": 16384,
+        "packing": False,
+        "gradient_checkpointing": True,
+        "bf16": True,
+        "tf32": True,
+        "seed": 42,
+        "save_final_model": True,
+    }
+    assert {key: sft[key] for key in expected} == expected
+    rl = config("teacher_rcl", processes=4)
+    expected = {
+        "model_name_or_path": "Arc-Intelligence/ATLAS-8B-Thinking",
+        "student_model": "Qwen/Qwen3-4B",
+        "max_steps": 250,
+        "train_batch_size": 128,
+        "num_generations": 32,
+        "temperature": 0.7,
+        "learning_rate": 1e-6,
+        "lr_scheduler_type": "constant",
+        "beta": 0.04,
+        "max_completion_length": 4096,
+        "max_probe_tokens": 500,
+        "eval_steps": 10,
+        "save_steps": 10,
+        "eval_max_samples": 64,
+        "num_generations_eval": 4,
+        "save_completions_probability": 0.1,
+        "vllm_port": 8765,
+        "report_to": "wandb",
+    }
+    assert {key: rl[key] for key in expected} == expected
+
+
+def test_a_machine_without_gpu_gets_float32() -> None:
+    composed = config("teacher_rcl", machine=CPU)
+    wanted = {"use_cpu": True, "bf16": False, "dtype": "float32", "student_dtype": "float32", "weight_transfer": "gloo"}
+    assert {key: composed[key] for key in wanted} == wanted
+
+
+@pytest.mark.parametrize(("gpus", "engine"), [(2, "nccl"), (1, "ipc")])
+def test_weights_travel_by_what_the_devices_allow(gpus: int, engine: str) -> None:
+    assert config("teacher_rcl", machine=Machine(tuple(range(gpus))))["weight_transfer"] == engine
+
+
+def test_composing_a_resolved_file_gives_it_back(tmp_path: Path) -> None:
+    from trainers.configuration import save
+
+    composed = config("quickstart_rl", f"output_dir={tmp_path}", "train_batch_size=100", machine=CPU)
+    save(composed)
+    assert config(f"--config-path={tmp_path}", "--config-name=config", machine=CPU) == composed
+    assert config("--config-path", str(tmp_path), "--config-name", "config", "seed=3", machine=CPU)["seed"] == 3
+
+
+def test_pick_hands_on_the_keys_named_like_parameters() -> None:
+    def component(seed, max_steps, other=3):
+        return seed, max_steps, other
+
+    assert pick(component, {"seed": 1, "max_steps": 2, "unrelated": 9}, seed=5) == {"seed": 5, "max_steps": 2}
+
+
+def test_trl_receives_its_fields_and_none_of_those_we_replace() -> None:
+    arguments = trl_arguments(config("teacher_rcl"))
+    assert arguments["num_generations"] == 32
+    assert arguments["gradient_accumulation_steps"] == 64
+    assert (
+        not {"deepspeed", "use_vllm", "vllm_mode", "vllm_server_port", "hub_token", "student_model"} & arguments.keys()
+    )
+
+
+def test_composing_imports_nothing_heavy() -> None:
+    code = (
+        "import json, sys\n"
+        "from trainers.configuration import compose\n"
+        "import trainers.launch.__main__\n"
+        "compose(['quickstart_rl', 'zero1', 'max_steps=3'])\n"
+        "heavy = {'torch', 'trl', 'transformers', 'vllm', 'datasets', 'deepspeed', 'accelerate', 'numpy'}\n"
+        "print(json.dumps(sorted(heavy & sys.modules.keys())))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(run.stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "shown"),
+    [
+        (["run@_global_=quickstart_rl", "max_steps=3", "--cfg", "job"], 0, "max_steps: 3"),
+        (["quickstart_rl", "zero2", "--cfg", "job"], 0, "deepspeed: zero2"),
+        (["quickstart_rl", "max_step=3", "--cfg", "job"], 2, "did you mean max_steps"),
+        (["quickstart_rl", "--multirun"], 2, "one run per command"),
+        (["no_such_recipe"], 2, "configs/run has no such recipe"),
+    ],
+)
+def test_train_py_shows_compositions_and_mistakes(arguments: list[str], status: int, shown: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "train.py", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == status
+    assert shown in (run.stdout if status == 0 else run.stderr)
+    assert "Traceback" not in run.stderr
+
+
+def test_secrets_are_never_repeated() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        compose(["quickstart_rl", "hub_token=hf_abcdef", "wandb_api_key=0123456789"], CPU)
+    assert "hf_abcdef" not in str(caught.value)
+    assert "0123456789" not in str(caught.value)
+    assert "export HF_TOKEN" in str(caught.value)

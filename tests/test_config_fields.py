@@ -1,0 +1,90 @@
+"""The typed table of keys, and the snapshot of TRL's."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, Literal
+
+import pytest
+
+from trainers.configuration import snapshot
+from trainers.configuration.annotations import describe, fits, members
+from trainers.configuration.fields import EXPERIMENTS, REPLACED, fields_of
+from trainers.configuration.values import check_value, within
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text"),
+    [
+        (int, "int"),
+        (float | None, "float | null"),
+        (list[str] | str | None, "list[str] | str | null"),
+        (dict[str, Any] | str, "dict | str"),
+        (Colour | str, "str"),
+        (str | Literal[False], "str | false"),
+    ],
+)
+def test_annotations_as_text(annotation: Any, text: str) -> None:
+    assert describe(annotation) == text
+
+
+def test_members_of_enumerations() -> None:
+    assert members(Colour | str) == ("red", "blue")
+    assert members(int) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "expected"),
+    [
+        (1, "float", True),
+        (True, "int", False),
+        (1.0, "int", False),
+        (None, "int | null", True),
+        (None, "int", False),
+        (["a"], "list[str]", True),
+        ([1], "list[str]", False),
+        ({}, "dict | str", True),
+        (False, "str | false", True),
+        (True, "str | false", False),
+    ],
+)
+def test_values_fit_types(value: Any, text: str, expected: bool) -> None:
+    assert fits(value, text) is expected
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds", "expected"),
+    [(1, ">= 1", True), (0, "> 0, <= 1", False), (1, "> 0, <= 1", True), (0, "!= 0", False)],
+)
+def test_bounds(value: float, bounds: str, expected: bool) -> None:
+    assert within(value, bounds) is expected
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_default_is_a_valid_value(experiment: str) -> None:
+    fields = fields_of(experiment).values()
+    wrong = [str(check_value(field.default, field)) for field in fields if check_value(field.default, field)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_key_of_ours_is_documented(experiment: str) -> None:
+    assert all(field.doc for field in fields_of(experiment).values())
+
+
+def test_no_replaced_key_is_a_key() -> None:
+    computed = {"gradient_accumulation_steps", "use_cpu"}
+    for experiment in EXPERIMENTS:
+        assert REPLACED.keys() & fields_of(experiment).keys() <= computed
+
+
+@pytest.mark.slow
+def test_the_snapshot_equals_the_installed_trl() -> None:
+    assert snapshot.PATH.read_text(encoding="utf-8") == snapshot.render(snapshot.take()), (
+        "TRL's fields have changed: run `python -m trainers.configuration.snapshot`, and read the diff"
+    )

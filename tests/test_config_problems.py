@@ -1,0 +1,180 @@
+"""Bad configurations, and what a user reads: the value, what was expected, what to do."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from trainers.configuration import ConfigurationError, compose
+from trainers.configuration.machine import Machine
+from trainers.configuration.surroundings import missing_paths
+
+GPUS = Machine(tuple(range(8)))
+
+# ruff: noqa: E501
+BAD = [
+    # typos
+    ("teacher_rcl num_generation=32", "num_generation=32", "no key num_generation", "num_generations"),
+    ("teacher_rcl +learning_rat=1", "learning_rat=1", "no key learning_rat", "learning_rate"),
+    ("teacher_rcl ++studnt_model=x", "studnt_model=x", "no key studnt_model", "student_model"),
+    ("teacher_rcl foo_bar_baz=1", "foo_bar_baz=1", "no key", "--cfg job"),
+    ("teacher_rcll", "teacher_rcll", "no such recipe", "teacher_rcl"),
+    ("teacher_rcl zero4", "zero4", "expected key=value or zero1", "zero1"),
+    ("teacher_rcl data=gsm8", "data=gsm8", "configs/data has no gsm8", "gsm8k"),
+    ("teacher_rcl model@_global_=qwen3_9b", "qwen3_9b", "configs/model has no", "qwen3_8b"),
+    ("teacher_sft num_generations=4", "num_generations=4", "no key of experiment sft", "another recipe"),
+    ("evaluate learning_rate=1e-3", "learning_rate=0.001", "no key of experiment evaluation", "another recipe"),
+    ("seed=1", "no recipe", "expected one of", "configs/run/"),
+    # keys of TRL or of older versions that we replace
+    ("teacher_rcl vllm_server_host=h", "vllm_server_host=h", "no effect", "use vllm_host"),
+    ("teacher_rcl use_vllm=true", "use_vllm=true", "no effect", "use_vllm_server"),
+    ("teacher_rcl gradient_accumulation_steps=4", "gradient_accumulation_steps=4", "no effect", "train_batch_size"),
+    ("teacher_rcl reward_funcs=x", "reward_funcs=x", "no effect", "use reward"),
+    ("teacher_sft warmup_ratio=0.1", "warmup_ratio=0.1", "no effect", "warmup_steps"),
+    ("teacher_sft max_seq_length=8", "max_seq_length=8", "no effect", "max_length"),
+    ("teacher_sft resume_from_checkpoint=x", "resume_from_checkpoint=x", "no effect", "use resume"),
+    ("teacher_sft processes=3", "processes=3", "computed", "leave processes out"),
+    # types, choices, ranges
+    ("teacher_rcl temperature=hot", "temperature=hot", "expected float, got str", "temperature=1.0"),
+    ("teacher_rcl max_steps=1.5", "max_steps=1.5", "expected int, got float", "max_steps="),
+    ("teacher_rcl seed=null", "seed=null", "expected int, got null", "seed=42"),
+    ("teacher_rcl trust_remote_code=1", "trust_remote_code=1", "expected bool, got int", "trust_remote_code="),
+    ("teacher_rcl student_model=[a]", "student_model=['a']", "expected str", "student_model="),
+    ("teacher_sft lr_scheduler_type=cosin", "lr_scheduler_type=cosin", "expected one of", "cosine"),
+    ("teacher_rcl leak_policy=ignore", "leak_policy=ignore", "expected one of penalise, report", "report"),
+    ("teacher_rcl scale_rewards=batches", "scale_rewards=batches", "expected one of group, batch, none", "batch"),
+    ("teacher_rcl deepspeed=zero4", "deepspeed=zero4", "expected one of zero1", "zero3"),
+    ("teacher_rcl max_probe_tokens=-1", "max_probe_tokens=-1", "a number >= 1", "max_probe_tokens=500"),
+    ("teacher_rcl num_generations=1", "num_generations=1", "a number >= 2", "num_generations=8"),
+    ("teacher_rcl student_top_p=1.5", "student_top_p=1.5", "> 0, <= 1", "student_top_p=1.0"),
+    ("teacher_rcl max_steps=0", "max_steps=0", ">= -1, != 0", "max_steps=-1"),
+    ("teacher_sft dataset_max_samples=0", "dataset_max_samples=0", ">= 1", "dataset_max_samples=null"),
+    # batches
+    ("teacher_rcl train_batch_size=8", "train_batch_size=8", "num_generations=32 divide is 32", "train_batch_size=32"),
+    ("teacher_rcl steps_per_generation=65", "steps_per_generation=65", "whole optimizer steps", "a multiple of 64"),
+    # servers
+    ("teacher_rcl vllm_port=0", "vllm_port=0", ">= 1, <= 65535", "8765"),
+    ("teacher_rcl vllm_port=65535", "vllm_port=65535", "up to 65535", "at most"),
+    ("teacher_rcl use_vllm_server=false", "use_vllm_server=False", "vLLM servers only", "leave it out"),
+    ("teacher_rcl student_tensor_parallel_size=2", "student_tensor_parallel_size=2", "whole servers", "3 server GPUs"),
+    # lengths
+    ("teacher_rcl student_max_model_len=4096", "student_max_model_len=4096", "student_max_tokens=4096", "above 8192"),
+    ("teacher_rcl teacher_max_model_len=4500", "teacher_max_model_len=4500", "max_probe_tokens=500", "raise"),
+    ("evaluate teacher=a max_completion_length=99999", "teacher_max_model_len=16384", "max_completion_length", "lower"),
+    # templates
+    ("""teacher_rcl 'teacher_template="Teach {question}"'""", "teacher_template=", "lacks the placeholder {approach}", "{approach}"),
+    ("""teacher_rcl 'probe_template="{question} {qestion}"'""", "probe_template=", "{qestion} is no placeholder", "{question}"),
+    ("""teacher_rcl 'taught_template="{question} {teaching} {zzz}"'""", "taught_template=", "{zzz} is no", "remove it"),
+    ("""teacher_sft 'teacher_template=""'""", "teacher_template=''", "lacks the placeholder {question}", "write {question}"),
+    # names and addresses
+    ("teacher_rcl verifier=maths", "verifier=maths", "expected one of math, exact, code", "math"),
+    ("teacher_rcl reward=brief", "reward=brief", "dotted path", "my_package.rewards.brief"),
+    ("teacher_rcl student_base_url=host:80", "student_base_url=host:80", "http(s)://", "in full"),
+    (
+        "teacher_rcl student_base_url=http://h/v1 student_max_model_len=null",
+        "student_max_model_len=null",
+        "must be declared",
+        "the context the API offers",
+    ),
+    ("teacher_rcl student_api_key_env=sk-123", "student_api_key_env=…", "not a key", "OPENAI_API_KEY"),
+    # what belongs together
+    ("teacher_rcl eval_split_ratio=0", "eval_split_ratio=0", "needs evaluation rows", "eval_dataset_id_or_path"),
+    ("teacher_sft load_best_model_at_end=true", "load_best_model_at_end=True", "only by evaluating", "eval_strategy=steps"),
+    ("teacher_rcl fp16=true", "bf16=True fp16=True", "at most one", "fp16=false"),
+    ("teacher_rcl beta=0 sync_ref_model=true", "sync_ref_model=True", "no reference model", "beta above 0"),
+    ("teacher_rcl student_model=null", "student_model=null", "needs it", "student_model="),
+    ("teacher_sft data=custom", "dataset_id_or_path=null", "needs it", "dataset_id_or_path="),
+    ("evaluate teacher=[a,a]", "['a', 'a']", "listed 2 times", "once"),
+    ("evaluate teacher=[a,b] teacher_names=[x]", "teacher_names=['x']", "2 teachers need 2 names", "one name per teacher"),
+    # grammar
+    ("""teacher_rcl 'student_system_prompt=Be short, please'""", "student_system_prompt=", "one value per key", "Be short, please"),
+    ("""teacher_rcl 'student_system_prompt=Say {x: "y"'""", "student_system_prompt=", "must be quoted", "both kinds"),
+    ("teacher_rcl seed=1,2", "seed=1,2", "one value per key", "[1,2]"),
+    ("teacher_rcl ~seed=1", "~seed=1", "cannot be deleted", "leave it out"),
+    ("teacher_rcl hub_token=x", "hub_token=…", "secrets", "export HF_TOKEN"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "given", "expected", "remedy"), BAD, ids=[entry[0] for entry in BAD])
+def test_a_mistake_is_named_with_expectation_and_remedy(command: str, given: str, expected: str, remedy: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        compose(shlex.split(command), GPUS)
+    fitting = [problem for problem in caught.value.problems if given in problem.given]
+    assert fitting, f"no problem names {given}: {caught.value}"
+    assert any(expected in problem.expected and remedy in problem.remedy for problem in fitting), str(caught.value)
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    command = "teacher_rcl zero9 num_generation=3 temperature=hot max_probe_tokens=0 vllm_mode=server verifier=maths"
+    with pytest.raises(ConfigurationError) as caught:
+        compose(command.split(), GPUS)
+    assert len(caught.value.problems) == 6
+    assert str(caught.value).startswith("Configuration: 6 problems")
+
+
+def test_one_mistake_is_reported_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        compose(["teacher_rcl", "teacher_template=3"], GPUS)
+    assert len(caught.value.problems) == 1
+
+
+def test_typos_inside_recipes_are_found(tmp_path: Path) -> None:
+    recipe = tmp_path / "run" / "mine.yaml"
+    recipe.parent.mkdir()
+    text = (
+        "defaults:\n  - teacher_sft\n  - _self_\nmax_lenght: 7\nnum_generations: 4\nwarmup_ratio: 0.1\nhub_token: x\n"
+    )
+    recipe.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        compose([str(recipe)], GPUS)
+    message = str(caught.value)
+    assert "max_lenght" in message
+    assert "did you mean max_length" in message
+    assert "num_generations is no key of experiment sft" in message
+    assert "use warmup_steps" in message
+    assert "hub_token" in message
+    assert len(caught.value.problems) == 4
+
+
+def test_a_recipe_outside_a_directory_run_says_where_to_put_it(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("max_steps: 7\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="directory named run"):
+        compose([str(recipe)], GPUS)
+
+
+def test_latex_in_templates_is_plain_text() -> None:
+    template = r"""baseline_template="{question} Put it into \\boxed{answer}, {\"a\": 1} or {}." """.strip()
+    compose(["teacher_rcl", template], GPUS)
+
+
+def found(*arguments: str) -> dict[str, str]:
+    config = compose(arguments, Machine()).config
+    return {problem.given.partition("=")[0]: problem.remedy for problem in missing_paths(config)}
+
+
+def test_a_missing_world_names_the_command_that_makes_it(tmp_path: Path) -> None:
+    problems = found("quickstart_sft", f"workspace={tmp_path}")
+    assert problems["model_name_or_path"] == f"run: python -m custom_data.world --output {tmp_path}/world"
+    assert problems["dataset_id_or_path"] == problems["model_name_or_path"]
+
+
+def test_a_half_written_world_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "world").mkdir()
+    assert "custom_data.world" in found("quickstart_sft", f"workspace={tmp_path}")["world"]
+
+
+def test_a_missing_warm_up_names_the_command_that_makes_it(tmp_path: Path) -> None:
+    remedy = found("quickstart_rl", f"workspace={tmp_path}")["model_name_or_path"]
+    assert remedy == f"run: scripts/launch.sh 1 configs/run/quickstart_sft.yaml workspace={tmp_path}"
+
+
+def test_hub_ids_are_not_looked_for_on_the_disk() -> None:
+    assert found("teacher_rcl") == {}
+
+
+def test_paths_that_are_not_there_are_refused() -> None:
+    problems = found("teacher_rcl", "model_name_or_path=path/of/saved/model", "student_model=./student")
+    assert problems.keys() == {"model_name_or_path", "student_model"}

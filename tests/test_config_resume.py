@@ -1,0 +1,140 @@
+"""Whether a run starts, continues, or is complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trainers.configuration import ConfigurationError, compose, save
+from trainers.configuration.machine import Machine
+from trainers.configuration.resume import (
+    Earlier,
+    checkpoints,
+    decide,
+    difference,
+    look,
+    mark_finished,
+    resume_decision,
+    settle,
+)
+
+CONFIG = {"experiment": "sft", "resume": "auto", "output_dir": "out", "seed": 1, "logging_steps": 5}
+OTHER = CONFIG | {"seed": 2}
+QUIET = CONFIG | {"logging_steps": 1}
+LAST = "out/checkpoint-20"
+SAVED = ("out/checkpoint-10", LAST)
+
+
+@pytest.mark.parametrize(
+    ("resume", "earlier", "action", "checkpoint"),
+    [
+        ("auto", Earlier(), "start", None),
+        ("auto", Earlier(CONFIG), "start", None),
+        ("auto", Earlier(CONFIG, SAVED), "continue", LAST),
+        ("auto", Earlier(QUIET, SAVED), "continue", LAST),
+        ("auto", Earlier(OTHER, SAVED), "refuse", None),
+        ("auto", Earlier(None, SAVED), "refuse", None),
+        ("auto", Earlier(CONFIG, SAVED, finished=True), "complete", None),
+        ("auto", Earlier(CONFIG, finished=True), "complete", None),
+        ("auto", Earlier(OTHER, finished=True), "refuse", None),
+        ("auto", Earlier(OTHER, output=True), "set_aside", None),
+        ("never", Earlier(), "start", None),
+        ("never", Earlier(CONFIG, SAVED, output=True), "set_aside", None),
+        ("elsewhere/checkpoint-3", Earlier(OTHER, SAVED), "continue", "elsewhere/checkpoint-3"),
+    ],
+)
+def test_the_decision(resume: str, earlier: Earlier, action: str, checkpoint: str | None) -> None:
+    decision = resume_decision(CONFIG | {"resume": resume}, earlier)
+    assert (decision.action, decision.checkpoint) == (action, checkpoint)
+
+
+def test_a_refusal_shows_the_difference() -> None:
+    assert "seed: 2 → 1" in resume_decision(CONFIG, Earlier(OTHER, SAVED)).reason
+    assert difference(CONFIG, QUIET) == ()
+
+
+def test_evaluations_are_done_anew() -> None:
+    config = CONFIG | {"experiment": "evaluation"}
+    assert resume_decision(config, Earlier(config, finished=True, output=True)).action == "start"
+
+
+def write_checkpoint(directory: Path, step: int, complete: bool = True) -> None:
+    path = directory / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    if complete:
+        (path / "trainer_state.json").write_text("{}", encoding="utf-8")
+
+
+def test_checkpoints_are_ordered_by_step_and_torn_ones_left_out(tmp_path: Path) -> None:
+    for step in (5, 100, 20):
+        write_checkpoint(tmp_path, step)
+    write_checkpoint(tmp_path, 300, complete=False)
+    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-5", "checkpoint-20", "checkpoint-100"]
+
+
+@pytest.fixture
+def composition(tmp_path: Path):
+    return compose(["quickstart_sft", f"workspace={tmp_path}"], Machine())
+
+
+def none_missing(_: object) -> list:
+    return []
+
+
+def test_a_new_run_saves_its_configuration(composition) -> None:
+    config, _ = settle(composition, none_missing)
+    assert config is not None
+    assert config["resume_from"] is None
+    assert look(config["output_dir"]).config == config
+
+
+def test_a_finished_run_is_complete_and_nothing_is_asked(composition) -> None:
+    save(composition.config)
+    mark_finished(composition.config, steps=3)
+
+    def must_not_be_asked(_: object) -> list:
+        raise AssertionError("a complete run needs nothing")
+
+    config, notes = settle(composition, must_not_be_asked)
+    assert config is None
+    assert "complete" in notes[-1]
+
+
+def test_the_same_run_continues_from_its_last_checkpoint(composition) -> None:
+    output_dir = Path(composition.config["output_dir"])
+    save(composition.config)
+    write_checkpoint(output_dir, 10)
+    config, _ = settle(composition, none_missing)
+    assert config is not None
+    assert config["resume_from"] == str(output_dir / "checkpoint-10")
+
+
+def test_another_run_is_refused_and_left_alone(composition) -> None:
+    output_dir = Path(composition.config["output_dir"])
+    save(composition.config | {"learning_rate": 0.5})
+    write_checkpoint(output_dir, 10)
+    with pytest.raises(ConfigurationError, match=r"learning_rate: 0.5 → 0.002"):
+        settle(composition, none_missing)
+    assert look(output_dir).config["learning_rate"] == 0.5
+
+
+def test_never_sets_old_output_aside(tmp_path: Path) -> None:
+    composition = compose(["quickstart_sft", f"workspace={tmp_path}", "resume=never"], Machine())
+    output_dir = Path(composition.config["output_dir"])
+    write_checkpoint(output_dir, 10)
+    settle(composition, none_missing)
+    assert not list(output_dir.glob("checkpoint-*"))
+    assert [path.parent.name for path in tmp_path.glob("sft.*/checkpoint-10")] != []
+
+
+def test_a_path_without_checkpoint_is_refused(tmp_path: Path) -> None:
+    composition = compose(["quickstart_sft", f"workspace={tmp_path}", "resume=autoo"], Machine())
+    with pytest.raises(ConfigurationError, match="resume=autoo: expected auto, never, or a directory"):
+        decide(composition.config)
+
+
+def test_problems_around_the_run_leave_no_trace(composition) -> None:
+    with pytest.raises(ConfigurationError, match=r"custom_data\.world"):
+        settle(composition)
+    assert not Path(composition.config["output_dir"]).exists()
