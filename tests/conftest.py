@@ -1,0 +1,74 @@
+"""Fixtures that every test file may use: tiny models, free ports, one pair of real servers for the whole session."""
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from trainers.serving.servers import ServerGroup
+from trainers.serving.specs import ServerSpec
+
+SERVER_CONTEXT = 256
+
+
+@dataclass(frozen=True)
+class ServerPair:
+    """The session's servers; both can receive weights. Whoever changes their weights changes them back."""
+
+    teacher: ServerSpec
+    student: ServerSpec
+    group: ServerGroup
+
+
+def consecutive_free_ports(count: int) -> int:
+    """The first of `count` consecutive ports on which nothing listens."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            first = probe.getsockname()[1]
+        if all(_is_free(port) for port in range(first, first + count)):
+            return first
+
+
+@pytest.fixture(scope="session")
+def free_port():
+    """A port for a run of servers of the test's own: it and the three after it are free."""
+    return consecutive_free_ports(4)
+
+
+@pytest.fixture(scope="session")
+def tiny_teacher_dir(tmp_path_factory):
+    """A tiny random model whose output layer is its own (untied)."""
+    return _tiny_model(tmp_path_factory.mktemp("tiny") / "teacher", tied=False, seed=0)
+
+
+@pytest.fixture(scope="session")
+def tiny_student_dir(tmp_path_factory):
+    """A tiny random model whose output layer is its embedding (tied)."""
+    return _tiny_model(tmp_path_factory.mktemp("tiny") / "student", tied=True, seed=1)
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory, tiny_teacher_dir, tiny_student_dir):
+    """One teacher and one student server, started once and shared by all tests of the session."""
+    port = consecutive_free_ports(2)
+    common = {"host": "127.0.0.1", "dtype": "float32", "max_model_len": SERVER_CONTEXT, "max_num_seqs": 64}
+    specs = [
+        ServerSpec("teacher", 0, str(tiny_teacher_dir), port=port, weight_transfer="gloo", **common),
+        ServerSpec("student", 0, str(tiny_student_dir), port=port + 1, weight_transfer="gloo", **common),
+    ]
+    with ServerGroup(specs, tmp_path_factory.mktemp("servers"), start_timeout_s=300) as group:
+        yield ServerPair(*specs, group)
+
+
+def _tiny_model(directory: Path, *, tied: bool, seed: int) -> Path:
+    # Importing torch and transformers takes seconds, which tests without models need not spend.
+    from tests.tiny import write_tiny_model
+
+    return write_tiny_model(directory, tied=tied, seed=seed)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
