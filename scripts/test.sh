@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 install_what_is_missing
 cd "$ATLAS_ROOT" || exit 1
 # Nothing that is tested may depend on a model hub or upload anything.
-export HF_HUB_OFFLINE=1 WANDB_MODE=offline TOKENIZERS_PARALLELISM=false
+export HF_HUB_OFFLINE=1 WANDB_MODE=offline TOKENIZERS_PARALLELISM=false OMP_WAIT_POLICY=PASSIVE
 
 failed=()
 check() { # check NAME COMMAND…

@@ -39,7 +39,9 @@ def test_metrics_are_written_step_by_step(finished):
 def test_the_wandb_client_logged_the_same_losses_and_our_keys(finished):
     rows = [json.loads(line) for line in (finished / "sft/metrics.jsonl").read_text().splitlines()]
     history, config = logged(finished)
-    assert [row["train/loss"] for row in history if "train/loss" in row] == [row["loss"] for row in rows if "loss" in row]
+    assert [row["train/loss"] for row in history if "train/loss" in row] == [
+        row["loss"] for row in rows if "loss" in row
+    ]
     assert config["atlas"]["teacher_template"].count("{question}") == 1
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
-from custom_data.world.build import VERSION, Size, build_world, read_manifest
-from custom_data.world.preparation import Recipe
+# Read when torch is loaded: OpenMP threads that spin while they wait are ten times slower beside other processes.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from custom_data.world.build import VERSION, Size, build_world, read_manifest  # noqa: E402
+from custom_data.world.preparation import Recipe  # noqa: E402
 
 log = logging.getLogger("custom_data.world")
 
