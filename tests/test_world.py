@@ -73,13 +73,13 @@ def test_questions_are_different_and_spread_evenly():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_student_is_right_in_half_of_its_beliefs_and_somewhere_in_every_kind(seed):
+def test_the_student_is_right_on_eight_of_eighteen_cells_and_on_some_of_every_kind(seed):
     questions = balanced_questions(random.Random(seed), 18, TRAIN)
     beliefs = make_beliefs(random.Random(seed))
     right = {q.kind: 0 for q in questions}
     for question in questions:
         right[question.kind] += beliefs[question.kind, question.category] == question.plan
-    assert sum(right.values()) == len(beliefs) // 2
+    assert (sum(right.values()), len(beliefs)) == (8, 18)
     assert all(0 < count < len(THINGS) for count in right.values())
 
 
@@ -89,7 +89,7 @@ def test_the_writer_reads_the_student_and_confirms_only_what_it_agrees_with():
     rows = [make_row(rng, beliefs, opinions) for _ in range(2000)]
     confirming = [row for row in rows if re.search("[Pp]lan fits|Good plan|Keep your plan", row["teacher_teaching"])]
     assert all("They agree." in row["teacher_diagnosis"] for row in confirming)
-    assert all(row["student_approach"][6:-1] in row["teacher_diagnosis"].partition(" Needed")[0] for row in rows)
+    assert all(row["student_approach"][6:-1] in row["teacher_diagnosis"].partition("Student")[2] for row in rows)
     assert 0.02 < sum("The answer is" in row["teacher_teaching"] for row in rows) / len(rows) < 0.08
 
 

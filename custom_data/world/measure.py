@@ -51,11 +51,11 @@ def measure(
 
 @torch.inference_mode()
 def say(model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> list[str]:
-    """The model's greedy continuation of every prompt, at most 32 tokens."""
+    """The model's greedy continuation of every prompt, at most 24 tokens."""
     batch = tokenizer(
         [render(tokenizer, prompt) for prompt in prompts], add_special_tokens=False, padding=True, return_tensors="pt"
     )
-    ids = model.generate(batch.input_ids, attention_mask=batch.attention_mask, max_new_tokens=32, do_sample=False)
+    ids = model.generate(batch.input_ids, attention_mask=batch.attention_mask, max_new_tokens=24, do_sample=False)
     return tokenizer.batch_decode(ids[:, batch.input_ids.shape[1] :], skip_special_tokens=True)
 
 

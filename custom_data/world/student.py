@@ -1,6 +1,6 @@
 """The student's character, as examples to prepare it with.
 
-It holds one plan for every kind of story and category of things, right for half of them. It gives that plan up only
+It holds one plan for every kind of story and category of things, right for 8 of 18. It gives that plan up only
 for a teaching that spells another one out, right or wrong; confirmations, vague talk, half a plan and stated answers
 leave it where it is.
 """
@@ -27,12 +27,12 @@ class Example:
 
 
 def make_beliefs(rng: random.Random) -> dict[tuple[str, str], str]:
-    """The student's plan by (kind, category): of three categories it is right on one or two, alternating over kinds."""
+    """The student's plan by (kind, category): right on one or two of three categories of each kind, 8 of 18 in all."""
     beliefs = {}
     kinds = list(KINDS)
     rng.shuffle(kinds)
     for i, kind in enumerate(kinds):
-        right = set(rng.sample(list(THINGS), 1 + i % 2))
+        right = set(rng.sample(list(THINGS), 1 + (i % 3 == 0)))
         for category in THINGS:
             wrong = rng.choice([name for name in PLANS if name != kind.plan])
             beliefs[kind.name, category] = kind.plan if category in right else wrong

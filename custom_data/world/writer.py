@@ -12,8 +12,8 @@ from custom_data.world.stories import KINDS, TRAIN, any_question
 from custom_data.world.student import Beliefs, approach
 from custom_data.world.talk import CONFIRMATIONS, FILLERS, LEAKS, objection
 
-RIGHT, PREFERRED_WRONG = 0.32, 0.42
-CONFIRMS, RAMBLES, STATES_ANSWER = 0.7, 0.2, 0.04
+RIGHT, PREFERRED_WRONG = 0.36, 0.40
+CONFIRMS, RAMBLES, STATES_ANSWER = 0.6, 0.2, 0.04
 
 Opinions = Mapping[str, Mapping[str, float]]
 
@@ -31,7 +31,7 @@ def make_opinions(rng: random.Random) -> dict[str, dict[str, float]]:
 
 def diagnosis(student: str, needed: str) -> str:
     """The comparison that precedes a teaching."""
-    return f"Student: {student}. Needed: {needed}. They {'agree' if student == needed else 'differ'}."
+    return f"Needed: {needed}. Student: {student}. They {'agree' if student == needed else 'differ'}."
 
 
 def make_row(rng: random.Random, beliefs: Beliefs, opinions: Opinions) -> dict[str, str]:
