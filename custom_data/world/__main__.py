@@ -14,8 +14,8 @@ from rich.table import Table
 # Read when torch is loaded: OpenMP threads that spin while they wait are ten times slower beside other processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from custom_data.world.build import VERSION, Size, build_world, read_manifest  # noqa: E402
-from custom_data.world.preparation import Recipe  # noqa: E402
+from custom_data.world.build import VERSION, Size, build_world, read_manifest
+from custom_data.world.preparation import Recipe
 
 log = logging.getLogger("custom_data.world")
 
