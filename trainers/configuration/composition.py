@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,7 @@ def raw(line: CommandLine) -> tuple[dict[str, Any], list[Problem]]:
     return kept, [*problems, *(problem for key, problem in found.items() if key not in shared)]
 
 
+@cache
 def register_schemas() -> None:
     """Puts the defaults of every experiment into Hydra's store, as plain nodes: each field a flat key."""
     store = ConfigStore.instance()

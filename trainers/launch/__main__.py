@@ -16,7 +16,7 @@ from trainers.configuration.machine import Machine, assume, detect
 from trainers.configuration.resume import settle
 from trainers.launch.interruption import Interrupted, interruptible
 from trainers.launch.plan import ACCELERATE_FILE, ROOT, Plan, accelerate_settings, make_plan
-from trainers.launch.preflight import check_counts, check_surroundings
+from trainers.launch.preflight import check_counts, check_devices, check_surroundings
 from trainers.launch.report import describe, devices
 from trainers.launch.trainer import Trainer
 from trainers.serving.servers import ServerError, ServerGroup
@@ -64,10 +64,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def launch(options: argparse.Namespace) -> int:
     """Composes, checks, and then shows or runs."""
     machine = detect() if options.assume_gpus is None else assume(options.assume_gpus)
-    composition = compose(options.arguments, machine, max(options.trainers, 1), options.servers or None)
-    counts = list(check_counts(composition.config["experiment"], machine, options.servers, options.trainers))
-    if counts:
-        raise ConfigurationError(counts)
+    composition = composed(options, machine)
 
     def plan_of(config: Mapping[str, Any]) -> Plan:
         return make_plan(config, machine, options.servers, options.trainers)
@@ -78,6 +75,19 @@ def launch(options: argparse.Namespace) -> int:
     for note in notes:
         logger.info("%s", note)
     return 0 if config is None else run(plan_of(config))
+
+
+def composed(options: argparse.Namespace, machine: Machine) -> Composition:
+    """The composition of a launch; problems of the configuration and of V and T are raised together."""
+    problems = list(check_devices(machine, options.servers, options.trainers))
+    try:
+        composition = compose(options.arguments, machine, max(options.trainers, 1), options.servers or None)
+    except ConfigurationError as error:
+        raise ConfigurationError([*problems, *error.problems]) from None
+    problems += check_counts(composition.config["experiment"], options.servers, options.trainers)
+    if problems:
+        raise ConfigurationError(problems)
+    return composition
 
 
 def show(plan: Plan, composition: Composition, machine: Machine) -> int:

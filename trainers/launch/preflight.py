@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.configuration import Problem, server_layout
-from trainers.configuration.fields import EVALUATION, GRPO, SFT
+from trainers.configuration.fields import EVALUATION, SFT
 from trainers.configuration.machine import Machine
 from trainers.configuration.surroundings import missing_paths
 from trainers.launch.plan import Plan
@@ -23,9 +23,9 @@ TRAINING_STATE = 7
 """Size of a checkpoint with optimizer states, in sizes of the bf16 model: weights 2 bytes, states 12."""
 
 
-def check_counts(experiment: str, machine: Machine, servers: int, trainers: int) -> Iterator[Problem]:
-    """Whether V and T suit the experiment and the machine."""
-    given = f"{servers} server GPUs, {trainers} training GPUs"
+def check_counts(experiment: str, servers: int, trainers: int) -> Iterator[Problem]:
+    """Whether V and T suit the experiment."""
+    given = _given(servers, trainers)
     if experiment == SFT and servers:
         yield Problem(given, "SFT needs no servers", f"scripts/launch.sh {max(trainers, 1)} RECIPE")
     if experiment == EVALUATION and trainers:
@@ -34,10 +34,11 @@ def check_counts(experiment: str, machine: Machine, servers: int, trainers: int)
         )
     if experiment != EVALUATION and not trainers:
         yield Problem(given, f"{experiment} needs at least one training GPU (or CPU process)", "give a number above 0")
-    yield from _devices(given, experiment, machine, servers, trainers)
 
 
-def _devices(given: str, experiment: str, machine: Machine, servers: int, trainers: int) -> Iterator[Problem]:
+def check_devices(machine: Machine, servers: int, trainers: int) -> Iterator[Problem]:
+    """Whether the machine has V + T devices; one card may hold one server slot and one trainer together."""
+    given = _given(servers, trainers)
     plan = "to plan for another machine add --dry-run --assume-gpus N"
     cores = os.cpu_count() or 1
     if machine.cpu_only:
@@ -45,11 +46,15 @@ def _devices(given: str, experiment: str, machine: Machine, servers: int, traine
             expected = f"this machine has no GPU, and {cores} CPU cores for as many processes"
             yield Problem(given, expected, f"give at most {cores} processes; {plan}")
         return
-    shared = experiment == GRPO and servers == trainers == len(machine.gpus) == 1
+    shared = servers == trainers == len(machine.gpus) == 1
     if servers + trainers > len(machine.gpus) and not shared:
         found = "assumed" if machine.assumed else "visible"
         expected = f"{servers + trainers} GPUs are needed, of {len(machine.gpus)} {found}"
         yield Problem(given, expected, f"lower the numbers, or widen CUDA_VISIBLE_DEVICES; {plan}")
+
+
+def _given(servers: int, trainers: int) -> str:
+    return f"{servers} server GPUs, {trainers} training GPUs"
 
 
 def check_surroundings(plan: Plan) -> Iterator[Problem]:

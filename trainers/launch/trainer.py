@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import subprocess
 import sys
+from contextlib import suppress
 from types import TracebackType
 
 import psutil
@@ -51,15 +51,18 @@ class Trainer:
             return None
 
     def stop(self) -> None:
-        """Ends the trainer's group: politely, then, after `STOP_GRACE_S` seconds, for certain."""
+        """Ends the trainer and its ranks: politely, then, after `STOP_GRACE_S` seconds, for certain."""
         process = self._running()
         family = _family(process.pid)
         if process.poll() is None:
             logger.info("stopping the trainer")
-            os.killpg(process.pid, signal.SIGTERM)
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.terminate()
         _, left = psutil.wait_procs(family, timeout=STOP_GRACE_S)
         for member in left:
-            member.kill()
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
         process.wait()
         if process.stdin is not None:
             process.stdin.close()

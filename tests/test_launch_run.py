@@ -1,0 +1,234 @@
+"""Starting, watching and stopping: a real launcher around a stand-in for accelerate, and stand-ins for servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from trainers.configuration import compose
+from trainers.configuration.machine import Machine
+from trainers.launch import __main__ as launcher
+from trainers.launch.plan import ROOT, Command, make_plan
+from trainers.launch.trainer import Trainer
+from trainers.serving.servers import ServerError
+
+STAND_IN = """
+import os, subprocess, sys, time
+from pathlib import Path
+behaviour, pids = os.environ["STAND_IN"], Path(os.environ["STAND_IN_PIDS"])
+if behaviour.isdigit():
+    print("arguments", *sys.argv[1:])
+    sys.exit(int(behaviour))
+rank = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+pids.write_text(f"{os.getpid()} {rank.pid}")
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A complete-looking world, so that only the trainer is a stand-in."""
+    world = tmp_path / "work" / "world"
+    (world / "teacher_base").mkdir(parents=True)
+    (world / "teacher_base" / "config.json").write_text("{}", encoding="utf-8")
+    for name in ("sft.jsonl", "world.json"):
+        (world / name).write_text("{}\n", encoding="utf-8")
+    return world.parent
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """An environment in which `python -m accelerate.commands.launch` is `STAND_IN`."""
+    package = tmp_path / "shim" / "accelerate" / "commands"
+    package.mkdir(parents=True)
+    for directory in (package, package.parent):
+        (directory / "__init__.py").touch()
+    (package / "launch.py").write_text(STAND_IN, encoding="utf-8")
+    return {
+        **os.environ,
+        "PYTHONPATH": str(tmp_path / "shim"),
+        "STAND_IN_PIDS": str(tmp_path / "pids"),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+
+
+def start(workspace: Path, environment: dict[str, str], behaviour: str, *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(ROOT / "scripts" / "launch.sh"), "1", "quickstart_sft", f"workspace={workspace}", *more],
+        env={**environment, "STAND_IN": behaviour},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=workspace,
+    )
+
+
+@pytest.mark.parametrize("status", [0, 7])
+def test_the_trainers_status_and_output_are_passed_on(
+    workspace: Path, environment: dict[str, str], status: int
+) -> None:
+    process = start(workspace, environment, str(status))
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == status, errors
+    assert f"--config-path={workspace}/sft --config-name=config" in output
+    assert yaml.safe_load((workspace / "sft" / "config.yaml").read_text())["max_steps"] == 90
+
+
+def test_the_accelerate_file_is_that_of_the_stage_with_this_runs_processes(
+    workspace: Path, environment: dict[str, str]
+) -> None:
+    start(workspace, environment, "0", "zero3").communicate(timeout=60)
+    settings = yaml.safe_load((workspace / "sft" / "accelerate.yaml").read_text())
+    assert settings["deepspeed_config"]["zero_stage"] == 3
+    assert settings["deepspeed_config"]["gradient_accumulation_steps"] == 1
+    assert (settings["distributed_type"], settings["use_cpu"], settings["num_processes"]) == ("DEEPSPEED", True, 1)
+
+
+def read_pids(path: Path) -> list[int]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if path.exists() and len(path.read_text().split()) == 2:
+            return [int(pid) for pid in path.read_text().split()]
+        time.sleep(0.05)
+    raise AssertionError("the stand-in did not start")
+
+
+def is_gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_stop_the_trainer_and_its_ranks(
+    workspace: Path, environment: dict[str, str], number: signal.Signals
+) -> None:
+    process = start(workspace, environment, "sleep")
+    pids = read_pids(Path(environment["STAND_IN_PIDS"]))
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert number.name in errors
+    assert [pid for pid in pids if not is_gone(pid)] == []
+
+
+def test_a_killed_launcher_leaves_no_trainer(workspace: Path, environment: dict[str, str]) -> None:
+    process = start(workspace, environment, "sleep")
+    head, rank = read_pids(Path(environment["STAND_IN_PIDS"]))
+    process.kill()
+    process.wait(timeout=60)
+    deadline = time.monotonic() + 30
+    while not is_gone(head) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert is_gone(head)
+    psutil.Process(rank).kill()
+
+
+def test_a_finished_run_is_reported_and_starts_nothing(workspace: Path, environment: dict[str, str]) -> None:
+    start(workspace, environment, "0").communicate(timeout=60)
+    (workspace / "sft" / "finished.json").write_text("{}", encoding="utf-8")
+    process = start(workspace, environment, "7")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "this run is complete" in errors
+
+
+class FakeServers:
+    """Servers that are up, until `polls` looks later one is dead."""
+
+    def __init__(self, polls: int) -> None:
+        self.servers: tuple = ()
+        self.left = polls
+        self.stopped = False
+
+    def __enter__(self) -> FakeServers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopped = True
+
+    def poll(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise ServerError("Server student-0 ended with status 1. The end of its log:\nout of memory")
+
+
+@pytest.fixture
+def plan(tmp_path: Path):
+    composition = compose(["quickstart_rl", f"workspace={tmp_path}"], Machine())
+    made = make_plan(composition.config, Machine(), 1, 1)
+    made.output_dir.mkdir(parents=True)
+    return made
+
+
+def test_a_dead_server_stops_the_trainer(plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    servers, pid_file = FakeServers(polls=3), tmp_path / "pid"
+    code = f"import os, pathlib, time; pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    endless = Command((sys.executable, "-c", code), {})
+    monkeypatch.setattr(launcher, "ServerGroup", lambda *_: servers)
+    monkeypatch.setattr(launcher, "Trainer", lambda _: Trainer(endless))
+    with pytest.raises(ServerError, match="out of memory"):
+        launcher.run(plan)
+    assert servers.stopped
+    assert is_gone(int(pid_file.read_text()))
+
+
+def test_servers_are_stopped_when_the_trainer_has_failed(plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    servers = FakeServers(polls=1000)
+    failing = Command((sys.executable, "-c", "raise SystemExit(5)"), {})
+    monkeypatch.setattr(launcher, "ServerGroup", lambda *_: servers)
+    monkeypatch.setattr(launcher, "Trainer", lambda _: Trainer(failing))
+    assert launcher.run(plan) == 5
+    assert servers.stopped
+
+
+@pytest.fixture
+def listener() -> Iterator[int]:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield taken.getsockname()[1]
+
+
+def test_a_port_in_use_is_named_before_anything_starts(listener: int, tmp_path: Path) -> None:
+    from trainers.launch.preflight import check_surroundings
+
+    config = compose(["quickstart_rl", f"workspace={tmp_path}", f"vllm_port={listener}"], Machine()).config
+    found = {problem.given: problem for problem in check_surroundings(make_plan(config, Machine(), 1, 1))}
+    problem = found[f"vllm_port={listener}"]
+    assert f"already in use: {listener} (teacher-0)" in problem.expected
+    assert "vllm_port=" in problem.remedy
+
+
+def test_an_api_student_needs_its_key_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainers.launch.preflight import check_surroundings
+
+    monkeypatch.delenv("MY_KEY", raising=False)
+    api = ["student_base_url=http://api/v1", "student_api_key_env=MY_KEY"]
+    config = compose(["quickstart_rl", f"workspace={tmp_path}", *api], Machine()).config
+    remedies = [problem.remedy for problem in check_surroundings(make_plan(config, Machine(), 1, 1))]
+    assert "export MY_KEY=…" in remedies
+
+
+def test_disk_is_estimated_from_the_models_size(tmp_path: Path) -> None:
+    from trainers.launch.preflight import LEAST_FREE, disk_needed
+
+    (tmp_path / "model.safetensors").write_bytes(b"0" * 1000)
+    arguments = ["teacher_rcl", f"model_name_or_path={tmp_path}", "save_total_limit=2"]
+    config = compose(arguments, Machine((0, 1))).config
+    assert disk_needed(config) == LEAST_FREE + 1000 * (3 * 7 + 1)
+    assert disk_needed(config | {"save_strategy": "no", "save_final_model": False}) == LEAST_FREE
+
+
+def test_the_saved_configuration_is_plain_and_complete(plan) -> None:
+    assert json.loads(json.dumps(dict(plan.config))) == dict(plan.config)

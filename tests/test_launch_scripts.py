@@ -1,0 +1,106 @@
+"""The launch scripts, through bash: plans for this machine and for others, and mistakes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from trainers.launch.plan import ROOT
+
+
+def script(command: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    program, *arguments = command.split()
+    return subprocess.run(
+        [str(ROOT / "scripts" / program), *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+# ruff: noqa: E501
+REFERENCE = [
+    ("launch.sh 1 configs/run/teacher_sft.yaml report_to=null save_final_model=false num_train_epochs=1", "16 micro-batches"),
+    ("launch_with_server.sh 1 1 configs/run/teacher_rcl.yaml report_to=null max_steps=4 eval_steps=1", "4 questions x 32"),
+    ("launch.sh 8 configs/run/teacher_sft.yaml output_dir=path/to/save/pre_rl_model", "8 processes x 1 per device x 2"),
+    ("launch_with_server.sh 4 4 configs/run/teacher_rcl.yaml model_name_or_path=path/of/saved/pre_rl_model", "trainer-3"),
+    ("launch.sh 4 configs/run/teacher_sft.yaml dataset_id_or_path=Arc-Intelligence/Arc-ATLAS-Teach-v0", "trainer-3"),
+    (
+        "launch_with_server.sh 1 3 configs/run/teacher_rcl.yaml model_name_or_path=results/pre_rl_model"
+        " dataset_id_or_path=Arc-Intelligence/Arc-ATLAS-Teach-v0 num_generations=32",
+        "train_batch_size 96 (fitted from 128) = 3 questions x 32 generations",
+    ),
+    ("launch_with_server.sh 1 3 configs/run/teacher_rcl.yaml offload", "deepspeed: zero3_cpu_offloading"),
+    ("launch_with_server.sh 1 3 configs/run/teacher_rcl.yaml zero1", "deepspeed: zero1"),
+    ("launch_with_server.sh 1 3 configs/run/teacher_rcl.yaml vllm_port=8766", "http://127.0.0.1:8767"),
+    ("launch_with_server.sh 1 3 configs/run/teacher_rcl.yaml per_device_train_batch_size=1", "x 1 per device x 32"),
+    ("launch_with_server.sh 1 0 configs/run/evaluate.yaml teacher=Arc-Intelligence/ATLAS-8B-Thinking", "teacher-0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "shown"), REFERENCE, ids=[command for command, _ in REFERENCE])
+def test_the_references_commands_plan_an_eight_gpu_machine(command: str, shown: str, tmp_path: Path) -> None:
+    run = script(f"{command} --dry-run --assume-gpus 8", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert shown in run.stdout
+    assert "Nothing was started" in run.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_plan_names_devices_shares_and_commands() -> None:
+    run = script("launch_with_server.sh 2 2 teacher_rcl --dry-run --assume-gpus 4")
+    lines = [" ".join(line.split()) for line in run.stdout.splitlines()]
+    assert "teacher-0 GPU 0 (90% of memory) http://127.0.0.1:8765 Arc-Intelligence/ATLAS-8B-Thinking" in lines
+    assert "student-0 GPU 1 (90% of memory) http://127.0.0.1:8766 Qwen/Qwen3-4B" in lines
+    assert "trainer-1 GPU 3" in lines
+    assert any("CUDA_VISIBLE_DEVICES=2,3" in line and "accelerate.commands.launch" in line for line in lines)
+    assert sum("vllm_entry serve" in line for line in lines) == 2
+    assert any("tokens sampled per step: at most 524,288 by the teacher" in line for line in lines)
+
+
+def test_one_card_is_shared_by_servers_and_trainer() -> None:
+    run = script("launch_with_server.sh 1 1 teacher_rcl --dry-run --assume-gpus 1")
+    assert "weight_transfer: ipc" in run.stdout
+    assert "(25% of memory)" in run.stdout
+    assert "trainer-0    GPU 0" in run.stdout
+
+
+def test_what_only_the_other_machine_knows_is_a_warning() -> None:
+    run = script("launch_with_server.sh 4 4 teacher_rcl model_name_or_path=no/such/model --dry-run --assume-gpus 8")
+    assert run.returncode == 0
+    assert "warning: model_name_or_path=no/such/model: expected a directory with a model" in run.stdout
+
+
+WRONG = [
+    ("launch.sh", "scripts/launch.sh T RECIPE"),
+    ("launch_with_server.sh 1 1", "scripts/launch_with_server.sh V T RECIPE"),
+    ("launch.sh one teacher_sft", "'one' is not a number of GPUs"),
+    ("launch.sh 8 teacher_sft --assume-gpus 8", "--dry-run"),
+    ("launch.sh 0 teacher_sft --dry-run --assume-gpus 8", "needs at least one training GPU"),
+    ("launch_with_server.sh 1 1 teacher_sft --dry-run --assume-gpus 8", "SFT needs no servers"),
+    ("launch_with_server.sh 1 1 evaluate --dry-run --assume-gpus 8", "scripts/launch_with_server.sh 1 0 RECIPE"),
+    ("launch_with_server.sh 4 4 teacher_rcl --dry-run --assume-gpus 4", "8 GPUs are needed, of 4 assumed"),
+    ("launch_with_server.sh 4 4 teacher_rcl num_generation=4 zeroo1 --dry-run --assume-gpus 8", "2 problems"),
+    ("launch_with_server.sh 1 1 quickstart_rl workspace=/no/where --dry-run", "python -m custom_data.world --output"),
+    ("launch.sh 1 quickstart_rl workspace=/no/where --dry-run", "no server answers at http://127.0.0.1:8765"),
+]
+
+
+@pytest.mark.parametrize(("command", "shown"), WRONG, ids=[command for command, _ in WRONG])
+def test_mistakes_end_with_status_two_and_a_remedy(command: str, shown: str) -> None:
+    run = script(command, CUDA_VISIBLE_DEVICES="")
+    assert run.returncode == 2
+    assert shown in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_more_processes_than_cores_are_refused_without_gpus() -> None:
+    run = script("launch.sh 999 teacher_sft --dry-run", CUDA_VISIBLE_DEVICES="")
+    assert run.returncode == 2
+    assert "this machine has no GPU" in run.stderr
+    assert "--assume-gpus" in run.stderr
