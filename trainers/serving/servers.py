@@ -88,8 +88,12 @@ class Server:
             )
 
     def exit_status(self) -> int | None:
-        """Status with which the process ended, `None` while it runs."""
-        return None if self._process is None else self._process.poll()
+        """Status with which the process ended, `None` while it runs. What the process left behind is ended too."""
+        if self._process is None:
+            return None
+        if self._process.returncode is None and _has_exited(self._process.pid):
+            self.kill()
+        return self._process.returncode
 
     def is_ready(self) -> bool:
         """Whether the server answers `/health` and lists its model."""
@@ -112,19 +116,17 @@ class Server:
 
     def kill(self) -> None:
         """End what is left of the server's process group, and collect its status."""
+        if self._process is None or self._process.returncode is not None:
+            return
         self._signal(signal.SIGKILL)
-        if self._process is not None:
-            self._process.wait()
-            if self._process.stdin is not None:
-                self._process.stdin.close()
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process is None:
-            return
-        try:
+        # Only before the status is collected: until then nobody else can be given this group's id.
+        if self._process is not None and self._process.returncode is None:
             os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            logger.debug("nothing of %s is left to receive %s", self.spec.name, number.name)
 
 
 class ServerGroup:
@@ -234,6 +236,11 @@ def start_waves(specs: Sequence[ServerSpec]) -> list[list[ServerSpec]]:
         else:
             waves.append([spec])
     return waves
+
+
+def _has_exited(pid: int) -> bool:
+    """Whether a child has ended; its status stays to be collected."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _says_something(line: str) -> bool:
