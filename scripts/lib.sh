@@ -97,7 +97,7 @@ heartbeat() { # says every ten seconds what the log's last line is, for as long 
 step() { # step DESCRIPTION COMMAND…: runs into the log, shows that it is alive, ends with the time it took
     local description="$1" started="$SECONDS" pulse status=0
     shift
-    printf '  %s …\n' "$description"
+    printf '  %s …\n' "$description" | tee -a "$INSTALL_LOG"
     heartbeat &
     pulse=$!
     "$@" >> "$INSTALL_LOG" 2>&1 < /dev/null || status=$?

@@ -50,11 +50,16 @@ workspace=()
 # Everything a run needs is made here, so nothing is looked up on a model hub.
 export HF_HUB_OFFLINE=1
 
-stage() { # stage TITLE COMMAND…
-    local title="$1" started="$SECONDS"
+stage() { # stage TITLE COMMAND…: what ends this script ends the command as well, and everything that it started
+    local title="$1" started="$SECONDS" status=0
     shift
     printf '\n=== %s\n$ %s\n' "$title" "$*"
-    "$@" || fail "The stage '$title' failed (see above)." \
+    "$@" &
+    running=$!
+    trap 'kill -TERM "$running" 2> /dev/null || true; wait "$running" || true; exit 130' INT TERM HUP
+    wait "$running" || status=$?
+    trap - INT TERM HUP
+    ((status == 0)) || fail "The stage '$title' failed with status $status (see above)." \
         "After mending the cause run the same command again: finished stages are not repeated."
     printf '=== %s: %s s (%s s in all)\n' "$title" "$(seconds_since "$started")" "$SECONDS"
 }

@@ -1,13 +1,16 @@
 """The commands that quickstart.sh runs, with stand-ins for the commands themselves."""
 
+import os
 import re
-import shutil
+import signal
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.install_sandbox import ROOT, copy_project, executable, installed
+from tests.install_sandbox import ROOT, copy_project, executable
 from trainers.configuration import compose
 from trainers.configuration.machine import Machine
 
@@ -49,16 +52,45 @@ def test_quickstart_refuses_what_it_does_not_know(arguments: list[str], message:
     assert message in result.stderr
 
 
+def without_installing(project: Path) -> None:
+    """Lets the scripts take the stand-ins in `bin/` for what an installation would have put on PATH."""
+    lib = project / "scripts/lib.sh"
+    lib.write_text(lib.read_text() + f'install_what_is_missing() {{ cd "$ATLAS_ROOT"; PATH="{project}/bin:$PATH"; }}\n')
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ending_quickstart_ends_the_running_stage(project: Path, number: signal.Signals):
+    """The signal goes to the script alone, as `kill` sends it."""
+    executable(project / "bin/python", f"#!/bin/sh\necho $$ > '{project}/pid'\nexec sleep 60\n")
+    without_installing(project)
+    script = subprocess.Popen(
+        ["bash", "scripts/quickstart.sh"],
+        cwd=project,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_for(lambda: (project / "pid").exists() and (project / "pid").read_text().strip() != "")
+    script.send_signal(number)
+    assert script.wait(timeout=20) == 130
+    stage = int((project / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(stage, 0)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_quickstart_runs_the_documented_commands(project: Path):
     """With every command replaced by one that prints itself."""
     output = project / "out"
     executable(project / "bin/python", '#!/bin/sh\necho "RAN python $@"\n')
     for name in ("launch.sh", "launch_with_server.sh"):
         executable(project / "scripts" / name, f'#!/bin/sh\necho "RAN scripts/{name} $@"\n')
-    installed(project, "cpu")
-    shutil.copy(project / "bin/python", project / ".venv/bin/python3")
-    lib = project / "scripts/lib.sh"
-    lib.write_text(lib.read_text() + f'install_what_is_missing() {{ cd "$ATLAS_ROOT"; PATH="{project}/bin:$PATH"; }}\n')
+    without_installing(project)
     (output / "evaluation").mkdir(parents=True)
     (output / "rl").mkdir()
     (output / "evaluation/summary.md").write_text("the table\n")
