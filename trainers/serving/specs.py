@@ -30,7 +30,7 @@ class ServerSpec:
     gpu_memory_utilization: float = 0.9
     tensor_parallel_size: int = 1
     max_num_seqs: int = 256
-    kv_cache_bytes: int = 512 * 2**20
+    kv_cache_bytes: int = 256 * 2**20
     weight_transfer: WeightTransfer | None = None
     seed: int = 0
     trust_remote_code: bool = False
