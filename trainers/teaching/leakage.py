@@ -197,6 +197,7 @@ _MINUS = re.compile(r"(?:^|[^\w)\]}\s]|[^\d)\]}\s]\s)[-−]$|\b(?:minus|negative
 _TIDY = re.compile(r"(?<=\d)(?:\{,\}|\\[,!]|\u202f)(?=\d{3})")
 _MIN_DIGITS, _MIN_SIGNIFICANT_DIGITS = 4, 3
 _MIN_EXPRESSION_LENGTH, _MIN_PHRASE_LENGTH = 6, 12
+_MAX_TOKENS = 60
 _LARGEST_WORDED = 1_000_000
 
 
@@ -276,7 +277,8 @@ def _worded_value(phrase: str) -> Fraction | None:
 
 
 def _text_finder(truth: str) -> Callable[[str], Iterator[_Mention]]:
-    tokens = re.findall(r"\\[A-Za-z]+|\w+|\S", truth)
+    # The beginning of a long answer gives it away as well.
+    tokens = re.findall(r"\\[A-Za-z]+|\w+|\S", truth)[:_MAX_TOKENS]
     between = r"(?:[\s${}]|\\[,;!]|\\(?:left|right)(?![a-z]))*"
     pieces = [r"\\[dt]?frac" if token == r"\frac" else re.escape(token) for token in tokens if token not in "{}$"]
     pattern = re.compile(rf"(?<![\w]){between.join(pieces)}(?!\w)", re.IGNORECASE)

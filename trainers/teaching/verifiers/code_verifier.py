@@ -62,12 +62,12 @@ def _with_prompt(code: str, prompt: str | None, entry_point: str | None) -> str:
 class CodeVerifier:
     """Runs answers against their rows' tests in a sandbox, `workers` at a time, each with `timeout_s` CPU seconds.
 
-    A program that uses up its CPU time is wrong (`time_limit`); one that waits for four times as long without using
-    it is unscorable (`timeout`), and so is a row without tests (`no_tests`).
+    A program that uses up its CPU time is wrong (`time_limit`); one that waits, for 15 seconds and four times its CPU
+    time, is unscorable (`timeout`), and so is a row without tests (`no_tests`).
     """
 
     def __init__(self, *, timeout_s: float = 5.0, workers: int = 2) -> None:
-        self._limits = Limits(cpu_s=timeout_s)
+        self._limits = Limits(cpu_s=timeout_s, wall_s=15 + 4 * timeout_s)
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="code-verifier")
 
     async def verify(self, solution_text: str, ground_truth: str | None, extra: Mapping[str, Any]) -> Verdict:

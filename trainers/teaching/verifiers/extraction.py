@@ -1,4 +1,4 @@
-"""Finding the answer in a solution."""
+"""Finding the answer in a solution, in time linear in its length whatever a model writes."""
 # ruff: noqa: RUF001 - mathematics is written in these characters
 
 from __future__ import annotations
@@ -6,17 +6,17 @@ from __future__ import annotations
 import re
 
 _SOLUTION = re.compile(r"<solution>((?:(?!<solution>).)*?)</solution>", re.DOTALL | re.IGNORECASE)
-_BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
-# "The final answer is: 12", "**Answer:** 12", "#### 12". A line that only announces ("The answer is as follows:") has
-# nothing after it and is no answer.
-_ANSWER_LINE = re.compile(
-    r"(?:####|\banswer\b[*_]*(?:\s+(?:to\s+the\s+(?:question|problem)|here))?[*_]*"
-    r"\s*(?::|=|\bis\b(?:\s*(?::|=|\bequal\s+to\b))?)[*_]*)"
-    r"[ \t]*(?P<answer>[^\n]*[^\s.*_:][^\n]*)",
+_BRACES = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{|\\.|[{}]", re.DOTALL)
+# "The final answer is: 12", "**Answer:** 12", "#### 12"
+_CUE = re.compile(
+    r"####|\banswer\b[*_]{0,3}(?: to the (?:question|problem)| here)?[*_]{0,3}"
+    r"[ \t]{0,3}(?::|=|\bis\b(?:[ \t]{0,3}(?::|=|equal to\b))?)[*_]{0,3}",
     re.IGNORECASE,
 )
+_NEXT_SENTENCE = re.compile(r"(?<=[^\s.])\.\s+(?=[A-Z])")
 # A solution that is nothing but a value is its own final-answer line.
-_BARE_VALUE = re.compile(r"[^\w\s]*[\d\\(\[{$√π∞.+\-−][^\n?!]{0,63}|\(?[A-Za-z]\)?[.)]?")
+_BARE_VALUE = re.compile(r"[^\w\s]*[\d\\(\[{$√π∞.+\-−][^\n?!]*|\(?[A-Za-z]\)?[.)]?")
+_LONGEST_BARE_VALUE = 64
 _PROSE = re.compile(r"[A-Za-z]{2,}\s+[A-Za-z]{2,}\s+[A-Za-z]{2,}")
 
 
@@ -35,31 +35,34 @@ def extract_answer(text: str) -> str | None:
 
 
 def _boxed(text: str) -> str | None:
-    for match in reversed(list(_BOXED.finditer(text))):
-        content = _up_to_closing_brace(text, match.end())
-        if content and content.strip():
-            return content.strip()
-    return None
-
-
-def _up_to_closing_brace(text: str, start: int) -> str | None:
-    depth = 1
-    for position in range(start, len(text)):
-        if text[position] == "\\" or (position and text[position - 1] == "\\"):
-            continue
-        depth += {"{": 1, "}": -1}.get(text[position], 0)
-        if depth == 0:
-            return text[start:position]
-    return None
+    """The content of the box that begins last, of those that are closed and not empty."""
+    last: tuple[int, str] | None = None
+    open_braces: list[tuple[bool, int]] = []
+    for match in _BRACES.finditer(text):
+        if match[0].endswith("{") and match[0] != r"\{":
+            open_braces.append((len(match[0]) > 1, match.end()))
+        elif match[0] == "}" and open_braces:
+            is_box, start = open_braces.pop()
+            content = text[start : match.start()].strip() if is_box and (last is None or start > last[0]) else ""
+            last = (start, content) if content else last
+    return last[1] if last else None
 
 
 def _answer_line(text: str) -> str | None:
-    answer = None
-    for match in _ANSWER_LINE.finditer(text):
-        answer = match["answer"].strip(" \t*_")
-    return answer
+    for line in reversed(text.splitlines()):
+        if cue := _CUE.search(line):
+            stated = _NEXT_SENTENCE.split(line[cue.end() :].strip(" \t*_"), maxsplit=1)[0]
+            # "Final answer: The answer is 12"
+            inner = list(_CUE.finditer(stated))
+            stated = stated[inner[-1].end() :].strip(" \t*_") if inner else stated
+            if stated.strip(".:"):
+                return stated
+    return None
 
 
 def _bare_value(text: str) -> str | None:
     stripped = text.strip()
-    return stripped if _BARE_VALUE.fullmatch(stripped) and not _PROSE.search(stripped) else None
+    cut_off = stripped.count("{") != stripped.count("}")
+    if cut_off or len(stripped) > _LONGEST_BARE_VALUE or _PROSE.search(stripped):
+        return None
+    return stripped if _BARE_VALUE.fullmatch(stripped) else None

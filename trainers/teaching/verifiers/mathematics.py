@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from trainers.teaching.verifiers.lists import equal_lists, parse_list
 from trainers.teaching.verifiers.notation import clean
 from trainers.teaching.verifiers.number_words import words_to_number
 from trainers.teaching.verifiers.numbers import equal_numbers, equal_values
-from trainers.teaching.verifiers.quantities import Quantity, read_quantity
+from trainers.teaching.verifiers.quantities import NOT_COUNTED, SCALES, Quantity, read_quantity
+from trainers.teaching.verifiers.units import parse_unit
 from trainers.teaching.verifiers.verdict import CORRECT, NO_GROUND_TRUTH, WRONG, Verdict
 
 MAX_EXPRESSION_LENGTH = 2_000
@@ -26,6 +28,9 @@ _NAME_EQUALS = re.compile(r"^[A-Za-z](?:[\w ]*|\([a-z]\))\s*=(?!=)\s*(?=[^=<>]+$
 _WORDS = re.compile(r"[A-Za-z][A-Za-z'.-]*(?:\s+[A-Za-z][A-Za-z'.-]*)*")
 _MATH_TOKEN = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)")
 _NUMERAL = re.compile(r"(?<![\w.,])[-$€£]?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?(?!\w)")
+_NEXT_WORD = re.compile(r"\s*([A-Za-z]+)")
+# "18 less than …", "2 thirds of …": the number is not the value.
+_CHANGED = re.compile(rf"\s*-?(?:{NOT_COUNTED.pattern}|(?:more|less|fewer)\b|[+*/^=<>\\])", re.IGNORECASE)
 _PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}\s+[A-Za-z]{2,}(?:\s+[A-Za-z]{2,})+|^[A-Z][a-z]+\s+[a-z]+\b.*\d")
 
 
@@ -44,9 +49,15 @@ def decide(answer: str, ground_truth: str) -> Verdict | Pairs:
         return CORRECT
     if (choice := _decide_choice(given, truth)) is not None:
         return choice
+    if {_half_of_day(given), _half_of_day(truth)} == {"am", "pm"}:
+        return WRONG
     if _WORDS.fullmatch(truth) and len(truth) > 2 and words_to_number(truth) is None:
         return WRONG
     return _decide_quantity(_narrow(answer, given), truth)
+
+
+def _half_of_day(text: str) -> str:
+    return text[-2:] if re.search(r"\d [ap]m$", text) else ""
 
 
 def _same_text(given: str, truth: str) -> bool:
@@ -79,10 +90,16 @@ def _narrow(answer: str, given: str) -> str:
         return clean(formulas[0])
     if "=" in given:
         return given.rsplit("=", 1)[1].strip()
-    numerals = _NUMERAL.findall(given)
-    if len(numerals) == 1 and not given[:2].lstrip("+-.")[:1].isdigit():
-        return given[given.index(numerals[0]) :]
+    numerals = list(_NUMERAL.finditer(given))
+    if len(numerals) == 1 and not _CHANGED.match(given, numerals[0].end()):
+        return _with_unit(given, numerals[0])
     return given
+
+
+def _with_unit(given: str, numeral: re.Match[str]) -> str:
+    following = _NEXT_WORD.match(given, numeral.end())
+    known = following and (parse_unit(following[1]) or following[1].lower() in SCALES)
+    return given[numeral.start() : following.end() if following and known else numeral.end()]
 
 
 def _decide_quantity(given: str, truth: str) -> Verdict | Pairs:
@@ -98,6 +115,9 @@ def _decide_quantity(given: str, truth: str) -> Verdict | Pairs:
         if scale != 1:
             return CORRECT if equal_values(answered.number.value * scale, expected.number.value) else WRONG
         return CORRECT if equal_numbers(answered.number, expected.number) else WRONG
+    lists = parse_list(answered.expression), parse_list(expected.expression)
+    if lists[0] and lists[1] and scale == 1 and (same := equal_lists(lists[0], lists[1])) is not None:
+        return CORRECT if same else WRONG
     if {_bracket_kind(answered.expression), _bracket_kind(expected.expression)} == {"set", "point"}:
         return WRONG
     return _pairs(answered, expected, scale)

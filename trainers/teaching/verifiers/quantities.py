@@ -17,10 +17,10 @@ _QUANTITY = re.compile(
 _REPEATING = re.compile(r"(?P<sign>-?)(?P<whole>\d*)\.(?P<fixed>\d*)\\overline\s*\{?(?P<repeated>\d+)\}?")
 _CURRENCY = {"$": "dollars", "€": "euros", "£": "gbp"}
 _CURRENCY_SIGN = re.compile(r"(?P<minus>-?)\s*\\?(?P<symbol>[$€£])\s*")
-_SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
+SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _COUNTED = re.compile(r"[A-Za-z][A-Za-z'-]*(?:\s+[A-Za-z][A-Za-z'-]*){0,4}")
 # Words that change the value they follow, so that they are no counted noun ("3 apples" is 3, "3 pi" is not).
-_NOT_COUNTED = re.compile(
+NOT_COUNTED = re.compile(
     r"\b(?:or|and|to|not|pi|sqrt|sin|cos|tan|log|ln|exp|mod|over|plus|minus|times|percent|squared|cubed|hal(?:f|ves)|"
     r"(?:third|quarter|fourth|fifth|sixth|eighth|tenth|hundredth|thousandth)s?)\b"
 )
@@ -61,11 +61,11 @@ def read_quantity(text: str) -> Quantity:
 def _read_rest(rest: str) -> tuple[int, Unit | None] | None:
     """What may follow a number: a scale ("million"), a unit, or the noun that was counted."""
     first, _, remaining = rest.partition(" ")
-    scale = _SCALES.get(first.lower(), 1)
+    scale = SCALES.get(first.lower(), 1)
     rest = remaining if scale != 1 else rest
     if not rest or (unit := parse_unit(rest)) is not None:
         return scale, unit if rest else None
-    if _COUNTED.fullmatch(rest) and len(rest.split()[0]) > 2 and not _NOT_COUNTED.search(rest.lower()):
+    if _COUNTED.fullmatch(rest) and len(rest.split()[0]) > 2 and not NOT_COUNTED.search(rest.lower()):
         return scale, None
     return None
 
