@@ -162,7 +162,7 @@ def test_pick_hands_on_the_keys_named_like_parameters() -> None:
 def test_trl_receives_its_fields_and_none_of_those_we_replace() -> None:
     arguments = trl_arguments(config("teacher_rcl"))
     assert arguments["num_generations"] == 32
-    assert arguments["gradient_accumulation_steps"] == 64
+    assert arguments["gradient_accumulation_steps"] == 128
     assert (
         not {"deepspeed", "use_vllm", "vllm_mode", "vllm_server_port", "hub_token", "student_model"} & arguments.keys()
     )

@@ -32,6 +32,8 @@ BAD = [
     ("teacher_rcl use_vllm=true", "use_vllm=true", "no effect", "use_vllm_server"),
     ("teacher_rcl gradient_accumulation_steps=4", "gradient_accumulation_steps=4", "no effect", "train_batch_size"),
     ("teacher_rcl reward_funcs=x", "reward_funcs=x", "no effect", "use reward"),
+    ("teacher_rcl teacher_adaptive_template=x", "teacher_adaptive_template=x", "no effect", "use teacher_template"),
+    ("teacher_rcl generation_aggregation_steps=8", "generation_aggregation_steps=8", "no effect", "train_batch_size"),
     ("teacher_sft warmup_ratio=0.1", "warmup_ratio=0.1", "no effect", "warmup_steps"),
     ("teacher_sft max_seq_length=8", "max_seq_length=8", "no effect", "max_length"),
     ("teacher_sft resume_from_checkpoint=x", "resume_from_checkpoint=x", "no effect", "use resume"),
@@ -53,7 +55,7 @@ BAD = [
     ("teacher_sft dataset_max_samples=0", "dataset_max_samples=0", ">= 1", "dataset_max_samples=null"),
     # batches
     ("teacher_rcl train_batch_size=8", "train_batch_size=8", "num_generations=32 divide is 32", "train_batch_size=32"),
-    ("teacher_rcl steps_per_generation=65", "steps_per_generation=65", "whole optimizer steps", "a multiple of 64"),
+    ("teacher_rcl steps_per_generation=129", "steps_per_generation=129", "whole optimizer steps", "a multiple of 128"),
     # servers
     ("teacher_rcl vllm_port=0", "vllm_port=0", ">= 1, <= 65535", "8765"),
     ("teacher_rcl vllm_port=65535", "vllm_port=65535", "up to 65535", "at most"),
