@@ -58,7 +58,9 @@ class Trainer:
             logger.info("stopping the trainer")
         for member in family:
             with suppress(psutil.NoSuchProcess):
-                member.terminate()
+                # accelerate answers a polite request with pages of traceback; its ranks are asked one by one.
+                agent = self._command.is_accelerate and member.ppid() == process.pid
+                member.kill() if agent else member.terminate()
         _, left = psutil.wait_procs(family, timeout=STOP_GRACE_S)
         for member in left:
             with suppress(psutil.NoSuchProcess):
