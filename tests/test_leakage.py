@@ -13,6 +13,9 @@ A = "I will multiply 12 by 6."
 
 # (teaching, ground truth, question, approach); q and a mention nothing
 LEAKS = [
+    ("So 4 * 6 = 24 times.", "24", "q", "a"),
+    ("Thus he has 14 - 12 = $2 more than she.", "2", "q", "a"),
+    ("This is 12/20 x 100% = 60% of the class.", "60", "q", "a"),
     ("The answer is 18.", "18", Q, A),
     ("So the final answer: 18", "18", Q, A),
     ("Final answer = 18", "18", Q, A),
@@ -66,6 +69,7 @@ LEAKS = [
 ]  # fmt: skip
 
 SUSPECTED = [
+    ("Write x = 2 more than y.", "2", "q", "a"),
     ("The answer is not 18.", "18", Q, A),
     ("There are 18 ways to go wrong here.", "18", Q, A),
     ("In step 2 add the numbers.", "2", "What is 1+1?", "multiply"),

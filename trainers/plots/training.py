@@ -139,7 +139,7 @@ def smooth(steps: Floats, values: Floats) -> Floats:
     """Gaussian-weighted mean over about a twentieth of the run to either side; the ends average what is there."""
     if len(steps) < 3:
         return values
-    width = max((steps[-1] - steps[0]) / 20, float(np.median(np.diff(steps))))
+    width = max((steps[-1] - steps[0]) / 20, 0.5 * float(np.median(np.diff(steps))))
     weights = np.exp(-0.5 * ((steps[:, None] - steps[None, :]) / width) ** 2)
     return weights @ values / weights.sum(axis=1)
 

@@ -127,9 +127,11 @@ _WEAK_ASSERTION = re.compile(
     re.IGNORECASE,
 )
 # "The answer is 2 more than …", "is 3 times …", "is a 2-digit number", "= 2 + …" state no answer.
+_OPERATORS = r"\s*(?:[+/^×÷]|\*\s*(?=[\w(\\])|\\(?:times|cdot|div)|[-−]\s*\d)"
+_OPERATOR = re.compile(_OPERATORS)
 _CONTINUES = re.compile(
     r"\s*-?(?:more|less|fewer|times|digits?|steps?|parts?|decimals?|significant|plus|minus|divided|multiplied|over|"
-    r"or\s+(?:more|less|fewer)|to\s+the|raised|groups?|equations?|cases?)\b|\s*(?:[+/^×÷]|\*\s*(?=[\w(\\])|\\(?:times|cdot|div)|[-−]\s*\d)|\s*%?\s*of\s+the",
+    rf"or\s+(?:more|less|fewer)|to\s+the|raised|groups?|equations?|cases?)\b|\s*%?\s*of\s+the|{_OPERATORS}",
     re.IGNORECASE,
 )
 _ENDS = re.compile(r"[\s)\]}$*\"'’”]*(?:$|[.,;:!?<\n]|(?:as|in|inside|for|because|since|when)\b)", re.IGNORECASE)
@@ -174,10 +176,15 @@ def _is_final_value(text: str, mention: _Mention) -> bool:
 def _is_final_result(text: str, mentions: list[_Mention]) -> bool:
     """Whether the right-hand side of the last equation is the answer."""
     equals = list(_EQUALS.finditer(text))
-    return bool(equals) and any(
+    if not equals:
+        return False
+    # "x = 2 more than y" is a relation, "14 - 12 = 2 more apples" a result.
+    computed = text[: equals[-1].start()].rstrip(" $)}").endswith(tuple("0123456789%"))
+    continues = _OPERATOR if computed else _CONTINUES
+    return any(
         mention.start >= equals[-1].end()
         and re.fullmatch(_UP_TO_VALUE, text[equals[-1].end() : mention.start]) is not None
-        and not _CONTINUES.match(text, mention.end)
+        and not continues.match(text, mention.end)
         for mention in mentions
     )
 
