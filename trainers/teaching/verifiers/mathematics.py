@@ -23,7 +23,12 @@ _ANSWERED_CHOICE = re.compile(
     r"(?:(?:option|choice|answer)\s*:?\s*)?(?:\(([A-Za-z])\)|([A-Za-z])[.):](?=\s|$)|([A-Z])(?=$)|([a-z])$)(?P<rest>.*)",
     re.IGNORECASE | re.DOTALL,
 )
+# "(A) or (B)": naming several options chooses none.
+_FURTHER_CHOICE = re.compile(r"\([A-Z]\)|(?:^|[\s,/&])(?:or|and|[,/&])\s*\(?[A-Z]\b|(?:^|\s)[A-Z][.):](?:\s|$)")
 _LABELLED_TRUTH = re.compile(r"\(([A-Z])\)\s*(\S.*)|([A-Z])[.):]\s+(\S.*)")
+# "18 or 20" hedges, unless several values were asked for.
+_OR = re.compile(r"\bor\b")
+_SEVERAL = re.compile(r"\b(?:or|and)\b|[,;]|\\(?:pm|cup)\b")
 _NAME_EQUALS = re.compile(r"^[A-Za-z](?:[\w ]*|\([a-z]\))\s*=(?!=)\s*(?=[^=<>]+$)")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z'.-]*(?:\s+[A-Za-z][A-Za-z'.-]*)*")
 _MATH_TOKEN = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)")
@@ -32,7 +37,6 @@ _NEXT_WORD = re.compile(r"\s*([A-Za-z]+)")
 # "18 less than …", "2 thirds of …": the number is not the value.
 _CHANGED = re.compile(rf"\s*-?(?:{NOT_COUNTED.pattern}|(?:more|less|fewer)\b|[+*/^=<>\\])", re.IGNORECASE)
 _PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}\s+[A-Za-z]{2,}(?:\s+[A-Za-z]{2,})+|^[A-Z][a-z]+\s+[a-z]+\b.*\d")
-
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -50,6 +54,8 @@ def decide(answer: str, ground_truth: str) -> Verdict | Pairs:
     if (choice := _decide_choice(given, truth)) is not None:
         return choice
     if {_half_of_day(given), _half_of_day(truth)} == {"am", "pm"}:
+        return WRONG
+    if _OR.search(given) and not _SEVERAL.search(truth):
         return WRONG
     if _WORDS.fullmatch(truth) and len(truth) > 2 and words_to_number(truth) is None:
         return WRONG
@@ -75,7 +81,8 @@ def _decide_choice(given: str, truth: str) -> Verdict | None:
     letter = plain[1] if plain else (labelled[1] or labelled[3])  # type: ignore[index]
     if match := _ANSWERED_CHOICE.fullmatch(given):
         chosen = next(group for group in match.groups()[:4] if group)
-        return CORRECT if chosen.upper() == letter else WRONG
+        several = _FURTHER_CHOICE.search(match["rest"])
+        return CORRECT if chosen.upper() == letter and not several else WRONG
     if labelled:
         return CORRECT if _same_text(given, clean(labelled[2] or labelled[4])) else None
     return WRONG
