@@ -22,6 +22,7 @@ class DataSource:
     Args:
         dataset_id_or_path: hub id, or path of a file (jsonl, json, csv, parquet, arrow) or of a directory.
         dataset_config: the hub dataset's configuration name.
+        dataset_files: file pattern inside a hub dataset or directory, for one that names no splits.
         dataset_split: split of a hub dataset or directory.
         dataset_max_samples: keep only the first so many rows.
         column_map: explicit column names, see `custom_data.columns`.
@@ -29,6 +30,7 @@ class DataSource:
 
     dataset_id_or_path: str
     dataset_config: str | None = None
+    dataset_files: str | None = None
     dataset_split: str = "train"
     dataset_max_samples: int | None = None
     column_map: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +56,9 @@ class DataSource:
             return load_dataset(FORMATS[path.suffix], data_files=str(path), split="train")
         if not path.exists() and looks_local(self.dataset_id_or_path):
             raise self._problem("no such file or directory", "check the path, from the directory you started in")
-        return load_dataset(self.dataset_id_or_path, self.dataset_config, split=self.dataset_split)
+        return load_dataset(
+            self.dataset_id_or_path, self.dataset_config, data_files=self.dataset_files, split=self.dataset_split
+        )
 
     def _problem(self, expected: str, remedy: str) -> ConfigurationError:
         return ConfigurationError([Problem(f"dataset_id_or_path={self.dataset_id_or_path}", expected, remedy)])

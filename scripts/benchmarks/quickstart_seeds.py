@@ -74,8 +74,9 @@ def report(seeds: Sequence[int], output: Path) -> None:
     several_seeds(
         curves,
         output / "seeds.png",
-        ylabel="share of correct solutions",
-        title=f"Accuracy during GRPO, {len(seeds)} seeds",
+        heading=f"Accuracy during GRPO, {len(seeds)} seeds",
+        unit="share of correct solutions",
+        share=True,
     )
     Console(width=200).print(Markdown(table))
     logger.info("%s, %s", output / "seeds.md", output / "seeds.png")

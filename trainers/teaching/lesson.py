@@ -104,7 +104,7 @@ class Question:
 class Solution:
     """The student's answer to a question, alone or taught.
 
-    `correct` is the verdict; `None` means unscorable, and `cause` says why (`verifier_timeout`, `no_ground_truth`, …).
+    `correct` is the verdict; `None` means unscorable, and `cause` says why (`timeout`, `no_ground_truth`, …).
     `tokens` counts what the student generated, in its own tokens.
     """
 
