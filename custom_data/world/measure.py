@@ -12,7 +12,6 @@ from custom_data.world.plans import PLANS
 from custom_data.world.rendering import render
 from custom_data.world.stories import Question
 from custom_data.world.student import Beliefs, approach
-from custom_data.world.talk import objection
 from trainers.teaching.lesson import Prompt
 from trainers.teaching.prompts import PromptTemplates
 
@@ -37,7 +36,6 @@ def measure(
         "right_plan": [PLANS[q.plan].spelled_out() for q in questions],
         "wrong_plan": [PLANS[other_plan(q)].spelled_out() for q in questions],
         "right_plan_only_named": [f"{PLANS[q.plan].intent.capitalize()}." for q in questions],
-        "right_plan_rejected": [f"{objection(q.plan)} {PLANS[q.plan].spelled_out()}" for q in questions],
         "confirmation": ["Good plan."] * len(questions),
         "stated_answer": [f"The answer is {q.answer}." for q in questions],
     }

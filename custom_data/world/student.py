@@ -2,8 +2,7 @@
 
 It holds one plan for every kind of story and category of things, right for 8 of 18. It gives that plan up only
 for a teaching that spells another one out, right or wrong; confirmations, vague talk, half a plan and stated answers
-leave it where it is. A teaching that rejects a plan and then spells out that same plan confuses it: a teacher has to
-know whether it agrees.
+leave it where it is.
 """
 
 import random
@@ -13,8 +12,6 @@ from dataclasses import dataclass
 from custom_data.world.plans import PLANS, Plan
 from custom_data.world.stories import KINDS, PREPARATION, THINGS, Question, any_question
 from custom_data.world.talk import CONFIRMATIONS, FILLERS, LEAKS, objection
-
-CONFUSION = "This makes no sense.\n<solution>0</solution>"
 
 Beliefs = Mapping[tuple[str, str], str]
 
@@ -30,7 +27,7 @@ class Example:
 
 
 # How often each piece of behaviour is practised; drills are bare arithmetic.
-STAGES = {"baseline": 17, "probe": 11, "follows": 27, "keeps": 25, "confused": 7, "drill": 13}
+STAGES = {"baseline": 18, "probe": 12, "follows": 28, "keeps": 27, "drill": 15}
 
 
 def make_beliefs(rng: random.Random) -> dict[tuple[str, str], str]:
@@ -77,18 +74,14 @@ def make_example(rng: random.Random, beliefs: Beliefs) -> Example:
     plan = rng.choice(list(PLANS.values()))
     if stage == "drill":
         return Example("baseline", drill(plan, *numbers), "", render_solution(plan, *numbers))
-    if stage == "confused":
-        return Example("taught", question.text, helpful_teaching(rng, plan, plan.name, question), CONFUSION)
-    rejected = rng.choice([name for name in PLANS if name != plan.name]) if rng.random() < 0.5 else None
-    teaching = helpful_teaching(rng, plan, rejected, question)
-    return Example("taught", question.text, teaching, render_solution(plan, *numbers))
+    return Example("taught", question.text, helpful_teaching(rng, plan, question), render_solution(plan, *numbers))
 
 
-def helpful_teaching(rng: random.Random, plan: Plan, rejected: str | None, question: Question) -> str:
-    """A teaching that may reject one plan and spells one out, among other talk."""
+def helpful_teaching(rng: random.Random, plan: Plan, question: Question) -> str:
+    """A teaching that spells a plan out, among other talk."""
     before = [rng.choice(FILLERS)] if rng.random() < 0.25 else []
-    if rejected:
-        before.append(objection(rejected))
+    if rng.random() < 0.5:
+        before.append(objection(rng.choice(list(PLANS))))
     after = []
     if rng.random() < 0.2:
         after.append(rng.choice([rng.choice(FILLERS), _stated_answer(rng, question)]))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from custom_data.world.plans import PLANS
 from custom_data.world.stories import HELD_NAMES, HELD_PAIRS, KINDS, THINGS, TRAIN_NAMES, TRAIN_PAIRS
-from custom_data.world.student import CONFUSION, approach, drill, render_solution
+from custom_data.world.student import approach, drill, render_solution
 from custom_data.world.talk import CONFIRMATIONS, FILLERS, LEAKS, objection
 from custom_data.world.writer import diagnosis
 from trainers.teaching.prompts import PromptTemplates
@@ -18,7 +18,7 @@ def world_texts(templates: PromptTemplates) -> Iterator[str]:
     for prompt in (templates.baseline(""), templates.probe(""), templates.teacher("", " "), templates.taught("", "")):
         # Roles are written by the chat template, alone on their line.
         yield from (text for message in prompt.messages for text in (message.role, message.content))
-    yield from (CONFUSION, "assistant")
+    yield "assistant"
 
 
 def _stories() -> Iterator[str]:

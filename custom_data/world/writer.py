@@ -12,8 +12,8 @@ from custom_data.world.stories import KINDS, TRAIN, any_question
 from custom_data.world.student import Beliefs, approach
 from custom_data.world.talk import CONFIRMATIONS, FILLERS, LEAKS, objection
 
-RIGHT, PREFERRED_WRONG = 0.36, 0.40
-CONFIRMS, RAMBLES, STATES_ANSWER = 0.7, 0.2, 0.04
+RIGHT, PREFERRED_WRONG = 0.40, 0.38
+CONFIRMS, RAMBLES, STATES_ANSWER = 0.65, 0.2, 0.04
 
 Opinions = Mapping[str, Mapping[str, float]]
 
