@@ -55,7 +55,7 @@ class Earlier:
 
 
 def resume_decision(config: Mapping[str, Any], earlier: Earlier) -> ResumeDecision:
-    """Decides by DESIGN §4: `auto` continues the same run only, `never` sets old output aside, a path is continued.
+    """`auto` continues the same run only, `never` sets old output aside, a path is continued.
 
     An evaluation is always done anew: its teachers may have been trained further under the same path.
     """
