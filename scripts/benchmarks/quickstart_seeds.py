@@ -22,6 +22,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markdown import Markdown
+
 from trainers.plots import several_seeds
 
 logger = logging.getLogger("quickstart_seeds")

@@ -24,11 +24,12 @@ def derive(config: Mapping[str, Any], machine: Machine, processes: int) -> tuple
     """The configuration with everything computed that a component will ask for, and notes on what was changed."""
     result = dict(config) | {"report_to": config["report_to"] if config["report_to"] is not None else "none"}
     notes: tuple[str, ...] = ()
+    trains = config["experiment"] != EVALUATION
     if machine.cpu_only:
-        changed = {key: value for key, value in CPU_PRECISION.items() if key in result or key == "use_cpu"}
+        changed = {key: value for key, value in CPU_PRECISION.items() if key in result or (key == "use_cpu" and trains)}
         notes += ("no GPU: float32 on the CPU",)
         result |= changed
-    if config["experiment"] == EVALUATION:
+    if not trains:
         return result, notes
     result["processes"] = processes
     result.setdefault("resume_from", None)
