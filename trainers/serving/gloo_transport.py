@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any
@@ -13,6 +14,7 @@ from trainers.serving.control import ControlPlane, WeightSyncError
 from trainers.serving.gloo_group import join_group, open_store
 
 _POLL_S = 0.001
+_GRACE = datetime.timedelta(seconds=10)
 
 
 class GlooTransport:
@@ -77,11 +79,15 @@ class GlooTransport:
 
     def _broadcast(self, payload: torch.Tensor, update: Future[None]) -> None:
         work = self._group.broadcast(payload, 0)
-        while not work.is_completed():
-            if update in wait([update], timeout=_POLL_S).done:
-                update.result()
-                raise WeightSyncError("The servers ended the update before they had all weights.")
-        work.wait()
+        while not work.is_completed() and update not in wait([update], timeout=_POLL_S).done:
+            pass
+        if update.done():
+            update.result()
+        try:
+            # After the last bucket the servers' answer may be here before this end knows that its bytes have left.
+            work.wait(_GRACE)
+        except RuntimeError as error:
+            raise WeightSyncError("The servers ended the update before they had all weights.") from error
 
     def _init_info(self, port: int, world_size: int) -> dict[str, Any]:
         return {
