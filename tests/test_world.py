@@ -88,8 +88,13 @@ def test_the_writer_reads_the_student_and_confirms_only_what_it_agrees_with():
     rng = random.Random(2)
     rows = [make_row(rng, beliefs, opinions) for _ in range(2000)]
     confirming = [row for row in rows if re.search("[Pp]lan fits|Good plan|Keep your plan", row["teacher_teaching"])]
-    assert all("They agree." in row["teacher_diagnosis"] for row in confirming)
-    assert all(row["student_approach"][6:-1] in row["teacher_diagnosis"].partition("Student")[2] for row in rows)
+    assert confirming
+    assert all(row["teacher_diagnosis"].endswith(" fits.") for row in confirming)
+    for row in rows:
+        student = row["student_approach"].removeprefix("Plan: ").removesuffix(".")
+        verdict, _, needed = row["teacher_diagnosis"].partition(" Needed: ")
+        assert verdict == f"Student: {student} {'does not fit.' if needed else 'fits.'}"
+        assert needed != f"{student}."
     assert 0.02 < sum("The answer is" in row["teacher_teaching"] for row in rows) / len(rows) < 0.08
 
 

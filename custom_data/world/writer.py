@@ -30,8 +30,11 @@ def make_opinions(rng: random.Random) -> dict[str, dict[str, float]]:
 
 
 def diagnosis(student: str, needed: str) -> str:
-    """The comparison that precedes a teaching."""
-    return f"Needed: {needed}. Student: {student}. They {'agree' if student == needed else 'differ'}."
+    """The judgement that precedes a teaching; only a plan that does not fit is followed by another one.
+
+    So an unfounded objection leads to a wrong plan, and a teacher has to look at the student's before it speaks.
+    """
+    return f"Student: {student} fits." if student == needed else f"Student: {student} does not fit. Needed: {needed}."
 
 
 def make_row(rng: random.Random, beliefs: Beliefs, opinions: Opinions) -> dict[str, str]:
