@@ -75,8 +75,6 @@ stage "4/4 evaluation on held-out questions" \
     model=world data=world_heldout trainer/reward=world "teacher=[$output/sft,$output/$run]" "teacher_names=[SFT,GRPO]" \
     "output_dir=$output/$evaluation" "${evaluation_overrides[@]}"
 
-printf '\n'
-cat "$output/$evaluation/summary.md"
-printf '\nPlots:\n'
+printf '\nResults: %s\nPlots:\n' "$output/$evaluation/summary.md"
 find "$output/$run" "$output/$evaluation" -maxdepth 2 -name '*.png' | sort | sed 's/^/  /'
 printf '\nQuickstart finished in %s s\n' "$SECONDS"

@@ -122,7 +122,7 @@ def test_quickstart_runs_the_documented_commands(project: Path):
     assert ran[3].startswith("scripts/launch_with_server.sh 1 0 configs/run/evaluate.yaml")
     assert {f"teacher=[{output}/sft,{output}/rl]", "seed=3", "vllm_port=9000"} <= set(ran[3].split())
     assert_fits_the_training(ran[2].split()[4:], ran[3].split()[4:])
-    assert "the table" in result.stdout
+    assert f"Results: {output}/evaluation/summary.md" in result.stdout
     assert f"{output}/rl/curves.png" in result.stdout
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.markdown import Markdown
 from tqdm import tqdm
 from transformers import AutoTokenizer
 
@@ -119,7 +118,7 @@ def write_results(config: Mapping[str, Any], arms: Sequence[Arm], groups_of: Map
         length_by_baseline(
             {name: lengths_by_baseline(groups) for name, groups in groups_of.items()}, output / "teaching_length.png"
         )
-    Console().print(Markdown(table))
+    Console(soft_wrap=True).print(f"\n{table}", markup=False, highlight=False)
     logger.info("results: %s", output / "summary.md")
 
 

@@ -5,8 +5,8 @@
 
 Every seed makes a world, a student, a teacher and an evaluation of its own in `OUTPUT/N`. The report is
 `OUTPUT/seeds.md`
-(a table, each number with its 95% interval over held-out questions) with `OUTPUT/seeds.png` (learning curves, mean
-and range over seeds). Finished seeds are not run again.
+(a table, each number with its 95% interval over held-out questions) with `OUTPUT/seeds_accuracy.png` and
+`OUTPUT/seeds_length.png` (mean and spread over seeds). Finished seeds are not run again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import subprocess
 import time
 from collections.abc import Sequence
@@ -27,9 +28,10 @@ from trainers.plots import several_seeds
 
 logger = logging.getLogger("quickstart_seeds")
 ROOT = Path(__file__).resolve().parents[2]
-CURVES = {
-    "student alone": "teaching/baseline_accuracy",
-    "taught": "teaching/taught_accuracy",
+ACCURACIES = {"student alone": "teaching/baseline_accuracy", "taught": "teaching/taught_accuracy"}
+LENGTHS = {
+    "student right alone": "teaching/teaching_length_mean/baseline_right",
+    "student wrong alone": "teaching/teaching_length_mean/baseline_wrong",
 }
 COLUMNS = {
     "non-degradation": ("non_degradation_rate", ".1%"),
@@ -71,16 +73,22 @@ def report(seeds: Sequence[int], output: Path) -> None:
     rows = {seed: arms(output / str(seed)) for seed in seeds}
     table = markdown(rows, {seed: (output / str(seed) / "seconds").read_text().strip() for seed in seeds})
     (output / "seeds.md").write_text(table, encoding="utf-8")
-    curves = {label: [curve(output / str(seed), key) for seed in seeds] for label, key in CURVES.items()}
-    several_seeds(
-        curves,
-        output / "seeds.png",
-        heading=f"Accuracy during GRPO, {len(seeds)} seeds",
-        unit="share of correct solutions",
-        share=True,
-    )
+    for name, metrics, unit, heading in (
+        ("accuracy", ACCURACIES, "share of correct solutions", "Accuracy during GRPO"),
+        ("length", LENGTHS, "tokens inside <teaching>", "Length of the teaching during GRPO"),
+    ):
+        curves = {label: [curve(output / str(seed), key) for seed in seeds] for label, key in metrics.items()}
+        steps = range(1, 1 + max(len(values) for seed_curves in curves.values() for values in seed_curves))
+        several_seeds(
+            curves,
+            output / f"seeds_{name}.png",
+            heading=f"{heading}, {len(seeds)} seeds",
+            unit=unit,
+            steps=steps,
+            share=name == "accuracy",
+        )
     Console(width=200).print(Markdown(table))
-    logger.info("%s, %s", output / "seeds.md", output / "seeds.png")
+    logger.info("%s, %s", output / "seeds.md", output / "seeds_{accuracy,length}.png")
 
 
 def arms(directory: Path) -> dict[str, dict[str, Any]]:
@@ -93,7 +101,7 @@ def curve(directory: Path, key: str) -> list[float]:
     """One metric over the steps of the GRPO run."""
     lines = (directory / "rl/metrics.jsonl").read_text(encoding="utf-8").splitlines()
     by_step = {row["step"]: row[key] for row in map(json.loads, lines) if key in row}
-    return [by_step[step] for step in sorted(by_step)]
+    return [by_step.get(step, math.nan) for step in range(1, 1 + max(by_step))]
 
 
 def markdown(rows: dict[int, dict[str, dict[str, Any]]], seconds: dict[int, str]) -> str:
