@@ -26,7 +26,8 @@ def trained(request, servers, tmp_path_factory):
         f"model_name_or_path={servers.teacher.model}",
         f"student_model={servers.student.model}",
         f"vllm_port={servers.teacher.port}",
-        *(f"dataset_id_or_path={questions}", "eval_dataset_id_or_path=null"),
+        *(f"dataset_id_or_path={questions}", f"eval_dataset_id_or_path={questions}"),
+        *("eval_strategy=steps", "eval_steps=2", "eval_max_samples=4", "num_generations_eval=2"),
         f"output_dir={directory}/run",
         "reward=tests.rewards.checksum",
         *("teacher_max_model_len=256", "student_max_model_len=256", "max_completion_length=24"),
@@ -65,6 +66,12 @@ def test_two_ranks_train_on_one_rollout_with_whole_weights(trained):
         assert {lesson["weight_version"] for lesson in lessons} == {step + 1}
         # The metric of rank 0 covers the lessons of both ranks.
         assert row["reward"] == pytest.approx(sum(lesson["reward"] for lesson in lessons) / 16, abs=1e-5)
+
+
+def test_the_periodic_evaluation_runs_through_the_same_servers(trained):
+    [row] = [row for row in read_jsonl(trained / "metrics.jsonl") if "eval_teaching/taught_accuracy" in row]
+    assert row["step"] == 2
+    assert row["eval_teaching/unscorable_rate"] == 0
 
 
 def test_the_saved_model_is_whole_and_trained(trained, servers):

@@ -107,6 +107,8 @@ class TeacherGRPOTrainer(GRPOTrainer):
                 args=args,
                 reward_funcs=teaching_reward,
                 train_dataset=prompt_dataset(questions),
+                # Only asked whether it is there: `evaluate` below is ours.
+                eval_dataset=prompt_dataset(evaluation_questions) if evaluation_questions else None,
                 processing_class=processing_class,
                 rollout_func=rollout,
                 callbacks=[stop_early],

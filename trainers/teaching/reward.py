@@ -39,7 +39,7 @@ class AdaptiveTeachingReward:
         if lesson.sample is None or not baselines:
             return None
         if lesson.format_failure or (lesson.leaked and self.leak_policy == "penalise"):
-            return -self.degradation_penalty
+            return 0.0 - self.degradation_penalty
         if lesson.taught_correct is None:
             return None
         taught = lesson.taught_correct
@@ -48,6 +48,6 @@ class AdaptiveTeachingReward:
     def against(self, base: bool, taught: bool, length: int) -> float:
         """The reward against one baseline: degradation, nothing gained, kept right, made right."""
         if not taught:
-            return -self.degradation_penalty if base else 0.0
+            return 0.0 - self.degradation_penalty if base else 0.0
         bonus = 100 / (100 + length)
         return (0.5 if base else 1.0) * (1 + self.efficiency_weight * bonus)
