@@ -68,6 +68,8 @@ def test_ending_quickstart_ends_the_running_stage(project: Path, number: signal.
         cwd=project,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
+        # A test run in the background is started with SIGINT ignored, which no shell below it could undo.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(lambda: (project / "pid").exists() and (project / "pid").read_text().strip() != "")
     script.send_signal(number)

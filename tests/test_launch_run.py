@@ -77,11 +77,11 @@ def start(workspace: Path, environment: dict[str, str], behaviour: str, *more: s
 def test_the_trainers_status_and_output_are_passed_on(
     workspace: Path, environment: dict[str, str], status: int
 ) -> None:
-    process = start(workspace, environment, str(status))
+    process = start(workspace, environment, str(status), "max_steps=77")
     output, errors = process.communicate(timeout=60)
     assert process.returncode == status, errors
     assert f"--config-path={workspace}/sft --config-name=config" in output
-    assert yaml.safe_load((workspace / "sft" / "config.yaml").read_text())["max_steps"] == 100
+    assert yaml.safe_load((workspace / "sft" / "config.yaml").read_text())["max_steps"] == 77
 
 
 def test_the_accelerate_file_is_that_of_the_stage_with_this_runs_processes(

@@ -16,13 +16,13 @@ from statistics import fmean
 from typing import Any
 from unittest.mock import patch
 
+from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerControl
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer import grpo_trainer
 
-from accelerate import Accelerator, PartialState
 from trainers.assembly import build_protocol, connect_pool, drop_overlong, layout_of, split_questions, token_counter
 from trainers.configuration import trl_arguments
 from trainers.configuration.resume import mark_finished
