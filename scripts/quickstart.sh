@@ -7,7 +7,7 @@
 #   --seed N        seed of the world, of training and of evaluation (default: the recipes' own)
 #   --output DIR    where everything goes (default results/quickstart)
 #   --full          GRPO by configs/run/quickstart_rl_full.yaml: longer, learns more
-#   --smoke         a handful of steps per stage: shows that everything runs here, learns nothing
+#   --smoke         few steps per stage: shows that everything runs here, learns nothing
 #   key=value       overrides for the GRPO stage (vllm_host and vllm_port also for the evaluation)
 #
 # Safe to repeat: what is installed stays, and world, SFT and GRPO are reported as complete; the evaluation is done anew.
@@ -32,8 +32,9 @@ while (($# > 0)); do
             ;;
         --full) recipe=quickstart_rl_full run=rl_full evaluation=evaluation_full ;;
         --smoke)
-            world_options+=(--preparation-steps 20) sft_overrides+=(max_steps=5 warmup_steps=1) evaluation_overrides+=(eval_max_samples=16)
-            rl_overrides+=(max_steps=3 warmup_steps=1)
+            # Just enough warm-up for well-formed teachings, without which later stages would have nothing to do.
+            world_options+=(--preparation-steps 60) sft_overrides+=(max_steps=60) rl_overrides+=(max_steps=3 warmup_steps=1)
+            evaluation_overrides+=(eval_max_samples=16)
             ;;
         -h | --help) show_help "$0" && exit 0 ;;
         vllm_host=* | vllm_port=*) rl_overrides+=("$1") evaluation_overrides+=("$1") ;;

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.worlds import workspace  # noqa: F401 - a fixture
 from trainers.serving.servers import ServerGroup
 from trainers.serving.specs import ServerSpec
 

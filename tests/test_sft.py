@@ -21,7 +21,7 @@ def finished(workspace, tmp_path_factory):
     records = tmp_path_factory.mktemp("records")
     secret = {"WANDB_API_KEY": "0" * 40}
     environment = os.environ | secret | {"WANDB_MODE": "offline", "WANDB_DIR": str(records)}
-    arguments = [f"workspace={workspace}", f"output_dir={records}/sft", f"max_steps={STEPS}"]
+    arguments = [f"workspace={workspace}", f"output_dir={records}/sft", f"max_steps={STEPS}", "warmup_steps=1"]
     arguments += ["report_to=[wandb,tensorboard]", "logging_steps=1"]
     command = [sys.executable, "train.py", "run@_global_=quickstart_sft", *arguments]
     subprocess.run(command, check=True, env=environment, timeout=300)
