@@ -8,13 +8,15 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from trainers.serving import servers as servers_module
 from trainers.serving.command import ServerCommand
-from trainers.serving.servers import ServerError, ServerGroup, log_tail, start_waves, unavailable_ports
+from trainers.serving.servers import Server, ServerError, ServerGroup, log_tail, start_waves, unavailable_ports
 from trainers.serving.specs import ServerSpec
 
 # Like vLLM: a front end that answers, and a child of its own that does the work and ignores its parent's death.
@@ -195,3 +197,19 @@ def test_a_log_tail_keeps_what_says_something(tmp_path):
         "ValueError: the reason",
     ]
     assert log_tail(tmp_path / "missing.log") == ""
+
+
+def test_a_port_that_echoes_is_not_a_server_and_no_error(free_port):
+    """What a probe meets when the kernel connects it to itself: its own request as the answer."""
+    with socket.create_server(("127.0.0.1", free_port)) as listener:
+
+        def echo():
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(connection.recv(4096))
+
+        thread = threading.Thread(target=echo, daemon=True)
+        thread.start()
+        assert not Server(spec(port=free_port), Path("unused.log")).is_ready()
+        thread.join(timeout=10)
+        assert not thread.is_alive()

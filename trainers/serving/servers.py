@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import os
@@ -268,5 +269,6 @@ def _get(url: str) -> bytes | None:
     try:
         with opener.open(url, timeout=_PROBE_TIMEOUT_S) as response:
             return response.read()
-    except (urllib.error.URLError, OSError):
+    except (urllib.error.URLError, http.client.HTTPException, OSError):
+        # What answers may be no HTTP server: on a port that nothing listens on yet, a connection can even meet itself.
         return None
