@@ -10,6 +10,7 @@ from datasets import Dataset, load_dataset
 
 from custom_data.columns import RL_COLUMNS, SFT_COLUMNS, resolve_columns
 from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.configuration.surroundings import looks_local
 from trainers.teaching.lesson import Question
 
 FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
@@ -62,12 +63,6 @@ class DataSource:
 
     def _problem(self, expected: str, remedy: str) -> ConfigurationError:
         return ConfigurationError([Problem(f"dataset_id_or_path={self.dataset_id_or_path}", expected, remedy)])
-
-
-def looks_local(name: str) -> bool:
-    """Whether a name can only mean a path: hub ids are `name` or `owner/name`, without a data file's suffix."""
-    path = Path(name)
-    return path.is_absolute() or name.startswith(".") or len(path.parts) > 2 or path.suffix in FORMATS
 
 
 def questions(dataset: Dataset, column_map: Mapping[str, str] | None = None) -> list[Question]:

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from custom_data.columns import resolve_columns
-from custom_data.sources import DataSource, looks_local, questions, sft_examples
+from custom_data.sources import DataSource, questions, sft_examples
 from trainers.configuration import ConfigurationError
+from trainers.configuration.surroundings import looks_local
 
 
 @pytest.mark.parametrize(
