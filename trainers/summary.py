@@ -157,7 +157,7 @@ def guidance_tokens(lesson: Lesson) -> float | None:
     """Tokens spent on guiding the student: its approach and the teacher's whole completion."""
     if lesson.sample is None or lesson.prepared.approach is None:
         return None
-    return lesson.prepared.approach.tokens + len(lesson.sample.completion.token_ids)
+    return lesson.prepared.approach.tokens + lesson.sample.completion.tokens
 
 
 def teaching_length(lesson: Lesson) -> float | None:

@@ -43,12 +43,19 @@ class Completion:
 
     `token_ids` are the sampled ids, the end-of-turn token included when the model stopped by itself. `logprobs`, one
     per token id and in nats, are those of the distribution that was sampled from; `None` when they were not asked for.
+    An API gives no ids: there `token_ids` is empty, and `reported_tokens` is what it says it generated.
     """
 
     text: str
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...] | None
     finish_reason: Literal["stop", "length"]
+    reported_tokens: int | None = None
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were generated."""
+        return len(self.token_ids) if self.reported_tokens is None else self.reported_tokens
 
     @property
     def truncated(self) -> bool:

@@ -138,7 +138,7 @@ class Protocol:
         except GenerationError as error:
             return error
         [completion] = generation.completions
-        return Approach(strip_reasoning(completion.text), len(completion.token_ids), completion.truncated)
+        return Approach(strip_reasoning(completion.text), completion.tokens, completion.truncated)
 
     def _draft(
         self, prepared: Prepared, member: int, generation: Generation, completion: Completion, teacher: Teacher
@@ -200,7 +200,7 @@ class Protocol:
             verdict = await self.verifier.verify(text, question.ground_truth, question.extra)
             return Solution(
                 text=text,
-                tokens=len(completion.token_ids),
+                tokens=completion.tokens,
                 truncated=completion.truncated,
                 correct=verdict.correct,
                 answered=self.verifier.extract(text) is not None,
