@@ -1,13 +1,14 @@
 """What ranks receive of a rollout, and how sharded parameters are walked."""
 
 import asyncio
+from concurrent.futures import CancelledError
 
 import pytest
 import torch
 
 from tests.lessons import group, lesson
 from trainers.parameters import buckets, full_parameters, parameter_metadata
-from trainers.rollouts import EventLoopThread, training_rows
+from trainers.rollouts import EventLoopThread, PendingRollout, training_rows
 from trainers.teacher_grpo import prompt_dataset, unrepeated
 from trainers.teaching.lesson import Question
 
@@ -53,6 +54,29 @@ def test_parameters_come_whole_once_and_in_bounded_buckets():
     assert [meta.shape for meta in metadata] == [tuple(tensor.shape) for _, tensor in walked]
     sizes = [sum(p.numel() * 4 for _, p in bucket) for bucket in buckets(model.named_parameters(), 64)]
     assert sizes == [64, 56]
+
+
+def test_a_pending_rollout_is_awaited_or_given_up_and_nothing_outlives_its_loop():
+    loop, ended = EventLoopThread(), []
+
+    async def work(seconds):
+        try:
+            await asyncio.sleep(seconds)
+            return "lessons"
+        finally:
+            ended.append(seconds)
+
+    quick, cancelled, forgotten = (PendingRollout(loop.start(work(seconds))) for seconds in (0.01, 60, 61))
+    assert not quick.done
+    assert quick.result() == "lessons"
+    assert quick.done
+    cancelled.cancel()
+    with pytest.raises(CancelledError):
+        cancelled.result()
+    loop.cancel_all()
+    assert sorted(ended) == [0.01, 60, 61]
+    assert forgotten.done
+    loop.close()
 
 
 def test_the_event_loop_thread_runs_and_raises():

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,19 +25,38 @@ class EventLoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name="rollouts", daemon=True)
         self._thread.start()
 
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start a coroutine; cancelling its future cancels it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end; an interrupt while waiting cancels it."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+        return wait(self.start(coroutine))
+
+    def cancel_all(self) -> None:
+        """Cancel whatever still runs and wait for it to end."""
+        self.run(_cancel_others())
 
     def close(self) -> None:
         """Stop the loop and its thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+def wait(future: Future[T]) -> T:
+    """The future's result; an interrupt while waiting cancels what it stands for."""
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
 
 
 @dataclass(frozen=True)
@@ -58,6 +78,26 @@ class Rollout:
             "generated_tokens/student": float(self.student_tokens),
             "rollout_tokens_per_s": tokens / self.seconds if self.seconds else 0.0,
         }
+
+
+class PendingRollout:
+    """A rollout on its way, while its caller does something else."""
+
+    def __init__(self, future: Future[Rollout]) -> None:
+        self._future = future
+
+    @property
+    def done(self) -> bool:
+        """Whether `result` returns at once."""
+        return self._future.done()
+
+    def result(self) -> Rollout:
+        """Wait for the rollout; an interrupt while waiting cancels it."""
+        return wait(self._future)
+
+    def cancel(self) -> None:
+        """Give the rollout up, and with it all its requests; `result` raises `CancelledError` from now on."""
+        self._future.cancel()
 
 
 class RolloutRunner:
@@ -85,22 +125,32 @@ class RolloutRunner:
 
     def run(self, questions: Sequence[Question], *, step: int, num_generations: int, num_baselines: int) -> Rollout:
         """Teach the questions; one group each, in order."""
-        before = self._generated()
-        start = time.perf_counter()
-        groups = self._loop.run(
-            self.protocol.run(
-                questions, self.teacher, step=step, num_generations=num_generations, num_baselines=num_baselines
+        return self.start(questions, step=step, num_generations=num_generations, num_baselines=num_baselines).result()
+
+    def start(
+        self, questions: Sequence[Question], *, step: int, num_generations: int, num_baselines: int
+    ) -> PendingRollout:
+        """Begin to teach the questions and return at once."""
+        return PendingRollout(
+            self._loop.start(
+                self._rollout(questions, step=step, num_generations=num_generations, num_baselines=num_baselines)
             )
         )
-        teacher_tokens, student_tokens = (now - then for now, then in zip(self._generated(), before, strict=True))
-        return Rollout(groups, time.perf_counter() - start, teacher_tokens, student_tokens)
 
     def close(self) -> None:
-        """Close connections, verifier workers and the loop."""
+        """Give up what still runs, then close connections, verifier workers and the loop."""
+        self._loop.cancel_all()
         self._loop.run(self.teacher_pool.aclose())
         self._loop.run(self.student_pool.aclose())
         self.protocol.verifier.close()
         self._loop.close()
+
+    async def _rollout(self, questions: Sequence[Question], **how: int) -> Rollout:
+        before = self._generated()
+        start = time.perf_counter()
+        groups = await self.protocol.run(questions, self.teacher, **how)
+        teacher_tokens, student_tokens = (now - then for now, then in zip(self._generated(), before, strict=True))
+        return Rollout(groups, time.perf_counter() - start, teacher_tokens, student_tokens)
 
     def _generated(self) -> tuple[int, int]:
         return self.teacher_pool.traffic.generated_tokens, self.student_pool.traffic.generated_tokens
