@@ -65,11 +65,21 @@ class Completion:
 
 @dataclass(frozen=True)
 class Generation:
-    """The completions of one prompt, with the prompt's exact token ids and the weight version that sampled them."""
+    """The completions of one prompt, with the prompt's exact token ids and the weight version that sampled them.
+
+    An API gives no ids: there `prompt_ids` is empty, and `reported_prompt_tokens` is what it charges for, the prompt
+    once for every completion.
+    """
 
     prompt_ids: tuple[int, ...]
     completions: tuple[Completion, ...]
     weight_version: int = 0
+    reported_prompt_tokens: int | None = None
+
+    @property
+    def prompt_tokens(self) -> int:
+        """How many tokens were prompted."""
+        return len(self.prompt_ids) if self.reported_prompt_tokens is None else self.reported_prompt_tokens
 
 
 class GenerationError(RuntimeError):
