@@ -9,7 +9,8 @@ import pytest
 
 from trainers.configuration import snapshot
 from trainers.configuration.annotations import describe, fits, members
-from trainers.configuration.fields import EXPERIMENTS, REPLACED, fields_of
+from trainers.configuration.fields import EXPERIMENTS, fields_of
+from trainers.configuration.foreign import NEEDLESS, REFUSED, RENAMED, REPLACED
 from trainers.configuration.values import check_value, within
 
 
@@ -78,9 +79,16 @@ def test_every_key_of_ours_is_documented(experiment: str) -> None:
 
 
 def test_no_replaced_key_is_a_key() -> None:
-    computed = {"gradient_accumulation_steps", "use_cpu"}
+    computed = {"gradient_accumulation_steps", "use_cpu", "resume_from"}
     for experiment in EXPERIMENTS:
-        assert REPLACED.keys() & fields_of(experiment).keys() <= computed
+        assert REPLACED & fields_of(experiment).keys() <= computed
+
+
+def test_what_a_foreign_key_becomes_is_clear_and_exists() -> None:
+    keys = {key for experiment in EXPERIMENTS for key in fields_of(experiment)}
+    assert {renamed.to for renamed in RENAMED.values()} <= keys
+    assert not RENAMED.keys() & (NEEDLESS.keys() | REFUSED.keys())
+    assert {key for key, needless in NEEDLESS.items() if needless.values} == (NEEDLESS.keys() & REFUSED.keys())
 
 
 @pytest.mark.slow

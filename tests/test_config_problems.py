@@ -27,16 +27,19 @@ BAD = [
     ("teacher_sft num_generations=4", "num_generations=4", "no key of experiment sft", "another recipe"),
     ("evaluate learning_rate=1e-3", "learning_rate=0.001", "no key of experiment evaluation", "another recipe"),
     ("seed=1", "no recipe", "expected one of", "configs/run/"),
-    # keys of TRL or of older versions that we replace
-    ("teacher_rcl vllm_server_host=h", "vllm_server_host=h", "no effect", "use vllm_host"),
-    ("teacher_rcl use_vllm=true", "use_vllm=true", "no effect", "use_vllm_server"),
-    ("teacher_rcl gradient_accumulation_steps=4", "gradient_accumulation_steps=4", "no effect", "train_batch_size"),
-    ("teacher_rcl reward_funcs=x", "reward_funcs=x", "no effect", "use reward"),
-    ("teacher_rcl teacher_adaptive_template=x", "teacher_adaptive_template=x", "no effect", "use teacher_template"),
-    ("teacher_rcl generation_aggregation_steps=8", "generation_aggregation_steps=8", "no effect", "train_batch_size"),
-    ("teacher_sft warmup_ratio=0.1", "warmup_ratio=0.1", "no effect", "warmup_steps"),
-    ("teacher_sft max_seq_length=8", "max_seq_length=8", "no effect", "max_length"),
-    ("teacher_sft resume_from_checkpoint=x", "resume_from_checkpoint=x", "no effect", "use resume"),
+    # keys of the reference and of TRL that cannot be had as written
+    ("teacher_rcl vllm_mode=colocate", "vllm_mode=colocate", "no key vllm_mode here", "leave it out"),
+    ("teacher_rcl gradient_accumulation_steps=4", "gradient_accumulation_steps=4", "no key", "set train_batch_size"),
+    ("teacher_rcl generation_batch_size=4", "generation_batch_size=4", "no key", "set train_batch_size"),
+    ("teacher_rcl reward_funcs=x", "reward_funcs=x", "no key", "set reward=dotted.path"),
+    ("teacher_rcl degradation_penalty_multiplier=2", "degradation_penalty_multiplier=2", "no key", "set degradation_penalty"),
+    ("teacher_rcl 'student_model_init_kwargs={a: 1}'", "student_model_init_kwargs={a: 1}", "no key", "student_dtype"),
+    ("teacher_rcl vllm_gpu_memory_utilization=0.5", "vllm_gpu_memory_utilization=0.5", "no key", "student_gpu_memory_utilization"),
+    ("teacher_sft fsdp=full_shard", "fsdp=full_shard", "no key", "zero3"),
+    ("teacher_sft model_init_kwargs.torch_dtype=float16", "model_init_kwargs.torch_dtype=float16", "no key", "set dtype"),
+    ("teacher_sft completion_only_training=false", "completion_only_training=false", "no key", "leave it out"),
+    ("teacher_sft overwrite_output_dir=true", "overwrite_output_dir=true", "no key", "resume=never"),
+    ("teacher_sft max_seq_length=8k", "max_length=8k", "expected int", "max_length=1024"),
     ("teacher_sft processes=3", "processes=3", "computed", "leave processes out"),
     # types, choices, ranges
     ("teacher_rcl temperature=hot", "temperature=hot", "expected float, got str", "temperature=1.0"),
@@ -109,7 +112,7 @@ def test_a_mistake_is_named_with_expectation_and_remedy(command: str, given: str
 
 
 def test_all_problems_are_reported_at_once() -> None:
-    command = "teacher_rcl zero9 num_generation=3 temperature=hot max_probe_tokens=0 vllm_mode=server verifier=maths"
+    command = "teacher_rcl zero9 num_generation=3 temperature=hot max_probe_tokens=0 vllm_mode=colocate verifier=maths"
     with pytest.raises(ConfigurationError) as caught:
         compose(command.split(), GPUS)
     assert len(caught.value.problems) == 6
@@ -135,7 +138,7 @@ def test_typos_inside_recipes_are_found(tmp_path: Path) -> None:
     assert "max_lenght" in message
     assert "did you mean max_length" in message
     assert "num_generations is no key of experiment sft" in message
-    assert "use warmup_steps" in message
+    assert "write warmup_steps" in message
     assert "hub_token" in message
     assert len(caught.value.problems) == 4
 

@@ -12,7 +12,8 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from trainers.configuration.fields import DERIVED, REPLACED, all_names, fields_of
+from trainers.configuration.fields import DERIVED, all_names, fields_of
+from trainers.configuration.foreign import Needless, Renamed, adopted, refusal
 from trainers.configuration.problems import Problem
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -30,7 +31,7 @@ _OVERRIDE = re.compile(r"[+~]*[\w@/.\-]+=")
 
 @dataclass(frozen=True)
 class Override:
-    """One `key=value`: the top-level key, the whole dotted key, the parsed value, and the text as typed."""
+    """One `key=value`: the top-level key, the whole dotted key, the parsed value, and the text that Hydra parses."""
 
     key: str
     path: str
@@ -40,12 +41,15 @@ class Override:
     @property
     def for_hydra(self) -> str:
         """With `++`, which sets a key inside a dictionary whether it is there or not."""
-        return f"++{self.text.lstrip('+')}"
+        return f"++{self.text}"
 
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What to compose: a recipe or an already resolved file, chosen groups, overrides; `flags` are Hydra's own."""
+    """What to compose: a recipe or an already resolved file, chosen groups, overrides; `flags` are Hydra's own.
+
+    `notes` tell what was read otherwise than it was written.
+    """
 
     recipe: str | None = None
     search_path: Path | None = None
@@ -55,6 +59,7 @@ class CommandLine:
     overrides: tuple[Override, ...] = ()
     flags: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def resolved(self) -> bool:
@@ -84,13 +89,13 @@ def parse(arguments: Sequence[str]) -> CommandLine:
             line = _with_flag(line, word, value)
         elif word in FLAG_WORDS:
             line = _with_override(line, problems, f"deepspeed={FLAG_WORDS[word]}")
-        elif _OVERRIDE.match(word):
+        elif _OVERRIDE.match(word) or word.startswith("~"):
             line = _with_assignment(line, problems, word)
         elif line.recipe is None:
             line = _with_recipe(line, problems, word)
         else:
             problems.append(_stray(word, line.recipe))
-    return replace(line, problems=tuple(problems))
+    return replace(_with_recipe_of_flags(line), problems=tuple(problems))
 
 
 def options(group: str) -> list[str]:
@@ -116,11 +121,11 @@ def suggestion(word: str, names: Sequence[str] | frozenset[str]) -> str:
 def unknown_key(key: str, given: str, experiment: str | None = None) -> Problem | None:
     """The problem with a key that no run, or not this experiment, has; `None` when the key is fine."""
     names = fields_of(experiment) if experiment else all_names()
-    if key in DERIVED and key not in REPLACED:
+    foreign = refusal(key, given)
+    if foreign is not None:
+        return foreign
+    if key in DERIVED:
         return Problem(given, "computed when a run is composed, not set by hand", f"leave {key} out")
-    if key in REPLACED:
-        remedy = REPLACED[key]
-        return Problem(given, f"{key} has no effect here", remedy if remedy.startswith("leave") else f"use {remedy}")
     if key in names:
         return None
     if experiment and key in all_names():
@@ -136,6 +141,14 @@ def _with_flag(line: CommandLine, word: str, value: list[str]) -> CommandLine:
     if name in ("--config-name", "-cn"):
         return replace(line, config_name=text.removesuffix(".yaml"))
     return replace(line, flags=(*line.flags, word, *value))
+
+
+def _with_recipe_of_flags(line: CommandLine) -> CommandLine:
+    """Hydra's way to name a configuration, `--config-name`, names a recipe unless it comes with a path of its own."""
+    recipes = CONFIGS / "run"
+    if line.recipe is None and line.config_path in (None, CONFIGS, recipes) and line.config_name in options("run"):
+        return replace(line, recipe=line.config_name, config_name="train", config_path=None)
+    return line
 
 
 def _with_assignment(line: CommandLine, problems: list[Problem], text: str) -> CommandLine:
@@ -154,19 +167,29 @@ def _with_assignment(line: CommandLine, problems: list[Problem], text: str) -> C
 def _with_override(line: CommandLine, problems: list[Problem], text: str) -> CommandLine:
     key, _, value = text.partition("=")
     path = key.lstrip("+~")
-    top = path.partition(".")[0]
-    if path.startswith("hydra."):
-        return replace(line, flags=(*line.flags, text))
+    top, _, inner = path.partition(".")
     if is_secret(top):
         problems.append(secret_problem(path))
         return line
-    if key.startswith("~"):
-        problems.append(Problem(text, "keys cannot be deleted", f"set {path}=null, or leave it out"))
+    if path.startswith("hydra.") or key.startswith("~"):
+        problems.append(_no_setting(text, path))
         return line
-    problem = unknown_key(top, f"{path}={value}")
+    foreign = adopted(path, value)
+    if isinstance(foreign, Needless):
+        return replace(line, notes=(*line.notes, f"{text}: needless, {foreign.why}"))
+    if isinstance(foreign, Renamed):
+        path = ".".join(filter(None, [foreign.to, inner]))
+        line = replace(line, notes=(*line.notes, f"{text}: taken as {path}={value}"))
+        return _with_value(line, problems, path, value)
+    problem = foreign or unknown_key(top, f"{path}={value}")
     if problem:
         problems.append(problem)
         return line
+    return _with_value(line, problems, path, value)
+
+
+def _with_value(line: CommandLine, problems: list[Problem], path: str, value: str) -> CommandLine:
+    text = f"{path}={value}"
     try:
         parsed = OverridesParser.create().parse_override(text)
     except HydraException:
@@ -177,7 +200,14 @@ def _with_override(line: CommandLine, problems: list[Problem], text: str) -> Com
         remedy = f"""write '{path}="{value}"' for text with a comma, or {path}=[{value}] for a list"""
         problems.append(Problem(text, "one run takes one value per key", remedy))
         return line
-    return replace(line, overrides=(*line.overrides, Override(top, path, parsed.value(), text)))
+    override = Override(path.partition(".")[0], path, parsed.value(), text)
+    return replace(line, overrides=(*line.overrides, override))
+
+
+def _no_setting(text: str, path: str) -> Problem:
+    if path.startswith("hydra."):
+        return Problem(text, "Hydra's own settings are fixed", "leave it out; output_dir says where a run writes")
+    return Problem(text, "keys cannot be deleted", f"set {path.partition('=')[0]}=null, or leave it out")
 
 
 def _with_recipe(line: CommandLine, problems: list[Problem], word: str) -> CommandLine:

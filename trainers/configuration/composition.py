@@ -63,7 +63,8 @@ def compose(
     config, problems = raw(line)
     if config.get("experiment") not in EXPERIMENTS:
         raise ConfigurationError(problems or [_no_experiment(config)])
-    return finish(config, problems, machine, processes, servers)
+    finished = finish(config, problems, machine, processes, servers)
+    return Composition(finished.config, (*line.notes, *finished.notes))
 
 
 def finish(

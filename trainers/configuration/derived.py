@@ -8,6 +8,7 @@ from typing import Any
 from trainers.configuration.batches import Batch, fit, fit_evaluation
 from trainers.configuration.fields import EVALUATION, GRPO
 from trainers.configuration.machine import Machine
+from trainers.configuration.schedule import remarks
 
 CPU_PRECISION = {
     "use_cpu": True,
@@ -35,7 +36,7 @@ def derive(config: Mapping[str, Any], machine: Machine, processes: int) -> tuple
     result.setdefault("resume_from", None)
     batch = batch_of(result)
     result |= {"train_batch_size": batch.size, "gradient_accumulation_steps": batch.accumulation}
-    notes += (str(batch),)
+    notes += (str(batch), *remarks(result))
     if config["experiment"] == GRPO:
         result |= _grpo(result, machine, batch)
     return result, notes

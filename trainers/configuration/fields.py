@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from trainers.configuration import snapshot
+from trainers.configuration.foreign import REPLACED
 
 SFT, GRPO, EVALUATION = "sft", "teacher_grpo", "evaluation"
 EXPERIMENTS = (SFT, GRPO, EVALUATION)
@@ -40,7 +41,9 @@ OWN = (
         EXPERIMENTS,
         (
             Field("experiment", "str | null", None, "What train.py runs.", choices=EXPERIMENTS),
-            Field("workspace", "str", "results/quickstart", "Directory that the quickstart recipes work in."),
+            Field("results_dir", "str", "results", "Directory in which runs make their output directories."),
+            Field("exp_name", "str | null", None, "Name of the output directory inside results_dir."),
+            Field("workspace", "str", "${results_dir}/quickstart", "Directory that the quickstart recipes work in."),
             Field("world", "str", "${workspace}/world", "Directory of the embedded world (models and data)."),
             Field(
                 "dtype",
@@ -58,6 +61,7 @@ OWN = (
             Field("dataset_split", "str", "train", "Split to read."),
             Field("dataset_max_samples", "int | null", None, "Read at most so many rows.", bounds=">= 1"),
             Field("column_map", "dict | null", None, "Our column names → the dataset's, e.g. {question: prompt}."),
+            Field("wandb_group_name", "str | null", None, "Group of the run on W&B."),
             Field("resume", "str", "auto", "auto, never, or the path of a checkpoint to continue from."),
         ),
     ),
@@ -97,6 +101,26 @@ OWN = (
                 bounds=">= 1",
             ),
             Field("resume_from", "str | null", None, "Checkpoint the trainer continues from; decided from `resume`."),
+        ),
+    ),
+    *_group(
+        (SFT, GRPO),
+        (
+            Field("use_peft", "bool", False, "Train a LoRA adapter instead of all weights."),
+            Field("lora_r", "int", 16, "Rank of the adapter's matrices.", bounds=">= 1"),
+            Field("lora_alpha", "int", 32, "Scale of the adapter: lora_alpha / lora_r.", bounds=">= 1"),
+            # The servers sample without dropout, so that with it the trainer would not find their probabilities.
+            Field("lora_dropout", "float", 0.0, "Dropout before the adapter.", bounds=">= 0, < 1"),
+            Field(
+                "lora_target_modules",
+                "str | list[str] | null",
+                "all-linear",
+                "Layers with adapters, by name; null takes peft's choice for the model.",
+            ),
+            Field("use_rslora", "bool", False, "Scale the adapter by lora_alpha / sqrt(lora_r)."),
+            Field("load_in_4bit", "bool", False, "Keep the base model in 4 bits (bitsandbytes); needs use_peft."),
+            Field("bnb_4bit_quant_type", "str", "nf4", "Kind of the 4-bit numbers.", ("nf4", "fp4")),
+            Field("use_bnb_nested_quant", "bool", False, "Quantise the scales of the 4-bit numbers as well."),
         ),
     ),
     *_group(
@@ -177,6 +201,13 @@ OWN = (
             Field("verifier_timeout_s", "float", 10.0, "Seconds until an answer counts as unscorable.", bounds="> 0"),
             Field("request_timeout_s", "float", 600.0, "Seconds one generation request may take.", bounds="> 0"),
             Field("max_concurrent_requests", "int", 256, "Requests in flight per server.", bounds=">= 1"),
+            Field(
+                "max_prompt_length",
+                "int | null",
+                None,
+                "Longest prompt of the teacher in tokens, the approach counted at max_probe_tokens; null: its context.",
+                bounds=">= 1",
+            ),
             Field("eval_max_samples", "int | null", 64, "Questions per evaluation; null takes all.", bounds=">= 1"),
         ),
     ),
@@ -238,75 +269,6 @@ OWN = (
     ),
 )
 
-_NONE = "leave it out: "
-REPLACED = {
-    "use_vllm": "use_vllm_server (the servers are the only mode)",
-    "vllm_mode": "use_vllm_server (the servers are the only mode)",
-    "vllm_server_host": "vllm_host",
-    "vllm_server_port": "vllm_port",
-    "vllm_server_base_url": "vllm_host and vllm_port",
-    "vllm_server_timeout": "request_timeout_s",
-    "vllm_group_port": _NONE + "a free port is chosen",
-    "vllm_gpu_memory_utilization": "teacher_gpu_memory_utilization",
-    "vllm_max_model_length": "teacher_max_model_len",
-    "vllm_tensor_parallel_size": "teacher_tensor_parallel_size",
-    "vllm_model_impl": _NONE + "the servers use vLLM's own models",
-    "vllm_enable_sleep_mode": _NONE + "the servers run in processes of their own",
-    "vllm_structured_outputs_regex": _NONE + "teachings are free text",
-    "vllm_importance_sampling_cap": "vllm_importance_sampling_clip_max",
-    "use_transformers_paged": "use_vllm_server",
-    "use_transformers_continuous_batching": "use_vllm_server",
-    "transformers_continuous_batching_config": "use_vllm_server",
-    "cache_implementation": "use_vllm_server",
-    "generation_kwargs": "temperature, top_p, top_k, min_p or repetition_penalty",
-    "chat_template_kwargs": "teacher_chat_template_kwargs",
-    "generation_batch_size": "train_batch_size",
-    "gradient_accumulation_steps": "train_batch_size",
-    "auto_find_batch_size": "per_device_train_batch_size",
-    "max_tool_calling_iterations": _NONE + "the protocol has no tools",
-    "reward_weights": "reward",
-    "reward_funcs": "reward",
-    "model_init_kwargs": "dtype, attn_implementation, model_revision or trust_remote_code",
-    "resume_from_checkpoint": "resume",
-    "overwrite_output_dir": "resume",
-    "fsdp": "deepspeed",
-    "fsdp_config": "deepspeed",
-    "parallelism_config": "deepspeed",
-    "accelerator_config": "the files in accelerate/",
-    "use_cpu": _NONE + "a machine without GPU is recognised",
-    "local_rank": _NONE + "the launcher sets it",
-    "do_train": "experiment",
-    "do_eval": "eval_strategy",
-    "do_predict": "experiment",
-    "warmup_ratio": "warmup_steps (a number below 1 is a share of all steps)",
-    "max_prompt_length": "teacher_max_model_len (longer prompts are dropped and counted)",
-    "max_seq_length": "max_length",
-    "torch_dtype": "dtype",
-    "evaluation_strategy": "eval_strategy",
-    "generation_aggregation_steps": "train_batch_size",
-    "unbias_log_probabilities": "vllm_importance_sampling_correction",
-    "offload_untrained_models": _NONE + "the student runs in servers of its own",
-    "disable_student_offloading": _NONE + "the student runs in servers of its own",
-    "use_reference_teacher_model": "beta (above 0 a reference model is used)",
-    "student_model_init_kwargs": "student_dtype, student_max_model_len or student_tensor_parallel_size",
-    "student_diagnostic_template": "probe_template",
-    "student_baseline_template": "baseline_template",
-    "student_with_teaching_template": "taught_template",
-    "teacher_adaptive_template": "teacher_template",
-    "num_vllm_clients": _NONE + "the first number of scripts/launch_with_server.sh says it",
-    "logging_prob": "save_completions_probability",
-    "results_dir": "output_dir",
-    "exp_name": "output_dir",
-    "completion_only_training": _NONE + "the loss is on the completion only",
-    "dataset_level_filter": "dataset_config",
-    "dataset_local_directory": "dataset_id_or_path",
-    "wandb_project": "the environment: export WANDB_PROJECT=…",
-    "wandb_group_name": "the environment: export WANDB_RUN_GROUP=…",
-    "wandb_run_name": "run_name",
-    "tokenizer_name_or_path": "model_name_or_path (each model has its own tokenizer)",
-}
-"""Keys of TRL, transformers or older versions that mean nothing here, and what to write instead."""
-
 DERIVED = {"gradient_accumulation_steps", "use_cpu", "processes", "resume_from"}
 """Keys that composing computes: refused from users, present in a resolved configuration."""
 
@@ -317,17 +279,23 @@ _SHARED_WITH_EVALUATION = (
 
 _BOUNDS = {
     ">= 1": "per_device_train_batch_size per_device_eval_batch_size steps_per_generation num_iterations "
-    "max_completion_length max_length save_total_limit ref_model_sync_steps num_generations_eval",
+    "max_completion_length max_length save_total_limit ref_model_sync_steps num_generations_eval "
+    "eval_accumulation_steps torch_empty_cache_steps dataloader_prefetch_factor dataset_num_proc ddp_bucket_cap_mb "
+    "ddp_timeout",
     ">= 2": "num_generations",
-    ">= 0": "learning_rate weight_decay beta temperature warmup_steps max_grad_norm seed top_k entropy_coef",
+    ">= 0": "learning_rate weight_decay beta temperature warmup_steps max_grad_norm seed data_seed top_k entropy_coef "
+    "eval_delay dataloader_num_workers num_completions_to_print neftune_noise_alpha vllm_importance_sampling_clip_min",
     "> 0": "num_train_epochs logging_steps save_steps eval_steps epsilon epsilon_high delta repetition_penalty "
     "vllm_importance_sampling_clip_max adam_epsilon",
     "> 0, <= 1": "top_p top_entropy_quantile",
-    ">= 0, < 1": "adam_beta1 adam_beta2",
+    ">= 0, < 1": "adam_beta1 adam_beta2 label_smoothing_factor",
     ">= 0, <= 1": "min_p ref_model_mixup_alpha",
     ">= -1, != 0": "max_steps",
 }
 _CHOICES = {
+    f"{SFT}.loss_type": ("nll", "dft"),
+    f"{GRPO}.loss_type": ("grpo", "dapo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
+    "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
     "scale_rewards": ("group", "batch", "none"),
     "importance_sampling_level": ("token", "sequence"),
     "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
@@ -340,7 +308,8 @@ def fields_of(experiment: str) -> dict[str, Field]:
     entries = snapshot.read()[TRL_CLASS[experiment]]
     names = _SHARED_WITH_EVALUATION.split() if experiment == EVALUATION else [n for n in entries if usable(n)]
     bounds = {name: text for text, listed in _BOUNDS.items() for name in listed.split()}
-    trl = {name: _trl_field(name, entries[name], bounds.get(name, "")) for name in names}
+    choices = {name: _CHOICES.get(f"{experiment}.{name}") or _CHOICES.get(name, ()) for name in names}
+    trl = {name: _trl_field(name, entries[name], bounds.get(name, ""), choices[name]) for name in names}
     return trl | {field.name: field for field in OWN if experiment in field.experiments}
 
 
@@ -355,7 +324,7 @@ def usable(name: str) -> bool:
     return name not in REPLACED or name in DERIVED
 
 
-def _trl_field(name: str, entry: dict[str, Any], bounds: str) -> Field:
-    choices = tuple(entry.get("choices", ())) or _CHOICES.get(name, ())
+def _trl_field(name: str, entry: dict[str, Any], bounds: str, known: tuple[str, ...]) -> Field:
+    choices = tuple(entry.get("choices", ())) or known
     doc = f"See TRL's documentation of `{name}`."
     return Field(name, entry["type"], entry["default"], doc, choices, bounds)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainers.configuration.fields import EVALUATION, GRPO
+from trainers.serving.adapters import read_adapter
 from trainers.serving.specs import Role, ServerSpec
 
 SERVERS_SHARE = 0.9
@@ -104,6 +105,7 @@ def _share(config: Mapping[str, Any], role: Role) -> float:
 
 def _spec(config: Mapping[str, Any], seat: _Seat, index: int, offset: int, scale: float) -> ServerSpec:
     trained = seat.role == "teacher" and config["experiment"] == GRPO
+    adapter = read_adapter(seat.model)
     return ServerSpec(
         role=seat.role,
         index=index,
@@ -112,11 +114,18 @@ def _spec(config: Mapping[str, Any], seat: _Seat, index: int, offset: int, scale
         port=config["vllm_port"] + offset,
         gpus=seat.gpus,
         max_model_len=config[f"{seat.role}_max_model_len"],
-        dtype=config[f"{seat.role}_dtype"],
+        dtype=_precision(config, seat.role, trained),
         gpu_memory_utilization=round(_share(config, seat.role) * scale, 3),
         tensor_parallel_size=_width(config, seat.role),
         weight_transfer=config["weight_transfer"] if trained else None,
         seed=config["seed"],
         trust_remote_code=config["trust_remote_code"],
-        revision=config["model_revision"] if trained else None,
+        revision=(adapter and adapter.revision) or (config["model_revision"] if seat.role == "teacher" else None),
+        adapter=adapter,
     )
+
+
+def _precision(config: Mapping[str, Any], role: Role, trained: bool) -> str:
+    asked = config[f"{role}_dtype"]
+    # What the trainer sends has the trainer's precision.
+    return config["dtype"] if trained and asked == "auto" else asked

@@ -17,7 +17,8 @@ from trainers.configuration.surroundings import missing_paths
 FINISHED = "finished.json"
 OWN_OUTPUT = ("metrics.jsonl", "lessons", "servers")
 HARMLESS = (
-    "output_dir resume resume_from workspace world report_to run_name project disable_tqdm "
+    "output_dir results_dir exp_name resume resume_from workspace world "
+    "report_to run_name project wandb_group_name disable_tqdm "
     "logging_strategy logging_steps logging_first_step log_level log_level_replica log_on_each_node log_completions "
     "num_completions_to_print log_unique_prompts log_completions_hub_repo include_num_input_tokens_seen "
     "save_strategy save_steps save_total_limit save_only_model save_final_model save_completions_probability "

@@ -11,9 +11,17 @@ from urllib.parse import urlsplit
 
 from trainers.configuration.batches import Batch
 from trainers.configuration.fields import EVALUATION, GRPO, SFT
+from trainers.configuration.model_rules import check_model
 from trainers.configuration.placement import models, slots_used, teachers
 from trainers.configuration.problems import Problem
+from trainers.configuration.schedule import check_schedule
 
+ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
+COLUMNS = ("question", "solution", "student_approach", "teacher_diagnosis", "teacher_teaching")
+REPORTERS = (
+    *("none", "all", "wandb", "tensorboard", "mlflow", "trackio", "swanlab", "comet_ml", "clearml", "neptune"),
+    *("dvclive", "azure_ml", "codecarbon", "dagshub", "flyte", "kubeflow"),
+)
 VERIFIERS = ("math", "exact", "code")
 REQUIRED = {
     SFT: ("output_dir", "model_name_or_path", "dataset_id_or_path"),
@@ -37,11 +45,11 @@ MAX_GROWTH = 2
 def validate(config: Mapping[str, Any]) -> list[Problem]:
     """All problems between the keys of a configuration whose single values are fine."""
     experiment = config["experiment"]
-    found = [*_required(config), *_common(config)]
+    found = [*_required(config), *_common(config), *check_model(config)]
     if experiment != EVALUATION:
-        found += _training(config)
+        found += check_schedule(config)
     if experiment == SFT:
-        found += _templates(config, ("teacher_template",))
+        found += [*_templates(config, ("teacher_template",)), *_sft(config)]
     else:
         found += [*_templates(config, tuple(PLACEHOLDERS)), *_names(config), *_student(config), *_contexts(config)]
         found += _servers(config)
@@ -61,19 +69,35 @@ def _required(config: Mapping[str, Any]) -> Iterator[Problem]:
 def _common(config: Mapping[str, Any]) -> Iterator[Problem]:
     if config.get("bf16") and config.get("fp16"):
         yield Problem("bf16=True fp16=True", "at most one of the two", "set fp16=false")
-    for name in config.get("column_map") or {}:
-        if not isinstance(name, str):
-            yield Problem(f"column_map={config['column_map']}", "names on both sides", "write {question: prompt}")
+    yield from _columns(config["column_map"] or {})
+    asked = config["report_to"]
+    for name in [asked] if isinstance(asked, str) else asked or []:
+        if name not in REPORTERS:
+            close = get_close_matches(name, REPORTERS, n=1)
+            remedy = f"did you mean {close[0]}?" if close else "write report_to=null for none"
+            yield Problem(f"report_to={name}", f"expected null or some of {', '.join(REPORTERS)}", remedy)
+    attention = config["attn_implementation"]
+    if attention not in ATTENTION and "/" not in attention:
+        close = get_close_matches(attention, ATTENTION, n=1)
+        remedy = f"did you mean {close[0]}?" if close else "write attn_implementation=sdpa, which every GPU can do"
+        expected = f"expected one of {', '.join(ATTENTION)}, or a kernel of the hub as owner/name"
+        yield Problem(f"attn_implementation={attention}", expected, remedy)
 
 
-def _training(config: Mapping[str, Any]) -> Iterator[Problem]:
-    evaluates = config["eval_strategy"] != "no"
-    if evaluates and not config["eval_dataset_id_or_path"] and config["eval_split_ratio"] == 0:
-        remedy = "give eval_dataset_id_or_path, set eval_split_ratio=0.1, or set eval_strategy=no"
-        yield Problem("eval_split_ratio=0", f"eval_strategy={config['eval_strategy']} needs evaluation rows", remedy)
-    if config["load_best_model_at_end"] and not evaluates:
-        remedy = "set eval_strategy=steps, or load_best_model_at_end=false"
-        yield Problem("load_best_model_at_end=True", "the best model is known only by evaluating", remedy)
+def _columns(mapping: Mapping[Any, Any]) -> Iterator[Problem]:
+    for name, column in mapping.items():
+        if name not in COLUMNS:
+            close = get_close_matches(str(name), COLUMNS, n=1)
+            remedy = f"did you mean {close[0]}?" if close else "write our name first: column_map={question: prompt}"
+            yield Problem(f"column_map.{name}={column}", f"expected one of our names: {', '.join(COLUMNS)}", remedy)
+        elif not isinstance(column, str):
+            remedy = f"write column_map.{name}=NAME"
+            yield Problem(f"column_map.{name}={column}", "expected the name of one of the dataset's columns", remedy)
+
+
+def _sft(config: Mapping[str, Any]) -> Iterator[Problem]:
+    if config["packing"] and config["max_length"] is None:
+        yield Problem("packing=True", "rows are packed up to max_length, which is null", "set max_length=16384")
 
 
 def check_batch(batch: Batch) -> Iterator[Problem]:
@@ -94,7 +118,9 @@ def _templates(config: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[Pro
         found = _PLACEHOLDER.findall(text)
         shown = f"{key}={text.strip()[:60]!r}{'…' if len(text.strip()) > 60 else ''}"
         for name in needed:
-            if name not in found:
+            if name not in found and f"{{{name}" in text:
+                yield Problem(shown, f"the brace before {name} is not closed", f"write {{{name}}}")
+            elif name not in found:
                 yield Problem(shown, f"lacks the placeholder {{{name}}}", f"write {{{name}}} where the {name} belongs")
         for name in sorted({*found} - {*needed, *allowed}):
             close = get_close_matches(name, [*needed, *allowed], n=1)
@@ -128,12 +154,20 @@ def _student(config: Mapping[str, Any]) -> Iterator[Problem]:
         if parts.password:
             remedy = "put the key into the variable named by student_api_key_env"
             yield Problem("student_base_url=…", "an address without a password", remedy)
+        if _taken_by_our_servers(config, parts.hostname, parts.port):
+            remedy = "set vllm_port=… to the first of some ports that nothing else uses"
+            yield Problem(f"student_base_url={url}", "our own servers are to listen on that port", remedy)
         if config["student_max_model_len"] is None:
             remedy = "set student_max_model_len to the context the API offers"
             yield Problem("student_max_model_len=null", "the context of an API student must be declared", remedy)
     if not _VARIABLE.fullmatch(variable) or variable.lower().startswith("sk_"):
         remedy = "write student_api_key_env=OPENAI_API_KEY, and put the key into that variable"
         yield Problem("student_api_key_env=…", "expected the name of an environment variable, not a key", remedy)
+
+
+def _taken_by_our_servers(config: Mapping[str, Any], host: str | None, port: int | None) -> bool:
+    ports = range(config["vllm_port"], config["vllm_port"] + max(config["num_vllm_servers"], len(models(config))))
+    return host in (config["vllm_host"], "localhost", "127.0.0.1") and port in ports
 
 
 def _contexts(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -148,6 +182,17 @@ def _contexts(config: Mapping[str, Any]) -> Iterator[Problem]:
     if models(config) and (config["experiment"] == GRPO or teachers(config)):
         budgets = {"max_completion_length": teaching, "max_probe_tokens": probe}
         yield from _context(config, "teacher_max_model_len", budgets)
+        context, prompt = config["teacher_max_model_len"], config["max_prompt_length"]
+        if prompt is not None and context is not None and context < prompt + teaching:
+            remedy = f"raise teacher_max_model_len to {prompt + teaching}, or lower max_prompt_length"
+            yield Problem(
+                f"max_prompt_length={prompt}",
+                f"with max_completion_length={teaching} it must fit into teacher_max_model_len={context}",
+                remedy,
+            )
+        if prompt is not None and prompt <= probe:
+            remedy = f"raise max_prompt_length above {probe} plus the longest question, or lower max_probe_tokens"
+            yield Problem(f"max_prompt_length={prompt}", f"must hold the question and max_probe_tokens={probe}", remedy)
 
 
 def _context(config: Mapping[str, Any], key: str, budgets: Mapping[str, int]) -> Iterator[Problem]:
@@ -175,6 +220,14 @@ def _servers(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _grpo(config: Mapping[str, Any]) -> Iterator[Problem]:
+    if config["temperature"] == 0:
+        remedy = "set temperature=0.7"
+        yield Problem("temperature=0", "the generations of a group must differ for anything to be learned", remedy)
+    level, loss = config["importance_sampling_level"], config["loss_type"]
+    wanted = {"luspo": "sequence", "vespo": "token"}.get(loss, level)
+    if level != wanted:
+        given = f"importance_sampling_level={level}"
+        yield Problem(given, f"loss_type={loss} needs {wanted}", f"set importance_sampling_level={wanted}")
     steps, accumulation = config["steps_per_generation"], config["gradient_accumulation_steps"]
     if steps % accumulation:
         remedy = f"use a multiple of {accumulation} micro-batches, or leave it out"

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from trainers.configuration.adapters import check_adapters, check_packages
 from trainers.configuration.fields import EVALUATION
 from trainers.configuration.placement import teachers
 from trainers.configuration.problems import Problem
+from trainers.serving.adapters import CONFIG_FILE, read_adapter
 
+MODEL_FILES = ("config.json", CONFIG_FILE)
 DATA_SUFFIXES = {".jsonl", ".json", ".csv", ".parquet", ".arrow"}
 SFT_COMMANDS = {
     "results/pre_rl_model": "scripts/launch.sh 8 configs/run/teacher_sft.yaml",
@@ -21,8 +24,10 @@ SFT_COMMANDS = {
 def missing_paths(config: Mapping[str, Any]) -> Iterator[Problem]:
     """One problem per missing or half-written path, with the command that makes it."""
     for key, path in _models(config):
-        if looks_local(path) and not (Path(path).expanduser() / "config.json").is_file():
-            yield _missing(config, key, path, "a directory with a model (config.json)")
+        if looks_local(path) and not any((Path(path).expanduser() / name).is_file() for name in MODEL_FILES):
+            yield _missing(config, key, path, f"a directory with a model ({' or '.join(MODEL_FILES)})")
+    yield from check_adapters(config, _models(config))
+    yield from check_packages(config)
     for key in ("dataset_id_or_path", "eval_dataset_id_or_path"):
         data = config.get(key)
         if data and looks_local(data) and not Path(data).expanduser().exists():
@@ -47,7 +52,9 @@ def looks_local(path: str) -> bool:
 def all_local(config: Mapping[str, Any]) -> bool:
     """Whether every model and dataset of a run is a path, so that nothing needs to be asked of a hub."""
     data = [config.get("dataset_id_or_path"), config.get("eval_dataset_id_or_path")]
-    return all(looks_local(path) for path in [*(path for _, path in _models(config)), *filter(None, data)])
+    adapters = [read_adapter(path) for _, path in _models(config)]
+    named = [*(path for _, path in _models(config)), *(adapter.base for adapter in adapters if adapter)]
+    return all(looks_local(path) for path in [*named, *filter(None, data)])
 
 
 def _models(config: Mapping[str, Any]) -> list[tuple[str, str]]:

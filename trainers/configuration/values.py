@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from trainers.configuration.annotations import fits
@@ -24,10 +25,13 @@ def check_value(value: Any, field: Field) -> Problem | None:
     """The problem with one value; `None` when there is none."""
     given = f"{field.name}={'null' if value is None else value}"
     example = f"write {field.name}={'null' if field.default is None else field.default or '…'}, or another {field.type}"
+    if field.choices and value is not None and value not in field.choices:
+        close = str(value) if isinstance(value, str | int | float) else ""
+        return Problem(given, f"expected one of {', '.join(field.choices)}", suggestion(close, field.choices))
     if not fits(value, field.type):
         return Problem(given, f"expected {field.type}, got {_kind(value)}", example)
-    if field.choices and value is not None and value not in field.choices:
-        return Problem(given, f"expected one of {', '.join(field.choices)}", suggestion(str(value), field.choices))
+    if isinstance(value, float) and not isfinite(value):
+        return Problem(given, "expected a finite number", example)
     if field.bounds and isinstance(value, int | float) and not within(value, field.bounds):
         return Problem(given, f"expected a number {field.bounds}", example)
     return None
