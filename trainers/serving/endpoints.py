@@ -93,6 +93,7 @@ class EndpointPool:
         max_concurrent_requests: requests in flight over all servers; the others wait their turn.
         retry: when failed requests are repeated.
         api_key: bearer token for servers that want one.
+        extra_body: further fields of every request, such as `{"ignore_eos": True}`.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class EndpointPool:
         max_concurrent_requests: int = 256,
         retry: RetryPolicy | None = None,
         api_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> None:
         if not base_urls:
             raise ValueError(f"No server address for model {model}: a pool needs at least one.")
@@ -119,6 +121,7 @@ class EndpointPool:
         self._slots = asyncio.Semaphore(max_concurrent_requests)
         self._retry = retry or RetryPolicy()
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._extra_body = dict(extra_body or {})
         self._session: aiohttp.ClientSession | None = None
 
     @classmethod
@@ -131,7 +134,7 @@ class EndpointPool:
             raise ValueError(f"A pool serves one model, these servers have {len(models)}: {', '.join(models)}.")
         first = specs[0]
         renderer = ChatRenderer(
-            first.model, chat_template_kwargs, revision=first.revision, trust_remote_code=first.trust_remote_code
+            first.tokenizer, chat_template_kwargs, revision=first.revision, trust_remote_code=first.trust_remote_code
         )
         urls = [spec.base_url for spec in specs]
         return cls(urls, first.model, renderer, max_model_len=first.max_model_len, **options)
@@ -158,6 +161,7 @@ class EndpointPool:
         try:
             await self._check_lengths(prompt_ids, sampling.max_tokens)
             body = request_body(self.model, prompt_ids, n=n, sampling=sampling, seed=seed, logprobs=logprobs)
+            body |= self._extra_body
             async with self._slots:
                 return await self._generate(body, prompt_ids, n=n, sampling=sampling, logprobs=logprobs)
         except GenerationError as error:

@@ -1,0 +1,69 @@
+"""P5: wall time of a rollout ÷ that of four stages with barriers, with the same tokens on the same two servers.
+
+    python -m scripts.benchmarks.against_barriers
+
+On real servers the models end their completions when they like, and seeds give both schedules the same completions.
+Beforehand the same comparison is made for large rollouts on simulated servers, in virtual time, without noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from scripts.benchmarks.barriers import four_barriers
+from scripts.benchmarks.four_stages import make_runner, rollout, tokens_of
+from scripts.benchmarks.measure import Measurement, Report, alternate, measured, median_of
+from scripts.benchmarks.real_servers import RunningServers, running_servers
+from scripts.benchmarks.simulated_rollout import simulate
+from scripts.benchmarks.workload import questions
+from trainers.rollouts import RolloutRunner
+
+
+def main() -> None:
+    """Measures and reports."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--questions", type=int, default=16)
+    parser.add_argument("--generations", type=int, default=16)
+    parser.add_argument("--baselines", type=int, default=1)
+    parser.add_argument("--concurrency", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    report = Report("P5", "rollout wall ÷ four-barrier schedule, two servers", "≤ 0.75")
+    how = {"num_generations": arguments.generations, "num_baselines": arguments.baselines}
+    with running_servers(["student", "teacher"]) as servers:
+        runner = make_runner(servers, arguments.concurrency, ignore_eos=False)
+        results = alternate(
+            {
+                "rollout": lambda i: rollout(servers, runner, arguments.questions, i + 1, how),
+                "four barriers": lambda i: barriers(servers, runner, arguments.questions, i + 1, how),
+            },
+            arguments.repeats,
+        )
+        runner.close()
+    report.add_measurements(results)
+    ours, theirs = (median_of(measurements, lambda m: m.seconds) for measurements in results.values())
+    simulated = {f"{count} questions of 32": simulated_ratio(count) for count in (4, 16, 64)}
+    for name, ratio in simulated.items():
+        report.rows.append((f"simulated, {name}: {ratio:.2f}", *[""] * 5))
+    report.values |= {"ratio": ours / theirs, "simulated_ratios": simulated, "arguments": vars(arguments)}
+    report.finish(f"{ours / theirs:.2f}")
+
+
+def barriers(servers: RunningServers, runner: RolloutRunner, count: int, step: int, how: dict[str, int]) -> Measurement:
+    """One rollout with barriers, through the same pools."""
+    before = tokens_of(runner)
+    with measured(servers.pids) as measurement:
+        runner._loop.run(four_barriers(runner.protocol, questions(count), runner.teacher, step=step, **how))
+        measurement.tokens = tokens_of(runner) - before
+    return measurement
+
+
+def simulated_ratio(count: int) -> float:
+    """The same in virtual time, G = 32, at the lengths of the design."""
+    streamed, barriered = (simulate(count, 32, 1, schedule) for schedule in ("streamed", "barriers"))
+    assert streamed.tokens == barriered.tokens
+    return streamed.seconds / barriered.seconds
+
+
+if __name__ == "__main__":
+    main()
