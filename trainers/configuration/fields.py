@@ -241,6 +241,13 @@ OWN = (
                 bounds=">= 0, <= 1",
             ),
             Field(
+                "rollout_overlap",
+                "int",
+                0,
+                "1 generates the next rollout while training on the last; 0 is strictly on-policy.",
+                bounds=">= 0, <= 1",
+            ),
+            Field(
                 "max_lost_groups",
                 "float",
                 0.25,
