@@ -1,0 +1,131 @@
+"""A chat API in this process that misbehaves on command, or by chance in front of a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+KEY = "sk-very-secret"
+
+
+class ChatApi:
+    """Follows a list of behaviours, then answers well: an echo of the seed.
+
+    Args:
+        behaviours: `"good"`, a status, `(status, retry_after_s)`, or one of `hang drop html truncated filtered
+            no_seed no_max_tokens`.
+        pause_s: how long every answer takes.
+    """
+
+    def __init__(self, *behaviours: Any, pause_s: float = 0.0) -> None:
+        self.behaviours = list(behaviours)
+        self.pause_s = pause_s
+        self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.times: list[float] = []
+
+    async def completions(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.bodies.append(body)
+        self.headers.append(dict(request.headers))
+        self.times.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(self.pause_s)
+        return await self.behave(request, body, self.behaviours.pop(0) if self.behaviours else "good")
+
+    async def behave(self, request: web.Request, body: dict[str, Any], behaviour: Any) -> web.StreamResponse:
+        if isinstance(behaviour, tuple):
+            return web.json_response({"error": {"message": "busy"}}, status=behaviour[0], headers=_wait(behaviour[1]))
+        if isinstance(behaviour, int):
+            return web.json_response(
+                {"error": {"message": f"no, {request.headers['Authorization']}"}}, status=behaviour
+            )
+        if behaviour == "hang":
+            await asyncio.sleep(2)
+        if behaviour == "drop":
+            assert request.transport is not None
+            request.transport.close()
+        if behaviour == "html":
+            return web.Response(text="<html>proxy</html>", content_type="text/html")
+        for refused, parameter in (("no_seed", "seed"), ("no_max_tokens", "max_tokens")):
+            if behaviour == refused:
+                return web.json_response({"error": {"message": "Unsupported", "param": parameter}}, status=400)
+        answer = good_answer(body)
+        if behaviour == "filtered":
+            answer["choices"][0] |= {"finish_reason": "content_filter"}
+        response = web.json_response(answer)
+        if behaviour == "truncated":
+            return truncated(response.body)
+        return response
+
+
+class Misbehaving:
+    """Stands before a real API at `target` and spoils a share of the answers of each kind: 429, 500, slow, truncated.
+
+    A truncated answer was generated and is lost; a slow one comes after the client's deadline.
+    """
+
+    def __init__(self, target: str, share: float = 0.1, slow_s: float = 3.0, seed: int = 0) -> None:
+        self.target, self.share, self.slow_s = target, share, slow_s
+        self.chance = random.Random(seed)
+        self.spoiled = {"429": 0, "500": 0, "slow": 0, "truncated": 0}
+        self.requests = 0
+
+    async def completions(self, request: web.Request) -> web.StreamResponse:
+        self.requests += 1
+        draw = self.chance.random()
+        kind = next((name for i, name in enumerate(self.spoiled) if draw < (i + 1) * self.share), None)
+        if kind is not None:
+            self.spoiled[kind] += 1
+        if kind == "429":
+            return web.json_response({"error": {"message": "slow down"}}, status=429, headers=_wait(0.05))
+        if kind == "500":
+            return web.json_response({"error": {"message": "oops"}}, status=500)
+        if kind == "slow":
+            await asyncio.sleep(self.slow_s)
+        async with aiohttp.ClientSession() as session, session.post(
+            f"{self.target}/chat/completions", data=await request.read(), headers=_JSON
+        ) as real:
+            body, status = await real.read(), real.status
+        if kind == "truncated":
+            return truncated(body)
+        return web.Response(body=body, status=status, content_type="application/json")
+
+
+_JSON = {"Content-Type": "application/json"}
+
+
+def good_answer(body: dict[str, Any]) -> dict[str, Any]:
+    """A chat completion that names the seed it was asked with."""
+    message = {"role": "assistant", "content": f"seed {body.get('seed')}"}
+    return {
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 20, "completion_tokens": 3},
+    }
+
+
+def truncated(body: Any) -> web.Response:
+    """The first half of an answer, as if it were all of it."""
+    return web.Response(body=body[: len(body) // 2], content_type="application/json")
+
+
+@asynccontextmanager
+async def listening(api: Any):
+    """Serves an API; yields its base URL."""
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", api.completions)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
+
+
+def _wait(seconds: float) -> dict[str, str]:
+    return {"Retry-After": str(seconds)}

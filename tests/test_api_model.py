@@ -1,0 +1,190 @@
+"""An API model against an API that misbehaves on command: retries, deadlines, limits, money, and no key anywhere."""
+
+import asyncio
+import logging
+
+import pytest
+
+from tests.chat_api import KEY, ChatApi, listening
+from trainers.serving.api_model import ApiModel, ApiSettings, retry_after
+from trainers.serving.retries import RetryPolicy
+from trainers.teaching.lesson import GenerationError, Message, Prompt, Sampling
+
+PROMPT = Prompt((Message("user", "hello"),))
+PRICES = {"prompt": 1e6, "completion": 1e6}
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("TEST_API_KEY", KEY)
+
+
+def run(api, *, calls=1, prompts=(PROMPT,), n=1, temperature=1.0, options=None, **settings):
+    """Outcomes of concurrent calls, one after another seed, and the model they were made with."""
+
+    async def outcome():
+        async with listening(api) as url:
+            retry = RetryPolicy(attempts=3, first_delay_s=0.01)
+            given = {"request_timeout_s": 0.5, "retry": retry} | (options or {})
+            model = ApiModel(ApiSettings(url, "m", "TEST_API_KEY", **settings), **given)
+            sampling = Sampling(max_tokens=4, temperature=temperature)
+            generations = [model.generate(prompts, n=n, sampling=sampling, seed=seed) for seed in range(calls)]
+            try:
+                return await asyncio.gather(*generations, return_exceptions=True), model
+            finally:
+                await model.aclose()
+
+    return asyncio.run(outcome())
+
+
+def test_every_sample_is_a_request_with_a_seed_of_its_own():
+    api = ChatApi()
+    (generations,), model = run(api, prompts=(PROMPT, PROMPT), n=3)
+    assert len(api.bodies) == 6
+    texts = [[completion.text for completion in generation.completions] for generation in generations]
+    assert texts[0] == texts[1]
+    assert len(set(texts[0])) == 3
+    assert [generation.prompt_tokens for generation in generations] == [60, 60]
+    assert {body["model"] for body in api.bodies} == {"m"}
+    assert {headers["Authorization"] for headers in api.headers} == {f"Bearer {KEY}"}
+    assert (model.traffic.requests, model.traffic.prompt_tokens, model.traffic.generated_tokens) == (6, 120, 18)
+
+
+def test_greedy_decoding_is_asked_for_once():
+    api = ChatApi()
+    (generations,), _ = run(api, n=4, temperature=0.0)
+    assert len(api.bodies) == 1
+    assert len(generations[0].completions) == 4
+
+
+@pytest.mark.parametrize("behaviour", [429, 500, 503, (429, 0.02), "drop", "html", "truncated", "hang"])
+def test_what_may_pass_is_tried_again_with_the_same_request(behaviour):
+    api = ChatApi(behaviour)
+    (generations,), model = run(api)
+    assert generations[0].completions[0].text == "seed 0"
+    assert api.bodies[0] == api.bodies[1]
+    assert (model.traffic.retries, dict(model.traffic.failures)) == (1, {})
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "cause", "requests"),
+    [
+        (500, "http_500", 3),
+        ("truncated", "garbage", 3),
+        ("hang", "timeout", 3),
+        ("drop", "connection", 3),
+        (401, "http_401", 1),
+        (404, "http_404", 1),
+        ("filtered", "content_filter", 1),
+        ((429, 10**6), "http_429", 1),
+    ],
+)
+def test_what_does_not_pass_is_an_error_with_its_cause(behaviour, cause, requests):
+    api = ChatApi(*[behaviour] * 3)
+    (error,), model = run(api)
+    assert isinstance(error, GenerationError)
+    assert error.cause == cause
+    assert len(api.bodies) == requests
+    assert model.traffic.failures == {cause: 1}
+
+
+def test_retry_after_is_waited_for_by_every_request():
+    api = ChatApi((429, 0.4))
+    outcomes, _ = run(api, calls=1)
+    assert not isinstance(outcomes[0], Exception)
+    assert api.times[1] - api.times[0] >= 0.4
+
+    paused = ChatApi((429, 0.4), pause_s=0.05)
+    outcomes, _ = run(paused, calls=3, options={"max_concurrent_requests": 1, "request_timeout_s": 5.0})
+    assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    assert paused.times[1] - paused.times[0] >= 0.4
+
+
+def test_an_api_is_spoken_to_in_its_own_dialect(caplog):
+    api = ChatApi("no_max_tokens", "no_seed")
+    (generations,), model = run(api)
+    assert generations[0].completions[0].text == "seed None"
+    assert [("max_tokens" in body, "seed" in body) for body in api.bodies] == [
+        (True, True),
+        (False, True),
+        (False, False),
+    ]
+    assert api.bodies[-1]["max_completion_tokens"] == 4
+    assert model.traffic.retries == 0
+    assert "takes no max_tokens" in caplog.text
+
+
+def test_concurrent_requests_learn_the_dialect_together():
+    api = ChatApi(*["no_max_tokens"] * 3, pause_s=0.05)
+    outcomes, _ = run(api, calls=3, options={"request_timeout_s": 5.0})
+    assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    assert len(api.bodies) == 6
+
+
+def test_extra_fields_reach_the_api():
+    api = ChatApi()
+    run(api, extra_body={"reasoning_effort": "low"})
+    assert api.bodies[0]["reasoning_effort"] == "low"
+
+
+def test_the_spending_cap_holds_and_is_told(tmp_path):
+    api = ChatApi()
+    file = tmp_path / "student.json"
+    # Each request reserves 10 estimated prompt tokens and 4 to generate, and is charged 23 dollars.
+    outcomes, model = run(
+        api,
+        calls=8,
+        spending_cap=100,
+        price_per_million_tokens=PRICES,
+        options={"usage_file": file, "max_concurrent_requests": 1},
+    )
+    refused = [outcome for outcome in outcomes if isinstance(outcome, GenerationError)]
+    assert {error.cause for error in refused} == {"spending_cap"}
+    assert len(api.bodies) == 8 - len(refused) == 4
+    assert model.account.exhausted
+    assert model.metrics() == {"requests": 4, "prompt_tokens": 80, "completion_tokens": 12, "cost_usd": 92}
+    assert '"cost_usd": 92.0' in file.read_text()
+
+
+def test_a_lost_answer_is_charged_at_the_most_it_may_have_cost():
+    (_,), lost = run(ChatApi("truncated"), price_per_million_tokens=PRICES)
+    assert lost.account.usage.cost_usd == 23 + 14
+    (_,), refused = run(ChatApi(500), price_per_million_tokens=PRICES)
+    assert refused.account.usage.cost_usd == 23
+
+
+def test_requests_per_minute_reach_the_limiter():
+    async def outcome():
+        api = ChatApi()
+        async with listening(api) as url:
+            model = ApiModel(ApiSettings(url, "m", "TEST_API_KEY", requests_per_minute=2))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await model.generate([PROMPT], n=3, sampling=Sampling(4), seed=1)
+            await model.aclose()
+        return api
+
+    assert len(asyncio.run(outcome()).bodies) == 2
+
+
+def test_the_key_is_said_to_nobody(caplog):
+    caplog.set_level(logging.DEBUG, logger="trainers")
+    (error,), model = run(ChatApi(500, 401), calls=1)
+    assert error.cause == "http_401"
+    assert KEY not in str(error) + caplog.text + repr(model.settings) + repr(vars(error))
+    assert "no, Bearer …" in str(error)
+
+
+def test_a_missing_key_is_told_at_once(monkeypatch):
+    monkeypatch.delenv("TEST_API_KEY")
+    with pytest.raises(ValueError, match="export TEST_API_KEY"):
+        ApiModel(ApiSettings("http://h/v1", "m", "TEST_API_KEY"))
+    ApiModel(ApiSettings("http://h/v1", "m", None))
+
+
+def test_retry_after_headers():
+    assert retry_after({"retry-after": "1.5"}) == 1.5
+    assert retry_after({"retry-after-ms": "250", "retry-after": "1"}) == 0.25
+    assert retry_after({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}) is None
+    assert retry_after({"retry-after": "-3"}) is None
+    assert retry_after({}) is None

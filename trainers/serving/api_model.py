@@ -1,0 +1,316 @@
+"""A model behind a foreign OpenAI-compatible chat API, as a `Generator` of the teaching protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainers.serving.api_limits import RateLimits
+from trainers.serving.api_usage import Account, prices_of
+from trainers.serving.api_wire import Answer, Dialect, chat_request, prompt_estimate, read_answer, sample_seed
+from trainers.serving.completions import MalformedResponse
+from trainers.serving.endpoints import Traffic
+from trainers.serving.retries import RetryPolicy
+from trainers.teaching.lesson import Generation, GenerationError, Prompt, Sampling
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+
+logger = logging.getLogger(__name__)
+
+PATIENT = RetryPolicy(attempts=8, first_delay_s=0.5, max_delay_s=30.0, budget_s=900.0)
+"""Foreign APIs are busy more often than our own servers, and pass."""
+
+_ERROR_EXCERPT = 300
+_REFUSED = ("http_", "context", "quota")
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    """Where an API model is, and what may be asked of it.
+
+    Args:
+        base_url: address up to and including `/v1`.
+        model: the name under which the API knows the model.
+        api_key_env: environment variable that holds the key; `None` for an API that wants none.
+        requests_per_minute: requests within any sixty seconds, if limited.
+        tokens_per_minute: prompt and generated tokens together, likewise.
+        spending_cap: US dollars that may be spent over all parts of a run.
+        price_per_million_tokens: US dollars by `prompt` and `completion`.
+        extra_body: fields added to every request, such as `{"reasoning_effort": "low"}`.
+    """
+
+    base_url: str
+    model: str
+    api_key_env: str | None = "OPENAI_API_KEY"
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    spending_cap: float | None = None
+    price_per_million_tokens: Mapping[str, float] | None = None
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ApiFailure(GenerationError):
+    """A request that failed; `retry_after_s` is how long the API asks to wait, if it does."""
+
+    def __init__(self, message: str, cause: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, cause)
+        self.retry_after_s = retry_after_s
+
+
+class ApiModel:
+    """Asks a chat API; every completion is a request of its own, with a seed of its own.
+
+    Completions have no token ids and no log-probabilities: their lengths are what the API charges for. Belongs to one
+    asyncio loop.
+
+    Args:
+        settings: where the model is, and its limits.
+        name: what it is called in the record of usage: `student`, or a teacher's name.
+        usage_file: where usage is kept; without one the cap holds for this object only.
+        request_timeout_s: deadline of a single request in seconds.
+        max_concurrent_requests: requests in flight; the others wait their turn.
+        retry: when failed requests are repeated; `Retry-After` is waited for instead of its delays.
+
+    Raises:
+        ValueError: when the environment lacks the key, or there is a cap without prices.
+    """
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        *,
+        name: str = "student",
+        usage_file: Path | None = None,
+        request_timeout_s: float = 300.0,
+        max_concurrent_requests: int = 256,
+        retry: RetryPolicy = PATIENT,
+    ) -> None:
+        self.settings = settings
+        self.traffic = Traffic()
+        self.account = Account(name, prices_of(settings.price_per_million_tokens), settings.spending_cap, usage_file)
+        self._key = _key(settings)
+        self._limits = RateLimits(settings.requests_per_minute, settings.tokens_per_minute)
+        self._timeout_s = request_timeout_s
+        self._slots = asyncio.Semaphore(max_concurrent_requests)
+        self._retry = retry
+        self._dialect = Dialect()
+        self._client: AsyncOpenAI | None = None
+
+    async def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        logprobs: bool = False,
+        priority: int = 0,
+    ) -> list[Generation]:
+        """Sample `n` completions of each prompt, all at once; greedy decoding is asked for once.
+
+        `logprobs` and `priority` have no effect. Sample i of every prompt has the same seed.
+
+        Raises:
+            GenerationError: when a request failed and its retries are spent.
+        """
+        distinct = n if sampling.temperature > 0 else 1
+        requests = [
+            self._complete(prompt, sampling, sample_seed(seed, i)) for prompt in prompts for i in range(distinct)
+        ]
+        # What was asked for is paid for: the others are waited for when one fails, so that their cost is known.
+        answers = await asyncio.gather(*requests, return_exceptions=True)
+        for failure in answers:
+            if isinstance(failure, GenerationError):
+                self.traffic.failures[failure.cause] += 1
+            if isinstance(failure, BaseException):
+                raise failure
+        got = [answer for answer in answers if isinstance(answer, Answer)]
+        rows = (got[start : start + distinct] for start in range(0, len(got), distinct))
+        return [_generation(row, n // distinct) for row in rows]
+
+    def metrics(self) -> dict[str, float]:
+        """Totals of this model's usage, over all parts of the run."""
+        usage = self.account.usage
+        return {
+            "requests": float(usage.requests),
+            "prompt_tokens": float(usage.prompt_tokens),
+            "completion_tokens": float(usage.completion_tokens),
+            "cost_usd": usage.cost_usd,
+        }
+
+    async def aclose(self) -> None:
+        """Write the record of usage and close all connections; new ones are opened if the model is used again."""
+        self.account.save()
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    async def _complete(self, prompt: Prompt, sampling: Sampling, seed: int) -> Answer:
+        async with self._slots:
+            start, failures = time.monotonic(), 0
+            while True:
+                try:
+                    answer = await self._paid(prompt, sampling, seed)
+                except ApiFailure as failure:
+                    failures += 1
+                    delay = self._delay_s(failures, time.monotonic() - start, failure)
+                    if delay is None:
+                        raise
+                    logger.info("%s; attempt %d follows in %.1f s", failure, failures + 1, delay)
+                    self.traffic.retries += 1
+                    if failure.retry_after_s is not None:
+                        self._limits.pause(delay)
+                    await asyncio.sleep(delay)
+                else:
+                    self.traffic.prompt_tokens += answer.prompt_tokens
+                    self.traffic.generated_tokens += answer.completion.tokens
+                    return answer
+
+    def _delay_s(self, failures: int, elapsed_s: float, failure: ApiFailure) -> float | None:
+        """Seconds until the next attempt: what the API asks for, or a backoff with jitter; `None` gives up."""
+        backoff = self._retry.delay_s(failures, elapsed_s, failure.cause)
+        if backoff is None:
+            return None
+        if failure.retry_after_s is None:
+            return backoff * random.uniform(0.5, 1.0)
+        return failure.retry_after_s if elapsed_s + failure.retry_after_s <= self._retry.budget_s else None
+
+    async def _paid(self, prompt: Prompt, sampling: Sampling, seed: int) -> Answer:
+        """One attempt, within the limits and on the account."""
+        expected = prompt_estimate(prompt)
+        reserved = await self.account.reserve(expected, sampling.max_tokens)
+        try:
+            entry = await self._limits.admit(expected + sampling.max_tokens)
+        except BaseException:
+            self.account.settle_refused(reserved)
+            raise
+        self.traffic.requests += 1
+        try:
+            answer = await self._ask(prompt, sampling, seed)
+        except ApiFailure as failure:
+            refused = failure.cause.startswith(_REFUSED)
+            (self.account.settle_refused if refused else self.account.settle_unanswered)(reserved)
+            entry.amount = expected
+            raise
+        except BaseException:
+            self.account.settle_unanswered(reserved)
+            raise
+        completion_tokens = answer.completion.tokens
+        self.account.settle(reserved, prompt_tokens=answer.prompt_tokens, completion_tokens=completion_tokens)
+        entry.amount = answer.prompt_tokens + completion_tokens
+        return answer
+
+    async def _ask(self, prompt: Prompt, sampling: Sampling, seed: int) -> Answer:
+        """One request, or several until the API takes all parameters that can be done without."""
+        import openai
+
+        while True:
+            dialect = self._dialect
+            request = chat_request(
+                self.settings.model,
+                prompt,
+                sampling,
+                seed,
+                dialect=dialect,
+                extra_body=self.settings.extra_body,
+            )
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    raw = await self._connect().chat.completions.with_raw_response.create(**request)
+                return read_answer(json.loads(raw.http_response.text), prompt)
+            except openai.APIStatusError as error:
+                if not self._adapt(error, dialect):
+                    raise self._refusal(error) from error
+            except (TimeoutError, openai.APITimeoutError) as error:
+                raise ApiFailure(
+                    f"{self.settings.base_url} did not answer within {self._timeout_s:g} s; "
+                    "raise request_timeout_s or generate fewer tokens at a time",
+                    "timeout",
+                ) from error
+            except openai.APIConnectionError as error:
+                reason = self._shown(repr(error.__cause__ or error))
+                raise ApiFailure(f"{self.settings.base_url} cannot be reached ({reason})", "connection") from error
+            except (MalformedResponse, ValueError) as error:
+                raise ApiFailure(
+                    f"{self.settings.base_url} answered with garbage ({self._shown(str(error))})", "garbage"
+                ) from error
+
+    def _adapt(self, error: APIStatusError, used: Dialect) -> bool:
+        """Whether another dialect may get what the used one was refused."""
+        dialect = used.without(error.param) if error.status_code == 400 and error.param else None
+        if dialect is None:
+            return False
+        if self._dialect == used:
+            logger.warning("%s takes no %s: going on without it", self.settings.base_url, error.param)
+            self._dialect = dialect
+        return True
+
+    def _refusal(self, error: APIStatusError) -> ApiFailure:
+        text = self._shown(error.response.text)
+        return ApiFailure(
+            f"{self.settings.base_url} answered {error.status_code}: {text}",
+            _cause(error.status_code, f"{error.code} {text}"),
+            retry_after(error.response.headers),
+        )
+
+    def _shown(self, text: str) -> str:
+        """An excerpt of what an API says, without the key."""
+        return (text.replace(self._key, "…") if self._key else text)[:_ERROR_EXCERPT]
+
+    def _connect(self) -> AsyncOpenAI:
+        if self._client is None:
+            # Loading the client takes a second, which a program that only plans need not spend.
+            from openai import AsyncOpenAI
+
+            self._client = AsyncOpenAI(
+                api_key=self._key or "none",
+                base_url=self.settings.base_url,
+                max_retries=0,
+                timeout=self._timeout_s,
+            )
+        return self._client
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a `Retry-After` header, or the `retry-after-ms` of some APIs, asks to wait; dates are not read."""
+    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) * unit
+        except (KeyError, ValueError):
+            continue
+        if 0 <= seconds < float("inf"):
+            return seconds
+    return None
+
+
+def _cause(status: int, text: str) -> str:
+    if status == 400 and ("context_length" in text or "context length" in text or "max_model_len" in text):
+        return "context"
+    return "quota" if "insufficient_quota" in text else f"http_{status}"
+
+
+def _key(settings: ApiSettings) -> str | None:
+    if settings.api_key_env is None:
+        return None
+    key = os.environ.get(settings.api_key_env)
+    if not key:
+        raise ValueError(
+            f"{settings.base_url} needs a key, and {settings.api_key_env} is not set in the environment; "
+            f"export {settings.api_key_env}=…, or set the name to null for an API that wants none"
+        )
+    return key
+
+
+def _generation(answers: Sequence[Answer], copies: int) -> Generation:
+    """The generation of one prompt, which every sample was charged for anew."""
+    completions = tuple(answer.completion for answer in answers) * copies
+    return Generation((), completions, reported_prompt_tokens=sum(answer.prompt_tokens for answer in answers))

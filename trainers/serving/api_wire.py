@@ -1,0 +1,118 @@
+"""The wire format of `/v1/chat/completions`: pure functions from prompts to requests, from answers to completions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+from trainers.serving.completions import MalformedResponse
+from trainers.teaching.estimates import estimated_tokens
+from trainers.teaching.lesson import Completion, GenerationError, Prompt, Sampling
+
+_TOKENS_PER_MESSAGE = 8
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What an API calls the token budget, and whether it takes a seed."""
+
+    length_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    seeded: bool = True
+
+    def without(self, parameter: str) -> Dialect | None:
+        """The dialect for an API that refused a parameter; `None` when the parameter cannot be done without."""
+        if parameter == self.length_key == "max_tokens":
+            return replace(self, length_key="max_completion_tokens")
+        return replace(self, seeded=False) if parameter == "seed" and self.seeded else None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One completion, and the tokens an API charges for; `tokens` of the completion include hidden reasoning."""
+
+    completion: Completion
+    prompt_tokens: int
+
+
+def chat_request(
+    model: str,
+    prompt: Prompt,
+    sampling: Sampling,
+    seed: int,
+    *,
+    dialect: Dialect,
+    extra_body: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The arguments of one chat completion for the `openai` client.
+
+    Truncations of sampling that are no part of the chat API (`top_k`, `min_p`, `repetition_penalty`) are sent only
+    where they do something: servers such as vLLM understand them, others refuse them by name.
+    """
+    beyond = {"top_k": (sampling.top_k, 0), "min_p": (sampling.min_p, 0.0)}
+    beyond["repetition_penalty"] = (sampling.repetition_penalty, 1.0)
+    request: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        dialect.length_key: sampling.max_tokens,
+        "extra_body": {name: value for name, (value, off) in beyond.items() if value != off} | dict(extra_body),
+    }
+    if dialect.seeded:
+        request["seed"] = seed
+    return request
+
+
+def sample_seed(seed: int, sample: int) -> int:
+    """The seed of one of the samples that a call asks for: 31 bits. The first one keeps the seed of the call."""
+    if sample == 0:
+        return seed
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{sample}".encode(), digest_size=4).digest(), "big") >> 1
+
+
+def prompt_estimate(prompt: Prompt) -> int:
+    """About how many tokens a prompt costs, the chat template included."""
+    return sum(estimated_tokens(message.content) + _TOKENS_PER_MESSAGE for message in prompt.messages)
+
+
+def read_answer(answer: Any, prompt: Prompt) -> Answer:
+    """The one completion of an answer. Where an API counts no tokens, they are estimated.
+
+    Raises:
+        MalformedResponse: when there is no completion, or it ended for an unknown reason.
+        GenerationError: with cause `content_filter` when the API withheld or refused the text.
+    """
+    try:
+        [choice] = answer["choices"]
+        message, reason = choice["message"], choice["finish_reason"]
+        refusal, text = message.get("refusal"), _text(message.get("content"))
+        usage = answer.get("usage") or {}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise MalformedResponse(f"the answer lacks what was asked for ({error!r})") from error
+    if reason == "content_filter" or refusal:
+        raise GenerationError(f"the API withheld the text (finish_reason {reason!r})", "content_filter")
+    if reason not in ("stop", "length"):
+        raise MalformedResponse(f"expected finish_reason stop or length, got {reason!r}")
+    completion = Completion(
+        text,
+        (),
+        None,
+        cast(Literal["stop", "length"], reason),
+        reported_tokens=_count(usage.get("completion_tokens"), estimated_tokens(text)),
+    )
+    return Answer(completion, _count(usage.get("prompt_tokens"), prompt_estimate(prompt)))
+
+
+def _text(content: Any) -> str:
+    """The text of a message: null when reasoning used up the budget, and a list of parts at some APIs."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if part["type"] == "text")
+
+
+def _count(value: Any, otherwise: int) -> int:
+    return value if isinstance(value, int) else otherwise

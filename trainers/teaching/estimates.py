@@ -1,0 +1,10 @@
+"""How long a text is in tokens, where no tokenizer is at hand."""
+
+from __future__ import annotations
+
+_BYTES_PER_TOKEN = 4
+
+
+def estimated_tokens(text: str) -> int:
+    """About as many tokens as `text` has for common tokenizers: one for four bytes of UTF-8."""
+    return -(-len(text.encode()) // _BYTES_PER_TOKEN)
