@@ -7,19 +7,20 @@ from pathlib import Path
 import pytest
 
 from trainers.configuration import ConfigurationError, compose, save
+from trainers.configuration.continuation import difference
 from trainers.configuration.machine import Machine
 from trainers.configuration.resume import (
     Earlier,
     checkpoints,
     decide,
-    difference,
     look,
     mark_finished,
     resume_decision,
     settle,
 )
 
-CONFIG = {"experiment": "sft", "resume": "auto", "output_dir": "out", "seed": 1, "logging_steps": 5}
+SCHEDULE = {"lr_scheduler_type": "constant", "warmup_steps": 0, "max_steps": 20, "num_train_epochs": 3.0}
+CONFIG = {"experiment": "sft", "resume": "auto", "output_dir": "out", "seed": 1, "logging_steps": 5, **SCHEDULE}
 OTHER = CONFIG | {"seed": 2}
 QUIET = CONFIG | {"logging_steps": 1}
 LAST = "out/checkpoint-20"
@@ -51,7 +52,47 @@ def test_the_decision(resume: str, earlier: Earlier, action: str, checkpoint: st
 
 def test_a_refusal_shows_the_difference() -> None:
     assert "seed: 2 → 1" in resume_decision(CONFIG, Earlier(OTHER, SAVED)).reason
-    assert difference(CONFIG, QUIET) == ()
+    assert difference(CONFIG, QUIET) == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "action"),
+    [
+        ({}, {"max_steps": 40}, "continue"),
+        ({}, {"max_steps": 40, "lr_scheduler_type": "cosine"}, "refuse"),
+        ({"lr_scheduler_type": "cosine"}, {"lr_scheduler_type": "cosine", "max_steps": 40}, "refuse"),
+        ({"warmup_steps": 0.1}, {"warmup_steps": 0.1, "max_steps": 40}, "refuse"),
+        ({"warmup_steps": 5}, {"warmup_steps": 5, "max_steps": 40}, "continue"),
+        ({}, {"max_steps": 10}, "refuse"),
+        ({}, {"max_steps": 40, "seed": 2}, "refuse"),
+        ({}, {"num_train_epochs": 9.0}, "complete"),
+        ({"max_steps": -1}, {"max_steps": -1, "num_train_epochs": 9.0}, "continue"),
+        ({"max_steps": -1}, {"max_steps": -1, "num_train_epochs": 2.0}, "refuse"),
+        ({"max_steps": -1}, {"max_steps": 40}, "refuse"),
+    ],
+)
+def test_a_finished_run_goes_on_for_longer_where_its_learning_rates_stay(old: dict, new: dict, action: str) -> None:
+    decision = resume_decision(CONFIG | new, Earlier(CONFIG | old, SAVED, finished=True))
+    assert decision.action == action
+
+
+def test_a_longer_run_needs_a_checkpoint() -> None:
+    decision = resume_decision(CONFIG | {"max_steps": 40}, Earlier(CONFIG, finished=True))
+    assert decision.action == "refuse"
+    assert "max_steps: 20 → 40" in decision.reason
+
+
+def test_a_run_that_goes_on_is_not_finished(tmp_path: Path) -> None:
+    command = ["quickstart_rl", f"workspace={tmp_path}"]
+    short = compose(command, Machine()).config
+    save(short)
+    write_checkpoint(Path(short["output_dir"]), 60)
+    mark_finished(short, steps=60)
+    config, notes = settle(compose([*command, "max_steps=90"], Machine()), none_missing)
+    assert config is not None
+    assert config["resume_from"].endswith("checkpoint-60")
+    assert "max_steps: 60 → 90" in notes[-1]
+    assert not look(config["output_dir"]).finished
 
 
 def test_evaluations_are_done_anew() -> None:

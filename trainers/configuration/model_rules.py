@@ -28,14 +28,18 @@ def check_model(config: Mapping[str, Any]) -> Iterator[Problem]:
     if config["load_in_4bit"]:
         yield from _quantised(config)
     if config["push_to_hub"] and not config["save_final_model"]:
-        yield Problem("push_to_hub=True save_final_model=False", "what is pushed is saved first", "save_final_model=true")
+        yield Problem(
+            "push_to_hub=True save_final_model=False", "what is pushed is saved first", "save_final_model=true"
+        )
 
 
 def _without_effect(config: Mapping[str, Any], switch: str, keys: tuple[str, ...]) -> Iterator[Problem]:
     fields = fields_of(config["experiment"])
     for key in keys:
         if not config[switch] and config[key] != fields[key].default:
-            yield Problem(f"{key}={config[key]}", f"has no effect without {switch}", f"add {switch}=true, or leave it out")
+            yield Problem(
+                f"{key}={config[key]}", f"has no effect without {switch}", f"add {switch}=true, or leave it out"
+            )
 
 
 def _adapter(config: Mapping[str, Any]) -> Iterator[Problem]:

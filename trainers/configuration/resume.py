@@ -10,29 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainers.configuration.composition import Composition, load, save
+from trainers.configuration.continuation import LENGTH, difference, fixed_schedule, longer
 from trainers.configuration.fields import EVALUATION
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.surroundings import missing_paths
 
 FINISHED = "finished.json"
 OWN_OUTPUT = ("metrics.jsonl", "lessons", "servers")
-HARMLESS = (
-    "output_dir results_dir exp_name resume resume_from workspace world "
-    "report_to run_name project wandb_group_name disable_tqdm "
-    "logging_strategy logging_steps logging_first_step log_level log_level_replica log_on_each_node log_completions "
-    "num_completions_to_print log_unique_prompts log_completions_hub_repo include_num_input_tokens_seen "
-    "save_strategy save_steps save_total_limit save_only_model save_final_model save_completions_probability "
-    "push_to_hub hub_model_id hub_strategy hub_private_repo hub_always_push hub_revision "
-    "vllm_host vllm_port num_vllm_servers weight_transfer request_timeout_s max_concurrent_requests "
-    "student_base_url student_api_key_env student_gpu_memory_utilization student_tensor_parallel_size "
-    "teacher_gpu_memory_utilization teacher_tensor_parallel_size "
-    "processes per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps steps_per_generation "
-    "deepspeed use_cpu gradient_checkpointing gradient_checkpointing_kwargs skip_memory_metrics "
-    "dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor "
-    "eval_strategy eval_steps eval_delay eval_on_start eval_max_samples num_generations_eval"
-)
-"""Keys that may change between the parts of one run: they say where and how, not what is learned."""
-
 Action = Literal["start", "continue", "complete", "set_aside", "refuse"]
 
 
@@ -73,11 +57,13 @@ def resume_decision(config: Mapping[str, Any], earlier: Earlier) -> ResumeDecisi
 
 def _automatic(config: Mapping[str, Any], earlier: Earlier) -> ResumeDecision:
     kept = earlier.finished or bool(earlier.checkpoints)
-    differing = difference(earlier.config, config) if earlier.config is not None else ()
     if kept and earlier.config is None:
         return ResumeDecision("refuse", None, "it holds checkpoints of a run whose configuration is not known")
-    if kept and differing:
-        return ResumeDecision("refuse", None, "it holds another run, which differs in " + "; ".join(differing))
+    differing = difference(earlier.config, config) if kept and earlier.config is not None else {}
+    if differing and differing.keys() <= LENGTH and earlier.config is not None and longer(earlier.config, config):
+        return _lengthened(config, earlier, "; ".join(differing.values()))
+    if differing:
+        return ResumeDecision("refuse", None, "it holds another run, which differs in " + "; ".join(differing.values()))
     if earlier.finished:
         return ResumeDecision("complete", None, "this run is complete")
     if earlier.checkpoints:
@@ -87,10 +73,15 @@ def _automatic(config: Mapping[str, Any], earlier: Earlier) -> ResumeDecision:
     return ResumeDecision("start", None, "a new run")
 
 
-def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
-    """The keys that shape training and differ, as `key: old → new`."""
-    keys = sorted((old.keys() | new.keys()) - set(HARMLESS.split()))
-    return tuple(f"{key}: {old.get(key)} → {new.get(key)}" for key in keys if old.get(key) != new.get(key))
+def _lengthened(config: Mapping[str, Any], earlier: Earlier, change: str) -> ResumeDecision:
+    """The same run with more steps: it goes on where the learning rate of the steps done would have been the same."""
+    if fixed_schedule(config):
+        reason = f"it holds this run with fewer steps ({change}), and lr_scheduler_type={config['lr_scheduler_type']} "
+        return ResumeDecision("refuse", None, f"{reason}spreads the learning rate over all steps")
+    if not earlier.checkpoints:
+        return ResumeDecision("refuse", None, f"it holds this run with fewer steps ({change}), and no checkpoint")
+    last = earlier.checkpoints[-1]
+    return ResumeDecision("continue", last, f"continues from {last}, for longer ({change})")
 
 
 def look(output_dir: str | Path) -> Earlier:
@@ -118,7 +109,10 @@ def decide(config: Mapping[str, Any]) -> ResumeDecision:
     """
     decision = resume_decision(config, look(config["output_dir"]))
     if decision.action == "refuse":
-        remedy = "choose another output_dir, set resume=never to set the old output aside, or undo the difference"
+        remedy = (
+            "choose another output_dir, undo the difference, set resume=never to set the old output aside, "
+            "or set resume=DIRECTORY/checkpoint-N to continue from there all the same"
+        )
         raise ConfigurationError([Problem(f"output_dir={config['output_dir']}", decision.reason, remedy)])
     if decision.checkpoint and not (Path(decision.checkpoint) / "trainer_state.json").is_file():
         given, expected = f"resume={config['resume']}", "expected auto, never, or a directory checkpoint-N"
@@ -151,6 +145,8 @@ def settle(
         raise ConfigurationError(problems)
     if decision.action == "set_aside":
         notes = (*notes, f"old output is now in {set_aside(config['output_dir'])}")
+    if decision.action == "continue":
+        (Path(config["output_dir"]) / FINISHED).unlink(missing_ok=True)
     settled = config if config["experiment"] == EVALUATION else config | {"resume_from": decision.checkpoint}
     save(settled)
     return settled, notes

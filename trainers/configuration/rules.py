@@ -17,7 +17,10 @@ from trainers.configuration.problems import Problem
 from trainers.configuration.schedule import check_schedule
 
 ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
-COLUMNS = ("question", "solution", "student_approach", "teacher_diagnosis", "teacher_teaching")
+COLUMNS = (
+    *("question", "solution", "worked_solution", "reasoning_trace", "messages", "level", "tests"),
+    *("student_approach", "teacher_diagnosis", "teacher_teaching"),
+)
 REPORTERS = (
     *("none", "all", "wandb", "tensorboard", "mlflow", "trackio", "swanlab", "comet_ml", "clearml", "neptune"),
     *("dvclive", "azure_ml", "codecarbon", "dagshub", "flyte", "kubeflow"),

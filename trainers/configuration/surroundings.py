@@ -26,7 +26,7 @@ def missing_paths(config: Mapping[str, Any]) -> Iterator[Problem]:
     for key, path in _models(config):
         if looks_local(path) and not any((Path(path).expanduser() / name).is_file() for name in MODEL_FILES):
             yield _missing(config, key, path, f"a directory with a model ({' or '.join(MODEL_FILES)})")
-    yield from check_adapters(config, _models(config))
+    yield from check_adapters(config)
     yield from check_packages(config)
     for key in ("dataset_id_or_path", "eval_dataset_id_or_path"):
         data = config.get(key)
@@ -52,9 +52,12 @@ def looks_local(path: str) -> bool:
 def all_local(config: Mapping[str, Any]) -> bool:
     """Whether every model and dataset of a run is a path, so that nothing needs to be asked of a hub."""
     data = [config.get("dataset_id_or_path"), config.get("eval_dataset_id_or_path")]
-    adapters = [read_adapter(path) for _, path in _models(config)]
-    named = [*(path for _, path in _models(config)), *(adapter.base for adapter in adapters if adapter)]
-    return all(looks_local(path) for path in [*named, *filter(None, data)])
+    return all(looks_local(path) for path in [*(path for _, path in _models(config)), *filter(None, data)])
+
+
+def resolved(model: str) -> str:
+    """A local model's directory in full, wherever it is asked for later; hub ids as they are."""
+    return str(Path(model).expanduser().absolute()) if looks_local(model) else model
 
 
 def _models(config: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -64,7 +67,9 @@ def _models(config: Mapping[str, Any]) -> list[tuple[str, str]]:
         named += [("teacher", path) for path in teachers(config)]
     else:
         named.append(("model_name_or_path", config["model_name_or_path"]))
-    return [(key, path) for key, path in named if path]
+    given = [(key, path) for key, path in named if path]
+    adapters = [(key, read_adapter(path)) for key, path in given]
+    return given + [(f"base of {key}", adapter.base) for key, adapter in adapters if adapter]
 
 
 def _missing(config: Mapping[str, Any], key: str, path: str, expected: str) -> Problem:

@@ -1,0 +1,47 @@
+"""Whether two configurations are of one run, so that one may continue what the other began. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+HARMLESS = (
+    "output_dir results_dir exp_name resume resume_from workspace world "
+    "report_to run_name project wandb_group_name disable_tqdm "
+    "logging_strategy logging_steps logging_first_step log_level log_level_replica log_on_each_node log_completions "
+    "num_completions_to_print log_unique_prompts log_completions_hub_repo include_num_input_tokens_seen "
+    "save_strategy save_steps save_total_limit save_only_model save_final_model save_completions_probability "
+    "push_to_hub hub_model_id hub_strategy hub_private_repo hub_always_push hub_revision "
+    "vllm_host vllm_port num_vllm_servers weight_transfer request_timeout_s max_concurrent_requests "
+    "student_base_url student_api_key_env student_gpu_memory_utilization student_tensor_parallel_size "
+    "teacher_gpu_memory_utilization teacher_tensor_parallel_size max_lost_groups "
+    "processes per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps steps_per_generation "
+    "deepspeed use_cpu gradient_checkpointing gradient_checkpointing_kwargs skip_memory_metrics "
+    "dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor "
+    "eval_strategy eval_steps eval_delay eval_on_start eval_max_samples num_generations_eval"
+)
+"""Keys that may change between the parts of one run: they say where and how, not what is learned."""
+
+LENGTH = {"max_steps", "num_train_epochs"}
+"""Keys that say how long a run is."""
+
+_RATE_WITHOUT_END = ("constant", "constant_with_warmup", "inverse_sqrt", "reduce_lr_on_plateau", "greedy")
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+    """The keys that shape training and differ, each as `key: old → new`. Where `max_steps` is set, epochs do not count."""
+    idle = {"num_train_epochs"} if min(old.get("max_steps", -1), new.get("max_steps", -1)) > 0 else set()
+    keys = sorted((old.keys() | new.keys()) - set(HARMLESS.split()) - idle)
+    return {key: f"{key}: {old.get(key)} → {new.get(key)}" for key in keys if old.get(key) != new.get(key)}
+
+
+def longer(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether the new configuration asks for more steps."""
+    if old["max_steps"] > 0 or new["max_steps"] > 0:
+        return 0 < old["max_steps"] < new["max_steps"]
+    return old["num_train_epochs"] < new["num_train_epochs"]
+
+
+def fixed_schedule(config: Mapping[str, Any]) -> bool:
+    """Whether the learning rate of a step depends on how many steps there are in all."""
+    return config["lr_scheduler_type"] not in _RATE_WITHOUT_END or 0 < config["warmup_steps"] < 1
