@@ -19,7 +19,7 @@ from trainers.configuration import ConfigurationError, compose
 from trainers.configuration.command_line import parse
 from trainers.configuration.resume import settle
 from trainers.configuration.show import show
-from trainers.launch.ranks import prepare_rank
+from trainers.launch.ranks import name_run, prepare_rank, record_failure
 
 EXPERIMENTS = {
     "sft": "trainers.sft",
@@ -43,9 +43,11 @@ def main(arguments: Sequence[str]) -> int:
             logger.info(note)
         if config is not None:
             prepare_rank(config)
+            name_run(config)
             importlib.import_module(EXPERIMENTS[config["experiment"]]).run(config)
     except ConfigurationError as error:
-        sys.stderr.write(f"{error}\n")
+        if not record_failure(error):
+            sys.stderr.write(f"{error}\n")
         return USER_ERROR
     return 0
 

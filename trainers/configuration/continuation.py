@@ -29,7 +29,7 @@ _RATE_WITHOUT_END = ("constant", "constant_with_warmup", "inverse_sqrt", "reduce
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
-    """The keys that shape training and differ, each as `key: old → new`. Where `max_steps` is set, epochs do not count."""
+    """The keys that shape training and differ, each as `key: old → new`; epochs only where `max_steps` is not set."""
     idle = {"num_train_epochs"} if min(old.get("max_steps", -1), new.get("max_steps", -1)) > 0 else set()
     keys = sorted((old.keys() | new.keys()) - set(HARMLESS.split()) - idle)
     return {key: f"{key}: {old.get(key)} → {new.get(key)}" for key in keys if old.get(key) != new.get(key)}

@@ -1,11 +1,19 @@
-"""Getting one training process ready before TRL is imported."""
+"""What one training process does for its launcher: gets ready before TRL is imported, and says why it cannot go on."""
 
 from __future__ import annotations
 
 import importlib
+import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
+
+from trainers.configuration.problems import ConfigurationError, Problem
+
+FAILURE_FILE = "ATLAS_FAILURE_FILE"
+"""Environment variable by which the launcher names the file for `record_failure`."""
 
 
 def prepare_rank(config: Mapping[str, Any]) -> None:
@@ -20,3 +28,29 @@ def prepare_rank(config: Mapping[str, Any]) -> None:
     # With it accelerate would choose plain multi-CPU training instead of DeepSpeed.
     os.environ.pop("ACCELERATE_USE_CPU", None)
     importlib.import_module("deepspeed.ops").__compatible_ops__["deepspeed_shm_comm"] = False
+
+
+def name_run(config: Mapping[str, Any]) -> None:
+    """Hands the names of the run to W&B, which reads them from the environment only; what stands there already wins."""
+    for variable, key in (("WANDB_PROJECT", "project"), ("WANDB_RUN_GROUP", "wandb_group_name")):
+        if config[key]:
+            os.environ.setdefault(variable, config[key])
+
+
+def record_failure(error: ConfigurationError) -> bool:
+    """Tells the launcher, where there is one, which problems end this rank; whether there is one."""
+    path = os.environ.get(FAILURE_FILE)
+    if not path:
+        return False
+    # Ranks find the same problems at the same time; a rename is never seen half written.
+    draft = Path(f"{path}.{os.getpid()}")
+    draft.write_text(json.dumps([asdict(problem) for problem in error.problems]), encoding="utf-8")
+    draft.replace(path)
+    return True
+
+
+def recorded_failure(path: Path) -> ConfigurationError | None:
+    """What a rank recorded; `None` when none did."""
+    if not path.is_file():
+        return None
+    return ConfigurationError(Problem(**entry) for entry in json.loads(path.read_text(encoding="utf-8")))
