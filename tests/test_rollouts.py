@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from tests.lessons import group, lesson
-from trainers.parameters import buckets, full_parameters, parameter_metadata
+from trainers.parameters import full_parameters, parameter_metadata
 from trainers.rollouts import EventLoopThread, PendingRollout, training_rows
+from trainers.serving.buckets import plan_buckets
 from trainers.teacher_grpo import prompt_dataset, unrepeated
 from trainers.teaching.lesson import Question
 
@@ -52,7 +53,7 @@ def test_parameters_come_whole_once_and_in_bounded_buckets():
     walked = list(full_parameters(model, sharded=False, bucket_bytes=64))
     assert [meta.name for meta in metadata] == [name for name, _ in walked] == [n for n, _ in model.named_parameters()]
     assert [meta.shape for meta in metadata] == [tuple(tensor.shape) for _, tensor in walked]
-    sizes = [sum(p.numel() * 4 for _, p in bucket) for bucket in buckets(model.named_parameters(), 64)]
+    sizes = [sum(meta.size_bytes for meta in bucket) for bucket in plan_buckets(metadata, 64)]
     assert sizes == [64, 56]
 
 

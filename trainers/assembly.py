@@ -116,14 +116,15 @@ def _context(config: Mapping[str, Any], role: Role) -> Context:
         )
     spec = specs[0]
     renderer = ChatRenderer(
-        spec.model,
+        spec.tokenizer,
         config[f"{role}_chat_template_kwargs"],
         revision=spec.revision,
         trust_remote_code=spec.trust_remote_code,
     )
     limit = spec.max_model_len
     if limit is None:
-        model = AutoConfig.from_pretrained(spec.model, revision=spec.revision, trust_remote_code=spec.trust_remote_code)
+        code = spec.trust_remote_code
+        model = AutoConfig.from_pretrained(spec.weights, revision=spec.revision, trust_remote_code=code)
         limit = getattr(model.get_text_config(), "max_position_embeddings", None)
     return Context(lambda prompt: len(renderer.render(prompt)), limit)
 

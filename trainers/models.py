@@ -1,22 +1,72 @@
-"""Loading the model to train with exactly what the configuration says about it."""
+"""Loading the model to train, and its tokenizer, with exactly what the configuration says about them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from transformers import AutoModelForCausalLM, PreTrainedModel
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+from transformers.integrations import is_deepspeed_zero3_enabled
+
+from trainers.adapters import continued
+from trainers.configuration.surroundings import resolved
+from trainers.serving.adapters import read_adapter
 
 
-def load_model(config: Mapping[str, Any]) -> PreTrainedModel:
-    """Load `model_name_or_path` with its revision, dtype and attention implementation.
+def load_model(config: Mapping[str, Any]) -> PreTrainedModel | PeftModel:
+    """Load `model_name_or_path` with its revision, dtype, attention implementation and quantisation.
 
-    The caller has built its `TrainingArguments` before, so that under ZeRO-3 the weights are sharded while they load.
+    A LoRA adapter is loaded on its base, and is trained further. The caller has built its `TrainingArguments` before,
+    so that under ZeRO-3 the weights are sharded while they load.
     """
-    optional = {"attn_implementation": config["attn_implementation"], "revision": config["model_revision"]}
-    return AutoModelForCausalLM.from_pretrained(
-        config["model_name_or_path"],
-        dtype=config["dtype"],
-        trust_remote_code=config["trust_remote_code"],
-        **{name: value for name, value in optional.items() if value is not None},
+    name = config["model_name_or_path"]
+    adapter = read_adapter(name)
+    base = AutoModelForCausalLM.from_pretrained(
+        # In full, because an adapter remembers its base by this name.
+        resolved(adapter.base if adapter else name),
+        **loading_arguments(config, adapter.revision if adapter else None),
     )
+    return continued(base, adapter, sharded=is_deepspeed_zero3_enabled()) if adapter else base
+
+
+def load_tokenizer(config: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer of `model_name_or_path`; an adapter without one has that of its base."""
+    name = config["model_name_or_path"]
+    adapter = read_adapter(name)
+    return AutoTokenizer.from_pretrained(
+        adapter.tokenizer if adapter else name,
+        revision=(adapter and adapter.revision) or config["model_revision"],
+        trust_remote_code=config["trust_remote_code"],
+    )
+
+
+def loading_arguments(config: Mapping[str, Any], revision: str | None = None) -> dict[str, Any]:
+    """What `from_pretrained` is told besides the name; `revision` wins over the configuration's."""
+    optional = {
+        "attn_implementation": config["attn_implementation"],
+        "revision": revision or config["model_revision"],
+        "quantization_config": quantisation(config),
+    }
+    given = {name: value for name, value in optional.items() if value is not None}
+    return {"dtype": config["dtype"], "trust_remote_code": config["trust_remote_code"]} | given
+
+
+def quantisation(config: Mapping[str, Any]) -> BitsAndBytesConfig | None:
+    """How bitsandbytes stores the base's linear layers with `load_in_4bit`: computed in the precision of `dtype`."""
+    if not config["load_in_4bit"]:
+        return None
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_compute_dtype=getattr(torch, config["dtype"]),
+        bnb_4bit_quant_type=config["bnb_4bit_quant_type"],
+        bnb_4bit_use_double_quant=config["use_bnb_nested_quant"],
+    )
+
+
+def reference_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What TRL needs to load the reference model like the policy: it takes the rest from the policy itself."""
+    revision = config["model_revision"]
+    return {} if revision is None else {"model_init_kwargs": {"revision": revision}}

@@ -8,13 +8,13 @@ from dataclasses import asdict
 from typing import Any
 
 from datasets import Dataset
-from transformers import AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
 from custom_data.sources import DataSource, sft_examples
+from trainers.adapters import new_adapter
 from trainers.configuration import pick, trl_arguments
 from trainers.configuration.resume import mark_finished
-from trainers.models import load_model
+from trainers.models import load_model, load_tokenizer
 from trainers.records import install_records
 from trainers.teaching.lesson import Prompt
 from trainers.teaching.prompts import PromptTemplates, write_reply
@@ -36,11 +36,7 @@ def build_trainer(config: Mapping[str, Any]) -> SFTTrainer:
     """Join model, rows and TRL's `SFTTrainer`; the loss is on the teacher's reply only."""
     arguments = SFTConfig(**trl_arguments(config))
     model = load_model(config)
-    tokenizer = AutoTokenizer.from_pretrained(
-        config["model_name_or_path"],
-        revision=config["model_revision"],
-        trust_remote_code=config["trust_remote_code"],
-    )
+    tokenizer = load_tokenizer(config)
     templates = PromptTemplates(**pick(PromptTemplates, config))
     examples = sft_examples(DataSource(**pick(DataSource, config)).load(), config["column_map"])
     rows = conversations(examples, templates, config["teacher_chat_template_kwargs"] or {})
@@ -49,6 +45,7 @@ def build_trainer(config: Mapping[str, Any]) -> SFTTrainer:
         args=arguments,
         train_dataset=rows,
         processing_class=tokenizer,
+        peft_config=new_adapter(config),
     )
     install_records(trainer, config)
     logger.info("SFT on %d examples, loss on the teacher's reply only", len(rows))

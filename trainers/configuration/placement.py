@@ -51,7 +51,9 @@ def server_layout(
 
 
 def models(config: Mapping[str, Any]) -> tuple[tuple[Role, str], ...]:
-    """The models that need a server of ours, in the order in which they take turns."""
+    """The models that need a server of ours, in the order in which they take turns; none when they run in process."""
+    if not config["use_vllm_server"]:
+        return ()
     student: tuple[tuple[Role, str], ...] = ()
     if not config["student_base_url"] and config["student_model"]:
         student = (("student", config["student_model"]),)
@@ -61,11 +63,28 @@ def models(config: Mapping[str, Any]) -> tuple[tuple[Role, str], ...]:
 
 
 def teachers(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The teachers of an evaluation."""
+    """The teachers of an evaluation that are models of ours, by path or hub id."""
+    return tuple(entry for entry in teacher_list(config) if isinstance(entry, str))
+
+
+def teacher_list(config: Mapping[str, Any]) -> tuple[Any, ...]:
+    """All entries of `teacher`: paths, hub ids, and tables that describe API models."""
     teacher = config["teacher"]
     if teacher is None:
         return ()
-    return (teacher,) if isinstance(teacher, str) else tuple(teacher)
+    return (teacher,) if isinstance(teacher, str | Mapping) else tuple(teacher)
+
+
+def default_name(entry: Any) -> str:
+    """What a teacher without a name of its own is called."""
+    return str(entry.get("model")) if isinstance(entry, Mapping) else str(entry)
+
+
+def teacher_entries(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of `teacher` by name, in order."""
+    listed = teacher_list(config)
+    names = config["teacher_names"] or [default_name(entry) for entry in listed]
+    return dict(zip(names, listed, strict=True))
 
 
 def slots_used(config: Mapping[str, Any]) -> int:

@@ -8,10 +8,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import torch
 
 DEFAULT_BUCKET_BYTES = 256 * 2**20
+
+
+class HasSize(Protocol):
+    """Something that takes room in a bucket."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its values."""
+        ...
+
+
+T = TypeVar("T", bound=HasSize)
 
 
 @dataclass(frozen=True)
@@ -28,16 +41,16 @@ class TensorMeta:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def plan_buckets(metadata: Iterable[TensorMeta], bucket_bytes: int) -> Iterator[list[TensorMeta]]:
-    """Consecutive tensors whose bytes fit into one bucket; a larger tensor has a bucket of its own."""
-    bucket: list[TensorMeta] = []
+def plan_buckets(items: Iterable[T], bucket_bytes: int) -> Iterator[list[T]]:
+    """Consecutive items whose bytes fit into one bucket; a larger item has a bucket of its own."""
+    bucket: list[T] = []
     size = 0
-    for meta in metadata:
-        if bucket and size + meta.size_bytes > bucket_bytes:
+    for item in items:
+        if bucket and size + item.size_bytes > bucket_bytes:
             yield bucket
             bucket, size = [], 0
-        bucket.append(meta)
-        size += meta.size_bytes
+        bucket.append(item)
+        size += item.size_bytes
     if bucket:
         yield bucket
 

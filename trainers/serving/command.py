@@ -17,6 +17,8 @@ _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 # Settings of the user's shell that would change what our servers are: they have no key, and the launcher's own
 # process group variables are not theirs.
 _NOT_INHERITED = ("VLLM_API_KEY", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+# The ranks that vLLM's --max-lora-rank takes; an adapter is padded to the next.
+_LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class ServerCommand:
 
 def server_command(spec: ServerSpec) -> ServerCommand:
     """The `vllm serve` command of a spec; nothing is read from the machine, so that it can be printed and compared."""
-    argv = [sys.executable, "-m", _ENTRY_MODULE, "serve", spec.model, "--host", spec.host, "--port", str(spec.port)]
+    argv = [sys.executable, "-m", _ENTRY_MODULE, "serve", spec.weights, "--host", spec.host, "--port", str(spec.port)]
     argv += _model_arguments(spec)
     # Requests state every sampling parameter; a generation_config.json in the model must not add its own.
     argv += ["--generation-config", "vllm"]
@@ -42,6 +44,7 @@ def server_command(spec: ServerSpec) -> ServerCommand:
     argv += ["--logprobs-mode", "processed_logprobs"]
     argv += ["--max-num-seqs", str(spec.max_num_seqs), "--seed", str(spec.seed), "--disable-uvicorn-access-log"]
     argv += _gpu_arguments(spec) if spec.gpus else _cpu_arguments(spec)
+    argv += _adapter_arguments(spec) if spec.adapter else []
     argv += _weight_transfer_arguments(spec)
     argv += spec.extra_args
     return ServerCommand(tuple(argv), _environment(spec))
@@ -60,10 +63,22 @@ def _model_arguments(spec: ServerSpec) -> list[str]:
     if spec.max_model_len is not None:
         arguments += ["--max-model-len", str(spec.max_model_len)]
     if spec.revision is not None:
-        arguments += ["--revision", spec.revision, "--tokenizer-revision", spec.revision]
+        arguments += ["--revision", spec.revision]
+        # A tokenizer that lies with an adapter has no revisions.
+        arguments += ["--tokenizer-revision", spec.revision] if spec.tokenizer == spec.weights else []
     if spec.trust_remote_code:
         arguments.append("--trust-remote-code")
     return arguments
+
+
+def _adapter_arguments(spec: ServerSpec) -> list[str]:
+    assert spec.adapter is not None
+    arguments = ["--tokenizer", spec.tokenizer]
+    if spec.weight_transfer is not None:
+        return [*arguments, "--served-model-name", spec.model]
+    rank = next((rank for rank in _LORA_RANKS if rank >= spec.adapter.rank), spec.adapter.rank)
+    module = json.dumps({"name": spec.model, "path": str(Path(spec.adapter.path).expanduser().absolute())})
+    return [*arguments, "--enable-lora", "--max-lora-rank", str(rank), "--lora-modules", module]
 
 
 def _gpu_arguments(spec: ServerSpec) -> list[str]:
@@ -90,7 +105,7 @@ def _weight_transfer_arguments(spec: ServerSpec) -> list[str]:
 
 def _environment(spec: ServerSpec) -> dict[str, str]:
     environment = {"VLLM_NO_USAGE_STATS": "1"}
-    if Path(spec.model).is_absolute():
+    if Path(spec.weights).is_absolute():
         # Nothing to look up on the hub, whose absence would cost retries.
         environment["HF_HUB_OFFLINE"] = "1"
     if spec.weight_transfer is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from trainers.serving.adapters import Adapter
+
 Role = Literal["teacher", "student"]
 WeightTransfer = Literal["gloo", "nccl", "ipc"]
 
@@ -16,6 +18,8 @@ class ServerSpec:
     `gpus` are the device indices it may use; empty means that it runs on the CPU. `index` counts the servers of one
     role from 0. `weight_transfer` is the engine by which it receives weights, `None` for a server that never does.
     `gpu_memory_utilization` is a share of the device's memory, `kv_cache_bytes` the cache of a CPU server in bytes.
+    `model` is the name under which the server is asked; when it is a LoRA adapter, `adapter` says of which base: a
+    server that never receives weights applies it, one that does starts with the base and is sent merged weights.
     `extra_args` are appended to the command line of `vllm serve` as they are.
     """
 
@@ -35,7 +39,18 @@ class ServerSpec:
     seed: int = 0
     trust_remote_code: bool = False
     revision: str | None = None
+    adapter: Adapter | None = None
     extra_args: tuple[str, ...] = ()
+
+    @property
+    def weights(self) -> str:
+        """The whole model that the server loads."""
+        return self.adapter.base if self.adapter else self.model
+
+    @property
+    def tokenizer(self) -> str:
+        """Where the model's tokenizer and chat template lie."""
+        return self.adapter.tokenizer if self.adapter else self.model
 
     @property
     def name(self) -> str:
