@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
-from urllib.parse import urlsplit
 
+from trainers.configuration.api_rules import check_apis
 from trainers.configuration.batches import Batch
 from trainers.configuration.fields import EVALUATION, GRPO, SFT
 from trainers.configuration.model_rules import check_model
-from trainers.configuration.placement import models, slots_used, teachers
+from trainers.configuration.placement import default_name, models, slots_used, teacher_list, teachers
 from trainers.configuration.problems import Problem
 from trainers.configuration.schedule import check_schedule
 
@@ -41,7 +41,6 @@ PLACEHOLDERS = {
 
 _PLACEHOLDER = re.compile(r"(?<!\w)\{(\w+)\}")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MAX_GROWTH = 2
 
 
@@ -54,7 +53,7 @@ def validate(config: Mapping[str, Any]) -> list[Problem]:
     if experiment == SFT:
         found += [*_templates(config, ("teacher_template",)), *_sft(config)]
     else:
-        found += [*_templates(config, tuple(PLACEHOLDERS)), *_names(config), *_student(config), *_contexts(config)]
+        found += [*_templates(config, tuple(PLACEHOLDERS)), *_names(config), *check_apis(config), *_contexts(config)]
         found += _servers(config)
     if experiment == GRPO:
         found += _grpo(config)
@@ -118,6 +117,8 @@ def check_batch(batch: Batch) -> Iterator[Problem]:
 def _templates(config: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[Problem]:
     for key in keys:
         text, (needed, allowed) = config[key], PLACEHOLDERS[key]
+        if key == "teacher_template" and config["max_probe_tokens"] == 0:
+            needed, allowed = ("question",), ("approach",)
         found = _PLACEHOLDER.findall(text)
         shown = f"{key}={text.strip()[:60]!r}{'…' if len(text.strip()) > 60 else ''}"
         for name in needed:
@@ -146,31 +147,6 @@ def _names(config: Mapping[str, Any]) -> Iterator[Problem]:
     if reward is not None and not _DOTTED.fullmatch(reward):
         remedy = "write for example reward=my_package.rewards.brief, or leave it out"
         yield Problem(f"reward={reward}", "expected the dotted path of a callable, or null", remedy)
-
-
-def _student(config: Mapping[str, Any]) -> Iterator[Problem]:
-    url, variable = config["student_base_url"], config["student_api_key_env"]
-    if url is not None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            yield Problem(f"student_base_url={url}", "expected http(s)://host[:port]/v1", "write the address in full")
-        if parts.password:
-            remedy = "put the key into the variable named by student_api_key_env"
-            yield Problem("student_base_url=…", "an address without a password", remedy)
-        if _taken_by_our_servers(config, parts.hostname, parts.port):
-            remedy = "set vllm_port=… to the first of some ports that nothing else uses"
-            yield Problem(f"student_base_url={url}", "our own servers are to listen on that port", remedy)
-        if config["student_max_model_len"] is None:
-            remedy = "set student_max_model_len to the context the API offers"
-            yield Problem("student_max_model_len=null", "the context of an API student must be declared", remedy)
-    if not _VARIABLE.fullmatch(variable) or variable.lower().startswith("sk_"):
-        remedy = "write student_api_key_env=OPENAI_API_KEY, and put the key into that variable"
-        yield Problem("student_api_key_env=…", "expected the name of an environment variable, not a key", remedy)
-
-
-def _taken_by_our_servers(config: Mapping[str, Any], host: str | None, port: int | None) -> bool:
-    ports = range(config["vllm_port"], config["vllm_port"] + max(config["num_vllm_servers"], len(models(config))))
-    return host in (config["vllm_host"], "localhost", "127.0.0.1") and port in ports
 
 
 def _contexts(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -208,7 +184,7 @@ def _context(config: Mapping[str, Any], key: str, budgets: Mapping[str, int]) ->
 
 def _servers(config: Mapping[str, Any]) -> Iterator[Problem]:
     slots, first = config["num_vllm_servers"], config["vllm_port"]
-    if not config["use_vllm_server"]:
+    if not config["use_vllm_server"] and config["experiment"] != EVALUATION:
         remedy = "leave it out; servers that already run are used by vllm_host and vllm_port"
         yield Problem("use_vllm_server=False", "generation goes through vLLM servers only", remedy)
     servers = max(slots, len(models(config)))
@@ -248,8 +224,8 @@ def _grpo(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _evaluation(config: Mapping[str, Any]) -> Iterator[Problem]:
-    listed, names = teachers(config), config["teacher_names"]
-    for path, count in Counter(listed).items():
+    listed, names = teacher_list(config), config["teacher_names"]
+    for path, count in Counter(teachers(config) if names else map(default_name, listed)).items():
         if count > 1:
             yield Problem(f"teacher={list(listed)}", f"{path} is listed {count} times", "name each teacher once")
     if names is not None and len(names) != len(listed):

@@ -1,0 +1,128 @@
+"""Models in this process: transformers' greedy decoding token for token, exact sampling, samples that do not depend on
+their batch; and plain functions."""
+
+import asyncio
+import time
+
+import pytest
+
+from trainers.teaching.functions import FunctionModel
+from trainers.teaching.lesson import GenerationError, Message, Prompt, Sampling
+
+QUESTIONS = ["Add 3 and 4.", "How many apples does Anna have now?", "Multiply 7 by 8, then take away 5."]
+PROMPTS = [Prompt((Message("user", question),)) for question in QUESTIONS]
+
+
+@pytest.fixture(scope="module")
+def local(tiny_student_dir):
+    from trainers.serving.local_model import LocalModel
+
+    return LocalModel.load(str(tiny_student_dir), dtype="float32", device="cpu", batch_size=8)
+
+
+def generate(model, prompts=PROMPTS, *, n=1, sampling=None, seed=1):
+    return asyncio.run(model.generate(prompts, n=n, sampling=sampling or Sampling(max_tokens=12), seed=seed))
+
+
+@pytest.mark.slow
+def test_greedy_decoding_is_that_of_the_model_alone(local, tiny_student_dir):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_student_dir, dtype=torch.float32)
+    for generation in generate(local, sampling=Sampling(max_tokens=24, temperature=0)):
+        ids = torch.tensor([generation.prompt_ids])
+        expected = model.generate(ids, do_sample=False, max_new_tokens=24)[0, ids.shape[1] :].tolist()
+        assert list(generation.completions[0].token_ids) == expected
+
+
+@pytest.mark.slow
+def test_a_sample_depends_on_its_seed_and_not_on_its_batch(local):
+    together = generate(local, n=4, seed=7)
+    for index, prompt in enumerate(PROMPTS):
+        assert generate(local, [prompt], n=4, seed=7)[0] == together[index]
+    samples = {completion.token_ids for completion in together[0].completions}
+    assert len(samples) == 4
+    assert generate(local, PROMPTS[:1], n=4, seed=8)[0] != together[0]
+
+
+@pytest.mark.slow
+def test_concurrent_calls_share_batches_and_get_their_own(local):
+    async def outcome():
+        calls = [local.generate([prompt], n=2, sampling=Sampling(8), seed=3) for prompt in PROMPTS]
+        return await asyncio.gather(*calls)
+
+    together = asyncio.run(outcome())
+    assert [call[0] for call in together] == generate(local, n=2, sampling=Sampling(8), seed=3)
+
+
+@pytest.mark.slow
+def test_noise_samples_the_distribution():
+    import torch
+
+    from trainers.serving.local_model import SeededChoice
+
+    logits = torch.tensor([0.0, 1.0, 2.0, -float("inf")])
+    choice = SeededChoice(range(4000))
+    chosen = choice(None, logits.expand(4000, 4)).argmax(-1)
+    shares = torch.bincount(chosen, minlength=4) / 4000
+    assert torch.allclose(shares, logits.softmax(-1), atol=0.03)
+    assert shares[3] == 0
+
+
+@pytest.mark.slow
+def test_what_does_not_fit_is_refused(local):
+    long = Prompt((Message("user", "word " * 2000),))
+    with pytest.raises(GenerationError) as raised:
+        generate(local, [long])
+    assert raised.value.cause == "context"
+
+
+@pytest.mark.slow
+def test_ends_and_budgets(local):
+    completions = [c for g in generate(local, n=16, sampling=Sampling(max_tokens=96)) for c in g.completions]
+    stopped = [completion for completion in completions if not completion.truncated]
+    assert stopped
+    assert not [completion for completion in stopped if "<|im_end|>" in completion.text]
+    assert {completion.tokens for completion in completions if completion.truncated} <= {96}
+
+
+def test_functions_of_either_kind_answer():
+    async def later(text):
+        await asyncio.sleep(0)
+        return text.upper()
+
+    for function in (str.upper, later, lambda text: later(text)):
+        [generation, _, _] = generate(FunctionModel(function), n=2)
+        assert [completion.text for completion in generation.completions] == ["ADD 3 AND 4."] * 2
+        assert generation.completions[0].tokens == 3
+
+
+def test_a_system_message_comes_before_the_question():
+    seen = []
+    prompt = Prompt((Message("system", "Be short."), Message("user", "Why?")))
+    generate(FunctionModel(lambda text: seen.append(text) or "x"), [prompt])
+    assert seen == ["Be short.\n\nWhy?"]
+
+
+def test_a_function_that_fails_is_a_failed_generation():
+    def fail(text):
+        raise KeyError("tool")
+
+    for function, expected in ((fail, "fail raised KeyError"), (lambda text: None, "returned NoneType")):
+        with pytest.raises(GenerationError, match=expected) as raised:
+            generate(FunctionModel(function))
+        assert raised.value.cause == "function"
+
+
+def test_functions_run_at_the_same_time_up_to_a_limit():
+    def slow(text):
+        time.sleep(0.1)
+        return text
+
+    start = time.perf_counter()
+    generate(FunctionModel(slow, max_concurrent_calls=8), PROMPTS[:1], n=8)
+    assert time.perf_counter() - start < 0.5
+    start = time.perf_counter()
+    generate(FunctionModel(slow, max_concurrent_calls=1), PROMPTS[:1], n=4)
+    assert time.perf_counter() - start >= 0.4

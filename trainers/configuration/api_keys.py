@@ -1,0 +1,27 @@
+"""Whether the environment holds the keys of the APIs that a configuration names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from trainers.configuration.placement import teacher_list
+from trainers.configuration.problems import Problem
+
+
+def missing_keys(config: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Iterator[Problem]:
+    """One problem per variable that is named and not set."""
+    if config.get("student_base_url"):
+        yield from _missing("student_api_key_env", config["student_api_key_env"], environment)
+    for index, entry in enumerate(teacher_list(config) if "teacher" in config else ()):
+        if isinstance(entry, Mapping):
+            yield from _missing(
+                f"teacher[{index}].api_key_env", entry.get("api_key_env", "OPENAI_API_KEY"), environment
+            )
+
+
+def _missing(key: str, name: str | None, environment: Mapping[str, str]) -> Iterator[Problem]:
+    if name is not None and not environment.get(name):
+        # A remedy that can be copied; that an API may want no key is in the key's documentation.
+        yield Problem(f"{key}={name}", f"{name} is not set in the environment", f"export {name}=…")

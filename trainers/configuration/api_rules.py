@@ -1,0 +1,126 @@
+"""What must hold of models behind foreign APIs: the student's keys, and the entries of `teacher=` that are tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from trainers.configuration.annotations import fits
+from trainers.configuration.command_line import suggestion
+from trainers.configuration.placement import models, teacher_list
+from trainers.configuration.problems import Problem
+from trainers.configuration.values import within
+
+ENTRY = {
+    "base_url": "str",
+    "model": "str",
+    "api_key_env": "str | null",
+    "requests_per_minute": "float | null",
+    "tokens_per_minute": "float | null",
+    "spending_cap": "float | null",
+    "price_per_million_tokens": "dict | null",
+    "extra_body": "dict",
+    "tokenizer": "str | null",
+}
+"""The keys of an API teacher and their types. All but the first two may be left out."""
+
+PRICES = ("prompt", "completion")
+_ONLY_OF_AN_API = (
+    *("student_requests_per_minute", "student_tokens_per_minute", "student_spending_cap"),
+    *("student_price_per_million_tokens", "student_extra_body"),
+)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def check_apis(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """The problems of everything that a configuration asks of foreign APIs."""
+    yield from _student(config)
+    yield from _key_name("student_api_key_env", config["student_api_key_env"])
+    for index, entry in enumerate(teacher_list(config) if "teacher" in config else ()):
+        if isinstance(entry, Mapping):
+            yield from _teacher(config, f"teacher[{index}]", entry)
+        elif not isinstance(entry, str):
+            remedy = "write teacher=[results/rl,{base_url: https://…/v1, model: NAME, api_key_env: VARIABLE}]"
+            yield Problem(f"teacher[{index}]={entry}", "expected a path, a hub id, or an API as a table", remedy)
+
+
+def _student(config: Mapping[str, Any]) -> Iterator[Problem]:
+    url = config["student_base_url"]
+    if url is None:
+        for key in _ONLY_OF_AN_API:
+            if config[key]:
+                remedy = f"give student_base_url, or leave {key} out"
+                yield Problem(f"{key}={config[key]}", "only a student behind an API has it", remedy)
+        return
+    yield from _address(config, "student_base_url", url)
+    if config["student_max_model_len"] is None:
+        remedy = "set student_max_model_len to the context the API offers"
+        yield Problem("student_max_model_len=null", "the context of an API student must be declared", remedy)
+    yield from _money("student_", config["student_spending_cap"], config["student_price_per_million_tokens"])
+
+
+def _teacher(config: Mapping[str, Any], given: str, entry: Mapping[Any, Any]) -> Iterator[Problem]:
+    for key, value in entry.items():
+        if key not in ENTRY:
+            yield Problem(f"{given}.{key}={value}", "no key of an API teacher", suggestion(str(key), tuple(ENTRY)))
+        elif not fits(value, ENTRY[key]):
+            yield Problem(f"{given}.{key}={value}", f"expected {ENTRY[key]}", f"write another {key}, or leave it out")
+    for key in ("base_url", "model"):
+        if not isinstance(entry.get(key), str):
+            yield Problem(f"{given}={dict(entry)}", f"lacks {key}", "write {base_url: https://…/v1, model: NAME}")
+    if isinstance(entry.get("base_url"), str):
+        yield from _address(config, f"{given}.base_url", entry["base_url"])
+    yield from _key_name(f"{given}.api_key_env", entry.get("api_key_env", "OPENAI_API_KEY"))
+    for key in ("requests_per_minute", "tokens_per_minute", "spending_cap"):
+        value = entry.get(key)
+        if isinstance(value, int | float) and not within(value, "> 0"):
+            yield Problem(f"{given}.{key}={value}", "expected a number > 0", f"raise {key}, or leave it out")
+    yield from _money(f"{given}.", entry.get("spending_cap"), entry.get("price_per_million_tokens"))
+
+
+def _address(config: Mapping[str, Any], key: str, url: str) -> Iterator[Problem]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        yield Problem(f"{key}={url}", f"is no address ({error})", "write http(s)://host[:port]/v1")
+        return
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        yield Problem(f"{key}={url}", "expected http(s)://host[:port]/v1", "write the address in full")
+    elif parts.path.rstrip("/").endswith("/completions"):
+        base = url.partition("/chat/")[0].removesuffix("/completions")
+        yield Problem(f"{key}={url}", "expected the address of the API, not of one of its calls", f"write {key}={base}")
+    if parts.password or parts.username:
+        remedy = f"put the key into the variable named by {key.replace('base_url', 'api_key_env')}"
+        yield Problem(f"{key}=…", "an address without user name and password", remedy)
+    if _taken_by_our_servers(config, parts.hostname, port):
+        remedy = "set vllm_port=… to the first of some ports that nothing else uses"
+        yield Problem(f"{key}={url}", "our own servers are to listen on that port", remedy)
+
+
+def _taken_by_our_servers(config: Mapping[str, Any], host: str | None, port: int | None) -> bool:
+    ports = range(config["vllm_port"], config["vllm_port"] + max(config["num_vllm_servers"], len(models(config))))
+    return bool(models(config)) and host in (config["vllm_host"], "localhost", "127.0.0.1") and port in ports
+
+
+def _key_name(key: str, name: Any) -> Iterator[Problem]:
+    if isinstance(name, str) and (not _VARIABLE.fullmatch(name) or name.lower().startswith("sk_")):
+        remedy = f"write {key}=OPENAI_API_KEY and put the key into that variable, or null for an API that wants none"
+        yield Problem(f"{key}=…", "expected the name of an environment variable, not a key", remedy)
+
+
+def _money(prefix: str, cap: Any, prices: Any) -> Iterator[Problem]:
+    table = f"{prefix}price_per_million_tokens"
+    example = f"write {table}={{prompt: 0.15, completion: 0.6}} with the API's prices in US dollars"
+    if cap is not None and prices is None:
+        yield Problem(f"{prefix}spending_cap={cap}", "needs the prices of the API to know what is spent", example)
+    if not isinstance(prices, Mapping):
+        return
+    for name in sorted({*prices} ^ {*PRICES}, key=str):
+        fault = f"{name} is missing" if name in PRICES else f"{name} is no price"
+        yield Problem(f"{table}={dict(prices)}", f"{fault}; expected prompt and completion", example)
+    for name, value in prices.items():
+        if name in PRICES and not (fits(value, "float") and value >= 0):
+            yield Problem(f"{table}.{name}={value}", "expected US dollars per million tokens, a number >= 0", example)
