@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from trainers.teaching.lesson import Completion, Generation, GenerationError, Prompt, Sampling
+from trainers.teaching.lesson import Completion, Generation, GenerationError, Prompt, Sampling, TeacherSample
 
 
 @dataclass
@@ -20,7 +21,14 @@ class ScriptedModel:
     calls: list[dict] = field(default_factory=list)
 
     async def generate(
-        self, prompts: Sequence[Prompt], *, n: int, sampling: Sampling, seed: int, logprobs: bool = False
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        logprobs: bool = False,
+        priority: int = 0,
     ) -> list[Generation]:
         self.calls.append({"prompts": list(prompts), "n": n, "sampling": sampling, "seed": seed, "logprobs": logprobs})
         return [self._generation(prompt, n, logprobs) for prompt in prompts]
@@ -35,3 +43,23 @@ class ScriptedModel:
             ids = tuple(map(ord, text)) or (0,)
             completions.append(Completion(text, ids, (-0.5,) * len(ids) if logprobs else None, "stop"))
         return Generation(tuple(map(ord, user)), tuple(completions), self.weight_version)
+
+
+@dataclass
+class StreamingModel(ScriptedModel):
+    """A scripted model that hands over its samples one by one, in the given order, when its gate lets it.
+
+    A `GenerationError` in the order ends the stream with it.
+    """
+
+    order: Sequence[int | GenerationError] = ()
+    gate: Callable[[int], Awaitable[None]] | None = None
+
+    async def stream(self, prompt: Prompt, *, n: int, **how: Any) -> AsyncGenerator[tuple[int, TeacherSample]]:
+        [generation] = await self.generate([prompt], n=n, **how)
+        for member in self.order or range(n):
+            if isinstance(member, GenerationError):
+                raise member
+            if self.gate is not None:
+                await self.gate(member)
+            yield member, TeacherSample(generation.prompt_ids, generation.completions[member], self.weight_version)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.fakes import ScriptedModel
+from tests.fakes import ScriptedModel, StreamingModel
 from trainers.teaching.lesson import GenerationError, Question, Sampling
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Protocol, Stages, Teacher, derive_seed
@@ -27,14 +27,19 @@ def teacher_answer(text: str, index: int) -> str:
     return f"<thinking>t</thinking><teaching>{TEACHINGS[index]}</teaching>"
 
 
+TEACHER = Teacher(ScriptedModel(teacher_answer), lambda text: len(text.split()))
+
+
+def protocol(student, **kwargs):
+    return Protocol(student, TEMPLATES, build_verifier("exact"), AdaptiveTeachingReward(**kwargs), STAGES, seed=3)
+
+
 def run(student=student_answer, teacher=teacher_answer, truth="4", generations=4, baselines=2, rows=(0,), **kwargs):
-    student_model, teacher_model = ScriptedModel(student), ScriptedModel(teacher, weight_version=7)
-    protocol = Protocol(
-        student_model, TEMPLATES, build_verifier("exact"), AdaptiveTeachingReward(**kwargs), STAGES, seed=3
-    )
+    student_model = student if isinstance(student, ScriptedModel) else ScriptedModel(student)
+    teacher_model = teacher if isinstance(teacher, ScriptedModel) else ScriptedModel(teacher, weight_version=7)
     questions = [Question(row, f"q{row}", truth) for row in rows]
     groups = asyncio.run(
-        protocol.run(
+        protocol(student_model, **kwargs).run(
             questions,
             Teacher(teacher_model, lambda text: len(text.split())),
             step=5,
@@ -73,12 +78,102 @@ def test_sampled_ids_and_logprobs_are_kept_as_sampled():
     assert lesson.sample.weight_version == 7
 
 
-def test_equal_teachings_are_solved_with_different_seeds_and_different_ones_share_a_request():
+def taught_seeds(student):
+    return [
+        (call["prompts"][0].messages[-1].content, call["seed"])
+        for call in student.calls
+        if call["prompts"][0].messages[-1].content.startswith("USE")
+    ]
+
+
+def test_equal_teachings_are_solved_with_different_seeds_and_different_ones_share_theirs():
     _, student, _ = run()
-    taught = [call for call in student.calls if call["prompts"][0].messages[-1].content.startswith("USE")]
-    asked = [[prompt.messages[-1].content for prompt in call["prompts"]] for call in taught]
-    assert asked == [["USE good", "USE bad"], ["USE good"], ["USE good"]]
-    assert len({call["seed"] for call in taught}) == 3
+    first, second, third = [seed for asked, seed in taught_seeds(student) if asked == "USE good"]
+    assert len({first, second, third}) == 3
+    assert [seed for asked, seed in taught_seeds(student) if asked == "USE bad"] == [first]
+
+
+def test_lessons_do_not_depend_on_the_order_in_which_teachings_arrive():
+    def asked_and_made(order):
+        student = ScriptedModel(student_answer)
+        # What the student says depends on the seed, as a model's samples do.
+        student.answer = lambda text, index: f"{student_answer(text, index)} {student.calls[-1]['seed']}"
+        groups, *_ = run(student, StreamingModel(teacher_answer, order=order))
+        return sorted(taught_seeds(student)), groups
+
+    calm, shuffled = asked_and_made((0, 1, 2, 3)), asked_and_made((3, 2, 0, 1))
+    assert calm == shuffled
+    assert len({lesson.taught.text for lesson in calm[1][0].lessons}) == 4
+    assert [lesson.member for lesson in shuffled[1][0].lessons] == [0, 1, 2, 3]
+
+
+def test_a_teaching_reaches_the_student_while_the_teacher_and_the_baselines_are_still_at_work():
+    solved = asyncio.Event()
+
+    def answer(text, index):
+        if text.startswith("USE"):
+            solved.set()
+        return student_answer(text, index)
+
+    async def last_member_waits(member):
+        if member == 3:
+            await asyncio.wait_for(solved.wait(), 1)
+
+    class SlowBaselines(ScriptedModel):
+        async def generate(self, prompts, **how):
+            if prompts[0].messages[-1].content.startswith("SOLVE"):
+                await asyncio.wait_for(solved.wait(), 1)
+            return await super().generate(prompts, **how)
+
+    student = SlowBaselines(answer)
+    [group], *_ = run(student, StreamingModel(teacher_answer, gate=last_member_waits))
+    assert group.dropped is None
+    assert [lesson.taught.correct for lesson in group.lessons] == [True, True, False, True]
+
+
+def test_a_teacher_that_breaks_off_costs_the_lessons_it_did_not_give():
+    broken = StreamingModel(teacher_answer, order=(2, 0, GenerationError("gone", "connection")))
+    [group], *_ = run(teacher=broken)
+    assert [lesson.failure for lesson in group.lessons] == [None, "teacher_connection", None, "teacher_connection"]
+    assert [lesson.reward is None for lesson in group.lessons] == [False, True, False, True]
+    assert group.dropped is None
+    [lost], *_ = run(teacher=StreamingModel(teacher_answer, order=(1, GenerationError("gone", "connection"))))
+    assert lost.dropped == "too_few_lessons"
+
+
+def test_teaching_stops_when_no_baseline_can_be_scored():
+    async def for_ever(member):
+        await asyncio.sleep(60)
+
+    [group], *_ = run(truth=None, teacher=StreamingModel(teacher_answer, gate=for_ever))
+    assert group.dropped == "baseline_no_ground_truth"
+
+
+def test_a_question_can_be_prepared_without_baselines_and_taught_without_being_solved():
+    student, teacher = ScriptedModel(student_answer), ScriptedModel(teacher_answer)
+
+    async def made():
+        lessons = protocol(student)
+        prepared = await lessons.prepare(Question(0, "q0", None), step=0, num_baselines=0)
+        drafts = lessons.drafts(prepared, Teacher(teacher, len), step=0, num_generations=2)
+        return prepared, [draft async for draft in drafts]
+
+    prepared, drafts = asyncio.run(made())
+    assert (prepared.baselines, prepared.failure, prepared.approach.text) == ((), None, "guess")
+    assert [(draft.teaching, draft.taught, draft.reward) for draft in drafts] == [("good", None, None)] * 2
+    assert len(student.calls) == 1
+
+
+def test_the_tally_says_what_each_stage_has_done_and_lost():
+    def student(text, index):
+        return GenerationError("gone", "connection") if text == "USE bad" else student_answer(text, index)
+
+    lessons = protocol(ScriptedModel(student))
+    asyncio.run(lessons.run([Question(0, "q0", "4")], TEACHER, step=0, num_generations=4, num_baselines=2))
+    assert str(lessons.tally) == "baseline 2 done · probe 1 done · teaching 4 done · taught 3 done, 1 failed"
+    assert not lessons.tally.running.total()
+    assert lessons.tally.tokens["baseline"] == 2 * len("<solution>5</solution>")
+    assert str(lessons.tally.since(lessons.tally.copy())) == ""
 
 
 def test_seeds_differ_by_stage_row_and_step():
@@ -118,14 +213,15 @@ def test_a_leak_earns_nothing():
 
 
 @pytest.mark.parametrize("stage", ["PROBE", "SOLVE"])
-def test_a_group_without_probe_or_baselines_is_dropped_and_not_taught(stage):
+def test_a_group_without_probe_or_baselines_is_dropped(stage):
     def student(text, index):
         return GenerationError("down", "http_500") if text.startswith(stage) else student_answer(text, index)
 
     [group], _, teacher = run(student=student)
     assert group.dropped == {"PROBE": "probe_http_500", "SOLVE": "baseline_http_500"}[stage]
     assert [lesson.reward for lesson in group.lessons] == [None] * 4
-    assert teacher.calls == []
+    if stage == "PROBE":
+        assert teacher.calls == []
 
 
 def test_a_failed_teacher_drops_its_group_only():

@@ -1,7 +1,8 @@
 """Pools against a small in-process server that misbehaves on command: retries, causes, deadlines, load."""
 
 import asyncio
-from contextlib import asynccontextmanager
+import json
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 from aiohttp import web
@@ -53,9 +54,25 @@ class Script:
             return web.Response(text="<html>proxy</html>")
         if behaviour == "short":
             return web.json_response({"choices": []})
-        count = len(self.bodies[-1]["prompt"]) * self.bodies[-1]["n"]
-        choices = [{"index": i, "text": "ok", "token_ids": [1, 2], "finish_reason": "stop"} for i in range(count)]
+        body = self.bodies[-1]
+        indices = range(len(body["prompt"]) * body["n"])
+        choices = [{"index": i, "text": f"ok {i}", "token_ids": [1, 2], "finish_reason": "stop"} for i in indices]
+        if body.get("stream"):
+            return await self.stream(request, choices, broken=behaviour == "break")
         return web.json_response({"choices": choices})
+
+    async def stream(self, request, choices, *, broken):
+        """The last completion first; a broken stream ends after that one."""
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for choice in reversed(choices):
+            await response.write(f"data: {json.dumps({'choices': [choice]})}\n\n".encode())
+            if broken:
+                request.transport.close()
+                return response
+            await asyncio.sleep(self.pause_s)
+        await response.write(b"data: [DONE]\n\n")
+        return response
 
 
 def _list(models):
@@ -72,7 +89,7 @@ async def serving(*scripts, models=None, **options):
         app = web.Application()
         app.router.add_post("/v1/completions", script.completions)
         app.router.add_get("/v1/models", _list(models or []))
-        runner = web.AppRunner(app, shutdown_timeout=0)
+        runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -156,11 +173,89 @@ def test_several_prompts_travel_in_one_request_and_traffic_is_counted():
     assert (pool.traffic.requests, pool.traffic.prompt_tokens, pool.traffic.generated_tokens) == (1, 10, 12)
 
 
-def test_requests_in_flight_are_limited():
+def test_completions_in_flight_are_limited():
     script = Script(pause_s=0.02)
-    outcomes, _ = run(script, calls=12, max_concurrent_requests=3)
+    outcomes, _ = run(script, calls=12, n=2, max_concurrent_requests=6)
     assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     assert script.most_concurrent == 3
+
+
+def stream(script, *, n=4, sampling=SAMPLING, take=None, **options):
+    """Members in the order in which a stream brings them, what it ended with, and the pool."""
+
+    async def outcome():
+        async with serving(script, **options) as pool:
+            members, end = [], None
+            try:
+                async with aclosing(pool.stream(PROMPT, n=n, sampling=sampling, seed=1)) as samples:
+                    async for member, sample in samples:
+                        members.append((member, sample.completion.text))
+                        if len(members) == take:
+                            break
+            except GenerationError as error:
+                end = error.cause
+            return members, end, pool
+
+    return asyncio.run(outcome())
+
+
+def test_a_stream_brings_each_completion_when_it_ends():
+    script = Script(pause_s=0.02)
+    members, end, pool = stream(script)
+    assert members == [(3, "ok 3"), (2, "ok 2"), (1, "ok 1"), (0, "ok 0")]
+    assert end is None
+    assert (pool.traffic.requests, pool.traffic.generated_tokens, pool.endpoints[0].load) == (1, 8, 0)
+    assert 0.06 < pool.endpoints[0].busy_s < 1
+
+
+def test_a_stream_that_breaks_is_asked_for_again_and_what_it_brought_is_kept():
+    script = Script("break", 503)
+    members, end, pool = stream(script)
+    assert sorted(members) == [(i, f"ok {i}") for i in range(4)]
+    assert end is None
+    assert len({json.dumps(body) for body in script.bodies}) == 1
+    assert (pool.traffic.retries, pool.traffic.generated_tokens) == (2, 8)
+
+
+def test_a_stream_that_goes_on_breaking_ends_with_the_cause_after_what_it_brought():
+    members, end, pool = stream(Script(*["break"] * 3))
+    assert members == [(3, "ok 3")]
+    assert end == "connection"
+    assert pool.traffic.failures == {"connection": 1}
+    assert pool.endpoints[0].load == 0
+
+
+def test_a_greedy_stream_is_one_completion_for_every_member():
+    script = Script()
+    members, *_ = stream(script, sampling=Sampling(4, temperature=0))
+    assert members == [(i, "ok 0") for i in range(4)]
+    assert script.bodies[0]["n"] == 1
+
+
+def test_a_stream_that_nobody_reads_on_is_cut_off_and_makes_room():
+    script = Script(pause_s=0.2)
+    members, _, pool = stream(script, take=1, max_concurrent_requests=4)
+    assert len(members) == 1
+    assert pool.endpoints[0].load == 0
+    assert pool._turns.in_flight == 0
+
+
+def test_cancelling_a_call_closes_its_connection():
+    async def outcome():
+        script = Script("hang")
+        async with serving(script, request_timeout_s=5) as pool:
+            call = asyncio.create_task(pool.generate([PROMPT], n=1, sampling=SAMPLING, seed=1))
+            while not script.concurrent:
+                await asyncio.sleep(0.01)
+            call.cancel()
+            await asyncio.wait([call])
+            for _ in range(50):
+                await asyncio.sleep(0.01)
+                if not script.concurrent:
+                    return pool.endpoints[0].load, call.cancelled()
+        raise AssertionError("the server still works on a request that was cancelled")
+
+    assert asyncio.run(outcome()) == (0, True)
 
 
 def test_the_least_loaded_server_is_chosen_and_a_failed_one_avoided():

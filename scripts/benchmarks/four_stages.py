@@ -83,8 +83,8 @@ def raw_loads(servers: RunningServers, groups: Sequence[Group]) -> dict[str, Loa
     tokenizers = {role: servers.tokenizer(role) for role in ("student", "teacher")}
 
     def add(load: Load, role: str, prompt: object, tokens: int, times: int = 1) -> None:
-        load.prompts += [servers.text(tokenizers[role], prompt)] * times
-        load.output_tokens += [tokens] * times
+        load.prompts.extend([servers.text(tokenizers[role], prompt)] * times)
+        load.output_tokens.extend([tokens] * times)
 
     for group in groups:
         question, approach = group.prepared.question.text, group.prepared.approach

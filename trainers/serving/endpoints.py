@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 
-from trainers.serving.completions import MalformedResponse, TokenIds, parse_generations, request_body
+from trainers.serving.completions import Completions, TokenIds, distinct_completions, request_body
+from trainers.serving.endpoint import Endpoint
 from trainers.serving.rendering import ChatRenderer
 from trainers.serving.retries import RetryPolicy
 from trainers.serving.specs import ServerSpec
-from trainers.teaching.lesson import Generation, GenerationError, Prompt, Sampling
+from trainers.serving.turns import Turns
+from trainers.teaching.lesson import Completion, Generation, GenerationError, Prompt, Sampling, TeacherSample
 
 logger = logging.getLogger(__name__)
 
 # vLLM closes idle connections after five seconds; one that is reused just then fails for nothing.
 _KEEPALIVE_S = 3.0
-_ERROR_EXCERPT = 300
 
 
 @dataclass
@@ -37,52 +38,10 @@ class Traffic:
     failures: Counter[str] = field(default_factory=Counter)
 
 
-class Endpoint:
-    """One server address and how many completions it is working on."""
-
-    def __init__(self, base_url: str) -> None:
-        self.base_url = base_url.rstrip("/")
-        self.load = 0
-
-    async def complete(self, session: aiohttp.ClientSession, body: dict[str, Any]) -> Any:
-        """Send one completion request and return its JSON.
-
-        Raises:
-            GenerationError: for any failure, labelled with its cause; nothing is retried here.
-        """
-        weight = len(body["prompt"]) * body["n"]
-        self.load += weight
-        try:
-            async with session.post(f"{self.base_url}/v1/completions", json=body) as response:
-                text = await response.text()
-                if response.status != 200:
-                    raise self._refusal(response.status, text)
-                return json.loads(text)
-        except TimeoutError as error:
-            raise GenerationError(
-                f"{self.base_url} did not answer within {session.timeout.total:g} s; "
-                "raise request_timeout_s or generate fewer tokens at a time",
-                "timeout",
-            ) from error
-        except aiohttp.ClientError as error:
-            raise GenerationError(
-                f"{self.base_url} cannot be reached ({error!r}); see the log of the server", "connection"
-            ) from error
-        except ValueError as error:
-            raise GenerationError(f"{self.base_url} did not answer with JSON ({error})", "garbage") from error
-        finally:
-            self.load -= weight
-
-    def _refusal(self, status: int, text: str) -> GenerationError:
-        too_long = status == 400 and ("context length" in text or "max_model_len" in text)
-        cause = "context" if too_long else f"http_{status}"
-        return GenerationError(f"{self.base_url} answered {status}: {text[:_ERROR_EXCERPT]}", cause)
-
-
 class EndpointPool:
     """The servers of one model, as a `Generator` of the teaching protocol.
 
-    One call of `generate` is one HTTP request to the least loaded server. Belongs to one asyncio loop.
+    One call of `generate` or `stream` is one HTTP request to the least loaded server. Belongs to one asyncio loop.
 
     Args:
         base_urls: addresses such as `http://127.0.0.1:8765`.
@@ -90,7 +49,7 @@ class EndpointPool:
         renderer: turns conversations into the model's token ids.
         max_model_len: context in tokens; asked of the first server when `None`.
         request_timeout_s: deadline of a single request in seconds.
-        max_concurrent_requests: requests in flight over all servers; the others wait their turn.
+        max_concurrent_requests: completions in flight per server; requests beyond them wait their turn.
         retry: when failed requests are repeated.
         api_key: bearer token for servers that want one.
         extra_body: further fields of every request, such as `{"ignore_eos": True}`.
@@ -118,7 +77,7 @@ class EndpointPool:
         self._renderer = renderer
         self._max_model_len = max_model_len
         self._timeout = aiohttp.ClientTimeout(total=request_timeout_s)
-        self._slots = asyncio.Semaphore(max_concurrent_requests)
+        self._turns = Turns(max_concurrent_requests * len(self.endpoints))
         self._retry = retry or RetryPolicy()
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._extra_body = dict(extra_body or {})
@@ -144,7 +103,14 @@ class EndpointPool:
         return self._renderer.render(prompt)
 
     async def generate(
-        self, prompts: Sequence[Prompt], *, n: int, sampling: Sampling, seed: int, logprobs: bool = False
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        logprobs: bool = False,
+        priority: int = 0,
     ) -> list[Generation]:
         """Sample `n` completions of each prompt, all in one request.
 
@@ -157,16 +123,36 @@ class EndpointPool:
         """
         if not prompts:
             return []
-        prompt_ids = [self.render(prompt) for prompt in prompts]
-        try:
-            await self._check_lengths(prompt_ids, sampling.max_tokens)
-            body = request_body(self.model, prompt_ids, n=n, sampling=sampling, seed=seed, logprobs=logprobs)
-            body |= self._extra_body
-            async with self._slots:
-                return await self._generate(body, prompt_ids, n=n, sampling=sampling, logprobs=logprobs)
-        except GenerationError as error:
-            self.traffic.failures[error.cause] += 1
-            raise
+        request, version = self._request(prompts, n, sampling, seed, logprobs), self.weight_version
+        completions = {index: completion async for index, completion in self._sample(request, priority)}
+        distinct = request.completions // len(prompts)
+        return [
+            Generation(ids, tuple(completions[first + member % distinct] for member in range(n)), version)
+            for ids, first in zip(request.prompt_ids, range(0, request.completions, distinct), strict=True)
+        ]
+
+    async def stream(
+        self,
+        prompt: Prompt,
+        *,
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        logprobs: bool = False,
+        priority: int = 0,
+    ) -> AsyncGenerator[tuple[int, TeacherSample]]:
+        """The `n` completions of `generate`, each with its number and as soon as it is complete.
+
+        A stream that breaks is asked for again, with the same seed; what it had brought is kept.
+
+        Raises:
+            GenerationError: as `generate`, when not all completions could be had; some may have come before.
+        """
+        request, version = self._request([prompt], n, sampling, seed, logprobs, stream=True), self.weight_version
+        async with aclosing(self._sample(request, priority)) as samples:
+            async for index, completion in samples:
+                for member in range(index, n, request.completions):
+                    yield member, TeacherSample(request.prompt_ids[0], completion, version)
 
     async def aclose(self) -> None:
         """Close all connections; the pool opens new ones if it is used again."""
@@ -174,41 +160,63 @@ class EndpointPool:
             await self._session.close()
             self._session = None
 
-    async def _generate(
-        self, body: dict[str, Any], prompt_ids: list[TokenIds], *, n: int, sampling: Sampling, logprobs: bool
-    ) -> list[Generation]:
+    def _request(
+        self,
+        prompts: Sequence[Prompt],
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        logprobs: bool,
+        stream: bool = False,
+    ) -> _Request:
+        prompt_ids = [self.render(prompt) for prompt in prompts]
+        body = request_body(self.model, prompt_ids, n=n, sampling=sampling, seed=seed, logprobs=logprobs, stream=stream)
+        completions = len(prompts) * distinct_completions(n, sampling)
+        return _Request(prompt_ids, completions, sampling.max_tokens, logprobs, body | self._extra_body)
+
+    async def _sample(self, request: _Request, priority: int) -> AsyncGenerator[tuple[int, Completion]]:
+        """Every completion of a request once, with its index, in whatever order they end."""
+        try:
+            await self._check_lengths(request.prompt_ids, request.max_tokens)
+            async with (
+                self._turns.turn(request.completions, priority) as turn,
+                aclosing(self._attempts(request)) as completions,
+            ):
+                async for index, completion in completions:
+                    turn.done()
+                    yield index, completion
+        except GenerationError as error:
+            self.traffic.failures[error.cause] += 1
+            raise
+
+    async def _attempts(self, request: _Request) -> AsyncGenerator[tuple[int, Completion]]:
         start = time.monotonic()
         failed: list[Endpoint] = []
+        seen: set[int] = set()
         while True:
             endpoint = self._choose(failed)
-            version = self.weight_version
+            expected = Completions(request.completions, request.max_tokens, request.logprobs)
+            self.traffic.requests += 1
             try:
-                self.traffic.requests += 1
-                answer = await endpoint.complete(self._connect(), body)
-                generations = parse_generations(
-                    answer, prompt_ids, n=n, sampling=sampling, logprobs=logprobs, weight_version=version
-                )
-            except (GenerationError, MalformedResponse) as failure:
-                error = _as_generation_error(failure, endpoint)
+                async with aclosing(endpoint.complete(self._connect(), request.body, expected)) as completions:
+                    async for index, completion in completions:
+                        if index not in seen:
+                            seen.add(index)
+                            self.traffic.generated_tokens += len(completion.token_ids)
+                            yield index, completion
+                self.traffic.prompt_tokens += sum(map(len, request.prompt_ids))
+                return
+            except GenerationError as error:
                 failed.append(endpoint)
                 delay = self._retry.delay_s(len(failed), time.monotonic() - start, error.cause)
                 if delay is None:
-                    raise error from failure
+                    raise
                 logger.warning("%s; attempt %d follows in %.1f s", error, len(failed) + 1, delay)
                 self.traffic.retries += 1
-                await asyncio.sleep(delay)
-            else:
-                self._count(generations)
-                return generations
+            await asyncio.sleep(delay)
 
     def _choose(self, failed: Sequence[Endpoint]) -> Endpoint:
         return min(self.endpoints, key=lambda endpoint: (failed.count(endpoint), endpoint.load))
-
-    def _count(self, generations: Sequence[Generation]) -> None:
-        self.traffic.prompt_tokens += sum(len(generation.prompt_ids) for generation in generations)
-        self.traffic.generated_tokens += sum(
-            len(completion.token_ids) for generation in generations for completion in generation.completions
-        )
 
     async def _check_lengths(self, prompt_ids: Sequence[TokenIds], max_tokens: int) -> None:
         context = await self._context_length()
@@ -240,7 +248,10 @@ class EndpointPool:
         return self._session
 
 
-def _as_generation_error(failure: GenerationError | MalformedResponse, endpoint: Endpoint) -> GenerationError:
-    if isinstance(failure, GenerationError):
-        return failure
-    return GenerationError(f"{endpoint.base_url}: {failure}", "garbage")
+@dataclass(frozen=True)
+class _Request:
+    prompt_ids: Sequence[TokenIds]
+    completions: int
+    max_tokens: int
+    logprobs: bool
+    body: Mapping[str, Any]

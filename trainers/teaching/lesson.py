@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -93,18 +94,73 @@ class GenerationError(RuntimeError):
         self.cause = cause
 
 
+@dataclass(frozen=True)
+class TeacherSample:
+    """The teacher's completion exactly as sampled: what the policy loss is computed on."""
+
+    prompt_ids: tuple[int, ...]
+    completion: Completion
+    weight_version: int
+
+
 class Generator(Protocol):
     """A model that continues conversations: the only thing the protocol knows about teacher and student."""
 
     async def generate(
-        self, prompts: Sequence[Prompt], *, n: int, sampling: Sampling, seed: int, logprobs: bool = False
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        logprobs: bool = False,
+        priority: int = 0,
     ) -> list[Generation]:
         """Sample `n` completions of each prompt; the result has one `Generation` per prompt, in order.
+
+        Where requests have to wait, those of smaller `priority` go first.
 
         Raises:
             GenerationError: when the completions could not be had; none of them is returned then.
         """
         ...
+
+
+@runtime_checkable
+class StreamingGenerator(Generator, Protocol):
+    """A generator that can also hand over completions one by one."""
+
+    def stream(
+        self,
+        prompt: Prompt,
+        *,
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        logprobs: bool = False,
+        priority: int = 0,
+    ) -> AsyncGenerator[tuple[int, TeacherSample]]:
+        """The `n` completions that `generate` returns for the prompt, each with its place among them and as soon as it
+        is complete, in whatever order that happens.
+
+        Raises:
+            GenerationError: when the rest of the completions could not be had.
+        """
+        ...
+
+
+async def samples(
+    generator: Generator, prompt: Prompt, *, n: int, **how: Any
+) -> AsyncGenerator[tuple[int, TeacherSample]]:
+    """The completions of one prompt as they come: one by one from a generator that streams, else all at the end."""
+    if isinstance(generator, StreamingGenerator):
+        async with aclosing(generator.stream(prompt, n=n, **how)) as stream:
+            async for member, sample in stream:
+                yield member, sample
+    else:
+        [generation] = await generator.generate([prompt], n=n, **how)
+        for member, completion in enumerate(generation.completions):
+            yield member, TeacherSample(generation.prompt_ids, completion, generation.weight_version)
 
 
 @dataclass(frozen=True)
@@ -140,15 +196,6 @@ class Approach:
     text: str
     tokens: int
     truncated: bool
-
-
-@dataclass(frozen=True)
-class TeacherSample:
-    """The teacher's completion exactly as sampled: what the policy loss is computed on."""
-
-    prompt_ids: tuple[int, ...]
-    completion: Completion
-    weight_version: int
 
 
 @dataclass(frozen=True)

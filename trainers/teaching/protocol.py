@@ -9,26 +9,30 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 
 from trainers.teaching.leakage import find_leak
 from trainers.teaching.lesson import (
     Approach,
     Completion,
-    Generation,
     GenerationError,
     Generator,
     Group,
     Lesson,
     Prepared,
+    Prompt,
     Question,
     Sampling,
     Solution,
     TeacherSample,
+    samples,
 )
 from trainers.teaching.prompts import PromptTemplates, read_reply, strip_reasoning
 from trainers.teaching.reward import Reward
+from trainers.teaching.tally import Tally
+from trainers.teaching.together import together
 from trainers.teaching.verifiers import Verifier
 
 MINIMUM_GROUP = 2
@@ -55,6 +59,10 @@ class Teacher:
 class Protocol:
     """Runs lessons.
 
+    Nothing waits for what it does not need: a teacher is asked as soon as the probe has returned, each teaching goes to
+    the student the moment it is complete, and baselines are joined when lessons are scored. Seeds depend on what is
+    asked, never on when, so that lessons are the same in whatever order answers arrive.
+
     Args:
         student: the model that solves.
         templates: what is said to either model.
@@ -62,6 +70,7 @@ class Protocol:
         reward: scores lessons.
         stages: sampling of each stage.
         seed: seed of the run; each request derives its own from it.
+        tally: counts what goes on, for whoever wants to watch.
     """
 
     student: Generator
@@ -70,6 +79,7 @@ class Protocol:
     reward: Reward
     stages: Stages
     seed: int = 0
+    tally: Tally = field(default_factory=Tally)
 
     async def run(
         self, questions: Sequence[Question], teacher: Teacher, *, step: int, num_generations: int, num_baselines: int
@@ -78,73 +88,150 @@ class Protocol:
 
         Failures of servers and verifiers are recorded in the lessons and groups they concern, never raised.
         """
-
-        async def one(question: Question) -> Group:
-            prepared = await self.prepare(question, step=step, num_baselines=num_baselines)
-            return await self.teach(prepared, teacher, step=step, num_generations=num_generations)
-
-        return list(await asyncio.gather(*map(one, questions)))
+        async with together() as tasks:
+            groups = [
+                tasks.create_task(self._run_one(question, teacher, step, num_generations, num_baselines))
+                for question in questions
+            ]
+        return [group.result() for group in groups]
 
     async def prepare(self, question: Question, *, step: int, num_baselines: int) -> Prepared:
         """Let the student solve the question alone and, at the same time, say how it would go about it."""
-        solved, probed = await asyncio.gather(
-            self._baselines(question, step, num_baselines), self._probe(question, step)
-        )
-        if isinstance(solved, GenerationError):
-            return Prepared(question, (), None, f"baseline_{solved.cause}")
-        if isinstance(probed, GenerationError):
-            return Prepared(question, solved, None, f"probe_{probed.cause}")
-        unscorable = all(solution.correct is None for solution in solved)
-        return Prepared(question, solved, probed, f"baseline_{solved[0].cause}" if unscorable else None)
+        async with together() as tasks:
+            probing = tasks.create_task(self._probe(question, step))
+            solving = tasks.create_task(self._baselines(question, step, num_baselines))
+        return _prepared(question, solving.result(), probing.result())
 
     async def teach(self, prepared: Prepared, teacher: Teacher, *, step: int, num_generations: int) -> Group:
         """Sample the group's teachings from one prompt, let the student solve with each, judge and score."""
         if prepared.failure is not None:
-            return self._failed_group(prepared, prepared.failure, num_generations)
+            return _failed_group(prepared, prepared.failure, num_generations)
+        return self._scored(prepared, await self._lessons(prepared, teacher, step, num_generations))
+
+    async def drafts(
+        self, prepared: Prepared, teacher: Teacher, *, step: int, num_generations: int
+    ) -> AsyncGenerator[Lesson]:
+        """The group's lessons as far as the teacher alone makes them, each as soon as its teaching is complete.
+
+        They are untaught and unscored; those the teacher failed to give come last, and say why.
+        """
         assert prepared.approach is not None
         question = prepared.question
-        prompt = self.templates.teacher(question.text, prepared.approach.text)
-        seed = derive_seed(self.seed, step, question.row, "teacher")
+        stream = samples(
+            teacher.generator,
+            self.templates.teacher(question.text, prepared.approach.text),
+            n=num_generations,
+            sampling=self.stages.teacher,
+            seed=derive_seed(self.seed, step, question.row, "teacher"),
+            logprobs=True,
+            priority=question.row,
+        )
+        missing = dict.fromkeys(range(num_generations))
         try:
-            [generation] = await teacher.generator.generate(
-                [prompt], n=num_generations, sampling=self.stages.teacher, seed=seed, logprobs=True
-            )
+            with self.tally.asking("teaching", num_generations) as asking:
+                async with aclosing(stream):
+                    async for member, sample in stream:
+                        asking.got([sample.completion])
+                        del missing[member]
+                        yield self._draft(prepared, member, sample, teacher)
         except GenerationError as error:
-            return self._failed_group(prepared, f"teacher_{error.cause}", num_generations)
-        drafts = [
-            self._draft(prepared, member, generation, completion, teacher)
-            for member, completion in enumerate(generation.completions)
-        ]
-        lessons = await self._taught(prepared, drafts, step)
-        scored = tuple(replace(lesson, reward=self.reward(lesson)) for lesson in lessons)
-        remaining = sum(lesson.reward is not None for lesson in scored)
-        dropped = "too_few_lessons" if remaining < min(MINIMUM_GROUP, num_generations) else None
-        return Group(prepared, scored, dropped)
+            for member in missing:
+                yield _failed_lesson(prepared, member, f"teacher_{error.cause}")
+
+    async def _run_one(
+        self, question: Question, teacher: Teacher, step: int, num_generations: int, num_baselines: int
+    ) -> Group:
+        async with together() as tasks:
+            probing = tasks.create_task(self._probe(question, step))
+            solving = tasks.create_task(self._baselines(question, step, num_baselines))
+
+            async def teaching() -> list[Lesson]:
+                probed = _prepared(question, (), await probing)
+                return [] if probed.failure else await self._lessons(probed, teacher, step, num_generations)
+
+            taught = tasks.create_task(teaching())
+            prepared = _prepared(question, await solving, await probing)
+            if prepared.failure is not None:
+                taught.cancel()
+                return _failed_group(prepared, prepared.failure, num_generations)
+            return self._scored(prepared, await taught)
 
     async def _baselines(self, question: Question, step: int, number: int) -> tuple[Solution, ...] | GenerationError:
-        prompt = self.templates.baseline(question.text)
-        seed = derive_seed(self.seed, step, question.row, "baseline")
+        if number == 0:
+            return ()
         try:
-            [generation] = await self.student.generate([prompt], n=number, sampling=self.stages.student, seed=seed)
+            completions = await self._ask("baseline", question, self.templates.baseline(question.text), step, n=number)
         except GenerationError as error:
             return error
-        return await self._judge(question, generation.completions)
+        async with together() as tasks:
+            verdicts = [tasks.create_task(self._judge(question, completion)) for completion in completions]
+        return tuple(verdict.result() for verdict in verdicts)
 
     async def _probe(self, question: Question, step: int) -> Approach | GenerationError:
-        prompt = self.templates.probe(question.text)
-        seed = derive_seed(self.seed, step, question.row, "probe")
+        if self.stages.probe.max_tokens == 0:
+            return Approach("", 0, truncated=False)
         try:
-            [generation] = await self.student.generate([prompt], n=1, sampling=self.stages.probe, seed=seed)
+            [completion] = await self._ask("probe", question, self.templates.probe(question.text), step)
         except GenerationError as error:
             return error
-        [completion] = generation.completions
         return Approach(strip_reasoning(completion.text), completion.tokens, completion.truncated)
 
-    def _draft(
-        self, prepared: Prepared, member: int, generation: Generation, completion: Completion, teacher: Teacher
-    ) -> Lesson:
-        """A lesson as far as the teacher's completion alone tells it."""
-        reply = read_reply(completion.text)
+    async def _lessons(self, prepared: Prepared, teacher: Teacher, step: int, num_generations: int) -> list[Lesson]:
+        """Teachings and taught solutions, by member, not yet scored.
+
+        The first solution of every teaching has one and the same seed (common random numbers: each solution has its
+        exact distribution, differences between teachings are less noisy), the second of equal teachings another, and
+        so on. Which member's teaching comes first is only settled at the end, by number and not by arrival.
+        """
+        question, drafts = prepared.question, list[Lesson]()
+        solutions: dict[str, list[asyncio.Task[Solution | GenerationError]]] = defaultdict(list)
+        async with together() as tasks:
+            async for draft in self.drafts(prepared, teacher, step=step, num_generations=num_generations):
+                drafts.append(draft)
+                if draft.teaching is not None:
+                    equal = solutions[draft.teaching]
+                    equal.append(tasks.create_task(self._solve(question, draft.teaching, step, occurrence=len(equal))))
+        drafts.sort(key=lambda draft: draft.member)
+        return [
+            draft if draft.teaching is None else _taught(draft, solutions[draft.teaching].pop(0).result())
+            for draft in drafts
+        ]
+
+    async def _solve(self, question: Question, teaching: str, step: int, occurrence: int) -> Solution | GenerationError:
+        prompt = self.templates.taught(question.text, teaching)
+        try:
+            [completion] = await self._ask("taught", question, prompt, step, member=occurrence)
+        except GenerationError as error:
+            return error
+        return await self._judge(question, completion)
+
+    async def _ask(
+        self, stage: str, question: Question, prompt: Prompt, step: int, *, member: int = 0, n: int = 1
+    ) -> tuple[Completion, ...]:
+        """What the student says at one stage."""
+        sampling = self.stages.probe if stage == "probe" else self.stages.student
+        seed = derive_seed(self.seed, step, question.row, stage, member)
+        with self.tally.asking(stage, n) as asking:
+            [generation] = await self.student.generate(
+                [prompt], n=n, sampling=sampling, seed=seed, priority=question.row
+            )
+            asking.got(generation.completions)
+        return generation.completions
+
+    async def _judge(self, question: Question, completion: Completion) -> Solution:
+        text = strip_reasoning(completion.text)
+        verdict = await self.verifier.verify(text, question.ground_truth, question.extra)
+        return Solution(
+            text=text,
+            tokens=completion.tokens,
+            truncated=completion.truncated,
+            correct=verdict.correct,
+            answered=self.verifier.extract(text) is not None,
+            cause=verdict.cause,
+        )
+
+    def _draft(self, prepared: Prepared, member: int, sample: TeacherSample, teacher: Teacher) -> Lesson:
+        reply = read_reply(sample.completion.text)
         question, approach = prepared.question, prepared.approach
         assert approach is not None
         leak = None
@@ -153,7 +240,7 @@ class Protocol:
         return Lesson(
             prepared=prepared,
             member=member,
-            sample=TeacherSample(generation.prompt_ids, completion, generation.weight_version),
+            sample=sample,
             thinking=reply.thinking,
             teaching=reply.teaching,
             teaching_length=teacher.count_tokens(reply.teaching) if reply.teaching else 0,
@@ -162,74 +249,42 @@ class Protocol:
             taught=None,
         )
 
-    async def _taught(self, prepared: Prepared, drafts: Sequence[Lesson], step: int) -> list[Lesson]:
-        """Let the student solve with every draft's teaching; drafts without one stay as they are.
-
-        Different teachings of a group share a request and its seed (common random numbers: each solution has its exact
-        distribution, differences between teachings are less noisy); equal teachings get requests, and seeds, of
-        their own.
-        """
-        lessons = list(drafts)
-
-        async def solve(occurrence: int, members: list[int]) -> None:
-            seed = derive_seed(self.seed, step, prepared.question.row, "taught", occurrence)
-            prompts = [
-                self.templates.taught(prepared.question.text, drafts[member].teaching or "") for member in members
-            ]
-            try:
-                generations = await self.student.generate(prompts, n=1, sampling=self.stages.student, seed=seed)
-            except GenerationError as error:
-                if len(members) > 1:
-                    # One teaching (too long for the context, say) must not cost the others their lesson.
-                    await asyncio.gather(*(solve(occurrence, [member]) for member in members))
-                else:
-                    lessons[members[0]] = replace(drafts[members[0]], failure=f"taught_{error.cause}")
-                return
-            completions = [generation.completions[0] for generation in generations]
-            solutions = await self._judge(prepared.question, completions)
-            for member, solution in zip(members, solutions, strict=True):
-                failure = None if solution.correct is not None else f"verdict_{solution.cause}"
-                lessons[member] = replace(drafts[member], taught=solution, failure=failure)
-
-        await asyncio.gather(*(solve(i, members) for i, members in enumerate(occurrences(drafts))))
-        return lessons
-
-    async def _judge(self, question: Question, completions: Sequence[Completion]) -> tuple[Solution, ...]:
-        async def one(completion: Completion) -> Solution:
-            text = strip_reasoning(completion.text)
-            verdict = await self.verifier.verify(text, question.ground_truth, question.extra)
-            return Solution(
-                text=text,
-                tokens=completion.tokens,
-                truncated=completion.truncated,
-                correct=verdict.correct,
-                answered=self.verifier.extract(text) is not None,
-                cause=verdict.cause,
-            )
-
-        return tuple(await asyncio.gather(*map(one, completions)))
-
-    def _failed_group(self, prepared: Prepared, cause: str, num_generations: int) -> Group:
-        lessons = tuple(
-            Lesson(prepared, member, None, "", None, 0, False, False, None, reward=None, failure=cause)
-            for member in range(num_generations)
-        )
-        return Group(prepared, lessons, cause)
+    def _scored(self, prepared: Prepared, drafts: Sequence[Lesson]) -> Group:
+        """The group of lessons that share what was prepared."""
+        lessons = [replace(draft, prepared=prepared) for draft in drafts]
+        scored = tuple(replace(lesson, reward=self.reward(lesson)) for lesson in lessons)
+        dropped = None
+        if sum(lesson.reward is not None for lesson in scored) < min(MINIMUM_GROUP, len(scored)):
+            untaught = all(lesson.sample is None for lesson in scored)
+            dropped = scored[0].failure if untaught else "too_few_lessons"
+        return Group(prepared, scored, dropped)
 
 
-def occurrences(drafts: Sequence[Lesson]) -> list[list[int]]:
-    """Members by how often their teaching has come before in the group: the first of each kind, the second, …"""
-    seen: dict[str, int] = defaultdict(int)
-    rounds: list[list[int]] = []
-    for draft in drafts:
-        if draft.teaching is None:
-            continue
-        occurrence = seen[draft.teaching]
-        seen[draft.teaching] += 1
-        if occurrence == len(rounds):
-            rounds.append([])
-        rounds[occurrence].append(draft.member)
-    return rounds
+def _prepared(
+    question: Question, solved: tuple[Solution, ...] | GenerationError, probed: Approach | GenerationError
+) -> Prepared:
+    """What a group shares, or why it cannot be taught or scored."""
+    if isinstance(solved, GenerationError):
+        return Prepared(question, (), None, f"baseline_{solved.cause}")
+    if isinstance(probed, GenerationError):
+        return Prepared(question, solved, None, f"probe_{probed.cause}")
+    unscorable = bool(solved) and all(solution.correct is None for solution in solved)
+    return Prepared(question, solved, probed, f"baseline_{solved[0].cause}" if unscorable else None)
+
+
+def _taught(draft: Lesson, solved: Solution | GenerationError) -> Lesson:
+    if isinstance(solved, GenerationError):
+        return replace(draft, failure=f"taught_{solved.cause}")
+    return replace(draft, taught=solved, failure=None if solved.correct is not None else f"verdict_{solved.cause}")
+
+
+def _failed_lesson(prepared: Prepared, member: int, cause: str) -> Lesson:
+    return Lesson(prepared, member, None, "", None, 0, False, False, None, reward=None, failure=cause)
+
+
+def _failed_group(prepared: Prepared, cause: str, num_generations: int) -> Group:
+    lessons = tuple(_failed_lesson(prepared, member, cause) for member in range(num_generations))
+    return Group(prepared, lessons, cause)
 
 
 def derive_seed(seed: int, step: int, row: int, stage: str, member: int = 0) -> int:
