@@ -132,10 +132,6 @@ class Account:
         """Charge nothing for a request that the API refused."""
         self._release(reserved, self._usage)
 
-    def affords(self, cost: float) -> bool:
-        """Whether as much again as `cost` US dollars is left under the cap."""
-        return self.cap is None or self._usage.cost_usd + cost <= self.cap
-
     def save(self) -> None:
         """Write the file, if there is one."""
         if self._file is not None:

@@ -1,0 +1,107 @@
+"""From a configuration to the models it names: servers of ours, foreign APIs, or models in this process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from trainers.assembly import connect_pool, layout_of, token_counter
+from trainers.configuration import pick
+from trainers.configuration.api_keys import missing_keys
+from trainers.configuration.placement import teacher_entries
+from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.serving.api_model import ApiModel, ApiSettings
+from trainers.serving.api_usage import Account, read_usage
+from trainers.serving.connection import Connection
+from trainers.serving.specs import Role
+from trainers.teaching.estimates import estimated_tokens
+from trainers.teaching.protocol import Teacher
+
+
+def connect_student(config: Mapping[str, Any]) -> Connection:
+    """The student of a run.
+
+    Raises:
+        ConfigurationError: when the environment lacks the key of its API, or its spending cap was reached before.
+    """
+    if config["student_base_url"]:
+        names = ApiSettings.__dataclass_fields__
+        settings = ApiSettings(**{name: config[f"student_{name}"] for name in names if config[f"student_{name}"]})
+        return _connect_api(config, settings, "student")
+    if not config["use_vllm_server"]:
+        return _load(config, "student", config["student_model"])
+    return connect_pool(config, layout_of(config, "student"))
+
+
+@asynccontextmanager
+async def opened_teacher(config: Mapping[str, Any], name: str) -> AsyncIterator[Teacher]:
+    """One teacher of an evaluation, by its name, for as long as it is needed.
+
+    The teachings of an API teacher are measured by the tokenizer that its entry names, or else estimated.
+
+    Raises:
+        ConfigurationError: when the environment lacks the key of its API, or its spending cap was reached before.
+    """
+    entry = teacher_entries(config)[name]
+    connection: Connection
+    if isinstance(entry, Mapping):
+        connection = _connect_api(config, ApiSettings(**pick(ApiSettings, entry)), name)
+        count = _counter(config, entry["tokenizer"]) if entry.get("tokenizer") else estimated_tokens
+    elif not config["use_vllm_server"]:
+        connection, count = _load(config, "teacher", entry), _counter(config, entry)
+    else:
+        specs = [spec for spec in layout_of(config, "teacher") if spec.model == entry]
+        connection, count = connect_pool(config, specs), _counter(config, specs[0].tokenizer)
+    try:
+        yield Teacher(connection, count)
+    finally:
+        await connection.aclose()
+
+
+def account_of(connection: Connection) -> Account | None:
+    """What a model behind an API is charged for; `None` for models that cost nothing by the token."""
+    return connection.account if isinstance(connection, ApiModel) else None
+
+
+def usage_file(config: Mapping[str, Any], name: str) -> Path:
+    """Where the usage of an API model is recorded, by its role or a teacher's name."""
+    return Path(config["output_dir"]) / "usage" / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}.json"
+
+
+def _connect_api(config: Mapping[str, Any], settings: ApiSettings, name: str) -> ApiModel:
+    problems = list(missing_keys(config))
+    if problems:
+        raise ConfigurationError(problems)
+    file, cap = usage_file(config, name), settings.spending_cap
+    spent = read_usage(file).cost_usd
+    if cap is not None and spent >= cap:
+        expected = f"{spent:.4f} USD are spent already, by {file}"
+        raise ConfigurationError([Problem(f"{name}_spending_cap={cap}", expected, "raise the cap to continue")])
+    return ApiModel(
+        settings,
+        name=name,
+        usage_file=file,
+        request_timeout_s=config["request_timeout_s"],
+        max_concurrent_requests=config["max_concurrent_requests"],
+    )
+
+
+def _load(config: Mapping[str, Any], role: Role, model: str) -> Connection:
+    # Importing it loads torch's and transformers' generation, which runs with servers never need.
+    from trainers.serving.local_model import LocalModel
+
+    return LocalModel.load(
+        model,
+        dtype=config[f"{role}_dtype"],
+        trust_remote_code=config["trust_remote_code"],
+        chat_template_kwargs=config[f"{role}_chat_template_kwargs"],
+    )
+
+
+def _counter(config: Mapping[str, Any], tokenizer: str) -> Callable[[str], int]:
+    return token_counter(AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=config["trust_remote_code"]))
