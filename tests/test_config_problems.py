@@ -20,10 +20,18 @@ BAD = [
     ("teacher_rcl +learning_rat=1", "learning_rat=1", "no key learning_rat", "learning_rate"),
     ("teacher_rcl ++studnt_model=x", "studnt_model=x", "no key studnt_model", "student_model"),
     ("teacher_rcl foo_bar_baz=1", "foo_bar_baz=1", "no key", "--cfg job"),
+    ("teacher_rcl seed.=1", "seed.=1", "expected key=value", "correct the key"),
+    ("teacher_rcl seed.x=1", "seed={x: 1}", "expected a whole number, got a mapping", "seed=42"),
     ("teacher_rcll", "teacher_rcll", "no such recipe", "teacher_rcl"),
-    ("teacher_rcl zero4", "zero4", "expected key=value or zero1", "zero1"),
+    ("no/such/recipe.yaml", "no/such/recipe.yaml", "no such recipe", "choose one of"),
+    ("teacher_rcl zero4", "zero4", "expected key=value or zero1", "zero"),
+    ("teacher_rcl num_generations", "num_generations", "expected key=value", "write num_generations=…"),
+    ("teacher_rcl teacher_sft", "teacher_sft", "the recipe is teacher_rcl", "one recipe only"),
+    ("teacher_rcl run=teacher_sft", "teacher_sft", "the recipe is teacher_rcl", "one recipe only"),
     ("teacher_rcl data=gsm8", "data=gsm8", "configs/data has no gsm8", "gsm8k"),
     ("teacher_rcl model@_global_=qwen3_9b", "qwen3_9b", "configs/model has no", "qwen3_8b"),
+    ("teacher_rcl model=llama3_70b", "model=llama3_70b", "configs/model has no", "choose one of"),
+    ("teacher_rcl dataa=gsm8k", "dataa=gsm8k", "no key dataa", "did you mean data"),
     ("teacher_sft num_generations=4", "num_generations=4", "no key of experiment sft", "another recipe"),
     ("evaluate learning_rate=1e-3", "learning_rate=0.001", "no key of experiment evaluation", "another recipe"),
     ("seed=1", "no recipe", "expected one of", "configs/run/"),
@@ -39,44 +47,80 @@ BAD = [
     ("teacher_sft model_init_kwargs.torch_dtype=float16", "model_init_kwargs.torch_dtype=float16", "no key", "set dtype"),
     ("teacher_sft completion_only_training=false", "completion_only_training=false", "no key", "leave it out"),
     ("teacher_sft overwrite_output_dir=true", "overwrite_output_dir=true", "no key", "resume=never"),
-    ("teacher_sft max_seq_length=8k", "max_length=8k", "expected int", "max_length=1024"),
+    ("teacher_sft max_seq_length=8k", "max_length=8k", "expected a whole number", "max_length=1024"),
     ("teacher_sft processes=3", "processes=3", "computed", "leave processes out"),
     # types, choices, ranges
-    ("teacher_rcl temperature=hot", "temperature=hot", "expected float, got str", "temperature=1.0"),
-    ("teacher_rcl max_steps=1.5", "max_steps=1.5", "expected int, got float", "max_steps="),
-    ("teacher_rcl seed=null", "seed=null", "expected int, got null", "seed=42"),
-    ("teacher_rcl trust_remote_code=1", "trust_remote_code=1", "expected bool, got int", "trust_remote_code="),
-    ("teacher_rcl student_model=[a]", "student_model=['a']", "expected str", "student_model="),
-    ("teacher_sft lr_scheduler_type=cosin", "lr_scheduler_type=cosin", "expected one of", "cosine"),
-    ("teacher_rcl leak_policy=ignore", "leak_policy=ignore", "expected one of penalise, report", "report"),
+    ("teacher_rcl temperature=hot", "temperature=hot", "expected a number, got text", "temperature=1.0"),
+    ("teacher_rcl max_steps=1.5", "max_steps=1.5", "expected a whole number, got a fraction", "max_steps=-1"),
+    ("teacher_rcl seed=null", "seed=null", "expected a whole number, got null", "seed=42"),
+    ("teacher_rcl trust_remote_code=1", "trust_remote_code=1", "expected true or false, got a whole number", "trust_remote_code=false"),
+    ("teacher_rcl student_model=[a]", "student_model=[a]", "expected text, or null, got a list", "student_model=null"),
+    ("teacher_rcl dataset_max_samples=1k", "dataset_max_samples=1k", "expected a whole number, or null", "dataset_max_samples=null"),
+    ("teacher_rcl learning_rate=nan", "learning_rate=nan", "a finite number", "learning_rate=1e-06"),
+    ("teacher_rcl beta=inf", "beta=inf", "a finite number", "beta=0.0"),
+    ("teacher_rcl efficiency_weight=nan", "efficiency_weight=nan", "a finite number", "efficiency_weight=1.0"),
+    ("teacher_rcl learning_rate=-1e-6", "learning_rate=-1e-06", "a number >= 0", "learning_rate=1e-06"),
+    ("teacher_sft lr_scheduler_type=cosin", "lr_scheduler_type=cosin", "expected one of", "did you mean cosine?"),
+    ("teacher_sft optim=adam", "optim=adam", "expected one of", "did you mean"),
+    ("teacher_sft loss_type=dapo", "loss_type=dapo", "expected one of nll, dft", "loss_type=nll"),
+    ("teacher_rcl loss_type=ppo", "loss_type=ppo", "expected one of grpo, dapo", "loss_type=dapo"),
+    ("teacher_rcl leak_policy=ignore", "leak_policy=ignore", "expected one of penalise, report", "leak_policy=penalise"),
     ("teacher_rcl scale_rewards=batches", "scale_rewards=batches", "expected one of group, batch, none", "batch"),
+    ("teacher_rcl scale_rewards=false", "scale_rewards=false", "expected one of group, batch, none", "scale_rewards=group"),
     ("teacher_rcl deepspeed=zero4", "deepspeed=zero4", "expected one of zero1", "zero3"),
-    ("teacher_rcl max_probe_tokens=-1", "max_probe_tokens=-1", "a number >= 1", "max_probe_tokens=500"),
+    ("teacher_rcl dtype=bf16", "dtype=bf16", "expected one of auto, bfloat16", "did you mean bfloat16?"),
+    ("teacher_rcl student_dtype=int8", "student_dtype=int8", "expected one of auto, bfloat16", "student_dtype=auto"),
+    ("teacher_rcl attn_implementation=flash_attention", "attn_implementation=flash_attention", "flash_attention_2", "did you mean"),
+    ("teacher_rcl report_to=wandbb", "report_to=wandbb", "expected null or some of none, all, wandb", "did you mean wandb?"),
+    ("teacher_rcl report_to=[wandb,tensorbord]", "report_to=tensorbord", "tensorboard", "did you mean tensorboard?"),
+    ("teacher_rcl weight_transfer=rdma", "weight_transfer=rdma", "expected one of auto, gloo", "weight_transfer=auto"),
+    ("teacher_rcl max_probe_tokens=-1", "max_probe_tokens=-1", "a number >= ", "max_probe_tokens=500"),
     ("teacher_rcl num_generations=1", "num_generations=1", "a number >= 2", "num_generations=8"),
-    ("teacher_rcl student_top_p=1.5", "student_top_p=1.5", "> 0, <= 1", "student_top_p=1.0"),
-    ("teacher_rcl max_steps=0", "max_steps=0", ">= -1, != 0", "max_steps=-1"),
+    ("teacher_rcl student_top_p=1.5", "student_top_p=1.5", "> 0 and <= 1", "student_top_p=1.0"),
+    ("teacher_rcl max_steps=0", "max_steps=0", ">= -1 and != 0", "max_steps=-1"),
+    ("teacher_rcl train_batch_size=-8", "train_batch_size=-8", ">= 1", "train_batch_size=16"),
+    ("teacher_rcl eval_split_ratio=1.5", "eval_split_ratio=1.5", ">= 0 and < 1", "eval_split_ratio=0.1"),
+    ("teacher_rcl student_gpu_memory_utilization=90", "student_gpu_memory_utilization=90", "> 0 and <= 1", "=0.9"),
     ("teacher_sft dataset_max_samples=0", "dataset_max_samples=0", ">= 1", "dataset_max_samples=null"),
+    ("teacher_sft num_train_epochs=0", "num_train_epochs=0", "> 0", "num_train_epochs=3.0"),
+    ("teacher_sft save_total_limit=0", "save_total_limit=0", ">= 1", "save_total_limit=null"),
+    ("teacher_rcl resume=true", "resume=true", "expected text, got true or false", "resume=auto"),
     # batches
     ("teacher_rcl train_batch_size=8", "train_batch_size=8", "num_generations=32 divide is 32", "train_batch_size=32"),
+    ("teacher_sft per_device_train_batch_size=64", "train_batch_size=16", "divide is 64", "lower per_device_train_batch_size"),
     ("teacher_rcl steps_per_generation=129", "steps_per_generation=129", "whole optimizer steps", "a multiple of 128"),
     # servers
-    ("teacher_rcl vllm_port=0", "vllm_port=0", ">= 1, <= 65535", "8765"),
+    ("teacher_rcl vllm_port=0", "vllm_port=0", ">= 1 and <= 65535", "8765"),
     ("teacher_rcl vllm_port=65535", "vllm_port=65535", "up to 65535", "at most"),
-    ("teacher_rcl use_vllm_server=false", "use_vllm_server=False", "vLLM servers only", "leave it out"),
+    ("teacher_rcl vllm_port=http", "vllm_port=http", "expected a whole number", "8765"),
+    ("teacher_rcl use_vllm_server=false", "use_vllm_server=false", "vLLM servers only", "leave it out"),
     ("teacher_rcl student_tensor_parallel_size=2", "student_tensor_parallel_size=2", "whole servers", "3 server GPUs"),
     # lengths
     ("teacher_rcl student_max_model_len=4096", "student_max_model_len=4096", "student_max_tokens=4096", "above 8192"),
     ("teacher_rcl teacher_max_model_len=4500", "teacher_max_model_len=4500", "max_probe_tokens=500", "raise"),
+    ("teacher_rcl max_prompt_length=16384", "max_prompt_length=16384", "fit into teacher_max_model_len=16384", "to 20480"),
+    ("teacher_rcl max_prompt_length=400", "max_prompt_length=400", "max_probe_tokens=500", "above 500"),
+    ("teacher_rcl max_completion_length=null", "max_completion_length=null", "a token budget", "max_completion_length=512"),
     ("evaluate teacher=a max_completion_length=99999", "teacher_max_model_len=16384", "max_completion_length", "lower"),
+    ("teacher_sft packing=true max_length=null", "packing=true", "max_length, which is null", "max_length=16384"),
     # templates
     ("""teacher_rcl 'teacher_template="Teach {question}"'""", "teacher_template=", "lacks the placeholder {approach}", "{approach}"),
     ("""teacher_rcl 'probe_template="{question} {qestion}"'""", "probe_template=", "{qestion} is no placeholder", "{question}"),
     ("""teacher_rcl 'taught_template="{question} {teaching} {zzz}"'""", "taught_template=", "{zzz} is no", "remove it"),
+    ("""teacher_rcl 'baseline_template="Solve {question now"'""", "baseline_template=", "brace before question is not closed", "write {question}"),
     ("""teacher_sft 'teacher_template=""'""", "teacher_template=''", "lacks the placeholder {question}", "write {question}"),
+    ("teacher_rcl teacher_template=3", "teacher_template=3", "expected text, got a whole number", "another value"),
     # names and addresses
     ("teacher_rcl verifier=maths", "verifier=maths", "expected one of math, exact, code", "math"),
+    ("teacher_rcl verifier=my-checks", "verifier=my-checks", "or a dotted path", "verifier=my_package.checks.verify"),
     ("teacher_rcl reward=brief", "reward=brief", "dotted path", "my_package.rewards.brief"),
     ("teacher_rcl student_base_url=host:80", "student_base_url=host:80", "http(s)://", "in full"),
+    (
+        "teacher_rcl student_base_url=http://localhost:8765/v1",
+        "student_base_url=http://localhost:8765/v1",
+        "our own servers",
+        "vllm_port=",
+    ),
     (
         "teacher_rcl student_base_url=http://h/v1 student_max_model_len=null",
         "student_max_model_len=null",
@@ -84,21 +128,51 @@ BAD = [
         "the context the API offers",
     ),
     ("teacher_rcl student_api_key_env=sk-123", "student_api_key_env=…", "not a key", "OPENAI_API_KEY"),
-    # what belongs together
+    # evaluating, saving, learning rate
     ("teacher_rcl eval_split_ratio=0", "eval_split_ratio=0", "needs evaluation rows", "eval_dataset_id_or_path"),
-    ("teacher_sft load_best_model_at_end=true", "load_best_model_at_end=True", "only by evaluating", "eval_strategy=steps"),
-    ("teacher_rcl fp16=true", "bf16=True fp16=True", "at most one", "fp16=false"),
-    ("teacher_rcl beta=0 sync_ref_model=true", "sync_ref_model=True", "no reference model", "beta above 0"),
+    ("teacher_rcl eval_dataset_id_or_path=x/y dataset_id_or_path=x/y", "eval_dataset_id_or_path=x/y", "other rows", "leave it out"),
+    ("teacher_sft eval_on_start=true", "eval_on_start=true", "eval_strategy=no never evaluates", "eval_strategy=steps"),
+    ("teacher_sft load_best_model_at_end=true", "load_best_model_at_end=true", "only by evaluating", "eval_strategy=steps"),
+    ("teacher_rcl load_best_model_at_end=true save_strategy=epoch", "load_best_model_at_end=true", "must be saved", "save_strategy=steps"),
+    ("teacher_rcl load_best_model_at_end=true save_steps=15", "save_steps=15", "a multiple of eval_steps=10", "save_steps=10"),
+    ("teacher_rcl save_strategy=best", "save_strategy=best", "needs a metric", "metric_for_best_model"),
+    ("teacher_rcl save_steps=1.5", "save_steps=1.5", "whole number of steps", "save_steps=1"),
+    ("teacher_rcl lr_scheduler_type=cosine_with_min_lr", "lr_scheduler_type=cosine_with_min_lr", "needs min_lr", "lr_scheduler_kwargs.min_lr"),
+    ("teacher_sft lr_scheduler_type=reduce_lr_on_plateau", "lr_scheduler_type=reduce_lr_on_plateau", "there are none", "eval_strategy=steps"),
+    ("teacher_sft dataloader_prefetch_factor=2", "dataloader_prefetch_factor=2", "without workers", "dataloader_num_workers=1"),
+    # what belongs together
+    ("teacher_rcl fp16=true", "bf16=true fp16=true", "at most one", "fp16=false"),
+    ("teacher_rcl beta=0 sync_ref_model=true", "sync_ref_model=true", "no reference model", "beta above 0"),
+    ("teacher_rcl temperature=0", "temperature=0", "must differ", "temperature=0.7"),
+    ("teacher_rcl loss_type=luspo", "importance_sampling_level=token", "loss_type=luspo needs sequence", "=sequence"),
+    (
+        "teacher_rcl vllm_importance_sampling_clip_min=5",
+        "vllm_importance_sampling_clip_min=5",
+        "below the maximum 3.0",
+        "below 3.0",
+    ),
+    ("teacher_rcl log_completions_hub_repo=a/b", "log_completions_hub_repo=a/b", "needs log_completions", "log_completions=true"),
+    ("teacher_rcl 'column_map={qestion: prompt}'", "column_map.qestion=prompt", "one of our names", "did you mean question?"),
+    ("teacher_rcl 'column_map={question: 3}'", "column_map.question=3", "name of one of the dataset's columns", "column_map.question=NAME"),
+    ("teacher_rcl column_map=prompt", "column_map=prompt", "expected a mapping {name: value}, or null", "column_map=null"),
     ("teacher_rcl student_model=null", "student_model=null", "needs it", "student_model="),
     ("teacher_sft data=custom", "dataset_id_or_path=null", "needs it", "dataset_id_or_path="),
-    ("evaluate teacher=[a,a]", "['a', 'a']", "listed 2 times", "once"),
-    ("evaluate teacher=[a,b] teacher_names=[x]", "teacher_names=['x']", "2 teachers need 2 names", "one name per teacher"),
+    ("teacher_sft output_dir=null", "output_dir=null", "needs it", "output_dir="),
+    ("evaluate teacher=[a,a]", "teacher=[a,a]", "listed 2 times", "once"),
+    ("evaluate teacher=[a,b] teacher_names=[x]", "teacher_names=[x]", "2 teachers need 2 names", "one name per teacher"),
+    ("evaluate teacher=[a,b] teacher_names=[x,x]", "teacher_names=[x,x]", "names that differ", "a name of its own"),
     # grammar
     ("""teacher_rcl 'student_system_prompt=Be short, please'""", "student_system_prompt=", "one value per key", "Be short, please"),
     ("""teacher_rcl 'student_system_prompt=Say {x: "y"'""", "student_system_prompt=", "must be quoted", "both kinds"),
     ("teacher_rcl seed=1,2", "seed=1,2", "one value per key", "[1,2]"),
+    ("teacher_rcl 'output_dir=${nope}/x'", "recipe teacher_rcl", "nope", "mend the file or the argument"),
     ("teacher_rcl ~seed=1", "~seed=1", "cannot be deleted", "leave it out"),
+    ("teacher_rcl ~seed", "~seed", "cannot be deleted", "seed=null"),
+    ("teacher_rcl hydra.run.dir=x", "hydra.run.dir=x", "Hydra's own settings", "output_dir"),
+    # secrets
     ("teacher_rcl hub_token=x", "hub_token=…", "secrets", "export HF_TOKEN"),
+    ("teacher_rcl openai_api_key=x", "openai_api_key=…", "secrets", "export OPENAI_API_KEY"),
+    ("teacher_rcl student_base_url=https://me:secret@host/v1", "student_base_url=…", "without user name and password", "student_api_key_env"),
 ]  # fmt: skip
 
 
@@ -112,10 +186,10 @@ def test_a_mistake_is_named_with_expectation_and_remedy(command: str, given: str
 
 
 def test_all_problems_are_reported_at_once() -> None:
-    command = "teacher_rcl zero9 num_generation=3 temperature=hot max_probe_tokens=0 vllm_mode=colocate verifier=maths"
+    command = "teacher_rcl zero9 num_generation=3 temperature=hot max_probe_tokens=-1 vllm_mode=colocate verifier=maths"
     with pytest.raises(ConfigurationError) as caught:
         compose(command.split(), GPUS)
-    assert len(caught.value.problems) == 6
+    assert len(caught.value.problems) == 6, caught.value
     assert str(caught.value).startswith("Configuration: 6 problems")
 
 
@@ -174,6 +248,19 @@ def test_a_half_written_world_is_refused(tmp_path: Path) -> None:
 def test_a_missing_warm_up_names_the_command_that_makes_it(tmp_path: Path) -> None:
     remedy = found("quickstart_rl", f"workspace={tmp_path}")["model_name_or_path"]
     assert remedy == f"run: scripts/launch.sh 1 configs/run/quickstart_sft.yaml workspace={tmp_path}"
+
+
+def test_an_output_directory_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("x", encoding="utf-8")
+    for path in (file, file / "inside"):
+        assert found("teacher_sft", f"output_dir={path}")["output_dir"] == "choose another output_dir"
+
+
+def test_a_data_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "rows.xlsx"
+    file.write_text("x", encoding="utf-8")
+    assert "convert the file" in found("teacher_sft", f"dataset_id_or_path={file}")["dataset_id_or_path"]
 
 
 def test_hub_ids_are_not_looked_for_on_the_disk() -> None:

@@ -26,6 +26,7 @@ FLAG_WORDS = {
 }
 FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--info", "-i", "--config-path", "-cp", "--config-name", "-cn"}
 _SECRET = re.compile(r"(^|_)(api_key|password|secret|(hub|hf|access|auth|wandb)_token)$")
+_KEY = re.compile(r"\w+(\.\w+)*")
 _OVERRIDE = re.compile(r"[+~]*[\w@/.\-]+=")
 
 
@@ -130,7 +131,7 @@ def unknown_key(key: str, given: str, experiment: str | None = None) -> Problem 
         return None
     if experiment and key in all_names():
         return Problem(given, f"{key} is no key of experiment {experiment}", "leave it out, or choose another recipe")
-    return Problem(given, f"there is no key {key}", suggestion(key, frozenset(names)))
+    return Problem(given, f"there is no key {key}", suggestion(key, frozenset({*names, *GROUPS})))
 
 
 def _with_flag(line: CommandLine, word: str, value: list[str]) -> CommandLine:
@@ -190,6 +191,9 @@ def _with_override(line: CommandLine, problems: list[Problem], text: str) -> Com
 
 def _with_value(line: CommandLine, problems: list[Problem], path: str, value: str) -> CommandLine:
     text = f"{path}={value}"
+    if not _KEY.fullmatch(path):
+        problems.append(Problem(text, "expected key=value, or key.name=value inside a mapping", "correct the key"))
+        return line
     try:
         parsed = OverridesParser.create().parse_override(text)
     except HydraException:
@@ -232,10 +236,13 @@ def _with_foreign_recipe(line: CommandLine, problems: list[Problem], path: Path)
 
 
 def _stray(word: str, recipe: str) -> Problem:
-    words = [*FLAG_WORDS, *options("run")]
-    return Problem(
-        word, f"expected key=value or {', '.join(FLAG_WORDS)} (the recipe is {recipe})", suggestion(word, words)
-    )
+    expected = f"expected key=value or {', '.join(FLAG_WORDS)} (the recipe is {recipe})"
+    if word in all_names():
+        return Problem(word, expected, f"write {word}=…")
+    if Path(word).name.removesuffix(".yaml") in options("run"):
+        return Problem(word, expected, "name one recipe only")
+    close = get_close_matches(word, [*FLAG_WORDS, *all_names()], n=1)
+    return Problem(word, expected, f"did you mean {close[0]}?" if close else "write key=value, or leave it out")
 
 
 def secret_problem(key: str) -> Problem:

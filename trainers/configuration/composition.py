@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from trainers.configuration import machine as machines
+from trainers.configuration import wording
 from trainers.configuration.command_line import (
     CONFIGS,
     CommandLine,
@@ -102,7 +103,7 @@ def raw(line: CommandLine) -> tuple[dict[str, Any], list[Problem]]:
     experiment = config.get("experiment")
     if experiment not in EXPERIMENTS:
         return config, problems
-    typed = {override.key: f"{override.path}={override.value}" for override in line.overrides}
+    typed = {override.key: f"{override.path}={wording.typed(override.value)}" for override in line.overrides}
     strange = {key: _strange_key(key, line, experiment, typed) for key in config}
     found = {key: problem for key, problem in strange.items() if problem is not None}
     shared = {key for key in found if key in all_names() and key not in typed and key not in _recipe_keys(line)}

@@ -96,6 +96,8 @@ REFUSED = {
     "fsdp": _DEEPSPEED,
     "fsdp_config": _DEEPSPEED,
     "generation_batch_size": _BATCH,
+    "hub_always_push": "leave it out: push_to_hub pushes the final model, once",
+    "hub_strategy": "leave it out: push_to_hub pushes the final model, once",
     "generation_kwargs": "set temperature, top_p, top_k, min_p or repetition_penalty",
     "gradient_accumulation_steps": _BATCH + "; accumulation follows from it",
     "keep_columns": _OUT + "columns are found by name; column_map names them otherwise",

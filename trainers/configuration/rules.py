@@ -15,6 +15,7 @@ from trainers.configuration.model_rules import check_model
 from trainers.configuration.placement import default_name, models, slots_used, teacher_list, teachers
 from trainers.configuration.problems import Problem
 from trainers.configuration.schedule import check_schedule
+from trainers.configuration.wording import typed
 
 ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 COLUMNS = (
@@ -70,7 +71,7 @@ def _required(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _common(config: Mapping[str, Any]) -> Iterator[Problem]:
     if config.get("bf16") and config.get("fp16"):
-        yield Problem("bf16=True fp16=True", "at most one of the two", "set fp16=false")
+        yield Problem("bf16=true fp16=true", "at most one of the two", "set fp16=false")
     yield from _columns(config["column_map"] or {})
     asked = config["report_to"]
     for name in [asked] if isinstance(asked, str) else asked or []:
@@ -99,7 +100,7 @@ def _columns(mapping: Mapping[Any, Any]) -> Iterator[Problem]:
 
 def _sft(config: Mapping[str, Any]) -> Iterator[Problem]:
     if config["packing"] and config["max_length"] is None:
-        yield Problem("packing=True", "rows are packed up to max_length, which is null", "set max_length=16384")
+        yield Problem("packing=true", "rows are packed up to max_length, which is null", "set max_length=16384")
 
 
 def check_batch(batch: Batch) -> Iterator[Problem]:
@@ -186,7 +187,7 @@ def _servers(config: Mapping[str, Any]) -> Iterator[Problem]:
     slots, first = config["num_vllm_servers"], config["vllm_port"]
     if not config["use_vllm_server"] and config["experiment"] != EVALUATION:
         remedy = "leave it out; servers that already run are used by vllm_host and vllm_port"
-        yield Problem("use_vllm_server=False", "generation goes through vLLM servers only", remedy)
+        yield Problem("use_vllm_server=false", "generation goes through vLLM servers only", remedy)
     servers = max(slots, len(models(config)))
     if first + servers > 65536:
         remedy = f"set vllm_port to at most {65536 - servers}"
@@ -213,7 +214,7 @@ def _grpo(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(f"steps_per_generation={steps}", "a rollout must last for whole optimizer steps", remedy)
     if config["sync_ref_model"] and config["beta"] == 0:
         remedy = "set beta above 0, or sync_ref_model=false"
-        yield Problem("sync_ref_model=True", "beta=0 uses no reference model", remedy)
+        yield Problem("sync_ref_model=true", "beta=0 uses no reference model", remedy)
     low, high = config["vllm_importance_sampling_clip_min"], config["vllm_importance_sampling_clip_max"]
     if low is not None and high is not None and low >= high:
         remedy = f"lower vllm_importance_sampling_clip_min below {high}"
@@ -227,9 +228,9 @@ def _evaluation(config: Mapping[str, Any]) -> Iterator[Problem]:
     listed, names = teacher_list(config), config["teacher_names"]
     for path, count in Counter(teachers(config) if names else map(default_name, listed)).items():
         if count > 1:
-            yield Problem(f"teacher={list(listed)}", f"{path} is listed {count} times", "name each teacher once")
+            yield Problem(f"teacher={typed(listed)}", f"{path} is listed {count} times", "name each teacher once")
     if names is not None and len(names) != len(listed):
         remedy = "give one name per teacher, or teacher_names=null"
-        yield Problem(f"teacher_names={names}", f"{len(listed)} teachers need {len(listed)} names", remedy)
+        yield Problem(f"teacher_names={typed(names)}", f"{len(listed)} teachers need {len(listed)} names", remedy)
     elif names is not None and len(set(names)) != len(names):
-        yield Problem(f"teacher_names={names}", "names that differ", "give every teacher a name of its own")
+        yield Problem(f"teacher_names={typed(names)}", "names that differ", "give every teacher a name of its own")

@@ -45,7 +45,7 @@ def _evaluating(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(f"eval_dataset_id_or_path={held_out}", "expected other rows than those trained on", remedy)
     if strategy == "no":
         if config["eval_on_start"]:
-            yield Problem("eval_on_start=True", "eval_strategy=no never evaluates", "set eval_strategy=steps")
+            yield Problem("eval_on_start=true", "eval_strategy=no never evaluates", "set eval_strategy=steps")
         if config["lr_scheduler_type"] in FOLLOWS_METRIC:
             given = f"lr_scheduler_type={config['lr_scheduler_type']}"
             yield Problem(given, "follows the evaluations, and there are none", "set eval_strategy=steps")
@@ -65,7 +65,7 @@ def _best_model(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("save_strategy=best", "needs a metric", "set metric_for_best_model, such as eval_reward")
     if not config["load_best_model_at_end"]:
         return
-    given = "load_best_model_at_end=True"
+    given = "load_best_model_at_end=true"
     if evaluating == "no":
         remedy = "set eval_strategy=steps, or load_best_model_at_end=false"
         yield Problem(given, "the best model is known only by evaluating", remedy)

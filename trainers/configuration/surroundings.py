@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,17 @@ def missing_paths(config: Mapping[str, Any]) -> Iterator[Problem]:
     for key, path in _models(config):
         if looks_local(path) and not any((Path(path).expanduser() / name).is_file() for name in MODEL_FILES):
             yield _missing(config, key, path, f"a directory with a model ({' or '.join(MODEL_FILES)})")
+    yield from _output(config)
     yield from check_adapters(config)
     yield from check_packages(config)
     for key in ("dataset_id_or_path", "eval_dataset_id_or_path"):
         data = config.get(key)
         if data and looks_local(data) and not Path(data).expanduser().exists():
             yield _missing(config, key, data, "an existing file or directory")
+        elif data and Path(data).is_file() and Path(data.lower().removesuffix(".gz")).suffix not in DATA_SUFFIXES:
+            listed = ", ".join(sorted(DATA_SUFFIXES))
+            remedy = "convert the file, or rename it if its content is one of these"
+            yield Problem(f"{key}={data}", f"expected a file that ends in {listed} (or .gz after it)", remedy)
     world = Path(config["world"])
     used = [path for _, path in _models(config)] + [config.get("dataset_id_or_path") or ""]
     if (
@@ -40,6 +46,17 @@ def missing_paths(config: Mapping[str, Any]) -> Iterator[Problem]:
         and not (world / "world.json").is_file()
     ):
         yield Problem(f"world={world}", "is not complete: world.json is missing", f"run: {_make_world(world)}")
+
+
+def _output(config: Mapping[str, Any]) -> Iterator[Problem]:
+    path = Path(config["output_dir"]).absolute()
+    present = next(parent for parent in (path, *path.parents) if parent.exists())
+    given = f"output_dir={config['output_dir']}"
+    if not present.is_dir():
+        yield Problem(given, f"{present} is a file, not a directory", "choose another output_dir")
+    elif not os.access(present, os.W_OK | os.X_OK):
+        remedy = "choose another output_dir, or get the right to write there"
+        yield Problem(given, f"{present} may not be written by you", remedy)
 
 
 def looks_local(path: str) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
+from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
 from trainers.configuration.annotations import fits
-from trainers.configuration.command_line import suggestion
 from trainers.configuration.fields import Field
 from trainers.configuration.problems import Problem
+from trainers.configuration.wording import expected, kind, typed
 
 COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "!=": operator.ne}
 
@@ -23,17 +24,18 @@ def check_values(config: Mapping[str, Any], fields: Mapping[str, Field]) -> dict
 
 def check_value(value: Any, field: Field) -> Problem | None:
     """The problem with one value; `None` when there is none."""
-    given = f"{field.name}={'null' if value is None else value}"
-    example = f"write {field.name}={'null' if field.default is None else field.default or '…'}, or another {field.type}"
+    given = f"{field.name}={typed(value)}"
+    example = f"write for example {field.name}={typed(field.default)}" if field.default != "" else "give another value"
     if field.choices and value is not None and value not in field.choices:
-        close = str(value) if isinstance(value, str | int | float) else ""
-        return Problem(given, f"expected one of {', '.join(field.choices)}", suggestion(close, field.choices))
+        close = get_close_matches(str(value), field.choices, n=1)
+        remedy = f"did you mean {close[0]}?" if close else example
+        return Problem(given, f"expected one of {', '.join(field.choices)}", remedy)
     if not fits(value, field.type):
-        return Problem(given, f"expected {field.type}, got {_kind(value)}", example)
+        return Problem(given, f"expected {expected(field.type)}, got {kind(value)}", example)
     if isinstance(value, float) and not isfinite(value):
         return Problem(given, "expected a finite number", example)
     if field.bounds and isinstance(value, int | float) and not within(value, field.bounds):
-        return Problem(given, f"expected a number {field.bounds}", example)
+        return Problem(given, f"expected a number {field.bounds.replace(', ', ' and ')}", example)
     return None
 
 
@@ -41,7 +43,3 @@ def within(value: float, bounds: str) -> bool:
     """Whether a number satisfies bounds such as `> 0, <= 1`."""
     tests = (part.split() for part in bounds.split(","))
     return all(COMPARISONS[sign](value, float(limit)) for sign, limit in tests)
-
-
-def _kind(value: Any) -> str:
-    return "null" if value is None else type(value).__name__
