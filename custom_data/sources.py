@@ -1,19 +1,67 @@
-"""Where rows come from: a local file, a local directory or the Hugging Face hub, always as a `datasets.Dataset`."""
+"""Where rows come from: a local file or directory, or the Hugging Face hub."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
-from datasets import Dataset, load_dataset
+import pyarrow as pa
+from datasets import (
+    Dataset,
+    DatasetDict,
+    DownloadConfig,
+    DownloadManager,
+    ReadInstruction,
+    get_dataset_config_names,
+    load_dataset,
+    load_dataset_builder,
+    load_from_disk,
+)
+from datasets.exceptions import DatasetsError
 
-from custom_data.columns import RL_COLUMNS, SFT_COLUMNS, resolve_columns
+from custom_data.bad_rows import BadRowError
+from custom_data.columns import ACCEPTED, find_columns
+from custom_data.reading import READERS, Placed, counts_lines, text_suffix
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.surroundings import looks_local
-from trainers.teaching.lesson import Question
 
-FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
+TABLES = {".parquet": "parquet", ".arrow": "arrow"}
+FORMATS = (".jsonl", ".json", ".csv", ".parquet", ".arrow")
+TEXT_BUILDERS = {"json": ".jsonl", "csv": ".csv"}
+PEEKED = 200
+"""Rows from which the columns are known."""
+
+RawRow = Mapping[str, Any]
+RowReader = Callable[[RawRow], RawRow | None]
+
+_READ_ERRORS = (OSError, ValueError, DatasetsError, pa.ArrowException)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one file or table: where a row stands, and the row or the `BadRowError` in its place.
+
+    Args:
+        prefix: of places, such as `line` or `b.jsonl line`.
+        rows: starts reading from the first row.
+        identity: changes when the rows may have changed.
+    """
+
+    prefix: str
+    rows: Callable[[], Iterator[Placed]]
+    identity: str
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        return ((f"{self.prefix} {place}", row) for place, row in self.rows())
+
+    def cut(self, start: int, end: int) -> Part:
+        """The rows from `start` up to, not including, `end`."""
+        return replace(self, rows=lambda: islice(self.rows(), start, end), identity=f"{self.identity}[{start}:{end}]")
 
 
 @dataclass(frozen=True)
@@ -21,75 +69,282 @@ class DataSource:
     """Which rows to read.
 
     Args:
-        dataset_id_or_path: hub id, or path of a file (jsonl, json, csv, parquet, arrow) or of a directory.
-        dataset_config: the hub dataset's configuration name.
+        dataset_id_or_path: hub id, or path of a file (jsonl, json, csv, parquet, arrow) or of a directory: one laid out
+            as on the hub, or one that `save_to_disk` wrote.
+        dataset_config: configuration of a hub dataset or directory.
         dataset_files: file pattern inside a hub dataset or directory, for one that names no splits.
-        dataset_split: split of a hub dataset or directory.
-        dataset_max_samples: keep only the first so many rows.
+        dataset_split: the split to read, or a part of one: `train`, `train[:10%]`, `train+test`.
+        dataset_level_filter: the level to read: the configuration of that name where there is one, else the rows
+            with this value in their `level` column.
+        dataset_max_samples: read only the first so many rows of that.
         column_map: explicit column names, see `custom_data.columns`.
+        prefix: of the key that names this source, such as `eval_`.
     """
 
     dataset_id_or_path: str
     dataset_config: str | None = None
     dataset_files: str | None = None
     dataset_split: str = "train"
+    dataset_level_filter: str | int | None = None
     dataset_max_samples: int | None = None
-    column_map: Mapping[str, str] = field(default_factory=dict)
+    column_map: Mapping[str, str] | None = field(default_factory=dict)
+    prefix: str = ""
 
-    def load(self) -> Dataset:
-        """Read the rows.
+    @property
+    def name(self) -> str:
+        """How messages call it: the key and value."""
+        return f"{self.prefix}dataset_id_or_path={self.dataset_id_or_path}"
+
+    def open(self) -> Rows:
+        """Find the rows; text files are not read yet.
 
         Raises:
-            ConfigurationError: the path is missing, empty or of an unknown format.
+            ConfigurationError: the path, configuration, split or level is missing, or the hub cannot be reached.
         """
-        dataset = self._read()
-        if len(dataset) == 0:
-            raise self._problem("expected at least one row, it has none", "check how the file was made")
-        if self.dataset_max_samples is not None:
-            dataset = dataset.select(range(min(self.dataset_max_samples, len(dataset))))
-        return dataset
+        if self.dataset_level_filter is None:
+            return Rows(self, tuple(self._parts()))
+        level = str(self.dataset_level_filter)
+        if level in self._configurations():
+            source = replace(self, dataset_config=level)
+            return Rows(source, tuple(source._parts()))
+        return Rows(self, tuple(self._parts())).of_level(level)
 
-    def _read(self) -> Dataset:
-        path = Path(self.dataset_id_or_path)
+    def _configurations(self) -> list[str]:
+        """The configurations to choose from, if none is chosen."""
+        path = Path(self.dataset_id_or_path).expanduser()
+        local = path.is_file() or _saved(path) or (not path.exists() and looks_local(self.dataset_id_or_path))
+        if local or self.dataset_config is not None:
+            return []
+        name = str(path) if path.exists() else self.dataset_id_or_path
+        return self._guarded(lambda: get_dataset_config_names(name, download_config=DownloadConfig(max_retries=1)))
+
+    def _parts(self) -> Iterator[Part]:
+        path = Path(self.dataset_id_or_path).expanduser()
         if path.is_file():
-            if path.suffix not in FORMATS:
-                raise self._problem(f"expected one of the formats {', '.join(FORMATS)}", "convert or rename the file")
-            return load_dataset(FORMATS[path.suffix], data_files=str(path), split="train")
-        if not path.exists() and looks_local(self.dataset_id_or_path):
-            raise self._problem("no such file or directory", "check the path, from the directory you started in")
-        return load_dataset(
-            self.dataset_id_or_path, self.dataset_config, data_files=self.dataset_files, split=self.dataset_split
+            yield from self._chosen({"train": lambda: [self._file(path)]})
+        elif _saved(path):
+            saved = self._guarded(lambda: load_from_disk(str(path)))
+            splits = saved if isinstance(saved, DatasetDict) else {"train": saved}
+            yield from self._chosen({name: _loader(table) for name, table in splits.items()})
+        elif not path.exists() and looks_local(self.dataset_id_or_path):
+            raise self.problem("no such file or directory", "check the path, from the directory you started in")
+        else:
+            yield from self._built(str(path) if path.exists() else self.dataset_id_or_path)
+
+    def _file(self, path: Path) -> Part:
+        suffix = text_suffix(path.name)
+        if suffix in READERS:
+            return text_part(path)
+        if suffix not in TABLES:
+            raise self.problem(f"expected one of the formats {', '.join(FORMATS)}", "convert or rename the file")
+        table = self._guarded(lambda: load_dataset(TABLES[suffix], data_files=str(path), split="train"))
+        return table_part(table)
+
+    def _built(self, name: str) -> Iterator[Part]:
+        download = DownloadConfig(max_retries=1)
+        builder = self._guarded(
+            lambda: load_dataset_builder(
+                name, self.dataset_config, data_files=self.dataset_files, download_config=download
+            )
         )
+        files = builder.config.data_files
+        if builder.name in TEXT_BUILDERS and files and getattr(builder.config, "field", None) is None:
+            # Read by us, so that a broken line is a bad row with a number and not the end of the run.
+            manager = DownloadManager(dataset_name=builder.dataset_name, download_config=download)
 
-    def _problem(self, expected: str, remedy: str) -> ConfigurationError:
-        return ConfigurationError([Problem(f"dataset_id_or_path={self.dataset_id_or_path}", expected, remedy)])
+            def of_split(urls: Sequence[str]) -> Callable[[], list[Part]]:
+                suffix = TEXT_BUILDERS[builder.name]
+                return lambda: [
+                    text_part(Path(local), suffix if _unnamed(local) else None, Path(url).name if urls[1:] else "")
+                    for url, local in zip(urls, self._guarded(lambda: manager.download(list(urls))), strict=True)
+                ]
+
+            yield from self._chosen({str(split): of_split(urls) for split, urls in files.items()})
+        else:
+            table = self._guarded(
+                lambda: load_dataset(
+                    name,
+                    self.dataset_config,
+                    data_files=self.dataset_files,
+                    split=self.dataset_split,
+                    download_config=download,
+                )
+            )
+            yield table_part(table)
+
+    def _chosen(self, splits: Mapping[str, Callable[[], list[Part]]]) -> Iterator[Part]:
+        for piece in self.dataset_split.split("+"):
+            matched = re.fullmatch(r"\s*([^\s\[\]]+)\s*(\[[^\]]*\])?\s*", piece)
+            name = matched[1] if matched else piece
+            if name not in splits or matched is None:
+                expected = f"{self.dataset_id_or_path} has the splits {', '.join(splits)}"
+                example = next(iter(splits))
+                remedy = f"write dataset_split={example}, or a part such as {example}[:10%]"
+                raise ConfigurationError([Problem(f"dataset_split={self.dataset_split}", expected, remedy)])
+            parts = splits[name]()
+            yield from self._cut(name, matched[2], parts) if matched[2] else parts
+
+    def _cut(self, name: str, brackets: str, parts: list[Part]) -> Iterator[Part]:
+        counts = [sum(1 for _ in part.rows()) for part in parts]
+        spec = ReadInstruction.from_spec(f"{name}{brackets}")
+        [wanted] = self._guarded(lambda: spec.to_absolute({name: sum(counts)}))
+        offset = 0
+        for part, count in zip(parts, counts, strict=True):
+            start = max(0, (wanted.from_ or 0) - offset)
+            end = max(0, (sum(counts) if wanted.to is None else wanted.to) - offset)
+            if start < min(end, count):
+                yield part.cut(start, min(end, count))
+            offset += count
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except _READ_ERRORS as error:
+            raise ConfigurationError([self._explain(error)]) from error
+
+    def _explain(self, error: Exception) -> Problem:
+        cause = error.__cause__ or error
+        text = " ".join(str(cause if isinstance(cause, _READ_ERRORS) else error).split())
+        local = "give the path of a local copy instead"
+        if "BuilderConfig" in text or "Config name is missing" in text:
+            available = text.partition("Available: ")[2] or text
+            return Problem(
+                f"dataset_config={self.dataset_config}",
+                f"{self.dataset_id_or_path} has the configurations {available}",
+                "write one of them",
+            )
+        if "nknown split" in text or "ad split" in text:
+            return Problem(f"dataset_split={self.dataset_split}", text, "write one of these splits")
+        if isinstance(error, ConnectionError):
+            return Problem(
+                self.name, f"the hub cannot be reached ({text})", f"connect, unset HF_HUB_OFFLINE, or {local}"
+            )
+        if self.dataset_files and "ind '" in text and not isinstance(error, DatasetsError):
+            return Problem(f"dataset_files={self.dataset_files}", text, "name a file that is there, or leave it out")
+        if isinstance(error, DatasetsError | FileNotFoundError):
+            remedy = f"check the spelling; for a private or gated one export HF_TOKEN=… of who may read it; or {local}"
+            return Problem(self.name, f"it cannot be read: {text}", remedy)
+        return Problem(self.name, f"it cannot be read: {text}", f"check the file, or {local}")
+
+    def problem(self, expected: str, remedy: str) -> ConfigurationError:
+        """An error about this source."""
+        return ConfigurationError([Problem(self.name, expected, remedy)])
 
 
-def questions(dataset: Dataset, column_map: Mapping[str, str] | None = None) -> list[Question]:
-    """Rows as questions; columns other than question and solution travel in `extra`, for verifiers and reports.
+@dataclass(frozen=True)
+class Rows:
+    """The rows that a source names.
 
-    Raises:
-        ConfigurationError: when question or solution cannot be found.
+    Args:
+        source: whose rows these are.
+        parts: files and tables, in order.
+        level: column and value that a row must have to be read at all.
+        row_reader: a function from a row to one with names that we know.
     """
-    columns = resolve_columns(dataset.column_names, RL_COLUMNS, column_map)
-    question, solution = columns["question"], columns["solution"]
-    return [
-        Question(
-            row=index,
-            text=str(row[question]),
-            ground_truth=None if row[solution] is None else str(row[solution]),
-            extra={key: value for key, value in row.items() if key not in (question, solution)},
-        )
-        for index, row in enumerate(dataset)
-    ]
+
+    source: DataSource
+    parts: tuple[Part, ...]
+    level: tuple[str, str] | None = None
+    row_reader: RowReader | None = None
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        for place, row in islice(self._of_level(), self.source.dataset_max_samples):
+            yield place, row if self.row_reader is None or isinstance(row, BadRowError) else self._through(row)
+
+    def _of_level(self) -> Iterator[tuple[str, Any]]:
+        rows: Iterator[tuple[str, Any]] = chain.from_iterable(self.parts)
+        if self.level is None:
+            return rows
+        column, level = self.level
+        return ((place, row) for place, row in rows if isinstance(row, BadRowError) or str(row.get(column)) == level)
+
+    def _through(self, row: RawRow) -> Any:
+        assert self.row_reader is not None
+        try:
+            result = self.row_reader(row)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            return BadRowError(f"row_reader raised {type(error).__name__}")
+        return result if isinstance(result, Mapping) else BadRowError("row_reader gave no row")
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What decides which rows these are."""
+        code = inspect.getsource(inspect.getmodule(self.row_reader) or Rows) if self.row_reader else ""
+        parts = [part.identity for part in self.parts]
+        return parts, self.level, self.source.dataset_max_samples, code, getattr(self.row_reader, "__qualname__", "")
+
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the first rows, in order."""
+        rows = islice((row for _, row in self if not isinstance(row, BadRowError)), PEEKED)
+        return tuple(dict.fromkeys(str(column) for row in rows for column in row))
+
+    def of_level(self, level: str) -> Rows:
+        """Only the rows whose level column has this value.
+
+        Raises:
+            ConfigurationError: when there is no such column or no such level.
+        """
+        found = self.columns()
+        column = find_columns(found, ("level",), self.source.column_map).get("level")
+        given = f"dataset_level_filter={level}"
+        if column is None:
+            names = ", ".join(ACCEPTED["level"])
+            expected = f"no configuration has that name, and none of the columns {', '.join(found)} is {names}"
+            remedy = "leave it out, or say which column holds the level: column_map.level=…"
+            raise ConfigurationError([Problem(given, expected, remedy)])
+        filtered = replace(self, level=(column, level))
+        if not any(not isinstance(row, BadRowError) for _, row in filtered):
+            rows = (row for _, row in chain.from_iterable(self.parts) if not isinstance(row, BadRowError))
+            seen = sorted({str(row.get(column)) for row in rows})
+            expected = f"column {column} holds {', '.join(seen[:20])}{', …' if seen[20:] else ''}"
+            raise ConfigurationError([Problem(given, expected, "write one of these levels")])
+        return filtered
 
 
-def sft_examples(dataset: Dataset, column_map: Mapping[str, str] | None = None) -> Dataset:
-    """Rows of the Arc-ATLAS-Teach kind under ATLAS's own column names (`custom_data.columns.SFT_COLUMNS`).
+def text_part(path: Path, suffix: str | None = None, label: str = "") -> Part:
+    """A text file as a part; `label` says which one it is, where there are several."""
+    suffix = suffix or text_suffix(path.name)
+    state = path.stat()
+    noun = "line" if counts_lines(suffix) else "row"
+    reader = READERS[suffix]
+    return Part(
+        f"{label} {noun}".strip(),
+        lambda: reader(path),
+        f"{path.resolve()}:{state.st_size}:{state.st_mtime_ns}",
+    )
 
-    Raises:
-        ConfigurationError: when one of the four columns cannot be found.
-    """
-    columns = resolve_columns(dataset.column_names, SFT_COLUMNS, column_map)
-    chosen = dataset.select_columns([columns[name] for name in SFT_COLUMNS])
-    return chosen.rename_columns({columns[name]: name for name in SFT_COLUMNS if columns[name] != name})
+
+def table_part(table: Dataset) -> Part:
+    """A `datasets.Dataset` as a part; a place is a row index."""
+    return Part("row", lambda: read_table(table), table._fingerprint)
+
+
+def read_table(table: Dataset) -> Iterator[Placed]:
+    """Rows of an Arrow table with their indices, a batch in memory at a time."""
+    start = 0
+    for batch in table.with_format("arrow").iter(batch_size=1000):
+        yield from enumerate(_batch_rows(batch), start)
+        start += batch.num_rows
+
+
+def _batch_rows(batch: pa.Table) -> Iterator[Any]:
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        for index in range(batch.num_rows):
+            try:
+                yield from batch.slice(index, 1).to_pylist()
+            except UnicodeDecodeError:
+                yield BadRowError("invalid UTF-8")
+
+
+def _loader(table: Dataset) -> Callable[[], list[Part]]:
+    return lambda: [table_part(table)]
+
+
+def _saved(path: Path) -> bool:
+    return (path / "state.json").is_file() or (path / "dataset_dict.json").is_file()
+
+
+def _unnamed(path: str) -> bool:
+    return text_suffix(path) not in READERS

@@ -2,8 +2,8 @@
 
 import pytest
 
-from trainers.teaching.lengths import Context, fitting, overlong_stage
-from trainers.teaching.lesson import Question, Sampling
+from trainers.teaching.lengths import Context, certain_bytes, overlong_stage, stage_needs
+from trainers.teaching.lesson import Sampling
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Stages
 
@@ -11,16 +11,16 @@ TEMPLATES = PromptTemplates("{question}", "{question}", "{question}{approach}", 
 STAGES = Stages(student=Sampling(20), probe=Sampling(10), teacher=Sampling(30))
 
 
-def context(limit):
-    return Context(lambda prompt: len(prompt.messages[-1].content), limit)
+def context(limit, overhead=None):
+    return Context(lambda prompt: len(prompt.messages[-1].content), limit, lambda _: overhead)
 
 
-def question(length):
-    return Question(0, "x" * length, "4")
+def stage(length, student, *teachers, **more):
+    return overlong_stage("x" * length, stage_needs(TEMPLATES, STAGES, student, teachers, **more))
 
 
 @pytest.mark.parametrize(
-    ("length", "student", "teacher", "stage"),
+    ("length", "student", "teacher", "expected"),
     [
         (10, 100, 100, None),
         (10, None, None, None),
@@ -30,11 +30,38 @@ def question(length):
         (49, 100, 89, "teacher"),
     ],
 )
-def test_the_first_stage_that_does_not_fit_is_named(length, student, teacher, stage):
-    assert overlong_stage(question(length), TEMPLATES, STAGES, context(student), context(teacher)) == stage
+def test_the_first_stage_that_does_not_fit_is_named(length, student, teacher, expected):
+    assert stage(length, context(student), context(teacher)) == expected
 
 
-def test_overlong_questions_are_dropped_and_counted():
-    fit = fitting([question(n) for n in (10, 60, 90)], TEMPLATES, STAGES, context(100), context(1000))
-    assert [len(q.text) for q in fit.kept] == [10]
-    assert fit.dropped == {"taught": 1, "baseline": 1}
+def test_every_teacher_must_have_room():
+    assert stage(49, context(100), context(90), context(89)) == "teacher"
+
+
+def test_without_teachers_only_what_the_student_does_alone_counts():
+    assert stage(60, context(100)) is None
+
+
+def test_a_longest_teacher_prompt_counts_the_approach_at_its_budget():
+    assert stage(39, context(100), context(1000), max_prompt_length=50) is None
+    assert stage(40, context(100), context(1000), max_prompt_length=50) == "teacher"
+
+
+def test_up_to_a_number_of_bytes_no_question_needs_counting():
+    needs = stage_needs(TEMPLATES, STAGES, context(100, overhead=5), (context(90, overhead=5),))
+    certain = certain_bytes(needs)
+    assert certain == 44
+    assert overlong_stage("x" * certain, needs) is None
+
+
+def test_a_template_that_repeats_the_question_counts_it_as_often():
+    twice = PromptTemplates("{question} {question}", "{question}", "{question}{approach}", "{question}{teaching}")
+    assert certain_bytes(stage_needs(twice, STAGES, context(100, overhead=0), ())) == (100 - 20 - 1) // 2
+
+
+def test_one_tokenizer_of_another_kind_makes_every_question_be_counted():
+    assert certain_bytes(stage_needs(TEMPLATES, STAGES, context(100), (context(90, overhead=5),))) == -1
+
+
+def test_without_limits_every_question_fits():
+    assert certain_bytes(stage_needs(TEMPLATES, STAGES, context(None), (context(None),))) is None

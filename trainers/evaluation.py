@@ -14,7 +14,8 @@ from rich.console import Console
 from tqdm import tqdm
 from transformers import AutoTokenizer
 
-from trainers.assembly import build_protocol, connect_pool, drop_overlong, layout_of, load_questions, token_counter
+from custom_data.preflight import load_questions
+from trainers.assembly import build_protocol, connect_pool, layout_of, token_counter
 from trainers.plots import accuracy_bars, length_by_baseline
 from trainers.records import append_jsonl, lesson_record
 from trainers.serving.specs import ServerSpec
@@ -37,7 +38,7 @@ def run(config: Mapping[str, Any]) -> None:
 async def evaluate(config: Mapping[str, Any]) -> list[Arm]:
     """Run all arms against the servers of the configuration; returns one `Arm` per row of the results."""
     output = Path(config["output_dir"])
-    questions = drop_overlong(config, load_questions(config)[: config["eval_max_samples"]])
+    questions = load_questions(config)[1][: config["eval_max_samples"]]
     student_pool = connect_pool(config, layout_of(config, "student"))
     protocol = build_protocol(config, student_pool)
     arms, groups_of = [], {}

@@ -10,14 +10,16 @@ from typing import Any
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
-from custom_data.sources import DataSource, sft_examples
+from custom_data.examples import example_prompt
+from custom_data.preflight import load_examples
 from trainers.adapters import new_adapter
 from trainers.configuration import pick, trl_arguments
 from trainers.configuration.resume import mark_finished
+from trainers.final_model import push_to_hub, save_final_model
 from trainers.models import load_model, load_tokenizer
 from trainers.records import install_records
 from trainers.teaching.lesson import Prompt
-from trainers.teaching.prompts import PromptTemplates, write_reply
+from trainers.teaching.prompts import PromptTemplates
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +29,11 @@ def run(config: Mapping[str, Any]) -> None:
     trainer = build_trainer(config)
     trainer.train(resume_from_checkpoint=config["resume_from"])
     if config["save_final_model"]:
-        trainer.save_model(config["output_dir"])
+        save_final_model(trainer, config)
     if trainer.is_world_process_zero():
         mark_finished(config, steps=trainer.state.global_step)
+        if config["push_to_hub"]:
+            push_to_hub(config)
 
 
 def build_trainer(config: Mapping[str, Any]) -> SFTTrainer:
@@ -38,12 +42,14 @@ def build_trainer(config: Mapping[str, Any]) -> SFTTrainer:
     model = load_model(config)
     tokenizer = load_tokenizer(config)
     templates = PromptTemplates(**pick(PromptTemplates, config))
-    examples = sft_examples(DataSource(**pick(DataSource, config)).load(), config["column_map"])
-    rows = conversations(examples, templates, config["teacher_chat_template_kwargs"] or {})
+    kwargs = config["teacher_chat_template_kwargs"] or {}
+    examples, held_out = load_examples(config)
+    rows = conversations(examples, templates, kwargs)
     trainer = SFTTrainer(
         model=model,
         args=arguments,
         train_dataset=rows,
+        eval_dataset=None if held_out is None else conversations(held_out, templates, kwargs),
         processing_class=tokenizer,
         peft_config=new_adapter(config),
     )
@@ -53,14 +59,12 @@ def build_trainer(config: Mapping[str, Any]) -> SFTTrainer:
 
 
 def conversations(examples: Dataset, templates: PromptTemplates, chat_template_kwargs: Mapping[str, Any]) -> Dataset:
-    """Rows of `custom_data.columns.SFT_COLUMNS` as TRL's conversational prompt/completion pairs."""
+    """Examples of `custom_data.rows.EXAMPLE_FIELDS` as TRL's conversational prompt/completion pairs."""
 
     def convert(row: Mapping[str, str]) -> dict[str, Any]:
-        prompt = templates.teacher(row["question"], row["student_approach"].strip())
-        reply = write_reply(row["teacher_diagnosis"], row["teacher_teaching"])
         pair: dict[str, Any] = {
-            "prompt": as_dicts(prompt),
-            "completion": [{"role": "assistant", "content": reply}],
+            "prompt": as_dicts(example_prompt(row, templates)),
+            "completion": [{"role": "assistant", "content": row["reply"]}],
         }
         return {**pair, "chat_template_kwargs": dict(chat_template_kwargs)} if chat_template_kwargs else pair
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -23,7 +23,8 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer import grpo_trainer
 
-from trainers.assembly import build_protocol, connect_pool, drop_overlong, layout_of, split_questions, token_counter
+from custom_data.preflight import load_questions
+from trainers.assembly import build_protocol, connect_pool, layout_of, token_counter
 from trainers.configuration import trl_arguments
 from trainers.configuration.resume import mark_finished
 from trainers.models import load_model
@@ -253,9 +254,13 @@ def teaching_reward(completions: list[Any], lesson_reward: list[float | None], *
 
 def prompt_dataset(questions: Sequence[Question]) -> Dataset:
     """One row per question; its `row` travels inside the message, past TRL's samplers."""
-    return Dataset.from_list(
-        [{"prompt": [{"role": "user", "content": question.text, "row": question.row}]} for question in questions]
-    )
+
+    def prompts() -> Iterator[dict[str, Any]]:
+        for question in questions:
+            yield {"prompt": [{"role": "user", "content": question.text, "row": question.row}]}
+
+    # On disk, because there may be a million of them.
+    return Dataset.from_generator(prompts)
 
 
 def unrepeated(rows: Sequence[int], num_generations: int) -> list[int]:
@@ -304,7 +309,7 @@ def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
     tokenizer = AutoTokenizer.from_pretrained(
         config["model_name_or_path"], revision=config["model_revision"], trust_remote_code=config["trust_remote_code"]
     )
-    train, evaluation = (drop_overlong(config, part) if part else part for part in split_questions(config))
+    train, evaluation = load_questions(config)
     runner, weight_sync = connect_servers(config, tokenizer) if PartialState().is_main_process else (None, None)
     trainer = TeacherGRPOTrainer(
         model=load_model(config),

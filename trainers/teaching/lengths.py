@@ -6,58 +6,102 @@ A prompt that turns out too long all the same is caught when it is sent, and its
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from trainers.teaching.lesson import Prompt, Question
+from trainers.teaching.lesson import Prompt
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Stages
 
 
 @dataclass(frozen=True)
 class Context:
-    """A model's context: how many tokens a rendered prompt has in it, and how many it holds (`None`: not known)."""
+    """A model's context.
+
+    Args:
+        count: how many tokens a prompt has when it is rendered for the model.
+        limit: how many tokens the context holds; `None` when that is not known.
+        overhead: how many bytes rendering adds to the messages of a prompt, for a model that never has more tokens than
+            bytes; `None` where that cannot be said.
+    """
 
     count: Callable[[Prompt], int]
     limit: int | None
+    overhead: Callable[[Prompt], int | None] = lambda _: None
 
 
 @dataclass(frozen=True)
-class Fit:
-    """The questions that fit, and the others counted by the stage whose prompt was too long."""
+class Need:
+    """What one stage needs: a prompt made of the question, with `budget` further tokens, in `limit` tokens."""
 
-    kept: list[Question]
-    dropped: Counter[str]
+    stage: str
+    context: Context
+    prompt: Callable[[str], Prompt]
+    budget: int
+    limit: int
+
+    def fits(self, question: str) -> bool:
+        """Whether the stage has room for a question."""
+        return self.context.count(self.prompt(question)) + self.budget <= self.limit
+
+    def certain(self) -> int:
+        """Up to how many bytes a question fits for certain, so that it needs no counting; -1 if never."""
+        empty = self.prompt("")
+        overhead = self.context.overhead(empty)
+        if overhead is None:
+            return -1
+        fixed = _size(empty)
+        each = max(1, _size(self.prompt("x")) - fixed)
+        return max(-1, (self.limit - self.budget - overhead - fixed) // each)
 
 
-def fitting(
-    questions: Sequence[Question], templates: PromptTemplates, stages: Stages, student: Context, teacher: Context
-) -> Fit:
-    """Split questions by whether every prompt they lead to fits with its completion."""
-    kept: list[Question] = []
-    dropped: Counter[str] = Counter()
-    for question in questions:
-        stage = overlong_stage(question, templates, stages, student, teacher)
-        if stage is None:
-            kept.append(question)
-        else:
-            dropped[stage] += 1
-    return Fit(kept, dropped)
+def stage_needs(
+    templates: PromptTemplates,
+    stages: Stages,
+    student: Context,
+    teachers: Sequence[Context],
+    max_prompt_length: int | None = None,
+) -> tuple[Need, ...]:
+    """What every stage of a lesson needs; without teachers, what the student needs alone.
 
-
-def overlong_stage(
-    question: Question, templates: PromptTemplates, stages: Stages, student: Context, teacher: Context
-) -> str | None:
-    """The first stage whose prompt and completion would not fit, or `None`."""
-    text = question.text
-    needs = (
-        ("baseline", student, templates.baseline(text), stages.student.max_tokens),
-        ("probe", student, templates.probe(text), stages.probe.max_tokens),
-        ("teacher", teacher, templates.teacher(text, "."), stages.probe.max_tokens + stages.teacher.max_tokens),
-        ("taught", student, templates.taught(text, "."), stages.teacher.max_tokens + stages.student.max_tokens),
+    `max_prompt_length` bounds the teacher's prompt, the approach in it counted at its budget.
+    """
+    alone = (
+        ("baseline", student, templates.baseline, stages.student.max_tokens),
+        ("probe", student, templates.probe, stages.probe.max_tokens),
     )
-    for stage, context, prompt, budget in needs:
-        if context.limit is not None and context.count(prompt) + budget > context.limit:
-            return stage
-    return None
+    approach, teaching = stages.probe.max_tokens, stages.teacher.max_tokens
+
+    def teacher_prompt(question: str) -> Prompt:
+        return templates.teacher(question, ".")
+
+    def taught_prompt(question: str) -> Prompt:
+        return templates.taught(question, ".")
+
+    lessons = (
+        *(("teacher", teacher, teacher_prompt, approach + teaching) for teacher in teachers),
+        ("taught", student, taught_prompt, teaching + stages.student.max_tokens),
+    )
+    wanted = [*alone, *(lessons if teachers else ())]
+    needs = [
+        Need(name, context, prompt, budget, context.limit)
+        for name, context, prompt, budget in wanted
+        if context.limit is not None
+    ]
+    if max_prompt_length is not None:
+        needs += [Need("teacher", teacher, teacher_prompt, approach, max_prompt_length) for teacher in teachers]
+    return tuple(needs)
+
+
+def certain_bytes(needs: Sequence[Need]) -> int | None:
+    """Up to how many bytes a question fits everywhere for certain; `None` when every question does."""
+    return min((need.certain() for need in needs), default=None)
+
+
+def overlong_stage(question: str, needs: Sequence[Need]) -> str | None:
+    """The first stage that has no room for a question, or `None`."""
+    return next((need.stage for need in needs if not need.fits(question)), None)
+
+
+def _size(prompt: Prompt) -> int:
+    return sum(len(message.content.encode()) for message in prompt.messages)

@@ -1,0 +1,29 @@
+"""What a row's answer column holds as the ground truth: the answer itself, also where a worked solution leads to it."""
+
+from __future__ import annotations
+
+from trainers.teaching.prompts import strip_reasoning
+from trainers.teaching.verifiers.extraction import extract_answer
+
+MARKER = "####"
+"""GSM8K puts the final answer of a worked solution behind this."""
+
+
+def ground_truth(text: str) -> str:
+    """The final answer of an answer column: what follows `####`, or the last `\\boxed{…}`, or else the whole text."""
+    if MARKER in text:
+        return text.rpartition(MARKER)[2].strip()
+    if r"\boxed" in text:
+        return extract_answer(text) or text.strip()
+    return text.strip()
+
+
+def answer_of_turn(text: str) -> str:
+    """The final answer of an assistant's turn, found as in a student's solution; the whole turn when it states none."""
+    text = strip_reasoning(text)
+    return extract_answer(text) or text
+
+
+def without_marker(text: str) -> str:
+    """A worked solution without the `#### …` that repeats its answer."""
+    return text.rpartition(MARKER)[0].strip() if MARKER in text else text.strip()

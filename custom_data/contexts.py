@@ -1,0 +1,96 @@
+"""The contexts of the models of a run, by their own tokenizers and chat templates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transformers import AutoConfig
+
+from trainers.assembly import layout_of, stages
+from trainers.configuration import pick
+from trainers.configuration.placement import teacher_list
+from trainers.serving.rendering import ChatRenderer
+from trainers.serving.specs import Role, ServerSpec
+from trainers.teaching.lengths import Context, Need, stage_needs
+from trainers.teaching.lesson import Message, Prompt
+from trainers.teaching.prompts import PromptTemplates
+
+BYTES_PER_TOKEN = 3
+"""Of a model whose tokenizer we do not have: English has about 4 bytes per token, Chinese about 3."""
+TURN_TOKENS = 8
+SLACK = 8
+"""Tokens that a tokenizer may add beyond the text it is given."""
+
+
+def question_needs(config: Mapping[str, Any]) -> tuple[Need, ...]:
+    """What the stages of a lesson need, for the models and budgets of a configuration."""
+    return stage_needs(
+        PromptTemplates(**pick(PromptTemplates, config)),
+        stages(config),
+        _contexts(config, "student")[0],
+        _contexts(config, "teacher"),
+        config["max_prompt_length"],
+    )
+
+
+def _contexts(config: Mapping[str, Any], role: Role) -> list[Context]:
+    """One per model of a role: an evaluation may have several teachers, or none."""
+    specs = {spec.tokenizer: spec for spec in layout_of(config, role)}
+    contexts = [_served(config, role, spec) for spec in specs.values()]
+    asked = 1 if role == "student" or config["experiment"] != "evaluation" else len(teacher_list(config))
+    if asked > len(contexts):
+        contexts.append(Context(estimate, config[f"{role}_max_model_len"], _no_template))
+    return contexts
+
+
+def _served(config: Mapping[str, Any], role: Role, spec: ServerSpec) -> Context:
+    trusted = spec.trust_remote_code
+    kwargs = config[f"{role}_chat_template_kwargs"] or {}
+    renderer = ChatRenderer(spec.tokenizer, kwargs, revision=spec.revision, trust_remote_code=trusted)
+    limit = spec.max_model_len
+    if limit is None:
+        model = AutoConfig.from_pretrained(spec.weights, revision=spec.revision, trust_remote_code=trusted)
+        limit = getattr(model.get_text_config(), "max_position_embeddings", None)
+    return Context(
+        lambda prompt: len(renderer.render(prompt)),
+        limit,
+        lambda prompt: rendering_overhead(renderer.tokenizer, prompt.messages, kwargs),
+    )
+
+
+def estimate(prompt: Prompt) -> int:
+    """About how many tokens a prompt has for a model behind an API, whose tokenizer is not known here."""
+    return sum(len(m.content.encode()) // BYTES_PER_TOKEN + TURN_TOKENS for m in prompt.messages)
+
+
+def _no_template(prompt: Prompt) -> int:
+    return TURN_TOKENS * len(prompt.messages)
+
+
+def rendering_overhead(
+    tokenizer: Any, messages: Sequence[Message], kwargs: Mapping[str, Any], generation: bool = True
+) -> int | None:
+    """Bytes that a chat template adds to messages with these roles.
+
+    Tokens of a byte-level tokenizer stand for a byte at least, and so do words: a rendered prompt has at most this many
+    tokens more than its messages have bytes. `None` for other tokenizers, and for a template that does not write every
+    message once and unchanged.
+    """
+    if not has_fewer_tokens_than_bytes(tokenizer):
+        return None
+    marks = [f"content{number}of{len(messages)}" for number, _ in enumerate(messages)]
+    marked = [{"role": message.role, "content": mark} for message, mark in zip(messages, marks, strict=True)]
+    text = tokenizer.apply_chat_template(marked, add_generation_prompt=generation, tokenize=False, **kwargs)
+    if any(text.count(mark) != 1 for mark in marks):
+        return None
+    return len(text.encode()) - sum(len(mark) for mark in marks) + SLACK
+
+
+def has_fewer_tokens_than_bytes(tokenizer: Any) -> bool:
+    """Whether each token covers a byte of the text at least, once that is composed (NFC)."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or type(backend.normalizer).__name__ not in ("NoneType", "NFC"):
+        return False
+    byte_level = type(backend.model).__name__ == "BPE" and type(backend.decoder).__name__ == "ByteLevel"
+    return byte_level or type(backend.model).__name__ == "WordLevel"

@@ -1,0 +1,22 @@
+"""SFT examples: the teacher's prompt, and the reply it is to learn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from trainers.teaching.lesson import Message, Prompt
+from trainers.teaching.prompts import PromptTemplates
+
+
+def example_prompt(example: Mapping[str, Any], templates: PromptTemplates) -> Prompt:
+    """What the teacher replies to: its own messages, or the teacher's template with question and approach."""
+    if example["prompt"]:
+        return Prompt(tuple(Message(**message) for message in json.loads(example["prompt"])))
+    return templates.teacher(example["question"], example["student_approach"])
+
+
+def example_messages(example: Mapping[str, Any], templates: PromptTemplates) -> tuple[Message, ...]:
+    """Prompt and reply as one conversation."""
+    return (*example_prompt(example, templates).messages, Message("assistant", example["reply"]))

@@ -1,0 +1,75 @@
+"""Questions and examples that are longer than the contexts hold: dropped or refused, and counted by stage."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from custom_data.bad_rows import SHOWN, Dropped
+from custom_data.tables import Table
+from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.teaching.lengths import Need, certain_bytes, overlong_stage
+
+WORTH_A_BAR = 2000
+
+
+def fitting_questions(table: Table, needs: tuple[Need, ...]) -> tuple[Table, tuple[Dropped, ...]]:
+    """The questions that fit into every stage, and the others by the first stage that has no room for them."""
+    certain = certain_bytes(needs)
+    if certain is None:
+        return table, ()
+    return _fitting(table, table.longest("question") <= certain, lambda row: overlong_stage(row["question"], needs))
+
+
+def fitting_examples(
+    table: Table, max_length: int | None, overhead: int | None, count: Callable[[Mapping[str, Any]], int]
+) -> tuple[Table, tuple[Dropped, ...]]:
+    """The SFT examples whose prompt and reply fit into `max_length` tokens: a reply cut off would teach to stop short.
+
+    Args:
+        table: the examples.
+        max_length: tokens; `None` for no limit.
+        overhead: bytes that prompt template and chat template add to an example's own texts; `None` if not known.
+        count: tokens of an example.
+    """
+    if max_length is None:
+        return table, ()
+    texts = table.longest("question", "student_approach", "prompt", "reply")
+    certain = texts + overhead <= max_length if overhead is not None else np.zeros(len(texts), dtype=bool)
+    return _fitting(table, certain, lambda row: "example" if count(row) > max_length else None)
+
+
+def settle(part: str, dropped: tuple[Dropped, ...], table: Table, overlong_prompts: str, limits: str) -> None:
+    """Apply `overlong_prompts` to what does not fit; `limits` are the keys to change, with their values.
+
+    Raises:
+        ConfigurationError: when nothing may be dropped, or everything would be.
+    """
+    count = sum(entry.count for entry in dropped)
+    if not count or (overlong_prompts == "drop" and len(table)):
+        return
+    given = f"{part}: {count:,} of {len(table) + count:,} rows are too long ({limits})"
+    expected = f"expected {'all' if overlong_prompts == 'error' else 'at least one'} to fit: "
+    expected += "; ".join(map(str, dropped))
+    ways = "raise the contexts or lower the token budgets"
+    remedy = f"{ways}, or set overlong_prompts=drop" if len(table) else ways
+    raise ConfigurationError([Problem(given, expected, remedy)])
+
+
+def _fitting(
+    table: Table, certain: np.ndarray, stage_of: Callable[[Mapping[str, Any]], str | None]
+) -> tuple[Table, tuple[Dropped, ...]]:
+    uncertain = np.flatnonzero(~certain)
+    keep = np.ones(len(table), dtype=bool)
+    places: dict[str, list[str]] = defaultdict(list)
+    for index in tqdm(uncertain, desc="Measuring prompts", unit="row", disable=len(uncertain) < WORTH_A_BAR):
+        row = table.data[int(table.rows[index])]
+        if stage := stage_of(row):
+            keep[index] = False
+            places[stage].append(row["place"])
+    found = (Dropped(f"too long for {stage}", len(at), tuple(at[:SHOWN])) for stage, at in places.items())
+    return table.taking(table.rows[keep]), tuple(found)

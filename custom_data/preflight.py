@@ -1,0 +1,149 @@
+"""The data of a run, checked as a whole: what the launcher asks before servers start, and what training then uses."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from datasets import Dataset
+
+from custom_data import loading
+from custom_data.bad_rows import Dropped, Reading
+from custom_data.contexts import question_needs, rendering_overhead
+from custom_data.examples import example_messages
+from custom_data.overlong import fitting_examples, fitting_questions, settle
+from custom_data.questions import Questions
+from custom_data.tables import Table
+from trainers.configuration import pick
+from trainers.configuration.fields import SFT
+from trainers.teaching.lesson import Message
+from trainers.teaching.prompts import PromptTemplates
+
+Fit = Callable[[Mapping[str, Any], Table], tuple[Table, tuple[Dropped, ...]]]
+
+BUDGETS = (
+    "student_max_model_len teacher_max_model_len student_max_tokens max_probe_tokens max_completion_length "
+    "max_prompt_length max_length"
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PartReport:
+    """What became of one part: how its source read, the rows in use, and those dropped as too long, by stage."""
+
+    reading: Reading
+    used: int
+    overlong: tuple[Dropped, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What a run will train and be evaluated on.
+
+    Args:
+        training: of the training rows; `None` for an evaluation.
+        evaluation: of the held-out rows; `None` when there are none.
+        held_out: training rows left out because their question is in the evaluation dataset.
+    """
+
+    training: PartReport | None
+    evaluation: PartReport | None
+    held_out: int = 0
+
+    def lines(self) -> list[str]:
+        """For people; one finding per line."""
+        parts = (("training", self.training), ("evaluation", self.evaluation))
+        known = [(name, part) for name, part in parts if part is not None]
+        readings = dict.fromkeys(part.reading for _, part in known)
+        lines = [line for reading in readings for line in reading.lines()]
+        if self.held_out:
+            lines.append(f"  left out of training: {self.held_out:,} rows whose question is held out for evaluation")
+        for name, part in known:
+            lines += [f"  left out of {name}: {entry}" for entry in part.overlong]
+        return [*lines, "in use: " + ", ".join(f"{part.used:,} rows for {name}" for name, part in known)]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The parts of a run that are fit for use, with the report on them."""
+
+    training: Table | None
+    evaluation: Table | None
+    report: DataReport
+
+
+def check_data(config: Mapping[str, Any]) -> DataReport:
+    """Read and check everything that a run will use, with the models' own tokenizers.
+
+    The rows are read once and kept in the cache of `datasets`; a run that follows takes them from there.
+
+    Raises:
+        ConfigurationError: when the run must not start.
+    """
+    return load_checked(config).report
+
+
+def load_questions(config: Mapping[str, Any]) -> tuple[Questions, Questions]:
+    """Training and evaluation questions of a run, either of which may be empty; see `check_data`."""
+    checked = load_checked(config)
+    for line in checked.report.lines():
+        logger.info("%s", line)
+    training, evaluation = (Questions(part or Table.empty()) for part in (checked.training, checked.evaluation))
+    return training, evaluation
+
+
+def load_examples(config: Mapping[str, Any]) -> tuple[Dataset, Dataset | None]:
+    """SFT examples to train and to be evaluated on, with the columns of `custom_data.rows.EXAMPLE_FIELDS`."""
+    checked = load_checked(config)
+    for line in checked.report.lines():
+        logger.info("%s", line)
+    assert checked.training is not None
+    return checked.training.dataset(), checked.evaluation and checked.evaluation.dataset()
+
+
+def load_checked(config: Mapping[str, Any]) -> Checked:
+    """The data of a run: see `check_data`, and `custom_data.loading.load` for how rows are parted."""
+    parts = loading.load(config)
+    fit = _fit_examples if config["experiment"] == SFT else _fit_questions
+    training, training_report = _part(config, "training", parts.training, fit)
+    evaluation, evaluation_report = _part(config, "evaluation", parts.evaluation, fit)
+    return Checked(training, evaluation, DataReport(training_report, evaluation_report, parts.held_out))
+
+
+def _part(
+    config: Mapping[str, Any], name: str, table: Table | None, fit: Fit
+) -> tuple[Table | None, PartReport | None]:
+    if table is None:
+        return None, None
+    kept, dropped = fit(config, table)
+    limits = " ".join(f"{key}={config[key]}" for key in BUDGETS.split() if config.get(key) is not None)
+    settle(name, dropped, kept, config["overlong_prompts"], limits)
+    return kept, PartReport(table.reading, len(kept), dropped)
+
+
+def _fit_questions(config: Mapping[str, Any], table: Table) -> tuple[Table, tuple[Dropped, ...]]:
+    return fitting_questions(table, question_needs(config))
+
+
+def _fit_examples(config: Mapping[str, Any], table: Table) -> tuple[Table, tuple[Dropped, ...]]:
+    # Importing it takes seconds, which runs without SFT need not spend.
+    from trainers.models import load_tokenizer
+
+    tokenizer, templates = load_tokenizer(config), PromptTemplates(**pick(PromptTemplates, config))
+    kwargs = config["teacher_chat_template_kwargs"] or {}
+
+    def count(example: Mapping[str, Any]) -> int:
+        messages = [{"role": turn.role, "content": turn.content} for turn in example_messages(example, templates)]
+        return len(tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False, **kwargs))
+
+    filled = example_messages({"prompt": "", "question": "", "student_approach": ".", "reply": ""}, templates)
+    overhead = rendering_overhead(tokenizer, filled, kwargs, generation=False)
+    return fitting_examples(table, config["max_length"], _with_contents(overhead, filled), count)
+
+
+def _with_contents(overhead: int | None, messages: tuple[Message, ...]) -> int | None:
+    return None if overhead is None else overhead + sum(len(message.content.encode()) for message in messages)

@@ -1,0 +1,126 @@
+"""Rows of text files one by one, each with its line number, so that one broken line costs a row and not the file."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+from custom_data.bad_rows import BadRowError
+
+Placed = tuple[int, Any]
+"""A line number (from 1) or row index (from 0), and a row or the `BadRowError` that took its place."""
+
+CHUNK = 1 << 20
+
+
+def read_lines(path: Path) -> Iterator[Placed]:
+    """JSON lines; blank lines are no rows."""
+    with open_binary(path) as file:
+        for number, line in enumerate(file, 1):
+            content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+            if content.strip():
+                yield number, _object(content)
+
+
+def read_json(path: Path) -> Iterator[Placed]:
+    """A JSON array of rows, read piece by piece; or JSON lines in a file that is called `.json`."""
+    with open_binary(path) as file:
+        start = file.read(CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()
+    return _array(path) if start.startswith(b"[") else read_lines(path)
+
+
+def read_csv(path: Path) -> Iterator[Placed]:
+    """CSV with a header; a row's place is the line on which it begins."""
+    csv.field_size_limit(1 << 30)
+    with open_binary(path) as file:
+        text = _decoded(file)
+        reader = csv.reader(text)
+        header = next(reader, [])
+        while True:
+            begins = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield begins, BadRowError(f"invalid CSV ({error})")
+                continue
+            if cells:
+                yield begins, _cells(header, cells)
+
+
+READERS: dict[str, Callable[[Path], Iterator[Placed]]] = {
+    ".jsonl": read_lines,
+    ".ndjson": read_lines,
+    ".json": read_json,
+    ".csv": read_csv,
+}
+
+
+def open_binary(path: Path) -> IO[bytes]:
+    """The bytes of a file, unpacked if it is gzipped, whatever it is called."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return cast(IO[bytes], gzip.open(path, "rb")) if packed else path.open("rb")
+
+
+def _decoded(file: IO[bytes]) -> io.TextIOWrapper:
+    # What is no UTF-8 becomes lone surrogates, which the check of each text finds.
+    return io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def text_suffix(name: str) -> str:
+    """The suffix that tells a file's format, `.gz` aside."""
+    return Path(name.removesuffix(".gz")).suffix.lower()
+
+
+def counts_lines(suffix: str) -> bool:
+    """Whether places in such a file are lines; an array is counted by its rows."""
+    return suffix != ".json"
+
+
+def _object(content: bytes) -> Any:
+    try:
+        row = json.loads(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        return BadRowError("invalid UTF-8")
+    except (ValueError, RecursionError):
+        return BadRowError("invalid JSON")
+    return row if isinstance(row, dict) else BadRowError("not a JSON object")
+
+
+def _cells(header: list[str], cells: list[str]) -> Any:
+    if len(cells) != len(header):
+        return BadRowError(f"{len(cells)} cells under {len(header)} columns")
+    return dict(zip(header, cells, strict=True))
+
+
+def _array(path: Path) -> Iterator[Placed]:
+    decoder = json.JSONDecoder()
+    with open_binary(path) as file:
+        text = _decoded(file)
+        buffer, index = text.read(CHUNK).lstrip()[1:], 0
+        while True:
+            buffer = buffer.lstrip(" \t\r\n,")
+            if buffer.startswith("]"):
+                return
+            try:
+                row, end = decoder.raw_decode(buffer)
+                complete = end < len(buffer)
+            except ValueError:
+                complete = False
+            if complete:
+                yield index, row if isinstance(row, dict) else BadRowError("not a JSON object")
+                buffer, index = buffer[end:], index + 1
+                continue
+            more = text.read(max(CHUNK, len(buffer)))
+            if not more:
+                yield index, BadRowError("invalid JSON from here to the end of the file")
+                return
+            buffer += more

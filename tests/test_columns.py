@@ -1,0 +1,61 @@
+"""Columns are found under the names people use; what is missing is said with the mapping to write."""
+
+import pytest
+
+from custom_data.columns import check_names, find_columns, resolve_columns
+from trainers.configuration import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("found", "question", "solution"),
+    [
+        (["question", "solution"], "question", "solution"),
+        (["prompt", "ground_truth"], "prompt", "ground_truth"),
+        (["problem", "answer", "level"], "problem", "answer"),
+        (["problem_text", "final_answer"], "problem_text", "final_answer"),
+        (["problem", "solution", "answer"], "problem", "answer"),
+    ],
+)
+def test_accepted_names(found, question, solution):
+    assert resolve_columns(found, ("question", "solution")) == {"question": question, "solution": solution}
+
+
+def test_an_explicit_mapping_wins():
+    columns = resolve_columns(["question", "frage", "answer"], ("question", "solution"), {"question": "frage"})
+    assert columns == {"question": "frage", "solution": "answer"}
+
+
+def test_what_is_missing_is_said_with_the_remedy():
+    with pytest.raises(
+        ConfigurationError, match=r"(?s)'question'.*'solution'.*ground_truth.*columns frage.*column_map\.solution=frage"
+    ):
+        resolve_columns(["frage"], ("question", "solution"))
+
+
+def test_a_mapping_to_a_column_that_is_not_there_lists_the_columns():
+    with pytest.raises(ConfigurationError, match=r"column_map.question=nope.*columns: question, answer.*\n.*name one"):
+        find_columns(["question", "answer"], ("question",), {"question": "nope"})
+
+
+def test_a_mapping_of_other_wanted_names_is_left_alone():
+    assert find_columns(["question"], ("question",), {"level": "nope"}) == {"question": "question"}
+
+
+@pytest.mark.parametrize(
+    ("column_map", "remedy"),
+    [
+        ({"frage": "question"}, "column_map.question=frage"),
+        ({"questoin": "frage"}, "column_map.question=frage"),
+        ({"x": "frage"}, "column_map.question=frage"),
+    ],
+)
+def test_a_name_that_is_none_of_ours_is_told(column_map, remedy):
+    [problem] = check_names(column_map)
+    assert next(iter(column_map)) in problem.given
+    assert "student_approach" in problem.expected
+    assert remedy in problem.remedy
+
+
+def test_names_of_ours_are_fine():
+    assert not list(check_names({"question": "q", "level": "l"}))
+    assert not list(check_names(None))
