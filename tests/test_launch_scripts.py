@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -55,19 +57,48 @@ def test_the_references_commands_plan_an_eight_gpu_machine(command: str, shown: 
 def test_the_plan_names_devices_shares_and_commands() -> None:
     run = script("launch_with_server.sh 2 2 teacher_rcl --dry-run --assume-gpus 4")
     lines = [" ".join(line.split()) for line in run.stdout.splitlines()]
-    assert "teacher-0 GPU 0 (90% of memory) http://127.0.0.1:8765 Arc-Intelligence/ATLAS-8B-Thinking" in lines
-    assert "student-0 GPU 1 (90% of memory) http://127.0.0.1:8766 Qwen/Qwen3-4B" in lines
-    assert "trainer-1 GPU 3" in lines
-    assert any("CUDA_VISIBLE_DEVICES=2,3" in line and "accelerate.commands.launch" in line for line in lines)
-    assert sum("vllm_entry serve" in line for line in lines) == 2
+    assert "0 teacher-0 Arc-Intelligence/ATLAS-8B-Thinking http://127.0.0.1:8765 90% of the card" in lines
+    assert "1 student-0 Qwen/Qwen3-4B http://127.0.0.1:8766 90% of the card" in lines
+    assert any(line.startswith("3 trainer-1 Arc-Intelligence/ATLAS-8B-Thinking 69.7 to") for line in lines)
+    assert "CUDA_VISIBLE_DEVICES=2,3" in run.stdout
+    assert "trainers.launch.agent" in run.stdout
+    assert run.stdout.count("vllm_entry serve") == 2
     assert any("tokens sampled per step: at most 524,288 by the teacher" in line for line in lines)
 
 
 def test_one_card_is_shared_by_servers_and_trainer() -> None:
     run = script("launch_with_server.sh 1 1 teacher_rcl --dry-run --assume-gpus 1")
     assert "weight_transfer: ipc" in run.stdout
-    assert "(25% of memory)" in run.stdout
-    assert "trainer-0    GPU 0" in run.stdout
+    lines = [line.split() for line in run.stdout.splitlines()]
+    assert [line[:2] for line in lines if line and line[0] == "0"] == [
+        ["0", "teacher-0"],
+        ["0", "student-0"],
+        ["0", "trainer-0"],
+    ]
+    assert run.stdout.count("25% of the card") == 2
+
+
+def test_commands_are_shown_so_that_a_shell_takes_them() -> None:
+    run = script("launch_with_server.sh 1 1 teacher_rcl --dry-run --assume-gpus 2")
+    shown = run.stdout.partition("Commands\n")[2].partition("\nProcesses")[0].replace("\\\n", "")
+    typed = [shlex.split(command) for command in re.split(r"^\s*# .*$", shown, flags=re.MULTILINE) if command.strip()]
+    assert [words[-1] for words in typed] == ['{"backend": "nccl"}', "1", "--config-name=config"]
+
+
+def test_a_plan_that_cannot_fit_the_assumed_cards_is_refused() -> None:
+    run = script("launch_with_server.sh 1 1 teacher_rcl --dry-run --assume-gpus 8 --assume-gpu-memory 80")
+    assert run.returncode == 2
+    assert "trainer-0 on GPU 1 (Arc-Intelligence/ATLAS-8B-Thinking): needs at least 138.3 GiB" in run.stderr
+    assert "train on 2 GPUs, or add the word offload" in run.stderr
+    fitting = script("launch_with_server.sh 1 2 teacher_rcl --dry-run --assume-gpus 8 --assume-gpu-memory 80")
+    assert fitting.stdout.count("69.7 to") == 2
+    assert "trainer-0: about" in fitting.stdout.partition("Warnings")[2]
+
+
+def test_what_is_piped_has_no_colours_and_no_broken_lines() -> None:
+    run = script("launch_with_server.sh 4 4 teacher_rcl --dry-run --assume-gpus 8", COLUMNS="40", TERM="xterm-256color")
+    assert "\x1b" not in run.stdout
+    assert "0     teacher-0   Arc-Intelligence/ATLAS-8B-Thinking" in run.stdout
 
 
 def test_what_only_the_other_machine_knows_is_a_warning() -> None:
@@ -81,6 +112,12 @@ WRONG = [
     ("launch_with_server.sh 1 1", "scripts/launch_with_server.sh V T RECIPE"),
     ("launch.sh one teacher_sft", "'one' is not a number of GPUs"),
     ("launch.sh 8 teacher_sft --assume-gpus 8", "--dry-run"),
+    ("launch.sh 8 teacher_sft --dry-run --assume-gpu-memory 80", "belongs to --assume-gpus"),
+    ("launch.sh 8 teacher_sft --dry-run --assume-gpus 8 --assume-gpu-memory much", "no amount of GPU memory in GiB"),
+    (
+        "launch_with_server.sh 2 2 teacher_rcl teacher_tensor_parallel_size=2 --dry-run --assume-gpus 8",
+        "start 3 server GPUs",
+    ),
     ("launch.sh 0 teacher_sft --dry-run --assume-gpus 8", "needs at least one training GPU"),
     ("launch_with_server.sh 1 1 teacher_sft --dry-run --assume-gpus 8", "SFT needs no servers"),
     ("launch_with_server.sh 1 1 evaluate --dry-run --assume-gpus 8", "scripts/launch_with_server.sh 1 0 RECIPE"),

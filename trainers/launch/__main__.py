@@ -14,16 +14,25 @@ from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.composition import Composition
 from trainers.configuration.machine import Machine, assume, detect
 from trainers.configuration.resume import settle
+from trainers.launch.fit import Cards, memory_problems, memory_warnings
+from trainers.launch.gpus import cards
+from trainers.launch.hints import server_hints, trainer_hints
+from trainers.launch.inspection import Findings
 from trainers.launch.interruption import Interrupted, interruptible
-from trainers.launch.plan import ACCELERATE_FILE, ROOT, Plan, accelerate_settings, make_plan
-from trainers.launch.preflight import check_counts, check_devices, check_surroundings
-from trainers.launch.report import describe, devices
-from trainers.launch.trainer import Trainer
+from trainers.launch.plan import ACCELERATE_FILE, ROOT, Command, Plan, accelerate_settings, make_plan
+from trainers.launch.preflight import check_counts, check_devices, check_surroundings, examine
+from trainers.launch.process import Process
+from trainers.launch.ranks import FAILURE_FILE, recorded_failure
+from trainers.launch.report import devices, report
+from trainers.launch.shapes import local_shape
+from trainers.launch.uses import model_uses
 from trainers.serving.servers import ServerError, ServerGroup
 
 USER_ERROR = 2
 SERVER_ERROR = 3
 WATCH_INTERVAL_S = 0.5
+TRAINER_LOG = "trainer.log"
+NOT_CHECKED = "tokenizers, data and disk were not looked at: a launch on that machine does so before servers start"
 logger = logging.getLogger("launch")
 
 
@@ -39,6 +48,8 @@ def main(arguments: Sequence[str]) -> int:
         return USER_ERROR
     except ServerError as error:
         logger.error("%s", error)
+        for hint in server_hints(str(error)):
+            logger.error("%s", hint)
         return SERVER_ERROR
     except Interrupted as error:
         logger.info("stopped by %s", error)
@@ -54,24 +65,38 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--assume-gpus", type=_count, metavar="N", help="plan for a machine with N GPUs (with --dry-run)"
     )
+    parser.add_argument(
+        "--assume-gpu-memory", type=_gibibytes, metavar="GIB", help="memory of each assumed GPU, such as 24 or 80"
+    )
+    parser.add_argument(
+        "--no-preflight", action="store_true", help="do not load tokenizers and data before the servers start"
+    )
     parser.add_argument("arguments", nargs="*", metavar="RECIPE | key=value | zero1 | zero2 | offload")
     options = parser.parse_intermixed_args(list(arguments))
     if options.assume_gpus is not None and not options.dry_run:
         parser.error("--assume-gpus plans for another machine, which only --dry-run can do")
+    if options.assume_gpu_memory is not None and options.assume_gpus is None:
+        parser.error("--assume-gpu-memory belongs to --assume-gpus N; the memory of GPUs that are here is known")
     return options
 
 
 def launch(options: argparse.Namespace) -> int:
     """Composes, checks, and then shows or runs."""
     machine = detect() if options.assume_gpus is None else assume(options.assume_gpus)
+    memory = cards(machine, options.assume_gpu_memory)
     composition = composed(options, machine)
 
     def plan_of(config: Mapping[str, Any]) -> Plan:
         return make_plan(config, machine, options.servers, options.trainers)
 
+    def check(config: Mapping[str, Any]) -> tuple[Problem, ...]:
+        found = checked(plan_of(config), memory, options.no_preflight)
+        _tell(found)
+        return found.problems
+
     if options.dry_run:
-        return show(plan_of(composition.config), composition, machine)
-    config, notes = settle(composition, check=lambda config: check_surroundings(plan_of(config)))
+        return show(plan_of(composition.config), composition, machine, memory, options.no_preflight)
+    config, notes = settle(composition, check=check)
     for note in notes:
         logger.info("%s", note)
     return 0 if config is None else run(plan_of(config))
@@ -90,13 +115,32 @@ def composed(options: argparse.Namespace, machine: Machine) -> Composition:
     return composition
 
 
-def show(plan: Plan, composition: Composition, machine: Machine) -> int:
-    """Prints a plan. What only an assumed machine could answer is a warning."""
-    problems = list(check_surroundings(plan))
-    if problems and not machine.assumed:
-        raise ConfigurationError(problems)
-    notes = [*composition.notes, *(f"warning: {_line(problem)}" for problem in problems)]
-    sys.stdout.write("\n".join([describe(plan), "", *notes, "Nothing was started (--dry-run).", ""]))
+def checked(plan: Plan, memory: Cards, quick: bool) -> Findings:
+    """What this machine says about a plan: at once where something is missing, else after a look at everything."""
+    problems = tuple(check_surroundings(plan))
+    if problems or quick:
+        return Findings(problems, (), _shapes(plan))
+    return examine(plan, memory)
+
+
+def foreseen(plan: Plan, memory: Cards) -> Findings:
+    """What can be said here about a plan for another machine: what only that one knows is a warning."""
+    shapes = _shapes(plan)
+    unknown = [_line(problem) for problem in check_surroundings(plan)]
+    warnings = (*unknown, *memory_warnings(plan, shapes, memory), NOT_CHECKED)
+    return Findings(tuple(memory_problems(plan, shapes, memory)), warnings, shapes)
+
+
+def show(plan: Plan, composition: Composition, machine: Machine, memory: Cards, quick: bool) -> int:
+    """Prints a plan.
+
+    Raises:
+        ConfigurationError: when it could not run: here, or on any machine like the one assumed.
+    """
+    found = foreseen(plan, memory) if machine.assumed else checked(plan, memory, quick)
+    if found.problems:
+        raise ConfigurationError(found.problems)
+    report(plan, found, memory, composition.notes, sys.stdout)
     return 0
 
 
@@ -105,14 +149,35 @@ def run(plan: Plan) -> int:
     write_accelerate(plan)
     for line in devices(plan):
         logger.info("%s", line)
+    failure = plan.output_dir / "failure.json"
+    failure.unlink(missing_ok=True)
+    command = Command(plan.trainer.argv, {**plan.trainer.env, FAILURE_FILE: str(failure.absolute())})
     with ServerGroup(plan.servers, plan.output_dir) as servers:
         for server in servers.servers:
             logger.info("%s is up: curl %s/health  (log: %s)", server.spec.name, server.spec.base_url, server.log_path)
-        with Trainer(plan.trainer) as trainer:
+        with Process(command, "trainer", plan.output_dir / TRAINER_LOG) as trainer:
             while (status := trainer.status(WATCH_INTERVAL_S)) is None:
                 servers.poll()
-    logger.info("finished with status %d; output is in %s", status, plan.output_dir)
+        recorded = recorded_failure(failure)
+        if recorded is not None:
+            raise recorded
+        if status:
+            # A server that died is why the trainer failed, even where the trainer was quicker to say so.
+            servers.poll()
+    conclude(plan, status, trainer.tail)
     return status
+
+
+def conclude(plan: Plan, status: int, tail: str) -> None:
+    """Says how a run ended, and what helps against it."""
+    if not status:
+        logger.info("finished; output is in %s", plan.output_dir)
+        return
+    logger.error("the trainer failed with status %d; what it wrote is in %s", status, plan.output_dir / TRAINER_LOG)
+    for hint in trainer_hints(status, tail, plan.config):
+        logger.error("%s", hint)
+    if any(plan.output_dir.glob("checkpoint-*")):
+        logger.error("the same command continues from the last checkpoint in %s", plan.output_dir)
 
 
 def write_accelerate(plan: Plan) -> None:
@@ -124,6 +189,17 @@ def write_accelerate(plan: Plan) -> None:
     (plan.output_dir / ACCELERATE_FILE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
 
+def _shapes(plan: Plan) -> dict[str, Any]:
+    return {use.model: local_shape(use.model) for use in model_uses(plan.config)}
+
+
+def _tell(found: Findings) -> None:
+    for line in found.data:
+        logger.info("%s", line)
+    for warning in found.warnings:
+        logger.warning("warning: %s", warning)
+
+
 def _line(problem: Problem) -> str:
     return " ".join(str(problem).split())
 
@@ -132,6 +208,16 @@ def _count(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of GPUs (0, 1, 2 …)")
     return int(text)
+
+
+def _gibibytes(text: str) -> float:
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if size <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount of GPU memory in GiB (24, 80 …)")
+    return size
 
 
 if __name__ == "__main__":

@@ -20,8 +20,12 @@ class Interrupted(BaseException):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within it the first signal raises `Interrupted`; later ones do nothing, so that cleaning up is not cut short."""
-    before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
+    """Within it the first signal raises `Interrupted`; later ones do nothing, so that cleaning up is not cut short.
+
+    Signals that are ignored stay ignored: that is how `nohup` keeps a run alive.
+    """
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _interrupt) for number in heard}
     try:
         yield
     finally:

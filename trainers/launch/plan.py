@@ -18,7 +18,7 @@ from trainers.configuration.surroundings import all_local
 from trainers.serving.specs import ServerSpec
 
 ROOT = Path(__file__).resolve().parents[2]
-ACCELERATE = "accelerate.commands.launch"
+AGENT = "trainers.launch.agent"
 ACCELERATE_FILE = "accelerate.yaml"
 
 
@@ -30,9 +30,9 @@ class Command:
     env: Mapping[str, str]
 
     @property
-    def is_accelerate(self) -> bool:
+    def is_agent(self) -> bool:
         """Whether the process is accelerate's agent, which holds the ranks and trains nothing itself."""
-        return ACCELERATE in self.argv
+        return AGENT in self.argv
 
     def __str__(self) -> str:
         settings = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
@@ -76,7 +76,7 @@ def _trainer(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, ...],
     program = (str(ROOT / "train.py"), f"--config-path={output_dir}", "--config-name=config")
     if not launched:
         return Command((sys.executable, *program), _environment(config, machine, gpus))
-    launcher = (sys.executable, "-m", ACCELERATE, "--config_file", str(output_dir / ACCELERATE_FILE))
+    launcher = (sys.executable, "-m", AGENT, "--config_file", str(output_dir / ACCELERATE_FILE))
     return Command((*launcher, *program), _environment(config, machine, gpus))
 
 

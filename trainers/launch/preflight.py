@@ -1,26 +1,41 @@
-"""What this machine must offer before anything starts: devices, ports, files, room on the disk."""
+"""What must hold before anything starts: numbers, files, ports, keys, and then models, data, memory and disk.
+
+`check_surroundings` takes milliseconds. `examine` loads tokenizers and data, in a process of its own.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
 import os
-import shutil
+import sys
+import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from trainers.configuration import Problem, server_layout
 from trainers.configuration.fields import EVALUATION, SFT
 from trainers.configuration.machine import Machine
-from trainers.configuration.surroundings import missing_paths
-from trainers.launch.plan import Plan
+from trainers.configuration.surroundings import all_local, missing_paths
+from trainers.launch.credentials import missing_credentials
+from trainers.launch.disk import disk_problems
+from trainers.launch.fit import Cards, Shapes, host_problems, memory_problems, memory_warnings
+from trainers.launch.inspection import CONFIG_FILE, FINDINGS_FILE, Findings
+from trainers.launch.plan import Command, Plan
+from trainers.launch.process import Process
 from trainers.serving.servers import unavailable_ports
 
-GIGABYTE = 10**9
-LEAST_FREE = GIGABYTE
-TRAINING_STATE = 7
-"""Size of a checkpoint with optimizer states, in sizes of the bf16 model: weights 2 bytes, states 12."""
+INSPECTION = "trainers.launch.inspection"
+WATCH_INTERVAL_S = 0.2
+PROGRESS_INTERVAL_S = 20.0
+logger = logging.getLogger("launch")
 
 
 def check_counts(experiment: str, servers: int, trainers: int) -> Iterator[Problem]:
@@ -58,17 +73,10 @@ def _given(servers: int, trainers: int) -> str:
 
 
 def check_surroundings(plan: Plan) -> Iterator[Problem]:
-    """What only the machine at hand knows: files, ports, keys, disk."""
+    """What only the machine at hand knows, and tells at once: files, keys and logins, ports."""
     yield from missing_paths(plan.config)
-    yield from _keys(plan.config)
+    yield from missing_credentials(plan.config)
     yield from _ports(plan)
-    yield from _disk(plan.config)
-
-
-def _keys(config: Mapping[str, Any]) -> Iterator[Problem]:
-    if config.get("student_base_url") and not os.environ.get(config["student_api_key_env"]):
-        name = config["student_api_key_env"]
-        yield Problem(f"student_api_key_env={name}", f"{name} is not set in the environment", f"export {name}=…")
 
 
 def _ports(plan: Plan) -> Iterator[Problem]:
@@ -95,25 +103,51 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _disk(config: Mapping[str, Any]) -> Iterator[Problem]:
-    needed = disk_needed(config)
-    free = shutil.disk_usage(_existing(Path(config["output_dir"]).absolute())).free
-    if free < needed:
-        given = f"output_dir={config['output_dir']}"
-        expected = f"about {needed / GIGABYTE:.1f} GB are needed, {free / GIGABYTE:.1f} GB are free"
-        yield Problem(given, expected, "free some space, choose another output_dir, or set save_total_limit=1")
+def examine(plan: Plan, cards: Cards) -> Findings:
+    """Everything that takes a look at models, data, GPU memory and disk, all problems at once."""
+    logger.info("preflight: models, tokenizers and data are looked at before anything starts (some seconds)")
+    start = time.monotonic()
+    found = inspected(plan.config)
+    problems = (*found.problems, *room_problems(plan, found.shapes, cards))
+    warnings = (*found.warnings, *memory_warnings(plan, found.shapes, cards))
+    outcome = f"{len(problems)} problems" if problems else "all is well"
+    logger.info("preflight: %s after %.1f s", outcome, time.monotonic() - start)
+    return replace(found, problems=problems, warnings=warnings)
 
 
-def disk_needed(config: Mapping[str, Any]) -> int:
-    """Bytes a run may write: its checkpoints and final model where the model's size is known, and a reserve."""
-    model = Path(config.get("model_name_or_path") or "").expanduser()
-    size = sum(path.stat().st_size for path in model.glob("*.safetensors")) if model.is_dir() else 0
-    if config["experiment"] == EVALUATION or not size:
-        return LEAST_FREE
-    saved = 0 if config["save_strategy"] == "no" else (config["save_total_limit"] or 2) + 1
-    each = 1 if config["save_only_model"] else TRAINING_STATE
-    return LEAST_FREE + size * (saved * each + int(config["save_final_model"]))
+def room_problems(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[Problem]:
+    """Whether GPUs, the machine's memory and the disk hold the run."""
+    yield from memory_problems(plan, shapes, cards)
+    yield from host_problems(plan, shapes, psutil.virtual_memory().total)
+    yield from disk_problems(plan.config, shapes.get(plan.config.get("model_name_or_path") or ""))
 
 
-def _existing(path: Path) -> Path:
-    return path if path.exists() else _existing(path.parent)
+def inspected(config: Mapping[str, Any]) -> Findings:
+    """What `trainers.launch.inspection` finds in its own process, whose progress it writes to our standard error."""
+    with tempfile.TemporaryDirectory(prefix="atlas-preflight-") as name:
+        directory = Path(name)
+        (directory / CONFIG_FILE).write_text(json.dumps(dict(config)), encoding="utf-8")
+        environment = {"TOKENIZERS_PARALLELISM": "false", "CUDA_VISIBLE_DEVICES": ""}
+        environment |= {"HF_HUB_OFFLINE": "1"} if all_local(config) else {}
+        command = Command((sys.executable, "-m", INSPECTION, name), environment)
+        with Process(command, "preflight", log=directory / "log") as process:
+            status = _waited(process)
+        if status == 0 and (directory / FINDINGS_FILE).is_file():
+            return Findings.load(directory / FINDINGS_FILE)
+        return Findings((_broken(status, process.tail),))
+
+
+def _waited(process: Process) -> int:
+    start = time.monotonic()
+    told = start
+    while (status := process.status(WATCH_INTERVAL_S)) is None:
+        if time.monotonic() - told > PROGRESS_INTERVAL_S:
+            told = time.monotonic()
+            logger.info("preflight: still at it after %.0f s", told - start)
+    return status
+
+
+def _broken(status: int, tail: str) -> Problem:
+    last = " ".join(tail.strip().splitlines()[-1:]) or "(it wrote nothing)"
+    remedy = "the output above shows where; --no-preflight starts without this look, if it is not the run's own fault"
+    return Problem("preflight", f"it ended with status {status}: {last}", remedy)

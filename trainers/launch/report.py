@@ -1,86 +1,179 @@
-"""A launch in words: what `--dry-run` prints."""
+"""A launch in words: what `--dry-run` prints, with the most wanted at the end, where a terminal leaves off."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TextIO
 
 from omegaconf import OmegaConf
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from trainers.configuration.derived import batch_of
-from trainers.configuration.fields import EVALUATION, GRPO
+from trainers.configuration.fields import EVALUATION, fields_of
+from trainers.launch.arithmetic import batch_lines, token_lines
+from trainers.launch.fit import Cards, Occupant, Shapes, gib, occupants, sequences, served_share
+from trainers.launch.inspection import Findings
 from trainers.launch.plan import Plan
 from trainers.serving.command import server_command
 
+PIPED_WIDTH = 120
+COMMAND_WIDTH = 110
 
-def describe(plan: Plan) -> str:
-    """The resolved configuration, devices, arithmetic and commands of a launch."""
-    blocks = {
-        "Configuration": OmegaConf.to_yaml(OmegaConf.create(dict(plan.config))).rstrip().splitlines(),
-        "Devices": list(devices(plan)),
-        "Batch": list(arithmetic(plan.config)),
-        "Commands": list(commands(plan)),
-    }
-    return "\n\n".join("\n".join([f"{title}:", *(f"  {line}" for line in lines)]) for title, lines in blocks.items())
+
+def report(plan: Plan, found: Findings, cards: Cards, notes: Sequence[str], to: TextIO) -> None:
+    """Prints the resolved configuration, every command, the GPU map, the arithmetic, notes and warnings."""
+    console = Console(file=to, highlight=False, soft_wrap=True, width=None if to.isatty() else PIPED_WIDTH)
+    config, shapes = plan.config, found.shapes
+    batch = list(batch_lines(config, found.rows, shapes.get(config.get("model_name_or_path") or "")))
+    _section(console, "Configuration", configuration(config))
+    _section(console, "Commands", commands(plan))
+    _heading(console, "Processes")
+    console.print(process_table(plan, shapes, cards), soft_wrap=False)
+    _section(console, "Memory of each, in GiB", memory_lines(plan, shapes, cards))
+    _section(console, "Data", found.data)
+    _section(console, "Batch", batch)
+    _section(console, "Tokens and time", token_lines(config, found.rows))
+    _section(console, "Notes", [note for note in notes if note not in batch])
+    _section(console, "Warnings", found.warnings, style="yellow")
+    console.print("\nNothing was started (--dry-run).", style="bold")
+
+
+def _heading(console: Console, title: str) -> None:
+    console.print(Text(f"\n{title}", style="bold cyan"))
+
+
+def _section(console: Console, title: str, lines: Iterator[str] | Sequence[str], style: str = "") -> None:
+    listed = list(lines)
+    if listed:
+        _heading(console, title)
+    for line in listed:
+        console.print(Text(f"  {line}" if line else "", style=style))
+
+
+def configuration(config: Mapping[str, Any]) -> Iterator[str]:
+    """The resolved configuration: what the run sets, and then every key that has its default."""
+    fields = fields_of(config["experiment"])
+    default = {key for key, value in config.items() if key in fields and value == fields[key].default}
+    chosen = {key: value for key, value in config.items() if key not in default}
+    yield from OmegaConf.to_yaml(OmegaConf.create(chosen)).rstrip().splitlines()
+    yield ""
+    yield "# at their defaults:"
+    yield from OmegaConf.to_yaml(OmegaConf.create({key: config[key] for key in sorted(default)})).rstrip().splitlines()
+
+
+def process_table(plan: Plan, shapes: Shapes, cards: Cards) -> Table:
+    """Which process runs on which GPU, what it serves where, and how much of the memory is its."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for title in ("GPU", "process", "model", "address", "memory"):
+        table.add_column(title, overflow="fold")
+    listed = occupants(plan, shapes)
+    for occupant in listed:
+        place = ", ".join(map(str, occupant.gpus)) or "CPU"
+        address = occupant.spec.base_url if occupant.spec else ""
+        table.add_row(place, occupant.name, occupant.model, address, _memory(occupant, listed, cards))
+    if plan.config["experiment"] == EVALUATION:
+        table.add_row("CPU", "evaluation", "", "", "")
+    return table
+
+
+def _memory(occupant: Occupant, listed: tuple[Occupant, ...], cards: Cards) -> str:
+    if not occupant.gpus:
+        return ""
+    room = occupant.room(cards, served_share(listed, occupant.gpus))
+    if occupant.share is not None:
+        return f"{occupant.share:.0%} of the card" + (f" = {gib(room)} GiB" if room else "")
+    if occupant.needs is None:
+        return "unknown"
+    of = f" of {gib(room)}" if room else ""
+    return f"{gib(occupant.needs.least)} to {gib(occupant.needs.estimate)}{of} GiB"
+
+
+def memory_lines(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[str]:
+    """What the memory of each kind of process is made of; equal ones once."""
+    listed = occupants(plan, shapes)
+    told = set()
+    for occupant in listed:
+        kind = (occupant.name.partition("-")[0], occupant.model, occupant.share, len(occupant.gpus))
+        if occupant.gpus and occupant.needs is not None and kind not in told:
+            told.add(kind)
+            yield from _server_memory(occupant, shapes, cards) if occupant.spec else _trainer_memory(occupant)
+
+
+def _trainer_memory(occupant: Occupant) -> Iterator[str]:
+    needs = occupant.needs
+    if needs is None:
+        return
+    sure = " + ".join(f"{part.what} {gib(part.size)}" for part in needs.parts if part.certain)
+    more = " + ".join(f"{part.what} {gib(part.size)}" for part in needs.parts if not part.certain)
+    yield f"{'trainer':<8} {gib(needs.least):>6} in any case = {sure}"
+    yield f"{'':<8} {gib(needs.estimate):>6} about, when sequences are as long as allowed: + {more}"
+
+
+def _server_memory(occupant: Occupant, shapes: Shapes, cards: Cards) -> Iterator[str]:
+    needs, spec, shape = occupant.needs, occupant.spec, shapes.get(occupant.model)
+    if needs is None or spec is None or shape is None:
+        return
+    each = " on each GPU" if spec.tensor_parallel_size > 1 else ""
+    parts = " + ".join(f"{part.what} {gib(part.size)}" for part in needs.parts)
+    length = spec.max_model_len or shape.positions
+    yield f"{spec.role:<8} {gib(needs.least):>6} at least{each} = {parts} ({length:,} tokens)"
+    room = occupant.room(cards)
+    fitting = sequences(occupant, shape, room)
+    if room is not None and fitting is not None:
+        yield f"{'':<8} {gib(room):>6} given, which holds {fitting:,} such sequences at a time"
+
+
+def commands(plan: Plan) -> Iterator[str]:
+    """Every command, as it could be typed, under the name of its process."""
+    for spec in plan.servers:
+        yield f"# {spec.name}"
+        yield from wrapped(server_command(spec).env, server_command(spec).argv)
+    yield f"# {'evaluation' if plan.config['experiment'] == EVALUATION else 'trainer'}"
+    yield from wrapped(plan.trainer.env, plan.trainer.argv)
+
+
+def wrapped(env: Mapping[str, str], argv: Sequence[str]) -> Iterator[str]:
+    """A command over several lines, broken before options, that a shell takes as one."""
+    settings = [f"{name}={shlex.quote(value)}" for name, value in env.items()]
+    line = ""
+    for piece in [*settings, *_pieces(argv)]:
+        if line and len(line) + len(piece) > COMMAND_WIDTH:
+            yield f"{line} \\"
+            line = f"    {piece}"
+        else:
+            line = f"{line} {piece}" if line else piece
+    yield line
+
+
+def _pieces(argv: Sequence[str]) -> Iterator[str]:
+    """The words of a command, each option together with its value."""
+    option = ""
+    for word in map(shlex.quote, argv):
+        if option and word.startswith("-"):
+            yield option
+            option = word
+        elif option:
+            yield f"{option} {word}"
+            option = ""
+        elif word.startswith("-"):
+            option = word
+        else:
+            yield word
+    if option:
+        yield option
 
 
 def devices(plan: Plan) -> Iterator[str]:
-    """One line per process: where it runs, its share of the memory, its address."""
+    """One line per process of a run that starts: where it runs, its share of the memory, its address."""
     for spec in plan.servers:
-        place = (
-            f"GPU {', '.join(map(str, spec.gpus))} ({spec.gpu_memory_utilization:.0%} of memory)"
-            if spec.gpus
-            else "CPU"
-        )
+        gpus = ", ".join(map(str, spec.gpus))
+        place = f"GPU {gpus} ({spec.gpu_memory_utilization:.0%} of memory)" if spec.gpus else "CPU"
         yield f"{spec.name:<12} {place:<28} {spec.base_url}  {spec.model}"
     if plan.config["experiment"] == EVALUATION:
         yield f"{'evaluation':<12} CPU"
         return
     for rank in range(plan.config["processes"]):
         yield f"{f'trainer-{rank}':<12} " + (f"GPU {plan.trainer_gpus[rank]}" if plan.trainer_gpus else "CPU")
-
-
-def arithmetic(config: Mapping[str, Any]) -> Iterator[str]:
-    """How a step is made up, and at most how many tokens it samples."""
-    rows = known_rows(config)
-    if config["experiment"] == EVALUATION:
-        questions = f"{min(rows, config['eval_max_samples'] or rows)}" if rows else "all"
-        yield f"{questions} questions, each with {config['num_baselines']} baselines"
-        yield f"and {config['num_rollouts']} lessons per teacher"
-        return
-    batch = batch_of(config)
-    yield str(batch)
-    if rows:
-        steps = -(-rows // batch.questions)
-        yield f"{rows} rows / {batch.questions} per step = {steps} optimizer steps per epoch (before rows are held out)"
-    else:
-        yield "optimizer steps per epoch: known once the dataset is loaded"
-    if config["experiment"] == GRPO:
-        yield tokens(config)
-
-
-def tokens(config: Mapping[str, Any]) -> str:
-    """The most tokens that one step samples, by role."""
-    batch = batch_of(config)
-    student = batch.questions * (config["max_probe_tokens"] + config["num_baselines"] * config["student_max_tokens"])
-    student += batch.size * config["student_max_tokens"]
-    teacher = batch.size * config["max_completion_length"]
-    return f"tokens sampled per step: at most {teacher:,} by the teacher and {student:,} by the student"
-
-
-def known_rows(config: Mapping[str, Any]) -> int | None:
-    """The rows of a local jsonl file, as far as they are read; `None` for other datasets."""
-    path = Path(config["dataset_id_or_path"])
-    if path.suffix != ".jsonl" or not path.is_file():
-        return None
-    with path.open("rb") as lines:
-        count = sum(1 for line in lines if line.strip())
-    return min(count, config["dataset_max_samples"] or count)
-
-
-def commands(plan: Plan) -> Iterator[str]:
-    """Every command line, as it could be typed."""
-    for spec in plan.servers:
-        yield str(server_command(spec))
-    yield str(plan.trainer)

@@ -1,4 +1,4 @@
-"""The trainer's process: started in a group of its own, its output passed through, gone when we are."""
+"""A process of a run: started in a group of its own, its output passed through and kept, gone when we are."""
 
 from __future__ import annotations
 
@@ -7,35 +7,47 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 
 import psutil
 
 from trainers.launch.plan import ROOT, Command
+from trainers.launch.tee import Tee
 
 STOP_GRACE_S = 15.0
 logger = logging.getLogger(__name__)
 
 
-class Trainer:
-    """A running trainer. A context manager: after it nothing that it started is left.
+class Process:
+    """A running command. A context manager: after it nothing that it started is left.
 
-    It runs under `trainers.serving.guard`, which ends the group also when the launcher is killed.
+    It runs under `trainers.serving.guard`, which ends everything also when the launcher is killed.
+
+    Args:
+        command: what to run.
+        name: what it is called when it has to be stopped.
+        log: file that receives a copy of what it writes to its standard error; `None` keeps none.
     """
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: Command, name: str, log: Path | None = None) -> None:
         self._command = command
+        self._name = name
+        self._tee = Tee(log) if log is not None else None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Trainer:
+    def __enter__(self) -> Process:
         environment = {**os.environ, **self._command.env}
         environment["PYTHONPATH"] = ":".join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "trainers.serving.guard", *self._command.argv],
             env=environment,
             stdin=subprocess.PIPE,
+            stderr=self._tee.open() if self._tee else None,
             start_new_session=True,
         )
+        if self._tee:
+            self._tee.copy()
         return self
 
     def __exit__(
@@ -43,23 +55,28 @@ class Trainer:
     ) -> None:
         self.stop()
 
+    @property
+    def tail(self) -> str:
+        """The end of what it wrote to its standard error."""
+        return self._tee.tail if self._tee else ""
+
     def status(self, timeout_s: float) -> int | None:
-        """Waits up to `timeout_s` seconds for the trainer to end; its exit status, or `None` while it runs."""
+        """Waits up to `timeout_s` seconds for the command to end; its exit status, or `None` while it runs."""
         try:
             return self._running().wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
 
     def stop(self) -> None:
-        """Ends the trainer and its ranks: politely, then, after `STOP_GRACE_S` seconds, for certain."""
+        """Ends the command and its children: politely, then, after `STOP_GRACE_S` seconds, for certain."""
         process = self._running()
         family = _family(process.pid)
         if process.poll() is None:
-            logger.info("stopping the trainer")
+            logger.info("stopping the %s", self._name)
         for member in family:
             with suppress(psutil.NoSuchProcess):
                 # accelerate answers a polite request with pages of traceback; its ranks are asked one by one.
-                agent = self._command.is_accelerate and member.ppid() == process.pid
+                agent = self._command.is_agent and member.ppid() == process.pid
                 member.kill() if agent else member.terminate()
         _, left = psutil.wait_procs(family, timeout=STOP_GRACE_S)
         for member in left:
@@ -68,10 +85,12 @@ class Trainer:
         process.wait()
         if process.stdin is not None:
             process.stdin.close()
+        if self._tee:
+            self._tee.close()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            raise RuntimeError("the trainer was not started; enter it as a context manager")
+            raise RuntimeError(f"the {self._name} was not started; enter it as a context manager")
         return self._process
 
 

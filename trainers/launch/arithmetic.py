@@ -1,0 +1,134 @@
+"""How a step is made up, how many there are, and the most tokens they take. Pure but for counting a file's lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from trainers.configuration import teachers
+from trainers.configuration.derived import batch_of
+from trainers.configuration.fields import EVALUATION, GRPO
+from trainers.configuration.resume import load
+from trainers.launch.disk import checkpoints_kept, disk_needed
+from trainers.launch.measured import changes, measured
+from trainers.launch.shapes import ModelShape
+
+GIGABYTE = 10**9
+
+
+def batch_lines(config: Mapping[str, Any], used: int | None, shape: ModelShape | None) -> Iterator[str]:
+    """Questions, generations, micro-batches, optimizer steps, and what happens every few of them.
+
+    `used` is the number of rows that are trained or evaluated on, as far as they were looked at.
+    """
+    rows = used or known_rows(config)
+    if config["experiment"] == EVALUATION:
+        yield from _evaluation(config, rows)
+        return
+    batch = batch_of(config)
+    yield str(batch)
+    if rows:
+        per_epoch = ceil(rows / batch.questions)
+        held_out = "" if used else " (before any are left out)"
+        yield f"one epoch: {rows:,} rows / {batch.questions} per step = {per_epoch:,} optimizer steps{held_out}"
+    else:
+        yield "one epoch: its optimizer steps are known once the dataset is loaded"
+    yield _run(config, rows)
+    if config["eval_strategy"] == "steps":
+        most = (
+            f"at most {config['eval_max_samples']} questions x " if config.get("eval_max_samples") else "questions x "
+        )
+        lessons = f"{most}{config['num_generations_eval']} lessons" if config["experiment"] == GRPO else "all its rows"
+        yield f"evaluation every {config['eval_steps']:g} steps: {lessons}"
+    kept = checkpoints_kept(config)
+    if kept:
+        room = f", about {disk_needed(config, shape) / GIGABYTE:,.0f} GB with the final model" if shape else ""
+        yield f"checkpoints: at most {kept} on the disk at once{room}"
+
+
+def _run(config: Mapping[str, Any], rows: int | None) -> str:
+    steps, batch = total_steps(config, rows), batch_of(config)
+    if config["max_steps"] > 0:
+        return f"the run: {steps:,} optimizer steps (max_steps), {config['max_steps'] * batch.questions:,} questions"
+    many = f" = {steps:,} optimizer steps" if steps else ""
+    return f"the run: {config['num_train_epochs']:g} epochs (num_train_epochs){many}"
+
+
+def _evaluation(config: Mapping[str, Any], rows: int | None) -> Iterator[str]:
+    most = config["eval_max_samples"]
+    number = min(rows, most or rows) if rows else most
+    yield f"{f'{number:,}' if number else 'all'} questions, each with {config['num_baselines']} baselines"
+    yield f"and {config['num_rollouts']} lessons by each of {len(teachers(config))} teachers"
+
+
+def token_lines(config: Mapping[str, Any], used: int | None) -> Iterator[str]:
+    """The most tokens of a step, and what an earlier run in `output_dir` measured."""
+    if config["experiment"] == EVALUATION:
+        yield _per_question(config)
+        return
+    yield at_most(config)
+    found = measured(Path(config["output_dir"]))
+    if found is None:
+        yield f"tokens per hour and the time it takes: not measured yet in {config['output_dir']}"
+        return
+    parts = ", ".join(f"{name} {mean:,.0f}" for name, mean in found.tokens.items() if name != "all")
+    yield (
+        f"measured by the run in {config['output_dir']} (last {found.steps} steps, until {found.when}): "
+        f"{found.tokens_per_step:,.0f} tokens per step{f' ({parts})' if parts else ''}"
+    )
+    steps = total_steps(config, used or known_rows(config))
+    total = f"; {steps:,} steps take about {duration(steps * found.step_s)}, and evaluations" if steps else ""
+    yield f"{found.step_s:,.1f} s per step = {found.tokens_per_hour:,.0f} tokens per hour{total}"
+    differing = changes(load(config["output_dir"]), config)
+    if differing:
+        yield f"that run was another: {'; '.join(differing)}"
+
+
+def at_most(config: Mapping[str, Any]) -> str:
+    """The upper bound of tokens in a step: sampled ones in GRPO, by role; trained ones in SFT."""
+    batch = batch_of(config)
+    if config["experiment"] != GRPO:
+        length = config["max_length"]
+        return f"tokens per step: at most {batch.size * length:,}" if length else "tokens per step: not bounded"
+    probes = batch.questions * config["max_probe_tokens"]
+    baselines = batch.questions * config["num_baselines"] * config["student_max_tokens"]
+    taught = batch.size * config["student_max_tokens"]
+    teacher = batch.size * config["max_completion_length"]
+    return (
+        f"tokens sampled per step: at most {teacher:,} by the teacher and {probes + baselines + taught:,} by the "
+        f"student (approaches {probes:,} + baselines {baselines:,} + taught solutions {taught:,})"
+    )
+
+
+def _per_question(config: Mapping[str, Any]) -> str:
+    lessons = config["num_rollouts"] * len(teachers(config))
+    student = config["max_probe_tokens"] + (config["num_baselines"] + lessons) * config["student_max_tokens"]
+    teacher = lessons * config["max_completion_length"]
+    return f"tokens sampled per question: at most {teacher:,} by teachers and {student:,} by the student"
+
+
+def total_steps(config: Mapping[str, Any], rows: int | None) -> int | None:
+    """The optimizer steps of a run; `None` where the number of rows decides and is not known."""
+    if config["max_steps"] > 0:
+        return config["max_steps"]
+    return ceil(config["num_train_epochs"] * ceil(rows / batch_of(config).questions)) if rows else None
+
+
+def known_rows(config: Mapping[str, Any]) -> int | None:
+    """The rows of a local jsonl file, as far as they are read; `None` for other datasets."""
+    path = Path(config["dataset_id_or_path"]).expanduser()
+    if path.suffix != ".jsonl" or not path.is_file():
+        return None
+    with path.open("rb") as lines:
+        count = sum(1 for line in lines if line.strip())
+    return min(count, config["dataset_max_samples"] or count)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,73 @@
+"""Keys and logins that a run will need, asked for before it costs anything."""
+
+from __future__ import annotations
+
+import netrc
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from trainers.configuration import Problem
+
+WANDB_HOST = "https://api.wandb.ai"
+WITHOUT_WANDB = ("offline", "disabled", "dryrun")
+
+
+def missing_credentials(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Keys that are not in the environment, nor where their tools keep them."""
+    yield from _student(config)
+    yield from _hub(config)
+    yield from _wandb(config)
+
+
+def _student(config: Mapping[str, Any]) -> Iterator[Problem]:
+    if config.get("student_base_url") and not os.environ.get(config["student_api_key_env"]):
+        name = config["student_api_key_env"]
+        yield Problem(f"student_api_key_env={name}", f"{name} is not set in the environment", f"export {name}=…")
+
+
+def _hub(config: Mapping[str, Any]) -> Iterator[Problem]:
+    if config.get("push_to_hub") and not has_hub_token():
+        remedy = "export HF_TOKEN=… (a token that may write), or run: hf auth login"
+        yield Problem("push_to_hub=True", "the hub takes models only from who is logged in", remedy)
+
+
+def has_hub_token() -> bool:
+    """Whether a token for the hub is in the environment, or kept by `hf auth login`."""
+    from huggingface_hub import get_token
+
+    return get_token() is not None
+
+
+def _wandb(config: Mapping[str, Any]) -> Iterator[Problem]:
+    chosen = config.get("report_to") or ()
+    if "wandb" not in ([chosen] if isinstance(chosen, str) else chosen) or wandb_works():
+        return
+    remedy = "export WANDB_API_KEY=…, or run wandb login; or export WANDB_MODE=offline; or report_to=none"
+    yield Problem("report_to=wandb", "nobody is logged in to W&B on this machine", remedy)
+
+
+def wandb_works() -> bool:
+    """Whether W&B can start without asking: a key in the environment or in ~/.netrc, or no need of one."""
+    if os.environ.get("WANDB_MODE") in WITHOUT_WANDB or os.environ.get("WANDB_DISABLED", "").lower() == "true":
+        return True
+    return (
+        bool(os.environ.get("WANDB_API_KEY")) or _in_netrc(os.environ.get("WANDB_BASE_URL", WANDB_HOST)) or _offline()
+    )
+
+
+def _in_netrc(address: str) -> bool:
+    path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    try:
+        return netrc.netrc(path).authenticators(urlsplit(address).hostname or address) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def _offline() -> bool:
+    """Whether `wandb offline` was run in this directory."""
+    settings = Path("wandb") / "settings"
+    lines = settings.read_text(encoding="utf-8").splitlines() if settings.is_file() else []
+    return any(line.replace(" ", "") in ("mode=offline", "mode=disabled", "disabled=true") for line in lines)

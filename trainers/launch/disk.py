@@ -1,0 +1,63 @@
+"""Room on the disk for what a run writes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from trainers.configuration import Problem
+from trainers.configuration.fields import EVALUATION
+from trainers.launch.memory import adapter_parameters
+from trainers.launch.shapes import BYTES, ModelShape
+
+GIGABYTE = 10**9
+LEAST_FREE = GIGABYTE
+STATE_BYTES = 12
+"""Per trained parameter in a checkpoint: float32 weights and Adam's two moments."""
+
+
+def disk_problems(config: Mapping[str, Any], shape: ModelShape | None) -> Iterator[Problem]:
+    """Whether checkpoints and the final model have room where `output_dir` is."""
+    needed = disk_needed(config, shape)
+    free = shutil.disk_usage(_existing(Path(config["output_dir"]).absolute())).free
+    if free < needed:
+        given = f"output_dir={config['output_dir']}"
+        expected = f"about {needed / GIGABYTE:.1f} GB are needed, {free / GIGABYTE:.1f} GB are free"
+        remedy = "free some space, choose another output_dir, or set save_total_limit=1 or save_only_model=true"
+        yield Problem(given, expected, remedy)
+
+
+def disk_needed(config: Mapping[str, Any], shape: ModelShape | None) -> int:
+    """Bytes a run may write: its checkpoints and final model where the model's size is known, and a reserve."""
+    if config["experiment"] == EVALUATION or shape is None:
+        return LEAST_FREE
+    trained = adapter_parameters(config, shape) if config.get("use_peft") else shape.parameters
+    model = trained * (4 if config.get("use_peft") else BYTES.get(config["dtype"], shape.bytes_each))
+    each = model + (0 if config["save_only_model"] else STATE_BYTES * trained)
+    return LEAST_FREE + checkpoints_kept(config) * each + model * int(config["save_final_model"])
+
+
+def checkpoints_kept(config: Mapping[str, Any]) -> int:
+    """The most checkpoints on the disk at once: an old one goes only when the new one is written."""
+    if config["save_strategy"] == "no":
+        return 0
+    limit = config["save_total_limit"]
+    saves = checkpoints_written(config)
+    bounds = [*([limit + 1] if limit else []), *([saves] if saves else [])]
+    return min(bounds, default=1)
+
+
+def checkpoints_written(config: Mapping[str, Any]) -> int | None:
+    """How many checkpoints a run writes, where the configuration alone says it."""
+    if config["save_strategy"] == "steps" and config["max_steps"] > 0 and config["save_steps"] >= 1:
+        return -(-config["max_steps"] // int(config["save_steps"]))
+    if config["save_strategy"] == "epoch" and config["max_steps"] <= 0:
+        return ceil(config["num_train_epochs"])
+    return None
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)

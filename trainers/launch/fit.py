@@ -1,0 +1,190 @@
+"""Whether every process of a plan fits onto its GPU: refusals, warnings, and the numbers behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainers.configuration import Problem
+from trainers.configuration.fields import EVALUATION, GRPO
+from trainers.launch.gpus import Card
+from trainers.launch.memory import GIB, Needs, cache_per_token, host_needs, server_needs, trainer_needs
+from trainers.launch.plan import Plan
+from trainers.launch.shapes import ModelShape
+from trainers.serving.specs import ServerSpec
+
+MOST_PROCESSES = 64
+TIGHT = 0.95
+"""Share of the memory above which an estimate is worth a warning: it may be wrong by some percent either way."""
+
+Shapes = Mapping[str, ModelShape | None]
+Cards = Mapping[int, Card]
+
+
+@dataclass(frozen=True)
+class Occupant:
+    """One process with the GPUs it uses. `share` is the part of each that it may use, `None` for what is left over."""
+
+    name: str
+    model: str
+    gpus: tuple[int, ...]
+    needs: Needs | None
+    share: float | None = None
+    spec: ServerSpec | None = None
+
+    def room(self, cards: Cards, others: float = 0.0) -> int | None:
+        """The bytes it may use of each of its GPUs, of which servers take the share `others`."""
+        if not self.gpus or self.gpus[0] not in cards:
+            return None
+        share = self.share if self.share is not None else 1.0 - others
+        return int(share * min(cards[gpu].total for gpu in self.gpus if gpu in cards))
+
+
+def occupants(plan: Plan, shapes: Shapes) -> tuple[Occupant, ...]:
+    """All processes of a plan that use a GPU, or would if there were one."""
+    found = [_server(spec, shapes.get(spec.model)) for spec in plan.servers]
+    if plan.config["experiment"] != EVALUATION:
+        model = plan.config["model_name_or_path"]
+        shape = shapes.get(model)
+        needs = trainer_needs(plan.config, shape) if shape else None
+        for rank in range(plan.config["processes"]):
+            gpus = plan.trainer_gpus[rank : rank + 1]
+            found.append(Occupant(f"trainer-{rank}", model, gpus, needs))
+    return tuple(found)
+
+
+def _server(spec: ServerSpec, shape: ModelShape | None) -> Occupant:
+    needs = server_needs(spec, shape) if shape else None
+    return Occupant(spec.name, spec.model, spec.gpus, needs, spec.gpu_memory_utilization, spec)
+
+
+def served_share(listed: tuple[Occupant, ...], gpus: tuple[int, ...]) -> float:
+    """The share of a trainer's GPUs that servers on them take."""
+    return sum(other.share or 0.0 for other in listed if other.share is not None and set(other.gpus) & set(gpus))
+
+
+def memory_problems(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[Problem]:
+    """The processes that surely do not fit; of equal ones, the first speaks for all."""
+    told = set()
+    listed = occupants(plan, shapes)
+    for occupant in listed:
+        key = (occupant.model, occupant.share, len(occupant.gpus))
+        room = occupant.room(cards, served_share(listed, occupant.gpus))
+        if occupant.needs is None or room is None or occupant.needs.least <= room or key in told:
+            continue
+        told.add(key)
+        yield Problem(_given(occupant), _expected(occupant, room), _remedy(plan, shapes, occupant, room))
+    yield from _occupied(listed, cards)
+
+
+def memory_warnings(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[str]:
+    """What may not fit when sequences are long, and what is not known."""
+    listed = occupants(plan, shapes)
+    for model in dict.fromkeys(each.model for each in listed if each.gpus and each.needs is None):
+        yield f"the memory that {model} takes is not known here: its config.json is not on this machine"
+    trainers = [each for each in listed if each.share is None]
+    for occupant in trainers[:1]:
+        room = occupant.room(cards, served_share(listed, occupant.gpus))
+        if occupant.needs and room and occupant.needs.least <= room < occupant.needs.estimate / TIGHT:
+            yield (
+                f"{occupant.name}: about {gib(occupant.needs.estimate)} GiB when sequences are as long as allowed, of "
+                f"{gib(room)} GiB; if it runs out of memory: {_shorter(plan.config)}"
+            )
+
+
+def host_problems(plan: Plan, shapes: Shapes, memory: int) -> Iterator[Problem]:
+    """Whether the machine's own memory holds what is offloaded to it."""
+    if plan.config["experiment"] == EVALUATION:
+        return
+    shape = shapes.get(plan.config["model_name_or_path"])
+    needed = host_needs(plan.config, shape) if shape and plan.trainer_gpus else 0
+    if needed > memory:
+        expected = f"offloading takes about {gib(needed)} GiB of the machine's memory, which has {gib(memory)} GiB"
+        yield Problem(f"deepspeed={plan.config['deepspeed']}", expected, "use zero3 on more GPUs, or a smaller model")
+
+
+def sequences(occupant: Occupant, shape: ModelShape | None, room: int | None) -> int | None:
+    """How many sequences of full length fit into a server's cache at once."""
+    if occupant.spec is None or occupant.needs is None or shape is None or room is None:
+        return None
+    length = occupant.spec.max_model_len or shape.positions
+    fixed = sum(part.size for part in occupant.needs.parts if not part.what.startswith("cache"))
+    return max(0, room - fixed) // (length * cache_per_token(occupant.spec, shape)) if length else None
+
+
+def gib(size: float) -> str:
+    """Bytes in GiB with one decimal."""
+    return f"{size / GIB:.1f}"
+
+
+def _given(occupant: Occupant) -> str:
+    place = f"GPU {', '.join(map(str, occupant.gpus))}"
+    return f"{occupant.name} on {place} ({occupant.model})"
+
+
+def _expected(occupant: Occupant, room: int) -> str:
+    parts = occupant.needs.parts if occupant.needs else ()
+    listed = " + ".join(f"{part.what} {gib(part.size)}" for part in parts if part.certain)
+    least = occupant.needs.least if occupant.needs else 0
+    share = f" ({occupant.share:.0%} of the card)" if occupant.share is not None else ""
+    return f"needs at least {gib(least)} GiB ({listed}), and has {gib(room)} GiB{share}"
+
+
+def _remedy(plan: Plan, shapes: Shapes, occupant: Occupant, room: int) -> str:
+    if occupant.spec is not None:
+        return _server_remedy(occupant.spec)
+    config, shape = plan.config, shapes.get(occupant.model)
+    ways = []
+    if config["deepspeed"] in ("zero1", "zero2"):
+        ways.append("leave zero1 and zero2 out (zero3 shares weights too)")
+    enough = fewest_processes({**config, "deepspeed": "zero3"}, shape, room) if shape else None
+    if enough is not None and enough > config["processes"] and "offload" not in config["deepspeed"]:
+        ways.append(f"train on {enough} GPUs")
+    if "offload" not in config["deepspeed"]:
+        ways.append("add the word offload")
+    if config.get("use_peft") is False:
+        ways.append("set use_peft=true")
+    return ", or ".join([*ways, "choose a smaller model"])
+
+
+def _server_remedy(spec: ServerSpec) -> str:
+    role = spec.role
+    ways = [
+        f"lower {role}_max_model_len",
+        f"set {role}_tensor_parallel_size={2 * spec.tensor_parallel_size} on more GPUs",
+    ]
+    if spec.gpu_memory_utilization < 0.9:
+        ways.insert(0, f"give more server GPUs, or raise {role}_gpu_memory_utilization")
+    return ", or ".join([*ways, "choose a smaller model"])
+
+
+def fewest_processes(config: Mapping[str, Any], shape: ModelShape, room: int) -> int | None:
+    """The smallest number of training processes whose least need fits; `None` when none does."""
+    counts = range(1, MOST_PROCESSES + 1)
+    return next((n for n in counts if trainer_needs({**config, "processes": n}, shape).least <= room), None)
+
+
+def _shorter(config: Mapping[str, Any]) -> str:
+    length = "max_completion_length" if config["experiment"] == GRPO else "max_length"
+    ways = ["lower per_device_train_batch_size"] if config["per_device_train_batch_size"] > 1 else []
+    ways += [f"lower {length}"]
+    ways += [] if config["gradient_checkpointing"] else ["set gradient_checkpointing=true"]
+    ways += [] if "offload" in config["deepspeed"] else ["add the word offload"]
+    return ", ".join(ways)
+
+
+def _occupied(listed: tuple[Occupant, ...], cards: Cards) -> Iterator[Problem]:
+    """GPUs whose memory other processes hold already."""
+    wanted: dict[int, int] = {}
+    for occupant in listed:
+        size = occupant.room(cards) if occupant.share is not None else (occupant.needs.least if occupant.needs else 0)
+        for gpu in occupant.gpus:
+            wanted[gpu] = wanted.get(gpu, 0) + (size or 0)
+    for gpu, size in wanted.items():
+        if gpu in cards and size <= cards[gpu].total and size > cards[gpu].free:
+            free, total = gib(cards[gpu].free), gib(cards[gpu].total)
+            expected = f"the run takes {gib(size)} GiB, and other processes leave {free} of {total} GiB free"
+            yield Problem(
+                f"GPU {gpu}", expected, "end them (nvidia-smi lists them), or choose GPUs by CUDA_VISIBLE_DEVICES"
+            )

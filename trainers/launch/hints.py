@@ -1,0 +1,83 @@
+"""What the end of a log says about why a process failed, and which keys help. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from trainers.configuration.fields import GRPO
+
+OUT_OF_MEMORY = re.compile(r"OutOfMemoryError|CUDA out of memory|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED")
+COLLECTIVE = re.compile(
+    r"NCCL (error|WARN)|DistBackendError|ncclSystemError|ncclUnhandled|collective operation timeout"
+)
+KILLED = 128 + 9
+DISK = re.compile(r"No space left on device|Disk quota exceeded")
+SHARED_MEMORY = re.compile(r"/dev/shm|Bus error|insufficient shared memory")
+GATED = re.compile(r"GatedRepoError|401 Client Error|403 Client Error|Cannot access gated repo")
+NO_CACHE = re.compile(r"No available memory for the cache blocks|KV cache.{0,60}(larger|exceed|needed)|max seq len")
+NOT_FREE = re.compile(r"Free memory on device .{0,120}less than desired GPU memory utilization", re.DOTALL)
+
+
+def trainer_hints(status: int, text: str, config: Mapping[str, Any]) -> Iterator[str]:
+    """One line per cause that a trainer's exit status and output show, with what to change."""
+    if OUT_OF_MEMORY.search(text):
+        yield f"the GPU's memory ran out in training. → {'; '.join(_smaller(config))}"
+    if COLLECTIVE.search(text) and not OUT_OF_MEMORY.search(text):
+        yield (
+            "the training processes lost each other (NCCL). → look above for the first process that failed; run again "
+            "with NCCL_DEBUG=INFO in the environment; where GPUs cannot reach each other set NCCL_P2P_DISABLE=1; "
+            f"if a slow step only took too long, raise ddp_timeout (now {config.get('ddp_timeout')})"
+        )
+    if status == KILLED:
+        yield (
+            "a process was killed from outside, as the system does when the machine's memory runs out. → see dmesg; "
+            "leave offload out, use fewer training processes, or lower dataloader_num_workers"
+        )
+    if DISK.search(text):
+        yield "the disk is full. → free some space, or lower save_total_limit, or set save_only_model=true"
+    if SHARED_MEMORY.search(text):
+        yield "shared memory ran out. → give the container more of it (docker run --shm-size=16g), or --ipc=host"
+    if GATED.search(text):
+        yield "the hub refused access. → accept the model's terms on its page, then export HF_TOKEN=…"
+
+
+def server_hints(text: str) -> Iterator[str]:
+    """One line per cause that the end of a server's log shows, with what to change."""
+    if NOT_FREE.search(text):
+        yield (
+            "the GPU holds something else. → end it (nvidia-smi lists processes), or lower "
+            "teacher_gpu_memory_utilization and student_gpu_memory_utilization"
+        )
+    elif NO_CACHE.search(text):
+        yield (
+            "the share of the GPU holds the weights, but no sequence of full length. → lower "
+            "teacher_max_model_len or student_max_model_len, raise the role's gpu_memory_utilization, or give it more "
+            "GPUs by teacher_tensor_parallel_size or student_tensor_parallel_size"
+        )
+    elif OUT_OF_MEMORY.search(text):
+        yield (
+            "the GPU's memory ran out in a server. → lower the role's gpu_memory_utilization or max_model_len, or set "
+            "teacher_tensor_parallel_size or student_tensor_parallel_size to 2 with more server GPUs"
+        )
+    if GATED.search(text):
+        yield "the hub refused access. → accept the model's terms on its page, then export HF_TOKEN=…"
+
+
+def _smaller(config: Mapping[str, Any]) -> Iterator[str]:
+    size = config.get("per_device_train_batch_size", 1)
+    if size > 1:
+        yield f"lower per_device_train_batch_size (now {size}): train_batch_size stays, in more micro-batches"
+    key = "max_completion_length" if config.get("experiment") == GRPO else "max_length"
+    yield f"lower {key} (now {config.get(key)})"
+    if not config.get("gradient_checkpointing"):
+        yield "set gradient_checkpointing=true"
+    if config.get("deepspeed") in ("zero1", "zero2"):
+        yield f"leave {config['deepspeed']} out (zero3 shares weights too)"
+    if config.get("deepspeed") != "zero3_cpu_offloading":
+        yield "add the word offload, or train on more GPUs"
+    if config.get("use_peft") is False:
+        yield "set use_peft=true"
+    if config.get("weight_transfer") == "ipc":
+        yield "lower teacher_gpu_memory_utilization and student_gpu_memory_utilization: the servers share this GPU"

@@ -1,0 +1,160 @@
+"""`python -m trainers.launch.inspection DIRECTORY`: tokenizers, model configurations and data, before servers start.
+
+It imports torch and may download, so it is a process of its own: the launcher stays small and quick, and code that
+comes with a model cannot harm it. `DIRECTORY/config.json` holds the resolved configuration; what was found is
+written to `DIRECTORY/findings.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.configuration.surroundings import looks_local
+from trainers.launch.compatibility import model_problems, model_warnings
+from trainers.launch.credentials import has_hub_token
+from trainers.launch.shapes import COUNTED_BY_FORMULA, ModelShape, count_weights, shape_of
+from trainers.launch.uses import ModelUse, model_uses
+
+CONFIG_FILE, FINDINGS_FILE = "config.json", "findings.json"
+LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError)
+"""What transformers and code that comes with a model raise for a model that cannot be loaded."""
+MESSAGE_LENGTH = 300
+logger = logging.getLogger("preflight")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an inspection found.
+
+    `shapes` is by model, `None` for one whose size could not be read; `data` are lines about the rows, and `rows` how
+    many are trained on (or evaluated on), `None` where they were not looked at.
+    """
+
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = ()
+    shapes: Mapping[str, ModelShape | None] = field(default_factory=dict)
+    data: tuple[str, ...] = ()
+    rows: int | None = None
+
+    def save(self, path: Path) -> None:
+        """Writes them for the launcher."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Findings:
+        """Reads what `save` wrote."""
+        read = json.loads(path.read_text(encoding="utf-8"))
+        return cls(
+            problems=tuple(Problem(**entry) for entry in read["problems"]),
+            warnings=tuple(read["warnings"]),
+            shapes={model: ModelShape(**shape) if shape else None for model, shape in read["shapes"].items()},
+            data=tuple(read["data"]),
+            rows=read["rows"],
+        )
+
+
+def main(directory: Path) -> None:
+    """Inspects the run that a directory describes."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
+    logger.setLevel(logging.INFO)
+    config = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    findings = inspect(config)
+    findings.save(directory / FINDINGS_FILE)
+
+
+def inspect(config: Mapping[str, Any]) -> Findings:
+    """Loads what a run will load, except weights; every problem is found, none raised."""
+    problems: list[Problem] = []
+    warnings: list[str] = []
+    shapes: dict[str, ModelShape | None] = {}
+    for use in model_uses(config):
+        logger.info("tokenizer and configuration of the %s, %s", use.role, use.model)
+        try:
+            shape, tokens, has_template = load(use, config["trust_remote_code"])
+        except LOADING_ERRORS as error:
+            problems.append(loading_problem(use, error))
+            continue
+        shapes[use.model] = shape
+        problems += model_problems(use, shape, tokens, has_template)
+        warnings += model_warnings(use, shape)
+    found = Findings(tuple(problems), tuple(warnings), shapes)
+    # The lengths of questions are counted with both tokenizers.
+    return found if problems else with_data(found, config)
+
+
+def load(use: ModelUse, trust_remote_code: bool) -> tuple[ModelShape | None, int, bool]:
+    """The shape of a model, the number of its tokenizer's tokens, and whether that has a chat template."""
+    from transformers import AutoConfig, AutoTokenizer
+    from transformers import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    options = {"revision": use.revision, "trust_remote_code": trust_remote_code}
+    config = AutoConfig.from_pretrained(use.weights, **options)
+    tokenizer = AutoTokenizer.from_pretrained(use.tokenizer, **options)
+    return counted(use, config, shape_of(config.to_dict())), len(tokenizer), tokenizer.chat_template is not None
+
+
+def counted(use: ModelUse, config: Any, shape: ModelShape | None) -> ModelShape | None:
+    """A shape with its parameters counted: from the weights of a directory, or from a model that holds no values."""
+    if shape is None:
+        return None
+    directory = Path(use.weights).expanduser()
+    if directory.is_dir() and (exact := count_weights(directory)) is not None:
+        return replace(shape, exact=exact)
+    return shape if shape.model_type in COUNTED_BY_FORMULA else replace(shape, exact=empty_parameters(config))
+
+
+def empty_parameters(config: Any) -> int:
+    """The parameters of the model that a transformers configuration describes, made without memory for them."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in AutoModelForCausalLM.from_config(config).parameters())
+
+
+def loading_problem(use: ModelUse, error: Exception) -> Problem:
+    """Why a model cannot be loaded, with what helps."""
+    said = " ".join(str(error).split())[:MESSAGE_LENGTH]
+    given = f"{use.key}={use.model}" + (f" (revision {use.revision})" if use.revision else "")
+    return Problem(given, f"its tokenizer or configuration cannot be loaded: {said}", _remedy(use, said))
+
+
+def _remedy(use: ModelUse, said: str) -> str:
+    if "trust_remote_code" in said:
+        return "read the code that comes with the model, then set trust_remote_code=true"
+    if looks_local(use.model):
+        return "the directory must hold config.json and a tokenizer, as save_final_model writes them"
+    if "gated" in said or "401" in said or "403" in said:
+        told = "" if has_hub_token() else " export HF_TOKEN=…"
+        return f"accept the terms on the model's page, with the account of your token.{told}"
+    if "connect" in said.lower() or "offline" in said.lower():
+        return (
+            "download it where the hub can be reached (hf download), and bring the cache or name the directory; to "
+            "plan for another machine add --dry-run --assume-gpus N"
+        )
+    return "correct the name (owner/name) or revision; a private model needs export HF_TOKEN=…"
+
+
+def with_data(found: Findings, config: Mapping[str, Any]) -> Findings:
+    """Findings with what the rows add to them."""
+    from custom_data.preflight import check_data
+
+    logger.info("rows of %s", config["dataset_id_or_path"])
+    try:
+        report = check_data(config)
+    except ConfigurationError as error:
+        return replace(found, problems=error.problems)
+    used = report.training or report.evaluation
+    return replace(found, data=tuple(report.lines()), rows=used.used if used else None)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,109 @@
+"""What an earlier run in the same output directory measured: seconds and tokens per step. Pure but for reading."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+METRICS = "metrics.jsonl"
+LATEST = 50
+"""Steps that are averaged: the last ones, whose lengths are nearest to those of what comes next."""
+SPEED_KEYS = (
+    *("model_name_or_path", "student_model", "use_peft", "deepspeed", "processes", "num_vllm_servers"),
+    *("train_batch_size", "per_device_train_batch_size", "num_generations", "num_baselines"),
+    *("max_length", "max_probe_tokens", "max_completion_length", "student_max_tokens"),
+)
+"""Keys on which the speed and the tokens of a step depend."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Means per optimizer step of a run; `tokens` by kind, `ended` in Unix seconds, `steps` how many were averaged."""
+
+    steps: int
+    last_step: int
+    ended: float
+    step_s: float
+    tokens: Mapping[str, float]
+
+    @property
+    def tokens_per_step(self) -> float:
+        """All tokens of a step."""
+        return self.tokens["all"]
+
+    @property
+    def tokens_per_hour(self) -> float:
+        """All tokens that such steps take in an hour."""
+        return self.tokens_per_step * 3600 / self.step_s
+
+    @property
+    def when(self) -> str:
+        """The time of the last step, in local time."""
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(self.ended))
+
+
+def measured(output_dir: Path) -> Measured | None:
+    """What the metrics in a directory say; `None` when there are none, or too few to tell."""
+    path = output_dir / METRICS
+    if not path.is_file():
+        return None
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return measure(record for line in lines if (record := _record(line)) is not None)
+
+
+def measure(records: Iterable[Mapping[str, Any]]) -> Measured | None:
+    """Means over the last steps; of several records of one step, as a resumed run leaves them, the last counts."""
+    steps = {record["step"]: record for record in records if "loss" in record and record["step"] > 0}
+    latest = [steps[step] for step in sorted(steps)][-LATEST:]
+    seconds, tokens = step_seconds(latest), step_tokens(latest)
+    if seconds is None or not tokens:
+        return None
+    return Measured(len(latest), latest[-1]["step"], latest[-1]["time"], seconds, tokens)
+
+
+def step_seconds(records: Sequence[Mapping[str, Any]]) -> float | None:
+    """Seconds per step: as the trainer measured them, or else between records, where pauses must not count."""
+    known = [record["step_time"] for record in records if record.get("step_time")]
+    if known:
+        return fmean(known)
+    gaps = [_difference(before, after, "time") for before, after in pairwise(records)]
+    return median(gap for gap in gaps if gap > 0) if any(gap > 0 for gap in gaps) else None
+
+
+def step_tokens(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Tokens per step under `all`, and by who sampled them; sequences that were trained on count in SFT."""
+    sampled = [record for record in records if "generated_tokens" in record]
+    if sampled:
+        names = {name for record in sampled for name in record if name.startswith("generated_tokens")}
+        means = {name: fmean(record.get(name, 0.0) for record in sampled) for name in sorted(names)}
+        return {name.partition("/")[2] or "all": mean for name, mean in means.items()}
+    counted = [record for record in records if "num_tokens" in record]
+    gaps = [_difference(before, after, "num_tokens") for before, after in pairwise(counted)]
+    positive = [gap for gap in gaps if gap > 0]
+    return {"all": fmean(positive)} if positive else {}
+
+
+def changes(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
+    """The keys that make this plan faster or slower than the run that was measured, as `key: old → new`."""
+    if before is None:
+        return []
+    return [f"{key}: {before.get(key)} → {now.get(key)}" for key in SPEED_KEYS if before.get(key) != now.get(key)]
+
+
+def _difference(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> float:
+    return (after[name] - before[name]) / (after["step"] - before["step"])
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError:
+        # The last line of a run that was killed may be half written.
+        return None
+    return record if isinstance(record, dict) and "step" in record and "time" in record else None

@@ -1,0 +1,191 @@
+"""GPU memory by process, from the shapes of the models: what each surely needs, and what it is likely to need.
+
+Pure. docs/guides/distributed-training.md shows the formulas; P is the number of parameters, w the bytes of one in the
+model's precision, N the number of training processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainers.configuration.fields import GRPO
+from trainers.launch.shapes import BYTES, ModelShape
+from trainers.serving.specs import ServerSpec
+
+GIB = 2**30
+CONTEXT = GIB
+"""CUDA's context, NCCL's buffers, and what the allocator loses in fragments."""
+SERVER_WORKSPACE = int(1.5 * GIB)
+"""CUDA's context, graphs, and the activations of vLLM's profiling run."""
+SYNC_BUCKET = 2**28
+QUESTION_TOKENS = 1024
+"""What a question and the teacher's template are taken to be long, where only the context bounds them."""
+DEFAULT_LORA_TARGETS = ("q_proj", "v_proj")
+MASTER_WEIGHTS = 4
+ADAM_STATES = 8
+FOUR_BIT = 0.5625
+"""Bytes per parameter in NF4: 4 bits, and a doubly quantised scale for each block of 64."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Some bytes, and what for. `certain` ones do not depend on how long sequences turn out."""
+
+    what: str
+    size: int
+    certain: bool = True
+
+
+@dataclass(frozen=True)
+class Needs:
+    """All that one process keeps in a GPU's memory, in bytes."""
+
+    parts: tuple[Need, ...]
+
+    @property
+    def least(self) -> int:
+        """What the process needs whatever the data."""
+        return sum(part.size for part in self.parts if part.certain)
+
+    @property
+    def estimate(self) -> int:
+        """What it needs when sequences are as long as the configuration allows."""
+        return sum(part.size for part in self.parts)
+
+
+def trainer_needs(config: Mapping[str, Any], shape: ModelShape) -> Needs:
+    """The GPU memory of one training process."""
+    width = _width(config, shape)
+    offloaded = config["deepspeed"] == "zero3_cpu_offloading"
+    states = [] if offloaded else model_states(config, shape)
+    tokens = config["per_device_train_batch_size"] * sequence_tokens(config)
+    return Needs(
+        (
+            *states,
+            Need("context", CONTEXT),
+            Need("activations", activations(config, shape, tokens), certain=False),
+            Need("output layer", output_layer(config, shape, tokens), certain=False),
+            Need("buffers", _buffers(config, shape, width), certain=False),
+        )
+    )
+
+
+def model_states(config: Mapping[str, Any], shape: ModelShape) -> list[Need]:
+    """Weights, gradients, optimizer states and reference model of one process, as its ZeRO stage shares them out."""
+    width, stage, processes = _width(config, shape), _stage(config), config["processes"]
+    adapted = bool(config.get("use_peft"))
+    trained = adapter_parameters(config, shape) if adapted else shape.parameters
+    # Adapters are float32 of their own, except under ZeRO-3.
+    each = 4 if adapted and stage < 3 else width
+    kept = int(_frozen_bytes(config, shape, shape.parameters if adapted else 0)) + each * trained
+    found = [
+        Need("weights", _shared(kept, processes, stage >= 3)),
+        Need("gradients", _shared(each * trained, processes, stage >= 2)),
+        Need("optimizer", _shared(optimizer_bytes(config, each) * trained, processes, stage >= 1)),
+    ]
+    if has_reference(config):
+        found.append(Need("reference", _shared(width * shape.parameters, processes, stage >= 3)))
+    return found
+
+
+def host_needs(config: Mapping[str, Any], shape: ModelShape) -> int:
+    """The memory outside the GPUs that offloading takes, all processes of the machine together."""
+    if config.get("deepspeed") != "zero3_cpu_offloading":
+        return 0
+    return sum(need.size for need in model_states({**config, "processes": 1}, shape))
+
+
+def sequence_tokens(config: Mapping[str, Any]) -> int:
+    """The longest sequence that is trained on."""
+    if config["experiment"] != GRPO:
+        return config["max_length"] or QUESTION_TOKENS
+    prompt = config.get("max_prompt_length") or QUESTION_TOKENS + config["max_probe_tokens"]
+    wanted = prompt + config["max_completion_length"]
+    return min(wanted, config["teacher_max_model_len"] or wanted)
+
+
+def activations(config: Mapping[str, Any], shape: ModelShape, tokens: int) -> int:
+    """What the forward pass keeps for the backward pass, per micro-batch of so many tokens.
+
+    With gradient checkpointing that is the input of every layer and the inner values of one, else the inner values of
+    all. Attention is taken to be fused: its matrix of scores is never stored.
+    """
+    queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    inner = tokens * 2 * (6 * shape.hidden + 2 * queries + 2 * keys + 4 * shape.feed_forward)
+    if config["gradient_checkpointing"]:
+        return shape.layers * tokens * shape.hidden * 2 + inner
+    return shape.layers * inner
+
+
+def output_layer(config: Mapping[str, Any], shape: ModelShape, tokens: int) -> int:
+    """The float32 gradients of the output layer and its inputs; TRL computes logits in tiles and keeps none."""
+    weights = 0 if config.get("use_peft") else 4 * shape.embedding
+    return weights + 2 * 4 * tokens * shape.hidden
+
+
+def server_needs(spec: ServerSpec, shape: ModelShape) -> Needs:
+    """The memory of one GPU of a server: weights, its workspace, and the cache of one sequence of full length."""
+    width = BYTES.get(spec.dtype, shape.bytes_each)
+    shards = spec.tensor_parallel_size
+    cache = (spec.max_model_len or shape.positions or 0) * cache_per_token(spec, shape)
+    return Needs(
+        (
+            Need("weights", width * shape.parameters // shards),
+            Need("workspace", SERVER_WORKSPACE),
+            Need("cache of one sequence", cache),
+        )
+    )
+
+
+def cache_per_token(spec: ServerSpec, shape: ModelShape) -> int:
+    """Bytes of keys and values per token on each GPU of a server; a key-value head is never split."""
+    per_head = shape.cache_per_token // shape.kv_heads * BYTES.get(spec.dtype, shape.bytes_each) // shape.bytes_each
+    return per_head * max(1, shape.kv_heads // spec.tensor_parallel_size)
+
+
+def adapter_parameters(config: Mapping[str, Any], shape: ModelShape) -> int:
+    """The trained parameters of LoRA: two matrices of rank r beside each target, in every layer."""
+    targets = config.get("lora_target_modules") or DEFAULT_LORA_TARGETS
+    named = [targets] if isinstance(targets, str) else targets
+    chosen = [sizes for name, sizes in shape.linear.items() if name in named or "all-linear" in named]
+    return shape.layers * config["lora_r"] * sum(inside + outside for inside, outside in chosen)
+
+
+def optimizer_bytes(config: Mapping[str, Any], width: int) -> int:
+    """Bytes of optimizer state per trained parameter: Adam's two moments, and float32 weights in mixed precision."""
+    states = ADAM_STATES if "adam" in config["optim"] and "8bit" not in config["optim"] else 2
+    return states + (MASTER_WEIGHTS if width < 4 else 0)
+
+
+def has_reference(config: Mapping[str, Any]) -> bool:
+    """Whether a second copy of the model anchors the policy; adapters are switched off instead."""
+    return config["experiment"] == GRPO and config["beta"] > 0 and not config.get("use_peft")
+
+
+def _frozen_bytes(config: Mapping[str, Any], shape: ModelShape, frozen: int) -> float:
+    width = _width(config, shape)
+    if not config.get("load_in_4bit"):
+        return width * frozen
+    linear = min(frozen, shape.layers * shape.layer)
+    return FOUR_BIT * linear + width * (frozen - linear)
+
+
+def _buffers(config: Mapping[str, Any], shape: ModelShape, width: int) -> int:
+    """Layers that are whole while they compute (ZeRO-3), and the bucket in which weights are sent."""
+    gathered = width * (shape.embedding + 2 * shape.layer) if _stage(config) == 3 else 0
+    reduced = width * shape.embedding
+    return gathered + reduced + (SYNC_BUCKET if config["experiment"] == GRPO else 0)
+
+
+def _shared(size: int, processes: int, sharded: bool) -> int:
+    return -(-size // processes) if sharded else size
+
+
+def _width(config: Mapping[str, Any], shape: ModelShape) -> int:
+    return BYTES.get(config["dtype"], shape.bytes_each)
+
+
+def _stage(config: Mapping[str, Any]) -> int:
+    return int(config["deepspeed"][4])

@@ -1,0 +1,69 @@
+"""Which models a run uses, and what each is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainers.configuration import server_layout
+from trainers.configuration.fields import EVALUATION, SFT
+from trainers.serving.adapters import read_adapter
+
+
+@dataclass(frozen=True)
+class ModelUse:
+    """One model in one role. `key` is the configuration key that names it, `length_key` the one that says how long
+    sequences may be (`length` tokens, `None` for as long as it takes); `served` whether vLLM loads it. `weights` and
+    `tokenizer` are where those lie, which for an adapter is its base.
+    """
+
+    role: str
+    key: str
+    model: str
+    weights: str
+    tokenizer: str
+    revision: str | None
+    length_key: str
+    length: int | None
+    served: bool
+
+
+def model_uses(config: Mapping[str, Any]) -> tuple[ModelUse, ...]:
+    """The models that a run loads, each once; a student behind an API is not among them."""
+    if config["experiment"] == SFT:
+        return (_trained(config),)
+    keys = {"student": "student_model", "teacher": "model_name_or_path"}
+    if config["experiment"] == EVALUATION:
+        keys["teacher"] = "teacher"
+    uses = {
+        (spec.role, spec.model): ModelUse(
+            role=spec.role,
+            key=keys[spec.role],
+            model=spec.model,
+            weights=spec.weights,
+            tokenizer=spec.tokenizer,
+            revision=spec.revision,
+            length_key=f"{spec.role}_max_model_len",
+            length=spec.max_model_len,
+            served=True,
+        )
+        for spec in server_layout(config)
+    }
+    return tuple(uses.values())
+
+
+def _trained(config: Mapping[str, Any]) -> ModelUse:
+    name = config["model_name_or_path"]
+    adapter = read_adapter(name)
+    return ModelUse(
+        role="teacher",
+        key="model_name_or_path",
+        model=name,
+        weights=adapter.base if adapter else name,
+        tokenizer=adapter.tokenizer if adapter else name,
+        revision=config["model_revision"],
+        length_key="max_length",
+        length=config["max_length"],
+        served=False,
+    )
