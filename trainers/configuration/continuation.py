@@ -11,7 +11,7 @@ HARMLESS = (
     "logging_strategy logging_steps logging_first_step log_level log_level_replica log_on_each_node log_completions "
     "num_completions_to_print log_unique_prompts log_completions_hub_repo include_num_input_tokens_seen "
     "save_strategy save_steps save_total_limit save_only_model save_final_model save_completions_probability "
-    "push_to_hub hub_model_id hub_strategy hub_private_repo hub_always_push hub_revision "
+    "push_to_hub hub_model_id hub_private_repo hub_revision "
     "vllm_host vllm_port num_vllm_servers weight_transfer request_timeout_s max_concurrent_requests "
     "student_base_url student_api_key_env student_requests_per_minute student_tokens_per_minute student_spending_cap "
     "student_price_per_million_tokens student_gpu_memory_utilization student_tensor_parallel_size "

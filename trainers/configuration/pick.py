@@ -19,8 +19,9 @@ def pick(component: Callable[..., Any], config: Mapping[str, Any], **fixed: Any)
 def trl_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of TRL's `SFTConfig` or `GRPOConfig`, by `config["experiment"]`: every field we do not replace.
 
-    `deepspeed` stays out: there our key names a stage, which reaches the trainer through accelerate's plugin.
+    `deepspeed` stays out: there our key names a stage, which reaches the trainer through accelerate's plugin. So does
+    `push_to_hub`: transformers would push everything in the output directory, logs and lessons included.
     """
     experiment = config["experiment"]
-    names = snapshot.read()[TRL_CLASS[experiment]].keys() & fields_of(experiment).keys() - {"deepspeed"}
+    names = snapshot.read()[TRL_CLASS[experiment]].keys() & fields_of(experiment).keys() - {"deepspeed", "push_to_hub"}
     return {name: config[name] for name in sorted(names) if name in config}
