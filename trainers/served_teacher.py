@@ -26,6 +26,7 @@ class ServedTeacher:
         accelerator: the trainer's accelerator.
         weight_sync: connected on rank 0, `None` on the others.
         on_version: told the new weight version after every confirmed update (rank 0).
+        before_update: called on every rank before the servers are touched; rank 0 ends its running requests there.
     """
 
     def __init__(
@@ -34,11 +35,13 @@ class ServedTeacher:
         accelerator: Accelerator,
         weight_sync: WeightSync | None,
         on_version: Callable[[int], None],
+        before_update: Callable[[], None] = lambda: None,
     ) -> None:
         self.model = model
         self.accelerator = accelerator
         self.weight_sync = weight_sync
         self.on_version = on_version
+        self.before_update = before_update
         self.version = 0
         self.seconds = 0.0
         # TRL asks this client for the servers' log-probability mode; ours is fixed by the command line they start with.
@@ -54,6 +57,7 @@ class ServedTeacher:
         Raises:
             WeightSyncError: on every rank, when any server could not be updated.
         """
+        self.before_update()
         start = time.perf_counter()
         plugin = self.accelerator.state.deepspeed_plugin
         parameters = full_parameters(self.model, sharded=plugin is not None and plugin.zero_stage == 3)

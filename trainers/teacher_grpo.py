@@ -1,8 +1,8 @@
 """GRPO for teachers: TRL's `GRPOTrainer`, with lessons in place of completions.
 
-What TRL does stays TRL's: batching, advantages, importance correction, the loss, checkpoints. Ours is the rollout
-(`trainers.rollouts`), which rank 0 runs once for all ranks, the reward that comes with it, and the weight sync
-(`trainers.served_teacher`).
+What TRL does stays TRL's: advantages, importance correction, the loss, checkpoints. Ours is the rollout
+(`trainers.rollouts`), which rank 0 runs once for all ranks, possibly a step ahead (`trainers.overlap`), the reward that
+comes with it, the weight sync (`trainers.served_teacher`), and a policy pass without padding (`trainers.lean_grpo`).
 """
 
 from __future__ import annotations
@@ -19,24 +19,34 @@ from unittest.mock import patch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from datasets import Dataset
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerControl
-from trl import GRPOConfig, GRPOTrainer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerControl
+from trl import GRPOConfig
 from trl.trainer import grpo_trainer
 
 from custom_data.preflight import load_questions
+from trainers.adapters import align_reference, new_adapter
 from trainers.assembly import build_protocol, connect_pool, layout_of, token_counter
 from trainers.configuration import trl_arguments
 from trainers.configuration.resume import mark_finished
-from trainers.models import load_model
+from trainers.connections import account_of, connect_student
+from trainers.final_model import push_to_hub, save_final_model
+from trainers.lean_grpo import LeanGRPOTrainer
+from trainers.models import load_model, load_tokenizer, reference_arguments
+from trainers.overlap import LessonBatch, RolloutSchedule
 from trainers.plots import learning_curves
+from trainers.question_order import QuestionOrder, QuestionSampler
 from trainers.records import install_records, save_lessons
-from trainers.rollouts import Rollout, RolloutRunner, TrainingRow, training_rows
+from trainers.resumption import load_progress, load_rollout_in_use, save_progress, save_rollout_in_use, steps_of
+from trainers.rollouts import PendingRollout, Rollout, RolloutRunner, TrainingRow, training_rows
 from trainers.served_teacher import ServedTeacher
 from trainers.serving.weight_sync import WeightSync, make_transport
 from trainers.teaching.lesson import Question
 from trainers.teaching.metrics import teaching_metrics
 
 logger = logging.getLogger(__name__)
+
+SETTINGS = ("num_baselines", "save_completions_probability", "max_lost_groups", "rollout_overlap")
+"""Keys of the configuration that the trainer takes as they are."""
 
 
 class RolloutFailed(RuntimeError):
@@ -55,7 +65,7 @@ class StopEarly(TrainerCallback):
             control.should_training_stop = True
 
 
-class TeacherGRPOTrainer(GRPOTrainer):
+class TeacherGRPOTrainer(LeanGRPOTrainer):
     """Trains the policy of a teacher on lessons.
 
     Args:
@@ -68,7 +78,11 @@ class TeacherGRPOTrainer(GRPOTrainer):
         num_baselines: how often the student solves each question alone.
         save_completions_probability: share of groups written to `lessons/`.
         max_lost_groups: a rollout that loses a larger share of its groups saves a checkpoint and stops.
+        rollout_overlap: 1 runs the next rollout while the last one is trained on, 0 keeps training strictly on-policy.
         evaluation_questions: questions for the periodic evaluation, if any.
+
+    Raises:
+        ValueError: when the questions do not fill one rollout.
     """
 
     control: TrainerControl
@@ -85,10 +99,17 @@ class TeacherGRPOTrainer(GRPOTrainer):
         num_baselines: int = 1,
         save_completions_probability: float = 0.1,
         max_lost_groups: float = 1.0,
+        rollout_overlap: int = 0,
         evaluation_questions: Sequence[Question] = (),
         **kwargs: Any,
     ) -> None:
-        self.questions = {question.row: question for question in questions}
+        self.questions = questions
+        self.order = QuestionOrder(
+            len(questions), args.generation_batch_size // args.num_generations, args.seed, args.shuffle_dataset
+        )
+        self.steps_per_rollout = args.steps_per_generation * args.num_iterations // args.gradient_accumulation_steps
+        self.rollout_overlap = rollout_overlap
+        self.schedule: RolloutSchedule | None = None
         self.evaluation_questions = evaluation_questions
         self.runner = runner
         self.num_baselines = num_baselines
@@ -100,7 +121,7 @@ class TeacherGRPOTrainer(GRPOTrainer):
         stop_early = StopEarly()
 
         def served_teacher(model: PreTrainedModel, accelerator: Accelerator, **_: Any) -> ServedTeacher:
-            return ServedTeacher(model, accelerator, weight_sync, self._weights_arrived)
+            return ServedTeacher(model, accelerator, weight_sync, self._weights_arrived, self._before_weights)
 
         with patch.object(grpo_trainer, "VLLMGeneration", served_teacher):
             super().__init__(
@@ -121,10 +142,70 @@ class TeacherGRPOTrainer(GRPOTrainer):
         if self.runner is not None:
             self.runner.teacher_pool.weight_version = version
 
-    def global_rollout(self, rows: Sequence[int]) -> list[TrainingRow]:
-        """Run one rollout for the rows of all ranks, each row repeated `num_generations` times in a run.
+    def _before_weights(self) -> None:
+        """No request may span two weight versions."""
+        if self.schedule is not None:
+            self.schedule.join()
 
-        Rank 0 runs it and tells the others. Returns one training row per entry of `rows`.
+    @property
+    def rollout_number(self) -> int:
+        """The rollout that is, or is about to be, trained on; counted from 0."""
+        return self.state.global_step // self.steps_per_rollout
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+        """Train from the start, or from exactly where a checkpoint was made.
+
+        Args:
+            resume_from_checkpoint: the checkpoint's directory, if any.
+            kwargs: passed on to TRL.
+        """
+        if resume_from_checkpoint:
+            self._restore(Path(str(resume_from_checkpoint)))
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def _restore(self, checkpoint: Path) -> None:
+        """Take up what transformers does not save: the place within a rollout, lessons run ahead, weight versions."""
+        step = steps_of(checkpoint)
+        # TRL counts micro-batches from 0 after a resume, and would generate in the middle of a rollout's batches.
+        self._step = step * self.args.gradient_accumulation_steps
+        if step % self.steps_per_rollout:
+            self._buffered_inputs = load_rollout_in_use(checkpoint, self.accelerator, self._layout())
+        progress = load_progress(checkpoint)
+        self.vllm_generation.version = progress.weight_version
+        self._rollouts().restore(progress.ahead)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """TRL's checkpoint and, before the file that makes it complete, what `_restore` needs."""
+        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        if self.runner is not None:
+            save_progress(checkpoint, self.vllm_generation.version, self._rollouts().state())
+        if self.state.global_step % self.steps_per_rollout:
+            save_rollout_in_use(checkpoint, self.accelerator, self._layout(), self._buffered_inputs)
+        super()._save_checkpoint(model, trial)
+
+    def _layout(self) -> dict[str, int]:
+        """What has to be as it was for micro-batches of a checkpoint to be of use."""
+        names = ("per_device_train_batch_size", "gradient_accumulation_steps", "steps_per_generation", "num_iterations")
+        return {"processes": self.accelerator.num_processes} | {name: getattr(self.args, name) for name in names}
+
+    def _rollouts(self) -> RolloutSchedule:
+        """The schedule of the run, whose length is known once training has begun."""
+        if self.schedule is None:
+            self.schedule = RolloutSchedule(self._start_rollout, self._harvest, ahead=self.rollout_overlap > 0)
+        return self.schedule
+
+    def _get_train_sampler(self, dataset: Dataset | None = None) -> QuestionSampler:
+        """Questions in an order that depends on the seed and the step alone, unlike TRL's."""
+        epochs = self.order.rollouts_per_epoch
+        return QuestionSampler(
+            self.order, self.num_generations, self.micro_batches, epoch=lambda: self.rollout_number // epochs
+        )
+
+    def global_rollout(self, rows: Sequence[int]) -> list[TrainingRow]:
+        """The lessons for the rows of all ranks, each row repeated `num_generations` times in a run.
+
+        Rank 0 has them made and tells the others. Returns one training row per entry of `rows`.
 
         Raises:
             RolloutFailed: on every rank, when rank 0 could not run it.
@@ -133,7 +214,7 @@ class TeacherGRPOTrainer(GRPOTrainer):
         failure: str | None = None
         if self.runner is not None:
             try:
-                lessons = self._run_rollout(rows)
+                lessons = self._next_lessons(rows)
             except Exception as error:
                 logger.exception("The rollout failed")
                 failure = f"{type(error).__name__}: {error}"
@@ -142,46 +223,83 @@ class TeacherGRPOTrainer(GRPOTrainer):
             raise RolloutFailed(f"rollout at step {self.state.global_step} failed on rank 0: {failure}")
         return lessons
 
-    def _run_rollout(self, rows: Sequence[int]) -> list[TrainingRow]:
+    def _next_lessons(self, rows: Sequence[int]) -> list[TrainingRow]:
+        number = self.rollout_number
+        asked, planned = unrepeated(rows, self.num_generations), [question.row for question in self._asked(number)]
+        if asked != planned:
+            raise ValueError(
+                f"rollout {number} was to ask rows {planned[:16]}…, the data loaders brought {asked[:16]}…"
+            )
+        batch = self._rollouts().take(number)
+        self._record(batch)
+        total = -(-self.state.max_steps // self.steps_per_rollout)
+        if number + 1 < total and not self.stopped_early:
+            self._rollouts().look_ahead(number + 1)
+        return batch.rows
+
+    def _asked(self, number: int) -> list[Question]:
+        return [self.questions[index] for index in self.order.rollout(number)]
+
+    def _start_rollout(self, number: int) -> PendingRollout:
         assert self.runner is not None
-        asked = unrepeated(rows, self.num_generations)
-        rollout = self.runner.run(
-            [self.questions[row] for row in asked],
-            step=self.state.global_step,
+        return self.runner.start(
+            self._asked(number),
+            step=number * self.steps_per_rollout,
             num_generations=self.num_generations,
             num_baselines=self.num_baselines,
         )
-        self._record(rollout)
-        return training_rows(rollout.groups, self._tokenizer.eos_token_id)
 
-    def _record(self, rollout: Rollout) -> None:
-        step = self.state.global_step
-        metrics = {f"teaching/{name}": value for name, value in teaching_metrics(rollout.groups).items()}
-        versions = [
-            lesson.sample.weight_version for group in rollout.groups for lesson in group.lessons if lesson.sample
-        ]
-        if versions:
-            metrics["teaching/weight_version_lag"] = float(self.vllm_generation.version - min(versions))
-        metrics |= rollout.metrics() | {"time/sync_s": self.vllm_generation.seconds}
-        for name, value in metrics.items():
-            self._history[name].append(value)
-        for group in rollout.groups:
+    def _harvest(self, number: int, rollout: Rollout) -> LessonBatch:
+        """Keep what training needs of a rollout, and write down a sample of its lessons."""
+        step = number * self.steps_per_rollout
+        groups = rollout.groups
+        for group in groups:
             if group.dropped:
                 logger.warning("step %d: dropped question %d: %s", step, group.prepared.question.row, group.dropped)
-        self._stop_if_lost(rollout)
         chooser = random.Random(f"{self.args.seed}/{step}")
-        chosen = [group for group in rollout.groups if chooser.random() < self.save_completions_probability]
-        save_lessons(self.args.output_dir, step, chosen)
+        save_lessons(
+            self.args.output_dir, step, [g for g in groups if chooser.random() < self.save_completions_probability]
+        )
+        versions = [lesson.sample.weight_version for group in groups for lesson in group.lessons if lesson.sample]
+        return LessonBatch(
+            number=number,
+            rows=training_rows(groups, self._tokenizer.eos_token_id),
+            metrics={f"teaching/{name}": value for name, value in teaching_metrics(groups).items()} | rollout.metrics(),
+            weight_version=min(versions, default=None),
+            groups=len(groups),
+            lost=[group.dropped for group in groups if group.dropped],
+        )
 
-    def _stop_if_lost(self, rollout: Rollout) -> None:
-        lost = [group.dropped for group in rollout.groups if group.dropped]
-        if len(lost) <= self.max_lost_groups * len(rollout.groups):
+    def _record(self, batch: LessonBatch) -> None:
+        metrics = batch.metrics | {"time/sync_s": self.vllm_generation.seconds}
+        metrics["time/idle_trainer_s"] = self._rollouts().seconds_waited() + self.vllm_generation.seconds
+        if batch.weight_version is not None:
+            metrics["teaching/weight_version_lag"] = float(self.vllm_generation.version - batch.weight_version)
+        for name, value in metrics.items():
+            self._history[name].append(value)
+        self._stop_if_lost(batch)
+        self._stop_if_spent()
+
+    def _stop_if_lost(self, batch: LessonBatch) -> None:
+        if len(batch.lost) <= self.max_lost_groups * batch.groups:
             return
         logger.error(
             "step %d lost %d of %d groups (%s), more than the share max_lost_groups=%s: saving a checkpoint and "
             "stopping. The servers' logs are in %s/servers; the same command continues from the checkpoint.",
-            *(self.state.global_step, len(lost), len(rollout.groups), Counter(lost).most_common(3)),
+            *(self.state.global_step, len(batch.lost), batch.groups, Counter(batch.lost).most_common(3)),
             *(self.max_lost_groups, self.args.output_dir),
+        )
+        self.stopped_early = True
+
+    def _stop_if_spent(self) -> None:
+        cost = self.runner.last_cost if self.runner is not None else None
+        if cost is None or not cost.last:
+            return
+        logger.error(
+            "step %d: %.4f USD are spent on the student's API, of which the last rollout took %.4f; another one would "
+            "exceed student_spending_cap=%s: saving a checkpoint and stopping. The same command with a higher cap "
+            "continues from the checkpoint.",
+            *(self.state.global_step, cost.after.cost_usd, cost.usd, cost.spending_cap),
         )
         self.stopped_early = True
 
@@ -193,9 +311,7 @@ class TeacherGRPOTrainer(GRPOTrainer):
             steps = self._metrics["train"].get("step_time")
             if steps:
                 step_time = fmean(steps)
-                waited = logs["time/rollout_s"] + logs["time/sync_s"]
-                logs["time/idle_trainer_s"] = waited
-                logs["time/train_s"] = max(0.0, step_time - waited)
+                logs["time/train_s"] = max(0.0, step_time - logs["time/idle_trainer_s"] / self.steps_per_rollout)
                 logs["time/eta_s"] = (self.state.max_steps - self.state.global_step) * step_time
         super().log(logs, start_time)
 
@@ -225,7 +341,9 @@ class TeacherGRPOTrainer(GRPOTrainer):
         return metrics
 
     def close(self) -> None:
-        """Close connections to servers."""
+        """Give up a rollout that still runs, and close connections to servers."""
+        if self.schedule is not None:
+            self.schedule.cancel()
         if self.runner is not None:
             self.runner.close()
 
@@ -281,21 +399,24 @@ def run(config: Mapping[str, Any]) -> None:
     try:
         trainer.train(resume_from_checkpoint=config["resume_from"])
         if config["save_final_model"]:
-            trainer.save_model(config["output_dir"])
+            save_final_model(trainer, config)
         if trainer.is_world_process_zero():
             output = Path(config["output_dir"])
             learning_curves(output / "metrics.jsonl", output / "learning_curves.png")
             if not trainer.stopped_early:
                 mark_finished(config, steps=trainer.state.global_step)
+                if config["push_to_hub"]:
+                    push_to_hub(config)
     finally:
         trainer.close()
 
 
 def connect_servers(config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> tuple[RolloutRunner, WeightSync]:
     """Reach the servers that the launcher started, or that already run at `vllm_host` and `vllm_port`."""
-    teachers, students = layout_of(config, "teacher"), layout_of(config, "student")
-    teacher_pool, student_pool = connect_pool(config, teachers), connect_pool(config, students)
-    runner = RolloutRunner(build_protocol(config, student_pool), teacher_pool, student_pool, token_counter(tokenizer))
+    teachers = layout_of(config, "teacher")
+    teacher_pool, student = connect_pool(config, teachers), connect_student(config)
+    protocol, count_tokens = build_protocol(config, student), token_counter(tokenizer)
+    runner = RolloutRunner(protocol, teacher_pool, student, count_tokens, account_of(student))
     backend = teachers[0].weight_transfer
     assert backend is not None
     weight_sync = WeightSync([spec.base_url for spec in teachers], make_transport(backend, host=config["vllm_host"]))
@@ -305,10 +426,8 @@ def connect_servers(config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBas
 
 def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
     """Join policy, questions, servers and TRL's `GRPOConfig`."""
-    arguments = GRPOConfig(**trl_arguments(config), use_vllm=True, vllm_mode="server")
-    tokenizer = AutoTokenizer.from_pretrained(
-        config["model_name_or_path"], revision=config["model_revision"], trust_remote_code=config["trust_remote_code"]
-    )
+    arguments = GRPOConfig(**trl_arguments(config), **reference_arguments(config), use_vllm=True, vllm_mode="server")
+    tokenizer = load_tokenizer(config)
     train, evaluation = load_questions(config)
     runner, weight_sync = connect_servers(config, tokenizer) if PartialState().is_main_process else (None, None)
     trainer = TeacherGRPOTrainer(
@@ -318,8 +437,10 @@ def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
         runner=runner,
         weight_sync=weight_sync,
         processing_class=tokenizer,
+        peft_config=new_adapter(config),
         evaluation_questions=evaluation[: config["eval_max_samples"]],
-        **{key: config[key] for key in ("num_baselines", "save_completions_probability", "max_lost_groups")},
+        **{key: config[key] for key in SETTINGS},
     )
+    align_reference(trainer.model)
     install_records(trainer, config)
     return trainer

@@ -1,0 +1,132 @@
+"""TRL's GRPO without forward passes over padding, and without passes whose result another pass brings anyway.
+
+The loss and its gradients are TRL's. Everything here overrides methods that TRL does not promise to keep; tests compare
+each with TRL's own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from trl import GRPOTrainer
+
+from trainers.alignment import aligned, by_length, in_columns
+from trainers.importance import Correction, correction_metrics, correction_statistics, importance_ratio
+from trainers.microbatches import assignment, composition_matters, select, sequence_lengths
+
+
+class LeanGRPOTrainer(GRPOTrainer):
+    """`GRPOTrainer` whose micro-batches are as wide as their longest sequence."""
+
+    _buffered_inputs: list[dict[str, Any]] | None  # TRL's: the micro-batches of the rollout in use
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._micro_batch: dict[str, Any] | None = None
+        self._correction_statistics: list[torch.Tensor] = []
+        super().__init__(*args, **kwargs)
+
+    @property
+    def micro_batches(self) -> int:
+        """Micro-batches that are trained on one rollout, repetitions (`num_iterations`) included."""
+        return self.args.steps_per_generation * self.args.num_iterations
+
+    @property
+    def corrects_in_policy_pass(self) -> bool:
+        """Whether the policy that a rollout is corrected for is the one that every micro-batch of it meets."""
+        one_step = self.args.gradient_accumulation_steps % self.micro_batches == 0
+        return one_step and self.use_vllm and self.args.vllm_importance_sampling_correction
+
+    def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
+        if not self.model.training:
+            return super()._prepare_inputs(generation_batch)
+        if self._step % self.micro_batches == 0 or self._buffered_inputs is None:
+            self._buffered_inputs = self._into_micro_batches(self._generate_and_score_completions(generation_batch))
+        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
+    def _into_micro_batches(self, rollout: dict[str, Any]) -> list[dict[str, Any]]:
+        """This rank's share of a scored rollout, cut into the micro-batches of its optimizer steps."""
+        mixed = composition_matters(
+            self.loss_type, entropy_bonus=self._entropy_bonus_enabled, top_entropy_quantile=self.top_entropy_quantile
+        )
+        chosen = assignment(
+            sequence_lengths(rollout),
+            batches=self.args.steps_per_generation,
+            batches_per_step=self.args.gradient_accumulation_steps,
+            seed=f"{self.args.seed}/micro-batches/{self.state.global_step}/{self.accelerator.process_index}",
+            by_length=not mixed,
+        )
+        return [select(rollout, indices) for indices in chosen]
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        # TRL would compute the policy's log-probabilities of the whole rollout here, for the correction alone.
+        self.vllm_importance_sampling_correction = (
+            self.args.vllm_importance_sampling_correction and not self.corrects_in_policy_pass
+        )
+        try:
+            return super()._generate_and_score_completions(inputs)
+        finally:
+            self.vllm_importance_sampling_correction = self.args.vllm_importance_sampling_correction
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        """TRL's loss of one micro-batch."""
+        self._micro_batch = inputs
+        try:
+            return super().compute_loss(model, inputs, *args, **kwargs)
+        finally:
+            self._micro_batch = None
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        logprobs = torch.zeros(input_ids.size(0), logits_to_keep, device=input_ids.device)
+        entropies = torch.zeros_like(logprobs) if compute_entropy else None
+        aux_losses = []
+        for rows in by_length(attention_mask.sum(1), batch_size or input_ids.size(0)):
+            batch = aligned(input_ids[rows], attention_mask[rows], logits_to_keep)
+            found, entropy, aux_loss = super()._get_per_token_logps_and_entropies(
+                model,
+                batch.ids,
+                batch.mask,
+                batch.completion_width,
+                compute_entropy=compute_entropy,
+                compute_aux_loss=compute_aux_loss,
+                **kwargs,
+            )
+            logprobs = logprobs.index_copy(0, rows, in_columns(found, batch.completion_lengths, logits_to_keep))
+            if entropies is not None and entropy is not None:
+                entropies = entropies.index_copy(0, rows, in_columns(entropy, batch.completion_lengths, logits_to_keep))
+            if aux_loss is not None:
+                aux_losses.append(aux_loss)
+        if self._micro_batch is not None and self.corrects_in_policy_pass:
+            self._correct(self._micro_batch, logprobs.detach())
+        return logprobs, entropies, torch.stack(aux_losses).mean() if aux_losses else None
+
+    def _correct(self, micro_batch: dict[str, Any], logprobs: torch.Tensor) -> None:
+        """Give a micro-batch the importance ratios that TRL's loss reads, from the policy pass itself."""
+        args, sampling = self.args, micro_batch["sampling_per_token_logps"]
+        mask = micro_batch["completion_mask"] * micro_batch.get("tool_mask", 1)
+        correction = Correction(
+            args.vllm_importance_sampling_mode,
+            args.vllm_importance_sampling_clip_min,
+            args.vllm_importance_sampling_clip_max,
+        )
+        ratio = importance_ratio(logprobs, sampling, mask, correction)
+        micro_batch["importance_sampling_ratio"] = ratio
+        self._correction_statistics.append(correction_statistics(logprobs, sampling, mask, ratio))
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the correction's metrics since the last log, of all ranks, then log as TRL does."""
+        if self._correction_statistics and self.model.training:
+            gathered = self.accelerator.gather(torch.stack(self._correction_statistics))
+            self._correction_statistics.clear()
+            logs.update(correction_metrics(gathered))
+        super().log(logs, start_time)

@@ -1,0 +1,135 @@
+"""When rollouts run: each just before it is trained on, or one step ahead while the trainer works on the last.
+
+One step ahead means: rollout n + 1 starts as soon as the servers have the weights that training on rollout n starts
+from. It has seen one rollout's updates less than the policy that learns from it, never more.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from trainers.rollouts import Rollout, TrainingRow
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LessonBatch:
+    """What training needs of one rollout; plain values, so that a checkpoint can hold it.
+
+    `number` counts rollouts from 0. `metrics` are those of the lessons and of generating them; `weight_version` is the
+    oldest that a teaching was sampled from, `None` when there is none. `lost` names why groups were dropped.
+    """
+
+    number: int
+    rows: list[TrainingRow]
+    metrics: dict[str, float]
+    weight_version: int | None
+    groups: int
+    lost: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The batch as JSON knows it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> LessonBatch:
+        """The batch that `to_json` wrote."""
+        return cls(**{**record, "rows": [TrainingRow(**row) for row in record["rows"]]})
+
+
+class Pending(Protocol):
+    """A rollout on its way; `trainers.rollouts.PendingRollout` is one."""
+
+    def result(self) -> Rollout:
+        """Wait for it."""
+        ...
+
+    def cancel(self) -> None:
+        """Give it up, with all its requests."""
+        ...
+
+
+class RolloutSchedule:
+    """Starts rollouts and hands out what they brought, in order. Lives on rank 0.
+
+    Args:
+        start: begins the rollout of a number and returns at once.
+        harvest: what training needs of a finished rollout.
+        ahead: whether the next rollout runs while the last one is trained on.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[int], Pending],
+        harvest: Callable[[int, Rollout], LessonBatch],
+        *,
+        ahead: bool,
+    ) -> None:
+        self._start = start
+        self._harvest = harvest
+        self._ahead = ahead
+        self._pending: tuple[int, Pending] | None = None
+        self._ready: LessonBatch | None = None
+        self._failure: Exception | None = None
+        self.waited = 0.0
+
+    def join(self) -> None:
+        """Wait until no request runs any more: before weights change, and before a checkpoint.
+
+        What goes wrong is raised by `take`, where all ranks hear of it.
+        """
+        if self._pending is None:
+            return
+        number, pending = self._pending
+        start = time.perf_counter()
+        try:
+            self._ready = self._harvest(number, pending.result())
+        except Exception as error:
+            logger.exception("Rollout %d failed", number)
+            self._failure = error
+        self._pending = None
+        self.waited += time.perf_counter() - start
+
+    def take(self, number: int) -> LessonBatch:
+        """The lessons of a rollout, run now unless it was run ahead. The servers must have the policy's weights."""
+        self.join()
+        batch, self._ready = self._ready, None
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        if batch is None or batch.number != number:
+            start = time.perf_counter()
+            batch = self._harvest(number, self._start(number).result())
+            self.waited += time.perf_counter() - start
+        return batch
+
+    def look_ahead(self, number: int) -> None:
+        """Start the rollout of a number, if rollouts are to run ahead."""
+        if self._ahead:
+            self._pending = (number, self._start(number))
+
+    def seconds_waited(self) -> float:
+        """How long the trainer stood still for rollouts since this was last asked."""
+        waited, self.waited = self.waited, 0.0
+        return waited
+
+    def state(self) -> dict[str, Any] | None:
+        """What a checkpoint has to keep: the lessons that were run ahead, waited for."""
+        self.join()
+        return self._ready.to_json() if self._ready is not None else None
+
+    def restore(self, state: Mapping[str, Any] | None) -> None:
+        """Take lessons of a checkpoint as run ahead; without overlap they are run anew, from the weights of then."""
+        if state is not None and self._ahead:
+            self._ready = LessonBatch.from_json(state)
+
+    def cancel(self) -> None:
+        """Give up a rollout that still runs."""
+        if self._pending is not None:
+            self._pending[1].cancel()
+            self._pending = None
