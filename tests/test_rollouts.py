@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from tests.lessons import group, lesson
+from trainers.event_loop import EventLoopThread
 from trainers.parameters import full_parameters, parameter_metadata
-from trainers.rollouts import EventLoopThread, PendingRollout, training_rows
+from trainers.rollouts import PendingRollout, training_rows
 from trainers.serving.buckets import plan_buckets
 from trainers.teacher_grpo import prompt_dataset, unrepeated
 from trainers.teaching.lesson import Question

@@ -6,36 +6,40 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
 
 from trainers.event_loop import EventLoopThread, wait
 from trainers.rollout_progress import progress_shown
-from trainers.teaching import protocol as teaching
-from trainers.teaching.lesson import Generator, Group, Lesson, Question
+from trainers.serving.api_usage import Account, Usage
+from trainers.serving.connection import Connection
+from trainers.serving.endpoints import EndpointPool
+from trainers.teaching.lesson import Group, Lesson, Question
 from trainers.teaching.metrics import tokens_by_stage
+from trainers.teaching.protocol import Protocol, Teacher
 
 
-class Model(Generator, Protocol):
-    """A model behind servers, as a runner knows it.
+@dataclass(frozen=True)
+class Cost:
+    """What the student's API charged for a rollout: totals before and after it, under a cap in US dollars."""
 
-    `busy_s` grows by the seconds during which its servers had anything to do for us, on average over them;
-    `weight_version` is the version of the weights that the next requests meet.
-    """
-
-    weight_version: int
+    before: Usage
+    after: Usage
+    spending_cap: float | None
 
     @property
-    def busy_s(self) -> float: ...
+    def usd(self) -> float:
+        """US dollars that the rollout took."""
+        return self.after.cost_usd - self.before.cost_usd
 
-    async def aclose(self) -> None:
-        """Close all connections."""
-        ...
+    @property
+    def last(self) -> bool:
+        """Whether another rollout like it would exceed the cap."""
+        return self.spending_cap is not None and self.after.cost_usd + self.usd > self.spending_cap
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """The groups of one rollout and what it took: wall seconds, and the share of them that each role's servers had
-    nothing to do."""
+    """The groups of one rollout and what it took: wall seconds, and for how large a share of them each role's servers
+    had nothing to do."""
 
     groups: list[Group]
     seconds: float
@@ -96,7 +100,7 @@ class RolloutRunner:
         self.protocol = protocol
         self.teacher_pool = teacher_pool
         self.student_pool = student_pool
-        self.teacher = teaching.Teacher(teacher_pool, count_tokens)
+        self.teacher = Teacher(teacher_pool, count_tokens)
         self.account = account
         self.last_cost: Cost | None = None
         self._loop = EventLoopThread()
@@ -125,14 +129,22 @@ class RolloutRunner:
 
     async def _rollout(self, questions: Sequence[Question], **how: int) -> Rollout:
         pools = {"teacher": self.teacher_pool, "student": self.student_pool}
-        busy = {role: pool.busy_s for role, pool in pools.items()}
-        start = time.monotonic()
+        busy = {role: pool.busy_s for role, pool in pools.items() if isinstance(pool, EndpointPool)}
+        usage, start = self._usage(), time.monotonic()
         async with progress_shown(self.protocol.tally):
             groups = await self.protocol.run(questions, self.teacher, **how)
         seconds = time.monotonic() - start
-        return Rollout(
-            groups, seconds, {role: max(0.0, 1 - (pool.busy_s - busy[role]) / seconds) for role, pool in pools.items()}
-        )
+        if self.account is not None:
+            self.last_cost = Cost(usage, self._usage(), self.account.cap)
+        idle = {
+            role: max(0.0, 1 - (pool.busy_s - busy[role]) / seconds)
+            for role, pool in pools.items()
+            if isinstance(pool, EndpointPool)
+        }
+        return Rollout(groups, seconds, idle)
+
+    def _usage(self) -> Usage:
+        return self.account.usage if self.account is not None else Usage()
 
 
 @dataclass(frozen=True)

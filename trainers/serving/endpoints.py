@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import aiohttp
@@ -97,6 +98,11 @@ class EndpointPool:
         )
         urls = [spec.base_url for spec in specs]
         return cls(urls, first.model, renderer, max_model_len=first.max_model_len, **options)
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds during which a server had anything to do for this pool, on average over its servers."""
+        return fmean(endpoint.busy_s for endpoint in self.endpoints)
 
     def render(self, prompt: Prompt) -> TokenIds:
         """Token ids that the model is prompted with."""

@@ -44,6 +44,18 @@ def teaching_metrics(groups: Sequence[Group]) -> dict[str, float]:
     )
 
 
+def tokens_by_stage(groups: Sequence[Group]) -> dict[str, int]:
+    """Tokens that were generated for the lessons at each stage, those of lessons that came to nothing included."""
+    lessons = [lesson for group in groups for lesson in group.lessons]
+    approaches = [group.prepared.approach for group in groups]
+    return {
+        "baseline": sum(solution.tokens for group in groups for solution in group.prepared.baselines),
+        "approach": sum(approach.tokens for approach in approaches if approach is not None),
+        "teaching": sum(lesson.sample.completion.tokens for lesson in lessons if lesson.sample is not None),
+        "taught": sum(lesson.taught.tokens for lesson in lessons if lesson.taught is not None),
+    }
+
+
 def _comparison(scored: Sequence[Lesson]) -> dict[str, float | None]:
     pairs = [
         (bool(solution.correct), bool(lesson.taught_correct))

@@ -40,7 +40,7 @@ MINIMUM_GROUP = 2
 
 @dataclass(frozen=True)
 class Stages:
-    """How each stage samples."""
+    """How each stage samples; a probe of no tokens is not asked for, and its approach is empty."""
 
     student: Sampling
     probe: Sampling
