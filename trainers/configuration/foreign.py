@@ -88,7 +88,7 @@ REFUSED = {
     "backprop_accumulation_micro_batch_size": _PER_DEVICE,
     "backprop_accumulation_steps": _PER_DEVICE,
     "cache_implementation": _OUT + _SERVERS,
-    "call_post_training": _OUT + "run scripts/launch_with_server.sh V 0 configs/run/evaluate.yaml afterwards",
+    "call_post_training": "run scripts/launch_with_server.sh V 0 configs/run/evaluate.yaml afterwards",
     "completion_only_training": _OUT + "the loss is on the teacher's reply only",
     "data_log_name": _NAME,
     "degradation_penalty_multiplier": "set degradation_penalty, what a lesson costs that makes a right student wrong",
