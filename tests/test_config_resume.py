@@ -95,11 +95,6 @@ def test_a_run_that_goes_on_is_not_finished(tmp_path: Path) -> None:
     assert not look(config["output_dir"]).finished
 
 
-def test_evaluations_are_done_anew() -> None:
-    config = CONFIG | {"experiment": "evaluation"}
-    assert resume_decision(config, Earlier(config, finished=True, output=True)).action == "start"
-
-
 def write_checkpoint(directory: Path, step: int, complete: bool = True) -> None:
     path = directory / f"checkpoint-{step}"
     path.mkdir(parents=True)

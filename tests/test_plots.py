@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from trainers.plots import accuracy_bars, gain_by_difficulty, learning_curves, length_by_baseline, several_seeds
+from trainers.plots import (
+    accuracy_bars,
+    differences,
+    gain_by_length,
+    gain_by_part,
+    learning_curves,
+    length_by_baseline,
+    several_seeds,
+    token_bars,
+)
 from trainers.plots.training import PANELS, read_metrics, series, smooth
 from trainers.statistics import UNKNOWN, Estimate
 
@@ -76,19 +85,28 @@ def test_results_of_an_evaluation(tmp_path):
         {"student alone": known, "GRPO teacher after many steps": known, "failed": UNKNOWN}, tmp_path / "a.png"
     )
     length_by_baseline({"SFT": ([30, 40, 35], [30, 31]), "GRPO": ([], [25.0])}, tmp_path / "l.png")
-    gain_by_difficulty({"GRPO": {"easy": known, "hard": UNKNOWN}, "SFT": {"easy": known}}, tmp_path / "g.png")
+    gain_by_part(
+        {"GRPO": {"easy": known, "hard": UNKNOWN}, "SFT": {"easy": known}}, tmp_path / "g.png", heading="Gain by level"
+    )
+    token_bars({"student alone": (known, None), "GRPO": (known, UNKNOWN)}, tmp_path / "t.png")
+    against = {"GRPO": ([5.0, 40.0], [0.0, 1.0], {"1 to 8 tokens": known}), "SFT": ([], [], {})}
+    gain_by_length(against, tmp_path / "b.png")
+    differences({"GRPO": known, "SFT": UNKNOWN}, tmp_path / "d.png", reference="student alone")
     several_seeds(
         {"taught": [[0.1, 0.2, 0.3], [0.2, 0.4]]}, tmp_path / "s.png", heading="Accuracy", unit="share", share=True
     )
-    for name in "algs":
+    for name in "algstbd":
         assert _ink(tmp_path / f"{name}.png") > 0.01
 
 
 def test_no_results_are_no_error(tmp_path):
     accuracy_bars({}, tmp_path / "a.png")
     length_by_baseline({}, tmp_path / "l.png")
-    gain_by_difficulty({}, tmp_path / "g.png")
-    assert len(list(tmp_path.iterdir())) == 3
+    gain_by_part({}, tmp_path / "g.png", heading="Gain by level")
+    token_bars({}, tmp_path / "t.png")
+    gain_by_length({}, tmp_path / "b.png")
+    differences({}, tmp_path / "d.png", reference="student alone")
+    assert len(list(tmp_path.iterdir())) == 6
 
 
 def test_drawing_needs_neither_pyplot_nor_torch():

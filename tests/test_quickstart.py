@@ -38,7 +38,8 @@ def read_jsonl(path: Path):
 
 def test_it_ends_with_the_three_arms_and_the_plots(quickstart):
     directory, printed = quickstart
-    assert "| student alone | SFT | GRPO |" in printed
+    assert "| student alone | SFT | GRPO |" in (directory / "evaluation/summary.md").read_text()
+    assert "accuracy gain (points)" in printed
     for plot in ("rl/learning_curves.png", "evaluation/accuracy.png", "evaluation/teaching_length.png"):
         assert (directory / plot).read_bytes().startswith(b"\x89PNG")
         assert plot in printed

@@ -8,7 +8,16 @@ import math
 import numpy as np
 import pytest
 
-from trainers.statistics import UNKNOWN, Estimate, bootstrap_difference, bootstrap_mean, bootstrap_ratio
+from trainers.statistics import (
+    DIFFERENCE,
+    SHARE,
+    UNKNOWN,
+    Estimate,
+    bootstrap_difference,
+    bootstrap_mean,
+    bootstrap_ratio,
+    bootstrap_ratio_difference,
+)
 
 NAN = math.nan
 
@@ -118,3 +127,34 @@ def test_ratio_covers_the_truth():
         taught = np.where(base == 1, 1, generator.binomial(1, 0.3, size=100))
         estimates.append(bootstrap_ratio(taught * (1 - base), 1 - base, resamples=400, seed=run))
     assert 0.91 <= _coverage(0.3, estimates) <= 0.975
+
+
+def test_where_all_questions_agree_the_interval_has_a_width_that_shrinks_with_their_number():
+    none, all_of_them = bootstrap_mean(np.zeros((64, 4)), bounds=SHARE), bootstrap_mean(np.ones(64), bounds=SHARE)
+    assert (none.mean, none.low, none.high) == (0.0, 0.0, pytest.approx(1 - 0.025 ** (1 / 64)))
+    assert (all_of_them.low, all_of_them.high) == (pytest.approx(0.025 ** (1 / 64)), 1.0)
+    assert bootstrap_mean(np.zeros(640), bounds=SHARE).high < 0.12 * none.high
+    gain = bootstrap_difference(np.ones(64), np.ones(64), bounds=DIFFERENCE)
+    assert (gain.low, gain.high) == (pytest.approx(-none.high), pytest.approx(none.high))
+    fixed = bootstrap_ratio(np.zeros(64), np.ones(64), bounds=SHARE)
+    assert fixed == none
+    assert bootstrap_mean(np.full(64, 7.0)).high == 7.0
+
+
+def test_the_interval_of_a_share_never_seen_covers_the_truth():
+    generator = np.random.default_rng(9)
+    truth = 0.004
+    draws = generator.binomial(1, truth, size=(400, 120))
+    none = [row for row in draws if not row.any()]
+    assert len(none) > 200
+    assert all(bootstrap_mean(row, bounds=SHARE, resamples=50).high > truth for row in none)
+
+
+def test_difference_of_ratios_is_paired_and_leaves_out_questions_without_a_part():
+    one, two = np.array([1.0, 0.0, 1.0, NAN]), np.array([0.0, 0.0, 1.0, 1.0])
+    below, other_below = np.array([1.0, 1.0, 2.0, 1.0]), np.array([1.0, 1.0, 2.0, 0.0])
+    estimate = bootstrap_ratio_difference((one, below), (two, other_below))
+    assert (estimate.mean, estimate.n) == (pytest.approx(2 / 4 - 1 / 4), 3)
+    same = bootstrap_ratio_difference((one, below), (one, below), bounds=DIFFERENCE)
+    assert same.mean == 0
+    assert same.low == -same.high

@@ -1,145 +1,197 @@
-"""Evaluation: the student alone and with each teacher, on the same questions, baselines and approaches."""
+"""Evaluation: the student alone and with each teacher, on the same questions, baselines and approaches.
+
+Lessons are written as they come (`trainers.evaluation_files`); an evaluation that was interrupted goes on after them.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich.console import Console
 from tqdm import tqdm
-from transformers import AutoTokenizer
 
 from custom_data.preflight import load_questions
-from trainers.assembly import build_protocol, connect_pool, layout_of, token_counter
-from trainers.plots import accuracy_bars, length_by_baseline
-from trainers.records import append_jsonl, lesson_record
-from trainers.serving.specs import ServerSpec
-from trainers.summary import Arm, markdown, student_alone, taught, teaching_length
-from trainers.teaching.lesson import Group, Prepared, Question
+from trainers.assembly import build_protocol
+from trainers.configuration.evaluation_resume import fingerprints, read_models, write_models
+from trainers.configuration.placement import teacher_entries
+from trainers.configuration.resume import mark_finished
+from trainers.connections import connect_student, opened_teacher
+from trainers.evaluation_files import (
+    LESSONS,
+    STUDENT_ALONE,
+    alone_record,
+    answered,
+    append,
+    held,
+    keep,
+    taught_records,
+)
+from trainers.measured import Alone, MeteredGenerator, Taught, metered
+from trainers.results import Results, write_results
+from trainers.teaching.lesson import Prepared, Question
 from trainers.teaching.protocol import Protocol, Teacher
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 EVALUATION_STEP = 0
 """Requests of an evaluation derive their seeds from this step, so that the same seed gives the same lessons."""
 
 
 def run(config: Mapping[str, Any]) -> None:
-    """Evaluate as configured; write `summary.json`, `summary.md`, `lessons.jsonl` and plots to `output_dir`."""
+    """Evaluate as configured; write tables, plots, lessons and their page to `output_dir`."""
     asyncio.run(evaluate(config))
 
 
-async def evaluate(config: Mapping[str, Any]) -> list[Arm]:
-    """Run all arms against the servers of the configuration; returns one `Arm` per row of the results."""
-    output = Path(config["output_dir"])
-    questions = load_questions(config)[1][: config["eval_max_samples"]]
-    student_pool = connect_pool(config, layout_of(config, "student"))
-    protocol = build_protocol(config, student_pool)
-    arms, groups_of = [], {}
-    lessons_path = output / "lessons.jsonl"
-    lessons_path.unlink(missing_ok=True)
-    try:
-        start = time.perf_counter()
-        prepared = await prepare(protocol, questions, config["num_baselines"])
-        arms.append(student_alone(prepared, time.perf_counter() - start))
-        for name, specs in teacher_servers(config).items():
-            start = time.perf_counter()
-            groups = await teach(config, protocol, name, specs, prepared)
-            arms.append(taught(name, groups, time.perf_counter() - start))
-            groups_of[name] = groups
-            append_jsonl(
-                lessons_path,
-                [{"teacher": name, **lesson_record(lesson)} for group in groups for lesson in group.lessons],
-            )
-    finally:
-        await student_pool.aclose()
-        protocol.verifier.close()
-    write_results(config, arms, groups_of)
-    return arms
-
-
-async def prepare(protocol: Protocol, questions: Sequence[Question], num_baselines: int) -> list[Prepared]:
-    """Baselines and approaches of all questions, shared by every teacher."""
-
-    async def one(question: Question) -> Prepared:
-        return await protocol.prepare(question, step=EVALUATION_STEP, num_baselines=num_baselines)
-
-    return await _with_progress(one, questions, "student alone")
-
-
-async def teach(
-    config: Mapping[str, Any], protocol: Protocol, name: str, specs: Sequence[ServerSpec], prepared: Sequence[Prepared]
-) -> list[Group]:
-    """The lessons of one teacher on prepared questions."""
-    tokenizer = AutoTokenizer.from_pretrained(specs[0].model, trust_remote_code=specs[0].trust_remote_code)
-    pool = connect_pool(config, specs)
-    teacher = Teacher(pool, token_counter(tokenizer))
-
-    async def one(item: Prepared) -> Group:
-        return await protocol.teach(item, teacher, step=EVALUATION_STEP, num_generations=config["num_rollouts"])
-
-    try:
-        return await _with_progress(one, prepared, name)
-    finally:
-        await pool.aclose()
-
-
-def teacher_servers(config: Mapping[str, Any]) -> dict[str, list[ServerSpec]]:
-    """Each teacher's name with the servers that hold its model."""
-    specs = layout_of(config, "teacher")
-    models = list(dict.fromkeys(spec.model for spec in specs))
-    names = config["teacher_names"] or models
-    return {name: [spec for spec in specs if spec.model == model] for name, model in zip(names, models, strict=True)}
-
-
-def write_results(config: Mapping[str, Any], arms: Sequence[Arm], groups_of: Mapping[str, Sequence[Group]]) -> None:
-    """Write the summary, its table and its plots, and show the table."""
+async def evaluate(config: Mapping[str, Any]) -> Results:
+    """Hold all lessons against the servers of the configuration, and write what they say."""
     output = Path(config["output_dir"])
     output.mkdir(parents=True, exist_ok=True)
-    header = f"# Evaluation on {config['dataset_id_or_path']}"
-    table = markdown(arms, header)
-    (output / "summary.md").write_text(table, encoding="utf-8")
-    summary = {
-        "dataset": config["dataset_id_or_path"],
-        "student": config["student_model"],
-        "seed": config["seed"],
-        "num_rollouts": config["num_rollouts"],
-        "num_baselines": config["num_baselines"],
-        "arms": [arm.as_dict() for arm in arms],
-    }
-    (output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    accuracy_bars({arm.name: arm.estimates["accuracy"] for arm in arms}, output / "accuracy.png")
-    if groups_of:
-        length_by_baseline(
-            {name: lengths_by_baseline(groups) for name, groups in groups_of.items()}, output / "teaching_length.png"
+    questions = load_questions(config)[1][: config["eval_max_samples"]]
+    alone, taught = earlier_part(config, output, questions)
+    async with AsyncExitStack() as stack:
+        student = connect_student(config)
+        stack.push_async_callback(student.aclose)
+        protocol = build_protocol(config, MeteredGenerator(student))
+        stack.callback(protocol.verifier.close)
+        evaluation = Evaluation(
+            protocol, output, config["num_baselines"], config["num_rollouts"], config["eval_concurrency"]
         )
-    Console(soft_wrap=True).print(f"\n{table}", markup=False, highlight=False)
-    logger.info("results: %s", output / "summary.md")
+        teachers = list(teacher_entries(config))
+        solved = await evaluation.solve_alone(questions, alone, probing=bool(teachers))
+        lessons = {}
+        for name in teachers:
+            async with opened_teacher(config, name) as teacher:
+                lessons[name] = await evaluation.teach(name, teacher, solved, taught.get(name, {}))
+    results = Results(tuple(solved), {name: tuple(items) for name, items in lessons.items()})
+    write_results(config, results)
+    finish(config, results)
+    return results
 
 
-def lengths_by_baseline(groups: Sequence[Group]) -> tuple[list[float], list[float]]:
-    """Teaching lengths in tokens where the student's first baseline was right, and where it was wrong."""
-    lengths: dict[bool, list[float]] = {True: [], False: []}
-    for group in groups:
-        for lesson in group.lessons:
-            length = teaching_length(lesson)
-            if length is not None and group.prepared.baselines:
-                lengths[bool(group.prepared.baselines[0].correct)].append(length)
-    return lengths[True], lengths[False]
+def earlier_part(
+    config: Mapping[str, Any], output: Path, questions: Sequence[Question]
+) -> tuple[dict[int, Alone], dict[str, dict[int, Taught]]]:
+    """What an earlier part of the same evaluation left, by row; everything else is removed from its files."""
+    recorded, found = read_models(output) or {}, fingerprints(config)
+    same = {name for name, fingerprint in found.items() if recorded.get(name) == fingerprint}
+    same_student = {"student", "dataset"} <= same
+
+    def usable_alone(item: Alone) -> bool:
+        probed = item.prepared.approach is not None or not teacher_entries(config)
+        return same_student and answered(item) and probed and len(item.prepared.baselines) == config["num_baselines"]
+
+    def usable_taught(teacher: str, item: Taught) -> bool:
+        return f"teacher {teacher}" in same and held(item) and len(item.group.lessons) == config["num_rollouts"]
+
+    alone, taught = keep(output, questions, usable_alone, usable_taught)
+    write_models(output, found)
+    if alone:
+        held_lessons = {name: len(items) for name, items in taught.items()}
+        logger.info("continues: %d questions solved alone, taught %s", len(alone), held_lessons or "none")
+    return alone, taught
 
 
-async def _with_progress(one: Callable[[Any], Awaitable[T]], items: Sequence[Any], title: str) -> list[T]:
-    with tqdm(total=len(items), desc=title, unit="question") as bar:
+@dataclass(frozen=True)
+class Evaluation:
+    """Asks for lessons, a bounded number of questions at a time, and writes each question's as soon as it has them.
 
-        async def counted(item: Any) -> T:
-            result = await one(item)
-            bar.update()
-            return result
+    Args:
+        protocol: how lessons are made.
+        output: where they are written.
+        num_baselines: how often the student solves each question alone.
+        num_rollouts: lessons per question and teacher.
+        concurrency: questions worked on at a time.
+    """
 
-        return list(await asyncio.gather(*map(counted, items)))
+    protocol: Protocol
+    output: Path
+    num_baselines: int
+    num_rollouts: int
+    concurrency: int
+
+    async def solve_alone(
+        self, questions: Sequence[Question], done: Mapping[int, Alone], *, probing: bool
+    ) -> list[Alone]:
+        """Baselines and, where there is somebody to teach, approaches of all questions, in order."""
+
+        async def one(question: Question) -> Alone:
+            if question.row in done:
+                return done[question.row]
+            item = await self._alone(question, probing)
+            append(self.output / STUDENT_ALONE, [alone_record(item)])
+            return item
+
+        return await self._bounded(one, questions, "student alone")
+
+    async def teach(
+        self, name: str, teacher: Teacher, solved: Sequence[Alone], done: Mapping[int, Taught]
+    ) -> list[Taught]:
+        """The lessons of one teacher, question by question, in order."""
+
+        async def one(item: Alone) -> Taught:
+            row = item.prepared.question.row
+            if row in done:
+                return done[row]
+            with metered() as meter:
+                group = await self.protocol.teach(
+                    item.prepared, teacher, step=EVALUATION_STEP, num_generations=self.num_rollouts
+                )
+            taught = Taught(group, meter.effort)
+            append(self.output / LESSONS, taught_records(name, taught))
+            return taught
+
+        return await self._bounded(one, solved, name)
+
+    async def _alone(self, question: Question, probing: bool) -> Alone:
+        """Solving and probing are asked for at the same time, but measured apart."""
+        stages = self.protocol.stages
+        unprobed = replace(self.protocol, stages=replace(stages, probe=replace(stages.probe, max_tokens=0)))
+
+        async def measured(protocol: Protocol, num_baselines: int):
+            with metered() as meter:
+                prepared = await protocol.prepare(question, step=EVALUATION_STEP, num_baselines=num_baselines)
+            return prepared, meter.effort
+
+        (solved, solving), (probed, probing_effort) = await asyncio.gather(
+            measured(unprobed, self.num_baselines), measured(self.protocol if probing else unprobed, 0)
+        )
+        approach = probed.approach if probing else None
+        prepared = Prepared(question, solved.baselines, approach, solved.failure or probed.failure)
+        return Alone(prepared, solving, probing_effort)
+
+    async def _bounded(self, one: Callable[[Item], Awaitable[T]], items: Sequence[Item], title: str) -> list[T]:
+        slots = asyncio.Semaphore(self.concurrency)
+        with tqdm(total=len(items), desc=title, unit="question") as bar:
+
+            async def counted(item: Item) -> T:
+                async with slots:
+                    result = await one(item)
+                bar.update()
+                return result
+
+            return list(await asyncio.gather(*map(counted, items)))
+
+
+def finish(config: Mapping[str, Any], results: Results) -> None:
+    """Record that the evaluation is complete, or say what is missing of it."""
+    missing = Counter(item.prepared.failure for item in results.alone if not answered(item))
+    for items in results.taught.values():
+        missing += Counter(
+            lesson.failure for item in items if not held(item) for lesson in item.group.lessons if lesson.failure
+        )
+    if not missing:
+        mark_finished(config, steps=len(results.alone))
+        return
+    logger.warning(
+        "the results lack what models did not answer, by cause: %s. The same command asks for it again%s.",
+        dict(missing),
+        ", with a higher student_spending_cap" if any("spending_cap" in str(cause) for cause in missing) else "",
+    )

@@ -2,7 +2,11 @@
 
 Percentile bootstrap (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). Rows are questions;
 columns, where there are any, are samples of the same question; NaN marks what could not be scored and is left out.
-Where every question agrees (64 of 64 correct) the interval has no width: it says nothing about questions not drawn.
+
+Where every question agrees (no leak in 64 questions) all resamples do, and a bootstrap knows nothing about questions
+not drawn. For quantities with `bounds` the interval then is Clopper and Pearson's (Biometrika 26, 1934): of questions
+not drawn less than a share u = 1 - 0.025^(1/n) differs, else n alike would not have been seen, and they move the mean
+by at most u times its distance from a bound. It takes all samples of a question as one, which errs to the wide side.
 """
 
 from __future__ import annotations
@@ -20,6 +24,10 @@ _LEVEL = 0.95
 _BLOCK = 4_000_000
 
 Floats = NDArray[np.float64]
+Bounds = tuple[float, float]
+SHARE: Bounds = (0.0, 1.0)
+DIFFERENCE: Bounds = (-1.0, 1.0)
+"""Bounds of a share, and of a difference of two shares."""
 
 
 @dataclass(frozen=True)
@@ -55,30 +63,51 @@ class Estimate:
 UNKNOWN = Estimate(math.nan, math.nan, math.nan, 0)
 
 
-def bootstrap_mean(values: ArrayLike, *, resamples: int = _RESAMPLES, level: float = _LEVEL, seed: int = 0) -> Estimate:
+def bootstrap_mean(
+    values: ArrayLike,
+    *,
+    bounds: Bounds | None = None,
+    resamples: int = _RESAMPLES,
+    level: float = _LEVEL,
+    seed: int = 0,
+) -> Estimate:
     """Mean over questions of `values`, shape (questions,) or (questions, samples).
 
-    A question counts once, with the mean of its scorable samples; one without any is left out.
+    A question counts once, with the mean of its scorable samples; one without any is left out. `bounds` are the least
+    and the greatest value possible, where there are such.
     """
-    per_question = _question_means(values)
+    per_question = question_means(values)
     kept = per_question[~np.isnan(per_question)]
-    return _estimate((kept,), lambda sums, counts: sums[0] / counts, resamples, level, seed)
+    estimate = _estimate((kept,), lambda sums, counts: sums[0] / counts, resamples, level, seed)
+    return _unanimous(estimate, kept, bounds, level)
 
 
 def bootstrap_difference(
-    after: ArrayLike, before: ArrayLike, *, resamples: int = _RESAMPLES, level: float = _LEVEL, seed: int = 0
+    after: ArrayLike,
+    before: ArrayLike,
+    *,
+    bounds: Bounds | None = None,
+    resamples: int = _RESAMPLES,
+    level: float = _LEVEL,
+    seed: int = 0,
 ) -> Estimate:
     """Mean of `after` less mean of `before`, paired by question; questions that lack either are left out.
 
     Both have the shape (questions,) or (questions, samples), and the same number of questions in the same order.
     """
-    after_means, before_means = _question_means(after), _question_means(before)
+    after_means, before_means = question_means(after), question_means(before)
     _check_paired(after_means, before_means, "after", "before")
-    return bootstrap_mean(after_means - before_means, resamples=resamples, level=level, seed=seed)
+    return bootstrap_mean(after_means - before_means, bounds=bounds, resamples=resamples, level=level, seed=seed)
 
 
 def bootstrap_ratio(
-    numerator: ArrayLike, denominator: ArrayLike, *, resamples: int = _RESAMPLES, level: float = _LEVEL, seed: int = 0
+    numerator: ArrayLike,
+    denominator: ArrayLike,
+    *,
+    bounds: Bounds | None = None,
+    resamples: int = _RESAMPLES,
+    level: float = _LEVEL,
+    seed: int = 0,
 ) -> Estimate:
     """Sum of `numerator` over sum of `denominator`, both summed within each question and resampled by question.
 
@@ -94,7 +123,42 @@ def bootstrap_ratio(
     below_sums = np.where(missing, 0.0, below).sum(axis=1)
     kept = below_sums != 0
     pairs = (above_sums[kept], below_sums[kept])
-    return _estimate(pairs, lambda sums, counts: sums[0] / sums[1], resamples, level, seed)
+    estimate = _estimate(pairs, lambda sums, counts: sums[0] / sums[1], resamples, level, seed)
+    return _unanimous(estimate, pairs[0] / pairs[1], bounds, level)
+
+
+def bootstrap_ratio_difference(
+    first: tuple[Floats, Floats],
+    second: tuple[Floats, Floats],
+    *,
+    bounds: Bounds | None = None,
+    resamples: int = _RESAMPLES,
+    level: float = _LEVEL,
+    seed: int = 0,
+) -> Estimate:
+    """The first ratio less the second, each a pair (numerator, denominator) of shape (questions,), paired by question.
+
+    Questions that have no part in either denominator are left out of both.
+    """
+    _check_paired(first[0], second[0], "the first ratio", "the second")
+    columns = [np.where(np.isnan(column), 0.0, column) for column in (*first, *second)]
+    kept = (columns[1] != 0) & (columns[3] != 0) & ~np.isnan(np.sum([*first, *second], axis=0))
+    above, below, other_above, other_below = (column[kept] for column in columns)
+
+    def difference(sums: Floats, _: Floats | int) -> Floats:
+        return sums[0] / sums[1] - sums[2] / sums[3]
+
+    estimate = _estimate((above, below, other_above, other_below), difference, resamples, level, seed)
+    return _unanimous(estimate, above / below - other_above / other_below, bounds, level)
+
+
+def _unanimous(estimate: Estimate, per_question: Floats, bounds: Bounds | None, level: float) -> Estimate:
+    """The interval of a bounded quantity on which every question agrees; other estimates stay as they are."""
+    if bounds is None or estimate.n == 0 or not np.allclose(per_question, per_question[0]):
+        return estimate
+    differing = 1 - ((1 - level) / 2) ** (1 / estimate.n)
+    low, high = (estimate.mean + differing * (bound - estimate.mean) for bound in bounds)
+    return Estimate(estimate.mean, low, high, estimate.n)
 
 
 def _as_rows(values: ArrayLike) -> Floats:
@@ -104,7 +168,8 @@ def _as_rows(values: ArrayLike) -> Floats:
     return array.reshape(len(array), -1) if array.size else array.reshape(len(array), 0)
 
 
-def _question_means(values: ArrayLike) -> Floats:
+def question_means(values: ArrayLike) -> Floats:
+    """The mean of every question's scorable samples, shape (questions,); NaN for a question without any."""
     rows = _as_rows(values)
     present = ~np.isnan(rows)
     counts = present.sum(axis=1)

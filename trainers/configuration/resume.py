@@ -11,6 +11,13 @@ from typing import Any, Literal
 
 from trainers.configuration.composition import Composition, load, save
 from trainers.configuration.continuation import LENGTH, difference, fixed_schedule, longer
+from trainers.configuration.evaluation_resume import (
+    FREE,
+    evaluation_action,
+    fingerprints,
+    has_evaluation,
+    read_models,
+)
 from trainers.configuration.fields import EVALUATION
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.surroundings import missing_paths
@@ -40,12 +47,7 @@ class Earlier:
 
 
 def resume_decision(config: Mapping[str, Any], earlier: Earlier) -> ResumeDecision:
-    """`auto` continues the same run only, `never` sets old output aside, a path is continued.
-
-    An evaluation is always done anew: its teachers may have been trained further under the same path.
-    """
-    if config["experiment"] == EVALUATION:
-        return ResumeDecision("start", None, "evaluations are done anew")
+    """`auto` continues the same run only, `never` sets old output aside, a path is continued."""
     if config["resume"] == "never":
         if earlier.output:
             return ResumeDecision("set_aside", None, "resume=never: old output is set aside")
@@ -71,6 +73,22 @@ def _automatic(config: Mapping[str, Any], earlier: Earlier) -> ResumeDecision:
     if earlier.output:
         return ResumeDecision("set_aside", None, "an earlier attempt left no checkpoint: its output is set aside")
     return ResumeDecision("start", None, "a new run")
+
+
+def _evaluation_decision(config: Mapping[str, Any], earlier: Earlier) -> ResumeDecision:
+    directory = Path(config["output_dir"])
+    if config["resume"] not in ("auto", "never"):
+        return ResumeDecision("refuse", None, f"an evaluation has no checkpoint to continue from ({config['resume']})")
+    if not has_evaluation(directory):
+        return ResumeDecision("start", None, "a new evaluation")
+    if config["resume"] == "never":
+        return ResumeDecision("set_aside", None, "resume=never: old output is set aside")
+    recorded, found = read_models(directory), fingerprints(config)
+    differing = {k: v for k, v in difference(earlier.config or {}, config).items() if k not in FREE}
+    action, reason = evaluation_action(
+        config, earlier.config, list(differing.values()), recorded, found, earlier.finished
+    )
+    return ResumeDecision(action, None, reason)
 
 
 def _lengthened(config: Mapping[str, Any], earlier: Earlier, change: str) -> ResumeDecision:
@@ -107,7 +125,8 @@ def decide(config: Mapping[str, Any]) -> ResumeDecision:
     Raises:
         ConfigurationError: when the run must not go on, with the difference and the ways out.
     """
-    decision = resume_decision(config, look(config["output_dir"]))
+    decide_on = _evaluation_decision if config["experiment"] == EVALUATION else resume_decision
+    decision = decide_on(config, look(config["output_dir"]))
     if decision.action == "refuse":
         remedy = (
             "choose another output_dir, undo the difference, set resume=never to set the old output aside, "

@@ -7,8 +7,23 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from trainers.plots.style import GREEN, GREY, INK, ORANGE, arm_colours, legend, new_figure, percent, save, title
+from trainers.plots.style import (
+    ARMS,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PINK,
+    VERMILION,
+    arm_colours,
+    legend,
+    new_figure,
+    percent,
+    save,
+    title,
+)
 from trainers.statistics import Estimate, bootstrap_mean
 
 _LABEL_WIDTH = 22
@@ -27,7 +42,7 @@ def accuracy_bars(arms: Mapping[str, Estimate], output_path: Path) -> None:
         _interval(axis, estimate, position, horizontal=True)
         axis.text(
             estimate.high + 0.015, position, f"{estimate.mean:.1%}", va="center", fontsize=10, fontweight="bold",
-            color=INK,
+            color=INK, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip
     if names and arms[names[0]].known:
         axis.axvline(arms[names[0]].mean, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0.9)
@@ -60,22 +75,19 @@ def length_by_baseline(arms: Mapping[str, tuple[Sequence[float], Sequence[float]
     axis.grid(axis="y", visible=False)
     axis.set_xlim(left=0)
     title(axis, "Length of the teaching", x="tokens inside <teaching>")
-    figure.legend(
-        *axis.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9,
-        labelcolor=INK,
-    )  # fmt: skip
+    _legend_below(figure, axis)
     save(figure, output_path)
 
 
-def gain_by_difficulty(levels: Mapping[str, Mapping[str, Estimate]], output_path: Path) -> None:
-    """Accuracy gain (shares; shown in percentage points) by arm and then by level of difficulty, with intervals."""
-    colours = arm_colours(list(levels))
-    labels = list(dict.fromkeys(level for gains in levels.values() for level in gains))
+def gain_by_part(parts: Mapping[str, Mapping[str, Estimate]], output_path: Path, *, heading: str) -> None:
+    """Accuracy gain (shares; shown in percentage points) by arm and then by part of the questions, with intervals."""
+    colours = arm_colours(list(parts))
+    labels = list(dict.fromkeys(part for gains in parts.values() for part in gains))
     figure, (axis,) = new_figure(1, 1, (max(6.4, 1.6 + 1.1 * len(labels)), 4.2))
     axis.axhline(0, color="#999999", linewidth=1)
-    for i, (arm, gains) in enumerate(levels.items()):
-        shift = 0.16 * (i - (len(levels) - 1) / 2)
-        known = [(labels.index(level) + shift, gain) for level, gain in gains.items() if gain.known]
+    for i, (arm, gains) in enumerate(parts.items()):
+        shift = 0.16 * (i - (len(parts) - 1) / 2)
+        known = [(labels.index(part) + shift, gain) for part, gain in gains.items() if gain.known]
         for x, gain in known:
             _interval(axis, gain, x, horizontal=False, scale=100, colour=colours[arm])
         axis.plot(
@@ -86,14 +98,123 @@ def gain_by_difficulty(levels: Mapping[str, Mapping[str, Estimate]], output_path
             markersize=7,
             label=arm,
         )
-    counts = [max((gains[label].n for gains in levels.values() if label in gains), default=0) for label in labels]
+    counts = [max((gains[label].n for gains in parts.values() if label in gains), default=0) for label in labels]
     axis.set_xticks(range(len(labels)), [f"{label}\n{n} questions" for label, n in zip(labels, counts, strict=True)])
     axis.set_xlim(-0.5, max(len(labels), 1) - 0.5)
     axis.grid(axis="x", visible=False)
-    title(axis, "Gain by difficulty", y="taught less alone, percentage points")
-    if len(levels) > 1:
+    title(axis, heading, y="taught less alone, percentage points")
+    if len(parts) > 1:
         legend(axis)
     save(figure, output_path)
+
+
+def differences(arms: Mapping[str, Estimate], output_path: Path, *, reference: str) -> None:
+    """Accuracy of each arm less that of the reference (shares; shown in points), with paired intervals."""
+    names = list(arms)
+    figure, (axis,) = new_figure(1, 1, (7.6, 1.5 + 0.5 * max(len(names), 1)))
+    axis.axvline(0, color="#999999", linewidth=1)
+    for position, estimate in enumerate(arms.values()):
+        if not estimate.known:
+            axis.text(0, position, " n/a", va="center", fontsize=9.5, color=GREY)
+            continue
+        apart = estimate.low > 0 or estimate.high < 0
+        colour = (GREEN if estimate.mean > 0 else VERMILION) if apart else GREY
+        _interval(axis, estimate, position, horizontal=True, scale=100, colour=colour)
+        axis.plot(100 * estimate.mean, position, "o", color=colour, markersize=8)
+        axis.annotate(
+            f"{100 * estimate.mean:+.1f}", (100 * estimate.mean, position), xytext=(0, 8), textcoords="offset points",
+            ha="center", fontsize=9, fontweight="bold", color=INK,
+        )  # fmt: skip
+    axis.set_yticks(range(len(names)), [_wrapped(name) for name in names])
+    axis.set_ylim(len(names) - 0.4, -0.7)
+    axis.grid(axis="y", visible=False)
+    axis.margins(x=0.12)
+    count = max((estimate.n for estimate in arms.values()), default=0)
+    title(axis, f"Accuracy less that of {reference}", x=f"points, paired 95% interval over {count} questions")
+    save(figure, output_path)
+
+
+def token_bars(arms: Mapping[str, tuple[Estimate, Estimate | None]], output_path: Path) -> None:
+    """Mean tokens per lesson and arm: the student's solution and, beside it, what guided it, each with its interval.
+
+    An arm without guidance, the student alone, has `None` for it.
+    """
+    names = list(arms)
+    figure, (axis,) = new_figure(1, 1, (7.6, 1.6 + 0.95 * max(len(names), 1)))
+    for position, (solution, guidance) in enumerate(arms.values()):
+        parts = ((solution, GREEN), (guidance, PINK)) if guidance is not None else ((solution, GREEN),)
+        for (estimate, colour), offset in zip(parts, (-0.2, 0.2) if guidance is not None else (0.0,), strict=True):
+            _token_bar(axis, estimate, position + offset, colour)
+    for label, colour in (("solution tokens (student)", GREEN), ("guidance tokens (probe + teacher)", PINK)):
+        axis.plot([], [], "s", color=colour, markersize=8, label=label)
+    axis.set_yticks(range(len(names)), [_wrapped(name) for name in names])
+    axis.set_ylim(len(names) - 0.45, -0.55)
+    axis.grid(axis="y", visible=False)
+    axis.set_xlim(0, 1.12 * axis.get_xlim()[1])
+    title(axis, "Tokens per lesson", x="tokens, each model's own, with 95% intervals over questions")
+    _legend_below(figure, axis)
+    save(figure, output_path)
+
+
+def gain_by_length(
+    arms: Mapping[str, tuple[Sequence[float], Sequence[float], Mapping[str, Estimate]]], output_path: Path
+) -> None:
+    """Accuracy gain against length of the teaching, one panel per arm.
+
+    Each arm has the lengths of its lessons in tokens, their gains (shares), and the mean gain by part: the part's name
+    starts with the shortest and ends with the longest length, as in `9 to 16 tokens`.
+    """
+    figure, axes = new_figure(1, max(len(arms), 1), (max(5.4, 4.6 * len(arms)), 4.0))
+    longest = max((max(lengths, default=1) for lengths, _, _ in arms.values()), default=1)
+    for axis, (name, (lengths, gains, parts)), colour in zip(axes, arms.items(), _cycle(len(arms)), strict=False):
+        axis.axhline(0, color="#999999", linewidth=1)
+        _draw_gains(axis, np.asarray(lengths, dtype=np.float64), np.asarray(gains, dtype=np.float64), colour)
+        for part, gain in parts.items():
+            low, high = (float(word) for word in part.split()[:3:2])
+            _part_of_gains(axis, low, high, gain)
+        axis.set_xlim(0, 1.05 * longest)
+        axis.set_ylim(-115, 115)
+        title(axis, name, x="tokens inside <teaching>", y="taught less alone, percentage points")
+    save(figure, output_path)
+
+
+def _draw_gains(axis: Axes, lengths: np.ndarray, gains: np.ndarray, colour: str) -> None:
+    if not len(lengths):
+        axis.text(0.5, 0.5, "no lessons", transform=axis.transAxes, ha="center", color=GREY)
+        return
+    generator = np.random.default_rng(0)
+    x = lengths + generator.uniform(-0.4, 0.4, size=len(lengths))
+    y = 100 * gains + generator.uniform(-4, 4, size=len(gains))
+    axis.plot(x, y, "o", color=colour, markersize=2.8, alpha=min(0.5, 12 / len(lengths) ** 0.6), markeredgewidth=0)
+
+
+def _part_of_gains(axis: Axes, low: float, high: float, gain: Estimate) -> None:
+    middle = (low + high) / 2
+    axis.plot([low - 0.5, high + 0.5], [100 * gain.mean] * 2, color=INK, linewidth=2, solid_capstyle="butt")
+    _interval(axis, gain, middle, horizontal=False, scale=100)
+
+
+def _token_bar(axis: Axes, estimate: Estimate, position: float, colour: str) -> None:
+    if not estimate.known:
+        axis.text(0, position, " n/a", va="center", fontsize=8.5, color=GREY)
+        return
+    axis.barh(position, estimate.mean, height=0.36, color=colour, alpha=0.85, linewidth=0)
+    _interval(axis, estimate, position, horizontal=True)
+    axis.annotate(
+        f"{estimate.mean:,.0f}", (estimate.high, position), xytext=(6, 0), textcoords="offset points", va="center",
+        fontsize=9, fontweight="bold", color=INK,
+    )  # fmt: skip
+
+
+def _legend_below(figure: Figure, axis: Axes) -> None:
+    figure.legend(
+        *axis.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9,
+        labelcolor=INK,
+    )  # fmt: skip
+
+
+def _cycle(count: int) -> list[str]:
+    return [ARMS[i % len(ARMS)] for i in range(count)]
 
 
 def _interval(

@@ -1,0 +1,186 @@
+"""Evaluations of scripted models: what is asked, what is written as it comes, and what is asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import ScriptedModel
+from trainers.evaluation import Evaluation
+from trainers.evaluation_files import (
+    LESSONS,
+    STUDENT_ALONE,
+    alone_from,
+    alone_record,
+    answered,
+    append,
+    held,
+    keep,
+    read_alone,
+    read_lines,
+    read_taught,
+)
+from trainers.measured import MeteredGenerator, metered
+from trainers.results import Results, read_results
+from trainers.teaching.lesson import GenerationError, Question, Sampling
+from trainers.teaching.prompts import PromptTemplates
+from trainers.teaching.protocol import Protocol, Stages, Teacher
+from trainers.teaching.reward import AdaptiveTeachingReward
+from trainers.teaching.verifiers import build_verifier
+
+TEMPLATES = PromptTemplates(
+    baseline_template="{question} Solve.",
+    probe_template="{question} Plan?",
+    teacher_template="{question} Student: {approach}",
+    taught_template="{teaching} {question}",
+)
+QUESTIONS = [Question(row, f"What is {row} + 1?", str(row + 1), {"level": "easy"}) for row in range(6)]
+TEACHING = "<thinking>t</thinking><teaching>Add one.</teaching>"
+
+
+@dataclass
+class Student(ScriptedModel):
+    """Right when taught, wrong alone; counts how many requests it works on at a time."""
+
+    most: int = 0
+    working: list[int] = field(default_factory=lambda: [0])
+
+    async def generate(self, prompts, **how):
+        self.working[0] += 1
+        self.most = max(self.most, self.working[0])
+        await asyncio.sleep(0.001)
+        self.working[0] -= 1
+        return await super().generate(prompts, **how)
+
+
+def solve(user: str, _: int) -> str:
+    if "Plan?" in user:
+        return "guess"
+    number = int(user.split(" + ")[0].split()[-1])
+    return f"<solution>{number + 1 if 'Add one.' in user else 0}</solution>"
+
+
+def evaluation(output: Path, student, concurrency: int = 2, probe: int = 8) -> Evaluation:
+    protocol = Protocol(
+        MeteredGenerator(student), TEMPLATES, build_verifier("exact", timeout_s=5), AdaptiveTeachingReward(),
+        Stages(Sampling(16), Sampling(probe), Sampling(32)),
+    )  # fmt: skip
+    return Evaluation(protocol, output, num_baselines=2, num_rollouts=3, concurrency=concurrency)
+
+
+def teacher(model=None) -> Teacher:
+    return Teacher(model or ScriptedModel(lambda *_: TEACHING), len)
+
+
+def everything(one: Evaluation, questions=QUESTIONS, with_teacher: Teacher | None = None) -> Results:
+    """Solves and teaches what is not in the files yet, as `evaluate` does."""
+    alone, taught = keep(one.output, questions, answered, lambda _, item: held(item))
+
+    async def both() -> Results:
+        solved = await one.solve_alone(questions, alone, probing=True)
+        lessons = await one.teach("T", with_teacher or teacher(), solved, taught.get("T", {}))
+        return Results(tuple(solved), {"T": tuple(lessons)})
+
+    return asyncio.run(both())
+
+
+def without_seconds(results: Results) -> list[dict]:
+    arms = [arm.as_dict() for arm in results.arms()]
+    return [{name: value for name, value in arm.items() if name != "generation_time"} for arm in arms]
+
+
+def test_results_are_read_back_as_they_were(tmp_path):
+    results = everything(evaluation(tmp_path, Student(solve)))
+    assert [arm.as_dict() for arm in read_results(tmp_path).arms()] == [arm.as_dict() for arm in results.arms()]
+    arm = results.arms()[1]
+    assert (arm.estimates["accuracy_gain"].mean, arm.counts["n"]) == (1.0, 18)
+    assert alone_from(json.loads(json.dumps(alone_record(results.alone[0])))) == results.alone[0]
+
+
+def test_only_so_many_questions_are_worked_on_at_a_time(tmp_path):
+    student = Student(solve)
+    asyncio.run(evaluation(tmp_path, student, concurrency=1).solve_alone(QUESTIONS, {}, probing=True))
+    assert student.most == 2  # solving and probing of one question
+    many = Student(solve)
+    asyncio.run(evaluation(tmp_path, many, concurrency=6).solve_alone(QUESTIONS, {}, probing=True))
+    assert many.most == 12
+
+
+def test_nobody_is_probed_where_there_is_no_teacher_or_no_probe(tmp_path):
+    student = Student(solve)
+    [first, *_] = asyncio.run(evaluation(tmp_path, student).solve_alone(QUESTIONS, {}, probing=False))
+    assert first.prepared.approach is None
+    (tmp_path / "unprobed").mkdir()
+    unprobed = everything(evaluation(tmp_path / "unprobed", student, probe=0))
+    assert not [call for call in student.calls if "Plan?" in call["prompts"][0].messages[-1].content]
+    assert unprobed.arms()[1].estimates["accuracy"].mean == 1.0
+
+
+def test_an_interrupted_evaluation_goes_on_where_it_stopped(tmp_path):
+    whole = everything(evaluation(tmp_path, Student(solve)))
+    for name, kept in ((STUDENT_ALONE, 4), (LESSONS, 7)):
+        lines = (tmp_path / name).read_text().splitlines(keepends=True)
+        (tmp_path / name).write_text("".join(lines[:kept]) + lines[kept][:25])
+    student, model = Student(solve), ScriptedModel(lambda *_: TEACHING)
+    resumed = everything(evaluation(tmp_path, student), with_teacher=teacher(model))
+    assert without_seconds(resumed) == without_seconds(whole)
+    # Two whole groups of three lessons were kept, and four questions solved alone.
+    assert len(model.calls) == 4
+    assert sum("Solve." in call["prompts"][0].messages[-1].content for call in student.calls) == 2
+    assert len(read_lines(tmp_path / LESSONS)) == 18
+    assert len(read_lines(tmp_path / STUDENT_ALONE)) == 6
+
+
+def test_the_order_in_which_answers_come_changes_nothing(tmp_path):
+    whole = everything(evaluation(tmp_path, Student(solve)))
+    for name in (STUDENT_ALONE, LESSONS):
+        lines = (tmp_path / name).read_text().splitlines(keepends=True)
+        (tmp_path / name).write_text("".join(reversed(lines)))
+    assert read_results(tmp_path).arms() == whole.arms()
+
+
+def test_what_failed_for_a_passing_reason_is_asked_again(tmp_path):
+    def failing(user: str, index: int) -> str | GenerationError:
+        return GenerationError("down", "http_500") if "2 + 1" in user else solve(user, index)
+
+    broken = everything(evaluation(tmp_path, Student(failing)))
+    assert [answered(item) for item in broken.alone] == [True, True, False, True, True, True]
+    assert broken.arms()[0].failures == {"baseline_http_500": 1}
+    mended = everything(evaluation(tmp_path, Student(solve)))
+    assert mended.arms()[1].counts["n"] == 18
+
+
+def test_other_questions_under_the_same_rows_are_not_taken_for_them(tmp_path):
+    everything(evaluation(tmp_path, Student(solve)))
+    changed = [replace(QUESTIONS[0], text="What is 9 + 1?", ground_truth="10"), *QUESTIONS[1:]]
+    alone, taught = keep(tmp_path, changed, answered, lambda *_: True)
+    assert sorted(alone) == sorted(taught["T"]) == [1, 2, 3, 4, 5]
+    assert sorted(read_taught(tmp_path, read_alone(tmp_path))["T"]) == [1, 2, 3, 4, 5]
+
+
+def test_a_line_that_is_no_json_in_the_middle_is_refused(tmp_path):
+    append(tmp_path / LESSONS, [{"row": 0}])
+    (tmp_path / LESSONS).write_text('{"row": \n{"row": 1}\n')
+    with pytest.raises(ValueError, match="line 1"):
+        read_lines(tmp_path / LESSONS)
+
+
+def test_tokens_are_counted_for_whoever_asks():
+    model = MeteredGenerator(ScriptedModel(lambda *_: "abc"))
+
+    async def ask(number: int):
+        with metered() as meter:
+            await asyncio.gather(*(model.generate([], n=1, sampling=Sampling(4), seed=0) for _ in range(number)))
+            await model.generate([TEMPLATES.baseline("q")] * number, n=2, sampling=Sampling(4), seed=0)
+        return meter.effort
+
+    async def both():
+        return await asyncio.gather(ask(1), ask(3))
+
+    one, three = asyncio.run(both())
+    assert (one.generated_tokens, three.generated_tokens) == (6, 18)
+    assert three.prompt_tokens == 3 * one.prompt_tokens > 0

@@ -1,0 +1,90 @@
+"""Whether an evaluation starts, continues, is complete, or sets old output aside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trainers.configuration import ConfigurationError, save
+from trainers.configuration.evaluation_resume import fingerprints, write_models
+from trainers.configuration.resume import decide, mark_finished
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> dict:
+    for name in ("student", "sft", "rl"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(name.encode() * 1000)
+    (tmp_path / "data.jsonl").write_text('{"question": "1 + 1?", "solution": 2}\n')
+    return {
+        "experiment": "evaluation",
+        "resume": "auto",
+        "output_dir": str(tmp_path / "out"),
+        "student_model": str(tmp_path / "student"),
+        "dataset_id_or_path": str(tmp_path / "data.jsonl"),
+        "teacher": [str(tmp_path / "sft")],
+        "teacher_names": None,
+        "temperature": 1.0,
+        "eval_max_samples": 8,
+    }
+
+
+@pytest.fixture
+def interrupted(config: dict) -> dict:
+    """The configuration of an evaluation that has been begun in its output directory."""
+    output = Path(config["output_dir"])
+    save(config)
+    write_models(output, fingerprints(config))
+    (output / "student_alone.jsonl").write_text("{}\n")
+    return config
+
+
+def test_a_new_one_starts(config: dict) -> None:
+    assert decide(config).action == "start"
+    (Path(config["output_dir"]) / "servers").mkdir(parents=True)
+    assert decide(config).action == "start"
+
+
+def test_an_interrupted_one_continues_also_with_more_teachers_or_questions(interrupted: dict) -> None:
+    assert decide(interrupted).action == "continue"
+    more = [*interrupted["teacher"], interrupted["teacher"][0].replace("sft", "rl")]
+    assert decide(interrupted | {"teacher": more, "eval_max_samples": None}).action == "continue"
+
+
+def test_a_finished_one_is_complete_until_something_differs(interrupted: dict) -> None:
+    mark_finished(interrupted, steps=8)
+    assert decide(interrupted).action == "complete"
+    assert decide(interrupted | {"eval_max_samples": 9}).action == "continue"
+    assert decide(interrupted | {"resume": "never"}).action == "set_aside"
+    decision = decide(interrupted | {"temperature": 0.5})
+    assert decision.action == "set_aside"
+    assert "temperature: 1.0 → 0.5" in decision.reason
+
+
+@pytest.mark.parametrize(("changed", "action"), [("sft", "continue"), ("student", "set_aside")])
+def test_models_that_were_trained_further_are_noticed(interrupted: dict, changed: str, action: str) -> None:
+    mark_finished(interrupted, steps=8)
+    weights = Path(interrupted["output_dir"]).parent / changed / "model.safetensors"
+    weights.write_bytes(b"x" + weights.read_bytes()[1:])
+    assert decide(interrupted).action == action
+
+
+def test_a_changed_dataset_is_noticed_and_a_log_beside_the_weights_is_not(interrupted: dict) -> None:
+    (Path(interrupted["teacher"][0]) / "metrics.jsonl").write_text("{}\n")
+    (Path(interrupted["teacher"][0]) / "finished.json").write_text("{}\n")
+    assert decide(interrupted).action == "continue"
+    Path(interrupted["dataset_id_or_path"]).write_text('{"question": "1 + 2?", "solution": 3}\n')
+    assert "dataset changed" in decide(interrupted).reason
+
+
+def test_output_of_which_nothing_is_known_is_set_aside(config: dict) -> None:
+    output = Path(config["output_dir"])
+    output.mkdir()
+    (output / "lessons.jsonl").write_text("")
+    assert decide(config).action == "set_aside"
+
+
+def test_there_are_no_checkpoints_to_name(config: dict) -> None:
+    with pytest.raises(ConfigurationError, match="no checkpoint to continue from"):
+        decide(config | {"resume": "somewhere/checkpoint-3"})

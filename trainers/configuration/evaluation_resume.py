@@ -1,0 +1,108 @@
+"""Whether an evaluation starts, continues or is complete: what it asks of whom, and whether they still are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from trainers.configuration.placement import teacher_entries
+
+MODELS = "models.json"
+OUTPUT = ("student_alone.jsonl", "lessons.jsonl", "summary.json")
+STUDENT, DATASET = "student", "dataset"
+FREE = ("teacher", "teacher_names", "eval_max_samples", "eval_concurrency", "level_column")
+"""Keys that may change between the parts of one evaluation: lessons are kept per teacher and question."""
+
+_MODEL_SUFFIXES = {".safetensors", ".bin", ".json", ".jinja", ".model"}
+_RECORDS = {"finished.json", "servers.json", "trainer_state.json"}
+_EDGE = 2**20
+
+Action = Literal["start", "continue", "complete", "set_aside"]
+
+
+def has_evaluation(output_dir: Path) -> bool:
+    """Whether a directory holds anything of an evaluation that is worth keeping."""
+    return any((output_dir / name).exists() for name in OUTPUT)
+
+
+def evaluation_action(
+    config: Mapping[str, Any],
+    earlier: Mapping[str, Any] | None,
+    differing: Sequence[str],
+    recorded: Mapping[str, str] | None,
+    found: Mapping[str, str],
+    finished: bool,
+) -> tuple[Action, str]:
+    """What to do with the output of an earlier evaluation, and why.
+
+    Args:
+        config: the evaluation that is asked for.
+        earlier: the configuration of the earlier one.
+        differing: the keys in which they differ and must not, as `key: old → new`.
+        recorded: the fingerprints of its models and data.
+        found: their fingerprints now.
+        finished: whether it reached its end.
+    """
+    if earlier is None or recorded is None:
+        return "set_aside", "it holds an evaluation of which too little is known to continue it"
+    if differing:
+        return "set_aside", "it holds another evaluation, which differs in " + "; ".join(differing)
+    changed = [name for name in (STUDENT, DATASET) if recorded.get(name) != found[name]]
+    if changed:
+        return "set_aside", f"since the evaluation that it holds the {' and the '.join(changed)} changed"
+    if finished and dict(recorded) == dict(found) and all(earlier.get(key) == config.get(key) for key in FREE):
+        return "complete", "this evaluation is complete"
+    return "continue", "continues the evaluation that it holds"
+
+
+def fingerprints(config: Mapping[str, Any]) -> dict[str, str]:
+    """What tells models and data from others of the same name, by `student`, `dataset` and `teacher NAME`."""
+    student = config["student_model"]
+    found = {
+        STUDENT: fingerprint(student, _model_files),
+        DATASET: fingerprint(config["dataset_id_or_path"], _all_files),
+    }
+    entries = teacher_entries(config)
+    return found | {f"teacher {name}": fingerprint(str(entry), _model_files) for name, entry in entries.items()}
+
+
+def fingerprint(name: str, files_of: Callable[[Path], list[Path]]) -> str:
+    """A digest of a file, or of the files in a directory that count; the name itself of what is no path.
+
+    Of large files the size and a mebibyte at either end count: training changes all layers.
+    """
+    path = Path(name).expanduser()
+    if not path.exists():
+        return name
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else files_of(path):
+        digest.update(f"{file.relative_to(path.parent)} {file.stat().st_size}\n".encode())
+        with file.open("rb") as content:
+            digest.update(content.read(_EDGE))
+            content.seek(-min(_EDGE, file.stat().st_size), 2)
+            digest.update(content.read())
+    return digest.hexdigest()
+
+
+def _all_files(directory: Path) -> list[Path]:
+    return sorted(file for file in directory.rglob("*") if file.is_file())
+
+
+def _model_files(directory: Path) -> list[Path]:
+    """Weights, configuration and tokenizer; a run writes its own records beside them."""
+    found = (file for file in directory.iterdir() if file.is_file() and file.suffix in _MODEL_SUFFIXES)
+    return sorted(file for file in found if file.name not in _RECORDS)
+
+
+def read_models(output_dir: Path) -> dict[str, str] | None:
+    """The fingerprints that an earlier part of an evaluation recorded; `None` when there are none."""
+    path = output_dir / MODELS
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def write_models(output_dir: Path, found: Mapping[str, str]) -> None:
+    """Record fingerprints."""
+    (output_dir / MODELS).write_text(json.dumps(dict(found), indent=2) + "\n", encoding="utf-8")

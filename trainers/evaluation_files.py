@@ -1,0 +1,209 @@
+"""What an evaluation keeps while it goes, question by question, so that it can be read, continued and compared.
+
+`student_alone.jsonl` has one object per question: baselines and approach. `lessons.jsonl` has one per lesson, which
+refers to the former by `row`. All lines of a question are appended at once; a line that was cut off when the evaluation
+died is left out when it is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from trainers.measured import Alone, Effort, Taught
+from trainers.teaching.lesson import Approach, Completion, Group, Lesson, Prepared, Question, Solution, TeacherSample
+
+STUDENT_ALONE = "student_alone.jsonl"
+LESSONS = "lessons.jsonl"
+SUMMARY = "summary.json"
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file, none when there is no file; a last line that was cut off is left out.
+
+    Raises:
+        ValueError: when another line is no JSON.
+    """
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8") as file:
+        lines = file.readlines()
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise ValueError(f"{path}, line {number}: {error}; move the file away to evaluate anew") from error
+    return rows
+
+
+def append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Append objects by one write, which is on its way to the disk when this returns."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(_as_text(rows))
+
+
+def rewrite(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Replace a file, whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(_as_text(rows), encoding="utf-8")
+    part.replace(path)
+
+
+def _as_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+
+
+def alone_record(item: Alone) -> dict[str, Any]:
+    """A question that the student solved alone, as a JSON object."""
+    prepared = item.prepared
+    return {
+        "row": prepared.question.row,
+        "question": prepared.question.text,
+        "ground_truth": prepared.question.ground_truth,
+        "extra": prepared.question.extra,
+        "baselines": [asdict(solution) for solution in prepared.baselines],
+        "approach": asdict(prepared.approach) if prepared.approach else None,
+        "failure": prepared.failure,
+        "solving": asdict(item.solving),
+        "probing": asdict(item.probing),
+    }
+
+
+def alone_from(record: Mapping[str, Any]) -> Alone:
+    """The inverse of `alone_record`."""
+    question = Question(record["row"], record["question"], record["ground_truth"], record["extra"])
+    prepared = Prepared(
+        question,
+        tuple(Solution(**solution) for solution in record["baselines"]),
+        Approach(**record["approach"]) if record["approach"] else None,
+        record["failure"],
+    )
+    return Alone(prepared, Effort(**record["solving"]), Effort(**record["probing"]))
+
+
+def taught_records(teacher: str, item: Taught) -> list[dict[str, Any]]:
+    """The lessons of a question as JSON objects; what the question itself has stands in `student_alone.jsonl`."""
+    return [
+        _lesson_record(lesson)
+        | {"teacher": teacher, "lessons": len(item.group.lessons), "dropped": item.group.dropped}
+        | {"teaching_effort": asdict(item.teaching)}
+        for lesson in item.group.lessons
+    ]
+
+
+def taught_from(records: Sequence[Mapping[str, Any]], prepared: Prepared) -> Taught:
+    """The inverse of `taught_records`, given what the question has."""
+    first = records[0]
+    lessons = tuple(_lesson_from(record, prepared) for record in sorted(records, key=lambda each: each["member"]))
+    return Taught(Group(prepared, lessons, first["dropped"]), Effort(**first["teaching_effort"]))
+
+
+def _lesson_record(lesson: Lesson) -> dict[str, Any]:
+    prepared, sample = lesson.prepared, lesson.sample
+    return {
+        "row": prepared.question.row,
+        "member": lesson.member,
+        "question": prepared.question.text,
+        "ground_truth": prepared.question.ground_truth,
+        "approach": prepared.approach.text if prepared.approach else None,
+        "thinking": lesson.thinking,
+        "teaching": lesson.teaching,
+        "teaching_length": lesson.teaching_length,
+        "format_failure": lesson.format_failure,
+        "leaked": lesson.leaked,
+        "suspected_leak": lesson.suspected_leak,
+        "taught": asdict(lesson.taught) if lesson.taught else None,
+        "reward": lesson.reward,
+        "failure": lesson.failure,
+        "completion": sample.completion.text if sample else None,
+        "completion_tokens": sample.completion.tokens if sample else None,
+        "truncated": sample.completion.truncated if sample else None,
+    }
+
+
+def _lesson_from(record: Mapping[str, Any], prepared: Prepared) -> Lesson:
+    sample = None
+    if record["completion"] is not None:
+        reason = "length" if record["truncated"] else "stop"
+        completion = Completion(record["completion"], (), None, reason, record["completion_tokens"])  # type: ignore[arg-type]
+        sample = TeacherSample((), completion, 0)
+    return Lesson(
+        prepared=prepared,
+        member=record["member"],
+        sample=sample,
+        thinking=record["thinking"],
+        teaching=record["teaching"],
+        teaching_length=record["teaching_length"],
+        leaked=record["leaked"],
+        suspected_leak=record["suspected_leak"],
+        taught=Solution(**record["taught"]) if record["taught"] else None,
+        reward=record["reward"],
+        failure=record["failure"],
+    )
+
+
+def read_alone(directory: Path) -> dict[int, Alone]:
+    """The questions of `student_alone.jsonl` by row; of one that was written twice the last counts."""
+    return {record["row"]: alone_from(record) for record in read_lines(directory / STUDENT_ALONE)}
+
+
+def read_taught(directory: Path, alone: Mapping[int, Alone]) -> dict[str, dict[int, Taught]]:
+    """The complete groups of `lessons.jsonl`, by teacher and row."""
+    groups: dict[tuple[str, int], dict[int, dict[str, Any]]] = defaultdict(dict)
+    for record in read_lines(directory / LESSONS):
+        groups[record["teacher"], record["row"]][record["member"]] = record
+    found: dict[str, dict[int, Taught]] = defaultdict(dict)
+    for (teacher, row), members in groups.items():
+        records = list(members.values())
+        if row in alone and len(records) == records[0]["lessons"]:
+            found[teacher][row] = taught_from(records, alone[row].prepared)
+    return dict(found)
+
+
+def answered(item: Alone) -> bool:
+    """Whether the student gave what it was asked for; what failed for a reason that may pass is asked again."""
+    return item.prepared.failure is None or bool(item.prepared.baselines and item.prepared.approach)
+
+
+def held(item: Taught) -> bool:
+    """Whether all lessons were held, or failed for a reason that stays."""
+    return not any(_may_pass(lesson.failure) for lesson in item.group.lessons)
+
+
+def _may_pass(failure: str | None) -> bool:
+    stage, _, cause = (failure or "").partition("_")
+    return stage in ("teacher", "taught") and cause != "context"
+
+
+def keep(
+    directory: Path,
+    questions: Sequence[Question],
+    usable_alone: Callable[[Alone], bool],
+    usable_taught: Callable[[str, Taught], bool],
+) -> tuple[dict[int, Alone], dict[str, dict[int, Taught]]]:
+    """What an earlier part of an evaluation has of these questions, by row; the files are left with exactly that."""
+    asked = {question.row: question for question in questions}
+    alone = {
+        row: item
+        for row, item in read_alone(directory).items()
+        if row in asked and item.prepared.question.text == asked[row].text and usable_alone(item)
+    }
+    taught = {
+        teacher: {row: item for row, item in groups.items() if row in asked and usable_taught(teacher, item)}
+        for teacher, groups in read_taught(directory, alone).items()
+    }
+    rewrite(directory / STUDENT_ALONE, map(alone_record, alone.values()))
+    kept = (
+        record
+        for teacher, items in taught.items()
+        for item in items.values()
+        for record in taught_records(teacher, item)
+    )
+    rewrite(directory / LESSONS, kept)
+    return alone, taught

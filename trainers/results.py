@@ -1,0 +1,140 @@
+"""From the lessons of an evaluation to what one looks at: summary, tables, plots and the page of lessons."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from trainers.breakdowns import BASELINE, LENGTH, LEVEL
+from trainers.evaluation_files import SUMMARY, read_alone, read_taught
+from trainers.lesson_page import write_lesson_page
+from trainers.measured import Alone, Taught
+from trainers.measures import baseline_accuracy, teaching_length
+from trainers.plots import accuracy_bars, gain_by_length, gain_by_part, length_by_baseline, token_bars
+from trainers.results_table import Table, breakdown_tables, results_table
+from trainers.summary import Arm, student_alone, taught_arm
+
+logger = logging.getLogger(__name__)
+SETTINGS = (
+    "student_model dataset_id_or_path num_baselines num_rollouts eval_concurrency seed temperature student_temperature"
+)
+LEAST_WIDTH = 80
+
+
+@dataclass(frozen=True)
+class Results:
+    """All questions of an evaluation, and every teacher's lessons on them in the same order."""
+
+    alone: tuple[Alone, ...]
+    taught: Mapping[str, tuple[Taught, ...]] = field(default_factory=dict)
+
+    def arms(self, prices: Mapping[str, float] | None = None, level_column: str | None = None) -> list[Arm]:
+        """The student alone, then with each teacher."""
+        taught = [taught_arm(name, self.alone, items, prices, level_column) for name, items in self.taught.items()]
+        return [student_alone(self.alone, prices), *taught]
+
+
+def read_results(directory: Path, teachers: Sequence[str] | None = None) -> Results:
+    """The results that an evaluation left, of the questions on which all its teachers held their lessons.
+
+    Args:
+        directory: its output directory.
+        teachers: the teachers to read, in order; all that it has when left out.
+    """
+    by_row, lessons = read_alone(directory), read_taught(directory, read_alone(directory))
+    names = list(lessons) if teachers is None else [name for name in teachers if name in lessons]
+    rows = sorted(row for row in by_row if all(row in lessons[name] for name in names))
+    return Results(
+        tuple(by_row[row] for row in rows), {name: tuple(lessons[name][row] for row in rows) for name in names}
+    )
+
+
+def write_results(config: Mapping[str, Any], results: Results) -> None:
+    """Write `summary.json`, `summary.md`, plots and `lessons.html` to `output_dir`, and show the tables."""
+    output = Path(config["output_dir"])
+    arms = results.arms(config.get("student_price_per_million_tokens"), config["level_column"])
+    settings = {key: config[key] for key in SETTINGS.split()}
+    summary = settings | {"arms": [arm.as_dict() for arm in arms]}
+    (output / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    tables = [results_table(arms, "Results"), *breakdown_tables(arms)]
+    heading = f"Evaluation on {config['dataset_id_or_path']}"
+    (output / "summary.md").write_text(
+        markdown(heading, describe(settings, len(results.alone)), tables), encoding="utf-8"
+    )
+    draw(output, arms, results)
+    write_lesson_page(output / "lessons.html", results.alone, results.taught, heading)
+    show(tables)
+    logger.info("results: %s; lessons to look at: %s", output / "summary.md", output / "lessons.html")
+
+
+def describe(settings: Mapping[str, Any], questions: int) -> str:
+    """What was measured, in a sentence."""
+    return (
+        f"{questions} questions; per question {settings['num_baselines']} solutions alone and "
+        f"{settings['num_rollouts']} lessons with each teacher, {settings['eval_concurrency']} questions at a time. "
+        f"Student {settings['student_model']} at temperature {settings['student_temperature']}, teachers at "
+        f"{settings['temperature']}, seed {settings['seed']}. Brackets are 95% intervals over questions."
+    )
+
+
+def markdown(heading: str, description: str, tables: Sequence[Table]) -> str:
+    """The tables as one page."""
+    parts = [f"# {heading}\n\n{description}\n\n{tables[0].markdown()}"]
+    parts += [f"## {table.title}\n\n{table.markdown()}" for table in tables[1:]]
+    return "\n".join(parts)
+
+
+def show(tables: Sequence[Table]) -> None:
+    """Print tables; where there is no terminal they are as wide as they need to be."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        unbounded = Console(width=10_000)
+        widest = max(unbounded.measure(each.rich()).maximum for each in tables)
+        console = Console(highlight=False, width=max(LEAST_WIDTH, widest))
+    for each in tables:
+        console.print(each.rich())
+
+
+def draw(output: Path, arms: Sequence[Arm], results: Results) -> None:
+    """Draw what an evaluation found."""
+    accuracy_bars({arm.name: arm.estimates["accuracy"] for arm in arms}, output / "accuracy.png")
+    tokens = {arm.name: (arm.estimates["solution_tokens"], arm.estimates.get("guidance_tokens")) for arm in arms}
+    token_bars(tokens, output / "tokens.png")
+    taught = arms[1:]
+    if not taught:
+        return
+    lengths = {name: lengths_by_baseline(items) for name, items in results.taught.items()}
+    length_by_baseline(lengths, output / "teaching_length.png")
+    gains = {arm.name: arm.gains.get(BASELINE, {}) for arm in taught}
+    gain_by_part(gains, output / "gain_by_difficulty.png", heading="Gain by what the student solves alone")
+    if any(LEVEL in arm.gains for arm in taught):
+        levels = {arm.name: arm.gains.get(LEVEL, {}) for arm in taught}
+        gain_by_part(levels, output / "gain_by_level.png", heading="Gain by level")
+    against = {arm.name: (*lengths_and_gains(results.taught[arm.name]), arm.gains.get(LENGTH, {})) for arm in taught}
+    gain_by_length(against, output / "gain_by_length.png")
+
+
+def lengths_by_baseline(taught: Sequence[Taught]) -> tuple[list[float], list[float]]:
+    """Teaching lengths in tokens where most of the student's baselines were right, and where they were wrong."""
+    lengths: dict[bool, list[float]] = {True: [], False: []}
+    for lesson in (lesson for item in taught for lesson in item.group.lessons):
+        length, base = teaching_length(lesson), baseline_accuracy(lesson)
+        if length is not None and base is not None:
+            lengths[base >= 0.5].append(length)
+    return lengths[True], lengths[False]
+
+
+def lengths_and_gains(taught: Sequence[Taught]) -> tuple[list[float], list[float]]:
+    """Length of the teaching in tokens and gain of every scored lesson that has one."""
+    pairs = []
+    for lesson in (lesson for item in taught for lesson in item.group.lessons):
+        length, base, correct = teaching_length(lesson), baseline_accuracy(lesson), lesson.taught_correct
+        if length is not None and base is not None and correct is not None:
+            pairs.append((length, correct - base))
+    return [length for length, _ in pairs], [gain for _, gain in pairs]
