@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 
+from custom_data.column_names import ACCEPTED
 from trainers.configuration.problems import ConfigurationError, Problem
-
-ACCEPTED: dict[str, tuple[str, ...]] = {
-    "question": ("question", "prompt", "problem", "problem_text"),
-    # A row may have a worked solution and the bare answer: answers are checked against the bare one.
-    "solution": ("final_answer", "ground_truth", "answer", "solution"),
-    "worked_solution": ("solution", "answer", "ground_truth", "final_answer"),
-    "reasoning_trace": ("reasoning_trace",),
-    "student_approach": ("student_approach",),
-    "teacher_diagnosis": ("teacher_diagnosis",),
-    "teacher_teaching": ("teacher_teaching",),
-    "messages": ("messages", "conversations"),
-    "level": ("level", "difficulty", "subset"),
-    "tests": ("test", "tests", "test_list"),
-}
-"""Our names, each with the column names that are taken for it, the preferred first."""
 
 
 def find_columns(
@@ -30,7 +15,7 @@ def find_columns(
 
     Args:
         found: the dataset's columns.
-        wanted: names as in `ACCEPTED`.
+        wanted: names as in `custom_data.column_names.ACCEPTED`.
         column_map: explicit choices, our name → column; they win over the accepted names.
 
     Raises:
@@ -61,18 +46,6 @@ def resolve_columns(
     if problems:
         raise ConfigurationError(problems)
     return resolved
-
-
-def check_names(column_map: Mapping[str, str] | None) -> Iterator[Problem]:
-    """One problem per key of a `column_map` that is no name of ours."""
-    for name, column in (column_map or {}).items():
-        if name in ACCEPTED:
-            continue
-        swapped = column in ACCEPTED
-        close = get_close_matches(str(name), ACCEPTED, n=1)
-        remedy = f"write column_map.{column if swapped else close[0] if close else 'question'}="
-        remedy += str(name) if swapped else str(column)
-        yield Problem(f"column_map.{name}={column}", f"expected one of our names: {', '.join(ACCEPTED)}", remedy)
 
 
 def _no_column(name: str, found: Sequence[str]) -> Problem:

@@ -10,6 +10,7 @@ import numpy as np
 from hydra.utils import get_object
 
 from custom_data import heldout, tables
+from custom_data.datasets_info import dataset_settings
 from custom_data.rows import ExampleFormat, Format, QuestionFormat
 from custom_data.sources import DataSource, RowReader
 from custom_data.tables import Table
@@ -58,7 +59,9 @@ def evaluation_source(config: Mapping[str, Any], training: DataSource) -> DataSo
     source = replace(training, dataset_id_or_path=name, dataset_split=split, dataset_max_samples=None, prefix="eval_")
     if name == training.dataset_id_or_path:
         return source
-    return replace(source, dataset_config=None, dataset_files=None, dataset_level_filter=None)
+    known = dataset_settings(name, config["experiment"])
+    keys = {key: known.get(key) for key in ("dataset_config", "dataset_files", "dataset_level_filter")}
+    return replace(source, **keys)
 
 
 def read_source(config: Mapping[str, Any], source: DataSource) -> Table:

@@ -25,7 +25,8 @@ from datasets import (
 from datasets.exceptions import DatasetsError
 
 from custom_data.bad_rows import BadRowError
-from custom_data.columns import ACCEPTED, find_columns
+from custom_data.column_names import ACCEPTED
+from custom_data.columns import find_columns
 from custom_data.reading import READERS, Placed, counts_lines, text_suffix
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.surroundings import looks_local

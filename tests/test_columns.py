@@ -2,7 +2,7 @@
 
 import pytest
 
-from custom_data.columns import check_names, find_columns, resolve_columns
+from custom_data.columns import find_columns, resolve_columns
 from trainers.configuration import ConfigurationError
 
 
@@ -39,23 +39,3 @@ def test_a_mapping_to_a_column_that_is_not_there_lists_the_columns():
 
 def test_a_mapping_of_other_wanted_names_is_left_alone():
     assert find_columns(["question"], ("question",), {"level": "nope"}) == {"question": "question"}
-
-
-@pytest.mark.parametrize(
-    ("column_map", "remedy"),
-    [
-        ({"frage": "question"}, "column_map.question=frage"),
-        ({"questoin": "frage"}, "column_map.question=frage"),
-        ({"x": "frage"}, "column_map.question=frage"),
-    ],
-)
-def test_a_name_that_is_none_of_ours_is_told(column_map, remedy):
-    [problem] = check_names(column_map)
-    assert next(iter(column_map)) in problem.given
-    assert "student_approach" in problem.expected
-    assert remedy in problem.remedy
-
-
-def test_names_of_ours_are_fine():
-    assert not list(check_names({"question": "q", "level": "l"}))
-    assert not list(check_names(None))

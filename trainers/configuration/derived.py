@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from custom_data.datasets_info import with_dataset_settings
 from trainers.configuration.batches import Batch, fit, fit_evaluation
 from trainers.configuration.fields import EVALUATION, GRPO
 from trainers.configuration.machine import Machine
@@ -23,7 +24,9 @@ CPU_PRECISION = {
 
 def derive(config: Mapping[str, Any], machine: Machine, processes: int) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The configuration with everything computed that a component will ask for, and notes on what was changed."""
-    result = dict(config) | {"report_to": config["report_to"] if config["report_to"] is not None else "none"}
+    result = with_dataset_settings(config) | {
+        "report_to": config["report_to"] if config["report_to"] is not None else "none"
+    }
     notes: tuple[str, ...] = ()
     trains = config["experiment"] != EVALUATION
     if machine.cpu_only:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from custom_data.column_names import ACCEPTED
 from trainers.configuration.api_rules import check_apis
 from trainers.configuration.batches import Batch
 from trainers.configuration.fields import EVALUATION, GRPO, SFT
@@ -18,10 +19,7 @@ from trainers.configuration.schedule import check_schedule
 from trainers.configuration.wording import typed
 
 ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
-COLUMNS = (
-    *("question", "solution", "worked_solution", "reasoning_trace", "messages", "level", "tests"),
-    *("student_approach", "teacher_diagnosis", "teacher_teaching"),
-)
+COLUMNS = tuple(ACCEPTED)
 REPORTERS = (
     *("none", "all", "wandb", "tensorboard", "mlflow", "trackio", "swanlab", "comet_ml", "clearml", "neptune"),
     *("dvclive", "azure_ml", "codecarbon", "dagshub", "flyte", "kubeflow"),
