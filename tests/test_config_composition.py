@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from trainers.configuration import ConfigurationError, compose, pick, trl_argume
 from trainers.configuration.command_line import CONFIGS, options
 from trainers.configuration.fields import EXPERIMENTS, fields_of
 from trainers.configuration.machine import Machine
+from trainers.launch.__main__ import main as launch
 
 ROOT = CONFIGS.parent
 CPU, GPUS = Machine(), Machine(tuple(range(8)))
@@ -29,6 +32,44 @@ def test_every_recipe_composes_with_exactly_the_keys_of_its_experiment(recipe: s
     extra = {"use_cpu", "processes", "resume_from", "gradient_accumulation_steps"}
     assert composed["experiment"] in EXPERIMENTS
     assert composed.keys() - extra == fields_of(composed["experiment"]).keys() - extra - {"hub_token"}
+
+
+def commands_of(recipe: str) -> list[str]:
+    text = (CONFIGS / "run" / f"{recipe}.yaml").read_text(encoding="utf-8")
+    return re.findall(r"^#\s+(scripts/launch.*)$", text.replace("\\\n#", ""), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("recipe", options("run"))
+def test_every_recipe_names_a_command_that_can_be_planned(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands_of(recipe)
+    for command in commands_of(recipe):
+        script, *words = shlex.split(command)
+        servers, trainers, *rest = words if "server" in script else ["0", *words]
+        gpus = "0" if "quickstart" in recipe else "8"
+        plan = ["--servers", servers, "--trainers", trainers, *rest, "--dry-run", "--assume-gpus", gpus]
+        assert launch(plan) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", options("model"))
+def test_every_model_can_be_chosen(model: str) -> None:
+    for recipe in ("teacher_sft", "teacher_rcl"):
+        assert config(recipe, f"model={model}")["model_name_or_path"]
+
+
+@pytest.mark.parametrize("data", options("data"))
+def test_every_dataset_can_be_chosen(data: str) -> None:
+    chosen = config("evaluate", f"data={data}", "dataset_id_or_path=my/rows" if data == "custom" else "seed=1")
+    assert chosen["dataset_id_or_path"]
+
+
+def test_the_recipe_in_the_documentation_composes(tmp_path: Path) -> None:
+    page = (ROOT / "docs/architecture/config-system.md").read_text(encoding="utf-8")
+    recipe = tmp_path / "run" / "brief.yaml"
+    recipe.parent.mkdir()
+    recipe.write_text(re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)[0], encoding="utf-8")
+    composed = config(str(recipe))
+    assert composed["efficiency_weight"] == 3.0
+    assert composed["output_dir"] == "results/brief"
 
 
 @pytest.mark.parametrize(
@@ -187,7 +228,10 @@ def test_composing_imports_nothing_heavy() -> None:
         (["run@_global_=quickstart_rl", "max_steps=3", "--cfg", "job"], 0, "max_steps: 3"),
         (["quickstart_rl", "zero2", "--cfg", "job"], 0, "deepspeed: zero2"),
         (["quickstart_rl", "max_step=3", "--cfg", "job"], 2, "did you mean max_steps"),
-        (["quickstart_rl", "--multirun"], 2, "one run per command"),
+        (["--config-name", "quickstart_rl", "seed=3", "--cfg", "job"], 0, "seed: 3"),
+        (["quickstart_rl", "--info", "defaults"], 0, "quickstart_rl"),
+        (["--help"], 0, "train.py is powered by Hydra"),
+        (["quickstart_rl", "-m", "seed=1,2"], 2, "one run per command"),
         (["no_such_recipe"], 2, "configs/run has no such recipe"),
     ],
 )

@@ -40,8 +40,9 @@ def _evaluating(config: Mapping[str, Any]) -> Iterator[Problem]:
     if strategy != "no" and not held_out and config["eval_split_ratio"] == 0:
         remedy = "give eval_dataset_id_or_path, set eval_split_ratio=0.1, or set eval_strategy=no"
         yield Problem("eval_split_ratio=0", f"eval_strategy={strategy} needs evaluation rows", remedy)
-    if strategy != "no" and held_out and held_out == config["dataset_id_or_path"]:
-        remedy = "leave it out, and eval_split_ratio holds rows out of the training rows"
+    same_split = config["eval_dataset_split"] in (None, config["dataset_split"])
+    if strategy != "no" and held_out and held_out == config["dataset_id_or_path"] and same_split:
+        remedy = "name another eval_dataset_split, or leave it out: eval_split_ratio holds rows out"
         yield Problem(f"eval_dataset_id_or_path={held_out}", "expected other rows than those trained on", remedy)
     if strategy == "no":
         if config["eval_on_start"]:

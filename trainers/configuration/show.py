@@ -23,8 +23,8 @@ def show(line: CommandLine) -> int:
     """
     names = {flag.partition("=")[0] for flag in line.flags if flag.startswith("-")}
     if not names & (SHOWING | HELP):
-        remedy = "use --cfg job to print the composition, --help, or none of Hydra's flags"
-        raise ConfigurationError([Problem(" ".join(line.flags), "one run per command", remedy)])
+        remedy = "give one command for each run; --cfg job prints a composition, --help explains"
+        raise ConfigurationError([Problem(" ".join(line.flags), "one run per command", remedy), *line.problems])
     if not names & HELP:
         problems = raw(line)[1]
         if problems:
