@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from trainers.teaching.prompts import strip_reasoning
 from trainers.teaching.verifiers.extraction import extract_answer
 
+_CALCULATION = re.compile(r"<<[^<>]*>>")
 MARKER = "####"
 """GSM8K puts the final answer of a worked solution behind this."""
 
@@ -25,5 +28,5 @@ def answer_of_turn(text: str) -> str:
 
 
 def without_marker(text: str) -> str:
-    """A worked solution without the `#### …` that repeats its answer."""
-    return text.rpartition(MARKER)[0].strip() if MARKER in text else text.strip()
+    """A worked solution without GSM8K's marks: the `#### …` that repeats its answer, and the `<<48/2=24>>` in it."""
+    return _CALCULATION.sub("", text.rpartition(MARKER)[0]).strip() if MARKER in text else text.strip()

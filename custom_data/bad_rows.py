@@ -29,7 +29,7 @@ class Dropped:
 
     def __str__(self) -> str:
         more = ", …" if self.count > len(self.places) else ""
-        return f"{self.count:,} rows: {self.cause} ({', '.join(self.places)}{more})"
+        return f"{self.count:,} {'row' if self.count == 1 else 'rows'}: {self.cause} ({', '.join(self.places)}{more})"
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,16 @@ def check(reading: Reading, max_bad_row_ratio: float) -> None:
         raise ConfigurationError(
             [Problem(reading.source, "expected at least one row, it has none", "check how it was made, and the split")]
         )
-    if reading.bad > max_bad_row_ratio * reading.read:
-        given = f"{reading.source}: {reading.bad:,} of {reading.read:,} rows are bad"
-        expected = f"expected at most max_bad_row_ratio={max_bad_row_ratio:g} of them; {causes}"
-        share = reading.bad / reading.read
-        remedy = f"mend the rows named, or accept the loss with max_bad_row_ratio={_rounded_up(share):g}"
-        if reading.kept == 0:
-            remedy = "mend the rows, or say where the texts are: column_map={question: …, solution: …} or row_reader=…"
-        raise ConfigurationError([Problem(given, expected, remedy)])
+    given = f"{reading.source}: {reading.bad:,} of {reading.read:,} rows are bad"
     if reading.kept == 0:
-        expected = f"expected at least one usable row; {causes}"
-        raise ConfigurationError([Problem(reading.source, expected, "mend the rows named")])
+        expected = f"expected at least one that can be used; {causes}"
+        remedy = "mend the rows, or say where the texts are: column_map={question: …, solution: …} or row_reader=…"
+        raise ConfigurationError([Problem(given, expected, remedy)])
+    if reading.bad > max_bad_row_ratio * reading.read:
+        expected = f"expected at most the share max_bad_row_ratio={max_bad_row_ratio:g}; {causes}"
+        enough = _rounded_up(reading.bad / reading.read)
+        remedy = f"mend the rows named, or accept the loss with max_bad_row_ratio={enough:g}"
+        raise ConfigurationError([Problem(given, expected, remedy)])
 
 
 def summarise(source: str, read: int, kept: int, dropped: Sequence[Dropped]) -> Reading:
