@@ -104,7 +104,9 @@ def test_what_is_piped_has_no_colours_and_no_broken_lines() -> None:
 def test_what_only_the_other_machine_knows_is_a_warning() -> None:
     run = script("launch_with_server.sh 4 4 teacher_rcl model_name_or_path=no/such/model --dry-run --assume-gpus 8")
     assert run.returncode == 0
-    assert "warning: model_name_or_path=no/such/model: expected a directory with a model" in run.stdout
+    warned = run.stdout.partition("\nWarnings")[2]
+    assert "model_name_or_path=no/such/model: expected a directory with a model" in warned
+    assert "the memory that no/such/model takes is not known here" in warned
 
 
 WRONG = [

@@ -91,7 +91,7 @@ def launch(options: argparse.Namespace) -> int:
 
     def check(config: Mapping[str, Any]) -> tuple[Problem, ...]:
         found = checked(plan_of(config), memory, options.no_preflight)
-        _tell(found)
+        _warn(found)
         return found.problems
 
     if options.dry_run:
@@ -193,9 +193,7 @@ def _shapes(plan: Plan) -> dict[str, Any]:
     return {use.model: local_shape(use.model) for use in model_uses(plan.config)}
 
 
-def _tell(found: Findings) -> None:
-    for line in found.data:
-        logger.info("%s", line)
+def _warn(found: Findings) -> None:
     for warning in found.warnings:
         logger.warning("warning: %s", warning)
 
