@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from contextlib import asynccontextmanager
 from typing import Any
@@ -87,13 +88,28 @@ class Misbehaving:
             return web.json_response({"error": {"message": "oops"}}, status=500)
         if kind == "slow":
             await asyncio.sleep(self.slow_s)
-        async with aiohttp.ClientSession() as session, session.post(
-            f"{self.target}/chat/completions", data=await request.read(), headers=_JSON
-        ) as real:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.target}/chat/completions", data=await request.read(), headers=_JSON) as real,
+        ):
             body, status = await real.read(), real.status
         if kind == "truncated":
             return truncated(body)
-        return web.Response(body=body, status=status, content_type="application/json")
+        return web.Response(body=self.changed(body), status=status, content_type="application/json")
+
+    def changed(self, body: bytes) -> bytes:
+        """What becomes of an answer on its way."""
+        return body
+
+
+class WellFormed(Misbehaving):
+    """Stands before a teacher that has not been trained, and puts the tags around what it says."""
+
+    def changed(self, body: bytes) -> bytes:
+        answer = json.loads(body)
+        message = answer["choices"][0]["message"]
+        message["content"] = f"<teaching>{message['content']}</teaching>"
+        return json.dumps(answer).encode()
 
 
 _JSON = {"Content-Type": "application/json"}

@@ -31,7 +31,7 @@ def connect_student(config: Mapping[str, Any]) -> Connection:
     """
     if config["student_base_url"]:
         names = ApiSettings.__dataclass_fields__
-        settings = ApiSettings(**{name: config[f"student_{name}"] for name in names if config[f"student_{name}"]})
+        settings = ApiSettings(**{name: config[f"student_{name}"] for name in names})
         return _connect_api(config, settings, "student")
     if not config["use_vllm_server"]:
         return _load(config, "student", config["student_model"])
