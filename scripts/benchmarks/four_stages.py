@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
-from scripts.benchmarks.measure import Measurement, Report, alternate, measured, median_of
+from scripts.benchmarks.measure import Measurement, Report, alternate, measured, paired_ratio
 from scripts.benchmarks.real_servers import Load, RunningServers, running_servers
 from scripts.benchmarks.workload import TEMPLATES, Budgets, TaggedTeacher, protocol, questions
 from trainers.rollouts import RolloutRunner
-from trainers.teaching.lesson import Group
+from trainers.serving.specs import Role
+from trainers.teaching.lesson import Group, Prompt
 from trainers.teaching.protocol import Teacher
 
 BUDGETS = Budgets()
+STUDENT_AND_TEACHER: tuple[Role, Role] = ("student", "teacher")
 
 
 def main() -> None:
@@ -30,9 +33,9 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    with running_servers(["student", "teacher"]) as servers:
+    with running_servers(STUDENT_AND_TEACHER) as servers:
         runner = make_runner(servers, arguments.concurrency)
-        how = {"num_generations": arguments.generations, "num_baselines": arguments.baselines}
+        how: dict[str, Any] = {"num_generations": arguments.generations, "num_baselines": arguments.baselines}
         asked = questions(arguments.questions)
         loads = raw_loads(servers, runner.run(asked, step=0, **how).groups)
         results = alternate(
@@ -45,15 +48,15 @@ def main() -> None:
         runner.close()
     report = Report("P2", "rollout tok/s ÷ vllm bench serve tok/s, four stages", "≥ 0.85")
     report.add_measurements(results)
-    ours, raw = (median_of(measurements, lambda m: m.tokens_per_s) for measurements in results.values())
-    report.values |= {"ratio": ours / raw, "arguments": vars(arguments)}
-    report.finish(f"{ours / raw:.2f}")
+    ratio = paired_ratio(results, lambda m: m.tokens_per_s)
+    report.values |= {"ratio": ratio, "arguments": vars(arguments)}
+    report.finish(f"{ratio:.2f}")
 
 
 def make_runner(servers: RunningServers, concurrency: int, **fields: object) -> RolloutRunner:
     """A runner as in training, against servers that generate every completion to its full length."""
     student, teacher = (
-        servers.pool(role, concurrency, **({"ignore_eos": True} | fields)) for role in ("student", "teacher")
+        servers.pool(role, concurrency, **({"ignore_eos": True} | fields)) for role in STUDENT_AND_TEACHER
     )
     tokenizer = servers.tokenizer("teacher")
     runner = RolloutRunner(
@@ -63,7 +66,7 @@ def make_runner(servers: RunningServers, concurrency: int, **fields: object) -> 
     return runner
 
 
-def rollout(servers: RunningServers, runner: RolloutRunner, count: int, step: int, how: dict[str, int]) -> Measurement:
+def rollout(servers: RunningServers, runner: RolloutRunner, count: int, step: int, how: dict[str, Any]) -> Measurement:
     """One rollout through the protocol."""
     before = tokens_of(runner)
     with measured(servers.pids) as measurement:
@@ -77,12 +80,12 @@ def tokens_of(runner: RolloutRunner) -> int:
     return runner.teacher_pool.traffic.generated_tokens + runner.student_pool.traffic.generated_tokens
 
 
-def raw_loads(servers: RunningServers, groups: Sequence[Group]) -> dict[str, Load]:
+def raw_loads(servers: RunningServers, groups: Sequence[Group]) -> dict[Role, Load]:
     """What the rollout asked of either server, as prompts without order."""
     student, teacher = Load([], []), Load([], [])
-    tokenizers = {role: servers.tokenizer(role) for role in ("student", "teacher")}
+    tokenizers = {role: servers.tokenizer(role) for role in servers.specs}
 
-    def add(load: Load, role: str, prompt: object, tokens: int, times: int = 1) -> None:
+    def add(load: Load, role: Role, prompt: Prompt, tokens: int, times: int = 1) -> None:
         load.prompts.extend([servers.text(tokenizers[role], prompt)] * times)
         load.output_tokens.extend([tokens] * times)
 

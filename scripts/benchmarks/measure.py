@@ -75,6 +75,13 @@ def median_of(measurements: Sequence[Measurement], value: Callable[[Measurement]
     return median(map(value, measurements))
 
 
+def paired_ratio(results: Mapping[str, Sequence[Measurement]], value: Callable[[Measurement], float]) -> float:
+    """The median over rounds of the first variant's value ÷ the second's in the same round, which a machine that is
+    busy now and idle later disturbs least."""
+    ours, theirs = results.values()
+    return median(value(a) / value(b) for a, b in zip(ours, theirs, strict=True))
+
+
 @dataclass
 class Report:
     """The outcome of one benchmark: `values` for machines, `rows` for people.

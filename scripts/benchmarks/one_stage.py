@@ -12,7 +12,7 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 
-from scripts.benchmarks.measure import Measurement, Report, alternate, measured, median_of
+from scripts.benchmarks.measure import Measurement, Report, alternate, measured, paired_ratio
 from scripts.benchmarks.real_servers import Load, RunningServers, running_servers
 from scripts.benchmarks.workload import TEMPLATES, questions
 from trainers.teaching.lesson import Prompt, Sampling
@@ -40,9 +40,9 @@ def main() -> None:
         )
     report = Report("P1", "rollout tok/s ÷ vllm bench serve tok/s, one stage", "≥ 0.95")
     report.add_measurements(results)
-    ours, raw = (median_of(measurements, lambda m: m.tokens_per_s) for measurements in results.values())
-    report.values |= {"ratio": ours / raw, "arguments": vars(arguments)}
-    report.finish(f"{ours / raw:.2f}")
+    ratio = paired_ratio(results, lambda m: m.tokens_per_s)
+    report.values |= {"ratio": ratio, "arguments": vars(arguments)}
+    report.finish(f"{ratio:.2f}")
 
 
 def through_pool(

@@ -66,7 +66,7 @@ class RunningServers:
             running = {role: self._start_bench(role, load, concurrency) for role, load in loads.items()}
             results = [self._finish_bench(role, process) for role, process in running.items()]
         measurement.seconds = max(result["duration"] for result in results)
-        measurement.tokens = sum(result["total_output_tokens"] for result in results)
+        measurement.tokens = sum(int(result["total_output_tokens"]) for result in results)
         measurement.client_cpu_s = float("nan")
         return measurement
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from scripts.benchmarks.barriers import four_barriers
 from scripts.benchmarks.simulation import Lengths, SimulatedModel, in_virtual_time
@@ -51,7 +51,7 @@ def simulate(
     """One rollout of `count` questions on one student and one teacher with `slots` each."""
     student = SimulatedModel(student_lengths, solution_text, slots=slots)
     teacher = SimulatedModel(lambda _: TEACHING, teaching_text, slots=slots)
-    how = {"num_generations": num_generations, "num_baselines": num_baselines}
+    how: dict[str, Any] = {"num_generations": num_generations, "num_baselines": num_baselines}
     made, asked, asks = protocol(student, STAGES), questions(count), Teacher(teacher, lambda text: len(text) // 4)
     if schedule == "streamed":
         _, seconds = in_virtual_time(made.run(asked, asks, step=0, **how))

@@ -1,7 +1,8 @@
 """A model server without a model: seeded lengths, latencies in proportion, as many sequences at once as it has slots.
 
 What vLLM's continuous batching looks like from outside: a completion waits for one of `slots`, then takes
-`seconds_per_token` for each of its tokens. `VirtualTime` runs such models in no time at all.
+`seconds_per_token` for each of its tokens. `VirtualTime` runs such models in no time at all, and as a `Generator` they
+let requests in as `EndpointPool` does.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from trainers.serving.turns import Turns
 from trainers.teaching.lesson import Completion, Generation, Prompt, Sampling, TeacherSample
 
 T = TypeVar("T")
@@ -50,7 +52,7 @@ class SimulatedModel:
         self._lengths = lengths
         self._text = text
         self._slots = asyncio.Semaphore(slots)
-        self._slots_count = slots
+        self._turns = Turns(slots)
         self._seconds_per_token = seconds_per_token
         self.busy_slot_s = 0.0
         self.tokens = 0
@@ -77,14 +79,19 @@ class SimulatedModel:
         logprobs: bool = False,
         priority: int = 0,
     ) -> list[Generation]:
-        """As a pool of one server that is never told of priorities."""
+        """As a pool of one server."""
 
-        async def one(prompt: Prompt) -> Generation:
+        async def one(user: str, index: int) -> Completion:
+            completion = await self.complete(user, sampling.max_tokens, seed + index, logprobs)
+            turn.done()
+            return completion
+
+        async def every(prompt: Prompt) -> Generation:
             user = prompt.messages[-1].content
-            made = [self.complete(user, sampling.max_tokens, seed + index, logprobs) for index in range(n)]
-            return Generation((1, 2, 3), tuple(await asyncio.gather(*made)))
+            return Generation((1, 2, 3), tuple(await asyncio.gather(*(one(user, index) for index in range(n)))))
 
-        return list(await asyncio.gather(*map(one, prompts)))
+        async with self._turns.turn(n * len(prompts), priority) as turn:
+            return list(await asyncio.gather(*map(every, prompts)))
 
     async def stream(
         self,
@@ -102,9 +109,11 @@ class SimulatedModel:
         async def one(index: int) -> tuple[int, Completion]:
             return index, await self.complete(user, sampling.max_tokens, seed + index, logprobs)
 
-        for finished in asyncio.as_completed([one(index) for index in range(n)]):
-            index, completion = await finished
-            yield index, TeacherSample((1, 2, 3), completion, 0)
+        async with self._turns.turn(n, priority) as turn:
+            for finished in asyncio.as_completed([one(index) for index in range(n)]):
+                index, completion = await finished
+                turn.done()
+                yield index, TeacherSample((1, 2, 3), completion, 0)
 
 
 class VirtualTime(asyncio.SelectorEventLoop):
