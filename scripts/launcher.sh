@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by launch.sh and launch_with_server.sh, which source it.
+# Shared by launch.sh, launch_with_server.sh and evaluate.sh, which source it.
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
@@ -8,9 +8,12 @@ usage() { # usage SCRIPT: the comment at its top
     exit 2
 }
 
-launch() { # in place of this shell, so that signals reach the launcher itself
-    local python=python
-    [[ -n "${VIRTUAL_ENV:-}" || ! -x "$ROOT/.venv/bin/python" ]] || python="$ROOT/.venv/bin/python"
-    export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
-    exec "$python" -m trainers.launch "$@"
+PYTHON=python
+[[ -n "${VIRTUAL_ENV:-}" || ! -x "$ROOT/.venv/bin/python" ]] || PYTHON="$ROOT/.venv/bin/python"
+export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
+
+run_module() { # run_module MODULE ARGUMENT…: in place of this shell, so that signals reach the module itself
+    exec "$PYTHON" -m "$@"
 }
+
+launch() { run_module trainers.launch "$@"; }
