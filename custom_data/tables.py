@@ -79,6 +79,8 @@ def read(rows: Rows, form: Format, max_bad_row_ratio: float) -> Table:
     Raises:
         ConfigurationError: when too many rows are bad, or none is left.
     """
+    if next(iter(rows), None) is None:
+        check(Reading(rows.source.name, 0, 0), max_bad_row_ratio)
     data = _cached(rows, form)
     causes = data.data.column("cause")
     good = np.flatnonzero(pc.is_null(causes).to_numpy())
