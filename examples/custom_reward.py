@@ -1,7 +1,7 @@
 """A reward of your own: harm costs more than help earns, and a short text is only worth something when it was needed.
 
-A reward is a callable from a lesson to a number, or to `None` where the lesson cannot be judged (it is then left out of the
-loss, never counted as zero). A class receives the configuration's keys that are named like its parameters, here
+A reward is a callable from a lesson to a number, or to `None` where the lesson cannot be judged (it is then left out
+of the loss, never counted as zero). A class receives the configuration's keys that are named like its parameters, here
 `efficiency_weight`. Choose it by its dotted path; the command must find the module, as it does from the project's root:
 
     scripts/launch_with_server.sh 1 1 configs/run/quickstart_rl.yaml reward=examples.custom_reward.FirstDoNoHarm
