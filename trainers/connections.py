@@ -56,7 +56,7 @@ async def opened_teacher(config: Mapping[str, Any], name: str) -> AsyncIterator[
         connection, count = _load(config, "teacher", entry), _counter(config, entry)
     else:
         specs = [spec for spec in layout_of(config, "teacher") if spec.model == entry]
-        connection, count = connect_pool(config, specs), _counter(config, specs[0].tokenizer)
+        connection, count = connect_pool(config, specs), _counter(config, specs[0].tokenizer, specs[0].revision)
     try:
         yield Teacher(connection, count)
     finally:
@@ -103,5 +103,6 @@ def _load(config: Mapping[str, Any], role: Role, model: str) -> Connection:
     )
 
 
-def _counter(config: Mapping[str, Any], tokenizer: str) -> Callable[[str], int]:
-    return token_counter(AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=config["trust_remote_code"]))
+def _counter(config: Mapping[str, Any], tokenizer: str, revision: str | None = None) -> Callable[[str], int]:
+    trusted = config["trust_remote_code"]
+    return token_counter(AutoTokenizer.from_pretrained(tokenizer, revision=revision, trust_remote_code=trusted))

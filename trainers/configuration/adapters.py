@@ -28,7 +28,7 @@ def check_adapters(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def check_packages(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Whether bitsandbytes is there and has a GPU to run on, when `load_in_4bit` needs it."""
+    """Whether bitsandbytes is there when `load_in_4bit` needs it."""
     if not config.get("load_in_4bit"):
         return
     if importlib.util.find_spec("bitsandbytes") is None:
