@@ -41,7 +41,7 @@ def batch_lines(config: Mapping[str, Any], used: int | None, shape: ModelShape |
             f"at most {config['eval_max_samples']} questions x " if config.get("eval_max_samples") else "questions x "
         )
         lessons = f"{most}{config['num_generations_eval']} lessons" if config["experiment"] == GRPO else "all its rows"
-        yield f"evaluation every {config['eval_steps']:g} steps: {lessons}"
+        yield f"evaluation every {number(config['eval_steps'], 'step')}: {lessons}"
     kept = checkpoints_kept(config)
     if kept:
         room = f", about {disk_needed(config, shape) / GIGABYTE:,.0f} GB with the final model" if shape else ""
@@ -53,14 +53,15 @@ def _run(config: Mapping[str, Any], rows: int | None) -> str:
     if config["max_steps"] > 0:
         return f"the run: {steps:,} optimizer steps (max_steps), {config['max_steps'] * batch.questions:,} questions"
     many = f" = {steps:,} optimizer steps" if steps else ""
-    return f"the run: {config['num_train_epochs']:g} epochs (num_train_epochs){many}"
+    return f"the run: {number(config['num_train_epochs'], 'epoch')} (num_train_epochs){many}"
 
 
 def _evaluation(config: Mapping[str, Any], rows: int | None) -> Iterator[str]:
     most = config["eval_max_samples"]
-    number = min(rows, most or rows) if rows else most
-    yield f"{f'{number:,}' if number else 'all'} questions, each with {config['num_baselines']} baselines"
-    yield f"and {config['num_rollouts']} lessons by each of {len(teachers(config))} teachers"
+    asked = min(rows, most or rows) if rows else most
+    many = f"{asked:,}" if asked else "all"
+    yield f"{many} questions, each with {number(config['num_baselines'], 'baseline')}"
+    yield f"and {number(config['num_rollouts'], 'lesson')} by each of {number(len(teachers(config)), 'teacher')}"
 
 
 def token_lines(config: Mapping[str, Any], used: int | None) -> Iterator[str]:
@@ -124,6 +125,11 @@ def known_rows(config: Mapping[str, Any]) -> int | None:
     with path.open("rb") as lines:
         count = sum(1 for line in lines if line.strip())
     return min(count, config["dataset_max_samples"] or count)
+
+
+def number(count: float, name: str) -> str:
+    """A count with its noun."""
+    return f"{count:g} {name}" + ("" if count == 1 else "s")
 
 
 def duration(seconds: float) -> str:

@@ -26,7 +26,7 @@ DEFAULT_LORA_TARGETS = ("q_proj", "v_proj")
 MASTER_WEIGHTS = 4
 ADAM_STATES = 8
 FOUR_BIT = 0.5625
-"""Bytes per parameter in NF4: 4 bits, and a doubly quantised scale for each block of 64."""
+"""Bytes per parameter in NF4: 4 bits, and a float32 scale for each block of 64."""
 
 
 @dataclass(frozen=True)

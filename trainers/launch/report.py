@@ -16,6 +16,7 @@ from trainers.configuration.fields import EVALUATION, fields_of
 from trainers.launch.arithmetic import batch_lines, token_lines
 from trainers.launch.fit import Cards, Occupant, Shapes, gib, occupants, sequences, served_share
 from trainers.launch.inspection import Findings
+from trainers.launch.memory import host_needs
 from trainers.launch.plan import Plan
 from trainers.serving.command import server_command
 
@@ -27,7 +28,9 @@ def report(plan: Plan, found: Findings, cards: Cards, notes: Sequence[str], to: 
     """Prints the resolved configuration, every command, the GPU map, the arithmetic, notes and warnings."""
     console = Console(file=to, highlight=False, soft_wrap=True, width=None if to.isatty() else PIPED_WIDTH)
     config, shapes = plan.config, found.shapes
+    fitted = [note for note in notes if note.startswith("train_batch_size")]
     batch = list(batch_lines(config, found.rows, shapes.get(config.get("model_name_or_path") or "")))
+    batch[:1] = fitted or batch[:1]
     _section(console, "Configuration", configuration(config))
     _section(console, "Commands", commands(plan))
     _heading(console, "Processes")
@@ -100,6 +103,10 @@ def memory_lines(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[str]:
         if occupant.gpus and occupant.needs is not None and kind not in told:
             told.add(kind)
             yield from _server_memory(occupant, shapes, cards) if occupant.spec else _trainer_memory(occupant)
+    shape = shapes.get(plan.config.get("model_name_or_path") or "")
+    offloaded = host_needs(plan.config, shape) if shape else 0
+    if offloaded:
+        yield f"{'machine':<8} {gib(offloaded):>6} of its own memory, for what is offloaded"
 
 
 def _trainer_memory(occupant: Occupant) -> Iterator[str]:
