@@ -146,7 +146,7 @@ def train(servers, questions, output, *arguments):
         f"student_model={servers.student.model}",
         "student_api_key_env=ATLAS_TEST_KEY",
         f"vllm_port={servers.teacher.port}",
-        f"dataset_id_or_path={questions}",
+        *(f"dataset_id_or_path={questions}", "eval_dataset_id_or_path=null"),
         f"output_dir={output}",
         *("reward=tests.rewards.checksum", "verifier=exact", "train_batch_size=16", "num_generations=4", *SHORT),
         *("per_device_train_batch_size=16", "max_steps=6", "learning_rate=1e-3", "warmup_steps=0", "logging_steps=1"),
@@ -165,17 +165,17 @@ def test_training_with_an_api_student_stops_at_its_spending_cap_and_goes_on(serv
 
     monkeypatch.setenv("ATLAS_TEST_KEY", "sk-test-key-of-nobody")
     output = tmp_path / "run"
-    done = train(servers, questions, output, "student_spending_cap=7")
+    done = train(servers, questions, output, "student_spending_cap=1.6")
     printed = done.stdout + done.stderr
     assert done.returncode == 0, printed[-3000:]
-    assert "student_spending_cap=7" in printed
+    assert "student_spending_cap=1.6" in printed
     first = steps(output)
     assert 0 < len(first) < 6
     assert all(row["student_cost_usd"] > 0 for row in first)
     assert all(row["sampling/sampling_logp_difference/max"] < 1e-4 for row in first)
     spent = json.loads((output / "usage/student.json").read_text())["cost_usd"]
     assert spent == pytest.approx(sum(row["student_cost_usd"] for row in first))
-    assert spent <= 7
+    assert spent <= 1.6
     assert [path.name for path in output.glob("checkpoint-*")] == [f"checkpoint-{len(first)}"]
     assert not (output / "finished.json").exists()
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from trainers.costs import Cost, cost_since
 from trainers.event_loop import EventLoopThread, wait
 from trainers.rollout_progress import progress_shown
-from trainers.serving.api_usage import Account, Usage
+from trainers.serving.api_usage import Account
 from trainers.serving.connection import Connection
 from trainers.serving.endpoints import EndpointPool
 from trainers.teaching.lesson import Group, Lesson, Question
@@ -18,32 +19,14 @@ from trainers.teaching.protocol import Protocol, Teacher
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What the student's API charged for a rollout: totals before and after it, under a cap in US dollars."""
-
-    before: Usage
-    after: Usage
-    spending_cap: float | None
-
-    @property
-    def usd(self) -> float:
-        """US dollars that the rollout took."""
-        return self.after.cost_usd - self.before.cost_usd
-
-    @property
-    def last(self) -> bool:
-        """Whether another rollout like it would exceed the cap."""
-        return self.spending_cap is not None and self.after.cost_usd + self.usd > self.spending_cap
-
-
-@dataclass(frozen=True)
 class Rollout:
-    """The groups of one rollout and what it took: wall seconds, and for how large a share of them each role's servers
-    had nothing to do."""
+    """The groups of one rollout and what it took: wall seconds, for how large a share of them each role's servers had
+    nothing to do, and what a student behind an API charged."""
 
     groups: list[Group]
     seconds: float
     idle: Mapping[str, float]
+    cost: Cost | None = None
 
     def metrics(self) -> dict[str, float]:
         """Cost metrics under the names of the design."""
@@ -55,6 +38,7 @@ class Rollout:
             **{f"generated_tokens/{stage}": float(count) for stage, count in tokens.items()},
             "rollout_tokens_per_s": total / self.seconds if self.seconds else 0.0,
             **{f"servers_idle/{role}": share for role, share in self.idle.items()},
+            **(self.cost.metrics() if self.cost is not None else {}),
         }
 
 
@@ -130,21 +114,18 @@ class RolloutRunner:
     async def _rollout(self, questions: Sequence[Question], **how: int) -> Rollout:
         pools = {"teacher": self.teacher_pool, "student": self.student_pool}
         busy = {role: pool.busy_s for role, pool in pools.items() if isinstance(pool, EndpointPool)}
-        usage, start = self._usage(), time.monotonic()
+        usage, start = self.account.usage if self.account is not None else None, time.monotonic()
         async with progress_shown(self.protocol.tally):
             groups = await self.protocol.run(questions, self.teacher, **how)
         seconds = time.monotonic() - start
-        if self.account is not None:
-            self.last_cost = Cost(usage, self._usage(), self.account.cap)
+        if self.account is not None and usage is not None:
+            self.last_cost = cost_since(usage, self.account)
         idle = {
             role: max(0.0, 1 - (pool.busy_s - busy[role]) / seconds)
             for role, pool in pools.items()
             if isinstance(pool, EndpointPool)
         }
-        return Rollout(groups, seconds, idle)
-
-    def _usage(self) -> Usage:
-        return self.account.usage if self.account is not None else Usage()
+        return Rollout(groups, seconds, idle, self.last_cost)
 
 
 @dataclass(frozen=True)
