@@ -80,7 +80,7 @@ def token_lines(config: Mapping[str, Any], used: int | None) -> Iterator[str]:
         f"{found.tokens_per_step:,.0f} tokens per step{f' ({parts})' if parts else ''}"
     )
     steps = total_steps(config, used or known_rows(config))
-    total = f"; {steps:,} steps take about {duration(steps * found.step_s)}, and evaluations" if steps else ""
+    total = f"; {steps:,} steps take about {duration(steps * found.step_s)}, without evaluations" if steps else ""
     yield f"{found.step_s:,.1f} s per step = {found.tokens_per_hour:,.0f} tokens per hour{total}"
     differing = changes(load(config["output_dir"]), config)
     if differing:

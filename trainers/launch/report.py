@@ -21,6 +21,7 @@ from trainers.launch.plan import Plan
 from trainers.serving.command import server_command
 
 PIPED_WIDTH = 120
+WARNING = "warning: "
 COMMAND_WIDTH = 110
 
 
@@ -39,8 +40,9 @@ def report(plan: Plan, found: Findings, cards: Cards, notes: Sequence[str], to: 
     _section(console, "Data", found.data)
     _section(console, "Batch", batch)
     _section(console, "Tokens and time", token_lines(config, found.rows))
-    _section(console, "Notes", [note for note in notes if note not in batch])
-    _section(console, "Warnings", found.warnings, style="yellow")
+    warned = [note.removeprefix(WARNING) for note in notes if note.startswith(WARNING)]
+    _section(console, "Notes", [note for note in notes if note not in batch and not note.startswith(WARNING)])
+    _section(console, "Warnings", [*warned, *found.warnings], style="yellow")
     console.print("\nNothing was started (--dry-run).", style="bold")
 
 
