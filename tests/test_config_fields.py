@@ -12,6 +12,7 @@ from trainers.configuration.annotations import describe, fits, members
 from trainers.configuration.fields import EXPERIMENTS, fields_of
 from trainers.configuration.foreign import NEEDLESS, REFUSED, RENAMED, REPLACED
 from trainers.configuration.values import check_value, within
+from trainers.configuration.wording import expected, kind, typed
 
 
 class Colour(enum.Enum):
@@ -76,6 +77,17 @@ def test_every_default_is_a_valid_value(experiment: str) -> None:
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_key_of_ours_is_documented(experiment: str) -> None:
     assert all(field.doc for field in fields_of(experiment).values())
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_type_can_be_said_in_words(experiment: str) -> None:
+    assert all(expected(field.type) for field in fields_of(experiment).values())
+
+
+def test_values_and_types_in_words() -> None:
+    assert typed({"a": [True, None, 0.5]}) == "{a: [true,null,0.5]}"
+    assert expected("null | int | list[str]") == "a whole number, or a list [a,b] of text, or null"
+    assert (kind([1]), kind(None), kind("x")) == ("a list", "null", "text")
 
 
 def test_no_replaced_key_is_a_key() -> None:

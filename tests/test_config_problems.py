@@ -217,6 +217,37 @@ def test_typos_inside_recipes_are_found(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 4
 
 
+BASE = "defaults:\n  - teacher_sft\n  - _self_\n"
+BROKEN = [
+    ("seed: [\n", "mine.yaml", "cannot be composed: while parsing", "mend the file"),
+    (BASE + "\tseed: 3\n", "mine.yaml", "line 4", "mend the file"),
+    (BASE + "seed: 1\nseed: 2\n", "mine.yaml", "duplicate key seed", "mend the file"),
+    (BASE + "1: 2\n", "mine.yaml", "expected a name before the colon", "correct it"),
+    ("defaults: teacher_sft\n", "mine.yaml", "defaults must be a list", "mend the file"),
+    ("defaults:\n  - nope\n", "mine.yaml", "Could not load 'run/nope'", "mend the file"),
+    ("defaults:\n  - mine\n", "mine.yaml", "includes itself", "mend the file"),
+    ("defaults:\n  - /model@_global_: nope\n", "mine.yaml", "Available options in 'model'", "mend the file"),
+    ("seed: 3\n", "mine.yaml", "expected one of sft, teacher_grpo", "/trainer@_global_: sft"),
+    ("experiment: sft\n", "mine.yaml", "needs the keys", "/trainer@_global_: sft"),
+    (BASE + "experiment: teacher_grpo\n", "mine.yaml", "needs the keys", "/trainer@_global_: teacher_grpo"),
+    (BASE, "teacher_sft.yaml", "configs/run has a teacher_sft.yaml too", "another name"),
+]
+
+
+@pytest.mark.parametrize(("text", "name", "expected", "remedy"), BROKEN, ids=[entry[2] for entry in BROKEN])
+def test_a_recipe_that_cannot_be_read_says_where(
+    text: str, name: str, expected: str, remedy: str, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "run" / name
+    recipe.parent.mkdir()
+    recipe.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        compose([str(recipe)], GPUS)
+    assert any(expected in problem.expected and remedy in problem.remedy for problem in caught.value.problems), str(
+        caught.value
+    )
+
+
 def test_a_recipe_outside_a_directory_run_says_where_to_put_it(tmp_path: Path) -> None:
     recipe = tmp_path / "mine.yaml"
     recipe.write_text("max_steps: 7\n", encoding="utf-8")

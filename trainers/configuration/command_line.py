@@ -232,6 +232,9 @@ def _with_foreign_recipe(line: CommandLine, problems: list[Problem], path: Path)
         remedy = f"move it to {path.parent / 'run' / path.name}, or to configs/run"
         problems.append(Problem(str(path), "a recipe lies in a directory named run", remedy))
         return line
+    if path.stem in options("run"):
+        problems.append(Problem(str(path), f"configs/run has a {path.name} too", "give your recipe another name"))
+        return line
     return replace(line, recipe=path.stem, search_path=path.parent.parent)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from trainers.configuration import machine as machines
 from trainers.configuration import wording
@@ -98,11 +99,16 @@ def raw(line: CommandLine) -> tuple[dict[str, Any], list[Problem]]:
         return {}, [*problems, *([] if _names_a_recipe(problems) else [_no_recipe()])]
     try:
         config = _hydra(line)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError, RecursionError) as error:
         return {}, [*problems, _from_hydra(line, error)]
     experiment = config.get("experiment")
     if experiment not in EXPERIMENTS:
         return config, problems
+    unnamed = [key for key in config if not isinstance(key, str)]
+    lacking = fields_of(experiment).keys() - config.keys() - DERIVED - {"hub_token"}
+    if unnamed or lacking:
+        wrong = [Problem(f"{key}: {config[key]}", "expected a name before the colon", "correct it") for key in unnamed]
+        return {}, [*problems, *wrong, *([_incomplete(line, experiment, lacking)] if lacking else [])]
     typed = {override.key: f"{override.path}={wording.typed(override.value)}" for override in line.overrides}
     strange = {key: _strange_key(key, line, experiment, typed) for key in config}
     found = {key: problem for key, problem in strange.items() if problem is not None}
@@ -151,7 +157,8 @@ def _where(key: str) -> str:
 
 
 def _from_hydra(line: CommandLine, error: Exception) -> Problem:
-    text = " ".join(str(error).split())
+    text = "it includes itself" if isinstance(error, RecursionError) else " ".join(str(error).split()).rstrip(".")
+    text = text or "a key has no name"
     if line.resolved:
         return Problem(
             str(line.config_path), f"cannot be loaded: {text}", "give --config-path=DIRECTORY --config-name=config"
@@ -159,6 +166,16 @@ def _from_hydra(line: CommandLine, error: Exception) -> Problem:
     return Problem(
         f"recipe {line.recipe}", f"cannot be composed: {text}", "mend the file or the argument that this names"
     )
+
+
+def _incomplete(line: CommandLine, experiment: str, lacking: Set[str]) -> Problem:
+    shown = ", ".join(sorted(lacking)[:3]) + (" …" if len(lacking) > 3 else "")
+    given = str(line.config_path) if line.resolved else f"recipe {line.recipe}"
+    if line.resolved:
+        remedy = "it is of another version of ATLAS: start from the recipe again"
+    else:
+        remedy = f"put /trainer@_global_: {experiment} first among its defaults, or a recipe of that experiment"
+    return Problem(given, f"experiment={experiment} needs the keys {shown}, which it does not have", remedy)
 
 
 def _names_a_recipe(problems: Sequence[Problem]) -> bool:
@@ -173,9 +190,8 @@ def _no_recipe() -> Problem:
 
 def _no_experiment(config: Mapping[str, Any]) -> Problem:
     expected = f"expected one of {', '.join(EXPERIMENTS)}"
-    return Problem(
-        f"experiment={config.get('experiment')}", expected, "start the recipe from /trainer@_global_: sft | …"
-    )
+    remedy = "put a recipe such as teacher_sft, or /trainer@_global_: sft, first among the recipe's defaults"
+    return Problem(f"experiment={wording.typed(config.get('experiment'))}", expected, remedy)
 
 
 def config_file(output_dir: str | Path) -> Path:
@@ -192,8 +208,11 @@ def save(config: Mapping[str, Any]) -> Path:
 
 
 def load(output_dir: str | Path) -> dict[str, Any] | None:
-    """The configuration that an earlier run saved; `None` when there is none."""
+    """The configuration that an earlier run saved; `None` when there is none that can be read."""
     path = config_file(output_dir)
     if not path.is_file():
         return None
-    return OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[return-value]
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[return-value]
+    except (OmegaConfBaseException, YAMLError, ValueError):
+        return None

@@ -11,6 +11,7 @@ _TYPES = {
     "float": "a number",
     "str": "text",
     "dict": "a mapping {name: value}",
+    "list": "a list [a,b]",
     "null": "null",
     "false": "false",
 }
