@@ -128,15 +128,34 @@ def test_a_failed_call_is_not_repeated_and_the_server_that_cannot_finish_is_name
         sync.update(TENSORS, METADATA, 8)
 
 
-def test_an_interrupted_gather_leaves_the_servers_with_their_old_weights(fakes):
+def test_a_server_that_was_never_told_to_start_is_only_resumed(fakes):
+    sync = connected(fakes)
+    fakes[2].failing = {"/pause"}
+    with pytest.raises(WeightSyncError, match="All servers answer again"):
+        sync.update(TENSORS, METADATA, 7)
+    # vLLM refuses to finish what was not started, and a paused server would answer nobody any more.
+    assert [fake.paths for fake in fakes] == [["/pause", "/resume"]] * 3
+
+
+def test_a_server_that_has_finished_is_not_asked_to_finish_again(fakes):
+    sync = connected(fakes)
+    fakes[1].failing = {"/finish_weight_update"}
+    with pytest.raises(WeightSyncError, match=f"Unusable now, restart them: {fakes[1].url}"):
+        sync.update(TENSORS, METADATA, 7)
+    assert [fake.paths.count("/finish_weight_update") for fake in fakes] == [1, 2, 1]
+    assert [fake.version for fake in fakes] == ["7", "default", "7"]
+
+
+def test_an_interrupted_gather_leaves_servers_that_answer_and_know_that_they_are_incomplete(fakes):
     def interrupted():
         yield TENSORS[0]
         raise RuntimeError("gather failed")
 
     sync = connected(fakes)
-    with pytest.raises(WeightSyncError, match=r"gather failed.*connect\(\) again"):
+    with pytest.raises(WeightSyncError, match=r"gather failed.*connect\(\) and update"):
         sync.update(interrupted(), METADATA, 7)
     assert {fake.paths[-1] for fake in fakes} == {"/resume"}
+    assert {fake.version for fake in fakes} == {"incomplete"}
 
 
 def test_a_server_that_reports_another_version_is_an_error(fakes):

@@ -6,11 +6,13 @@ A repeated update would not be the same update, and a call without a deadline ha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import httpx
 
+INCOMPLETE = "incomplete"
+"""The weight version of a server whose last update was broken off: some of its weights may be new, some old."""
 _ERROR_EXCERPT = 300
 
 
@@ -34,6 +36,7 @@ class ControlPlane:
         self._client = httpx.Client(timeout=timeout_s, trust_env=False)
         self._threads = ThreadPoolExecutor(len(self.base_urls), thread_name_prefix="weight-control")
         self.next_version = 0
+        self._open: set[str] = set()
 
     def world_sizes(self) -> list[int]:
         """How many workers each server has."""
@@ -61,6 +64,8 @@ class ControlPlane:
 
     def start_weight_update(self) -> None:
         """Open an update."""
+        # Also where an answer never comes: the server may have opened it all the same.
+        self._open.update(self.base_urls)
         self._all("POST", "/start_weight_update")
 
     def update_weights(self, update_info: dict[str, Any] | list[dict[str, Any]]) -> None:
@@ -69,7 +74,9 @@ class ControlPlane:
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
         """Close the update under `next_version`."""
-        self._all("POST", "/finish_weight_update", {"weight_version": weight_version or str(self.next_version)})
+        payload = {"weight_version": weight_version or str(self.next_version)}
+        # A failure is not reported before all have answered: who has finished must not be asked to again.
+        self._each("POST", "/finish_weight_update", [payload] * len(self.base_urls), all_answer=True)
 
     def weight_versions(self) -> list[str]:
         """The version each server says it has."""
@@ -78,9 +85,13 @@ class ControlPlane:
     def recover(self, timeout_s: float) -> list[str]:
         """Close whatever update is open and serve again, where possible; the servers that are unusable now.
 
-        Between start and finish a server has no weights: the next request would kill it, although it looks healthy.
+        Between start and finish a server has no weights: the next request would kill it, although it looks healthy. So
+        a server that cannot close its update stays paused. One that can says `INCOMPLETE` for its weight version.
         """
-        return [url for url in self.base_urls if not self._recover(url, timeout_s)]
+        # Threads of their own: the others may still wait for answers to the update that failed.
+        with ThreadPoolExecutor(len(self.base_urls), thread_name_prefix="weight-recovery") as threads:
+            recovered = list(threads.map(lambda url: self._recover(url, timeout_s), self.base_urls))
+        return [url for url, usable in zip(self.base_urls, recovered, strict=True) if not usable]
 
     def close(self) -> None:
         """Drop connections; calls that still wait are left to their deadlines."""
@@ -88,9 +99,11 @@ class ControlPlane:
         self._client.close()
 
     def _recover(self, url: str, timeout_s: float) -> bool:
+        finish = {"/finish_weight_update": {"weight_version": INCOMPLETE}} if url in self._open else {}
+        self._open.discard(url)
         try:
-            for path in ("/finish_weight_update", "/resume"):
-                self._client.post(url + path, json={}, timeout=timeout_s).raise_for_status()
+            for path, payload in (finish | {"/resume": {}}).items():
+                self._client.post(url + path, json=payload, timeout=timeout_s).raise_for_status()
         except httpx.HTTPError:
             return False
         return True
@@ -98,14 +111,19 @@ class ControlPlane:
     def _all(self, method: str, path: str, payload: dict[str, Any] | None = None) -> list[Any]:
         return self._each(method, path, [payload] * len(self.base_urls))
 
-    def _each(self, method: str, path: str, payloads: Sequence[dict[str, Any] | None]) -> list[Any]:
+    def _each(
+        self, method: str, path: str, payloads: Sequence[dict[str, Any] | None], *, all_answer: bool = False
+    ) -> list[Any]:
         calls = [
-            self._threads.submit(self._call, method, url + path, payload)
+            self._threads.submit(self._call, method, url, path, payload)
             for url, payload in zip(self.base_urls, payloads, strict=True)
         ]
+        if all_answer:
+            wait(calls)
         return [call.result() for call in calls]
 
-    def _call(self, method: str, url: str, payload: dict[str, Any] | None) -> Any:
+    def _call(self, method: str, base_url: str, path: str, payload: dict[str, Any] | None) -> Any:
+        url = base_url + path
         try:
             response = self._client.request(method, url, json=payload)
         except httpx.TimeoutException as error:
@@ -119,4 +137,6 @@ class ControlPlane:
             raise WeightSyncError(
                 f"{url} answered {response.status_code}: {response.text[:_ERROR_EXCERPT]}; see the server's log"
             )
+        if path == "/finish_weight_update":
+            self._open.discard(base_url)
         return response.json()

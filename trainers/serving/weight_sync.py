@@ -109,7 +109,8 @@ class WeightSync:
         state = (
             f"Unusable now, restart them: {', '.join(unusable)}."
             if unusable
-            else "All servers still answer with the weights they had; connect() again before the next update."
+            else "All servers answer again, but their weights may be old and new ones mixed: connect() and update them "
+            "before they are used."
         )
         return WeightSyncError(f"Weight update {version} failed: {error} {state}")
 
