@@ -67,9 +67,10 @@ def test_models_on_one_card_split_its_memory(shared: bool, budget: float) -> Non
     assert sum(spec.gpu_memory_utilization for spec in specs) == pytest.approx(budget)
 
 
-def test_shares_that_fit_are_kept() -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_shares_that_fit_are_kept(shared: bool) -> None:
     command = ["teacher_rcl", "teacher_gpu_memory_utilization=0.5", "student_gpu_memory_utilization=0.3"]
-    specs = server_layout(compose(command, GPUS, servers=1).config, (0,))
+    specs = server_layout(compose(command, GPUS, servers=1).config, (0,), shared)
     assert [spec.gpu_memory_utilization for spec in specs] == [0.5, 0.3]
 
 

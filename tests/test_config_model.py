@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from trainers.configuration import ConfigurationError, compose, server_layout
 from trainers.configuration.machine import Machine
 from trainers.configuration.surroundings import all_local, missing_paths
+from trainers.launch.__main__ import main as launch
 from trainers.serving.command import server_command
 
 GPU = Machine((0,))
@@ -134,3 +136,25 @@ def test_the_recipes_of_one_card_train_adapters_there(recipe: str) -> None:
     assert config["deepspeed"] == "zero1"
     if config["experiment"] == "teacher_grpo":
         assert config["weight_transfer"] == "ipc"
+
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "guides" / "model-selection.md"
+
+
+def needs_shown(recipe: str) -> list[str]:
+    """The amounts that the page gives for a recipe's processes and its card, in GiB."""
+    row = next(line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith(f"| `{recipe}` |"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")[1:]]
+    return [cell.split(" ")[0] for cell in cells if cell]
+
+
+@pytest.mark.parametrize("recipe", ["teacher_sft_24gb", "teacher_rcl_24gb", "teacher_sft_80gb", "teacher_rcl_80gb"])
+def test_the_page_shows_the_memory_that_a_dry_run_computes(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    *needed, card = needs_shown(recipe)
+    servers = str(len(needed) // 2)
+    options = ["--servers", servers, "--trainers", "1", "--dry-run", "--assume-gpus", "1"]
+    assert launch([*options, "--assume-gpu-memory", card, recipe]) == 0
+    told = capsys.readouterr().out
+    given = re.findall(r"^ +([\d.]+) (?:given|about)", told, re.MULTILINE)
+    assert given == needed
+    assert sum(map(float, given)) < float(card)

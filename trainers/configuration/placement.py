@@ -13,6 +13,7 @@ from trainers.serving.specs import Role, ServerSpec
 
 SERVERS_SHARE = 0.9
 SERVERS_SHARE_BESIDE_TRAINER = 0.5
+MOST_BESIDE_TRAINER = 0.8
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,17 @@ def server_layout(
     Args:
         config: a resolved configuration.
         gpus: devices of the slots, one each; empty on the CPU.
-        shared: whether the trainer uses the same device, which leaves the servers half of its memory.
+        shared: whether the trainer uses the same device. Servers that would leave it less than a fifth of the memory
+            get half together.
     """
     seats = _seats(config, gpus)
     users = Counter(gpu for seat in seats for gpu in seat.gpus)
-    budget = SERVERS_SHARE_BESIDE_TRAINER if shared else SERVERS_SHARE
+    budget, most = (SERVERS_SHARE_BESIDE_TRAINER, MOST_BESIDE_TRAINER) if shared else (SERVERS_SHARE, SERVERS_SHARE)
     asked = {gpu: sum(_share(config, seat.role) for seat in seats if gpu in seat.gpus) for gpu in users}
     counts: Counter[str] = Counter()
     specs = []
     for offset, seat in enumerate(seats):
-        crowded = [asked[gpu] for gpu in seat.gpus if (users[gpu] > 1 or shared) and asked[gpu] > budget]
+        crowded = [asked[gpu] for gpu in seat.gpus if (users[gpu] > 1 or shared) and asked[gpu] > most]
         scale = budget / max(crowded) if crowded else 1.0
         specs.append(_spec(config, seat, counts[seat.role], offset, scale))
         counts[seat.role] += 1
