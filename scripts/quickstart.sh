@@ -10,7 +10,7 @@
 #   --smoke         few steps per stage: shows that everything runs here, learns nothing
 #   key=value       overrides for the GRPO stage (vllm_host and vllm_port also for the evaluation)
 #
-# Safe to repeat: what is installed stays, and world, SFT and GRPO are reported as complete; the evaluation is done anew.
+# Safe to repeat: what is installed stays, and stages that are finished are reported as complete.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
