@@ -33,13 +33,14 @@ from trainers.final_model import push_to_hub, save_final_model
 from trainers.lean_grpo import LeanGRPOTrainer
 from trainers.models import load_model, load_tokenizer, reference_arguments
 from trainers.overlap import LessonBatch, RolloutSchedule
+from trainers.periodic_evaluation import save_periodic_summary
 from trainers.plots import learning_curves
 from trainers.question_order import QuestionOrder, QuestionSampler
 from trainers.records import install_records, save_lessons
 from trainers.resumption import load_progress, load_rollout_in_use, save_progress, save_rollout_in_use, steps_of
 from trainers.rollouts import PendingRollout, Rollout, RolloutRunner, TrainingRow, training_rows
 from trainers.served_teacher import ServedTeacher
-from trainers.serving.weight_sync import WeightSync, make_transport
+from trainers.serving.weight_sync import WeightSync, WeightSyncError, make_transport
 from trainers.teaching.lesson import Question
 from trainers.teaching.metrics import teaching_metrics
 
@@ -158,10 +159,19 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         Args:
             resume_from_checkpoint: the checkpoint's directory, if any.
             kwargs: passed on to TRL.
+
+        Raises:
+            RolloutFailed, WeightSyncError: when servers gave out, after a checkpoint of the last step.
         """
         if resume_from_checkpoint:
             self._restore(Path(str(resume_from_checkpoint)))
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        try:
+            return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        except (RolloutFailed, WeightSyncError):
+            # All ranks come here, between two steps: what was learned until now need not be lost.
+            if self.args.save_strategy != "no" and self.state.global_step % self.steps_per_rollout == 0:
+                self._save_checkpoint(self.model, None)
+            raise
 
     def _restore(self, checkpoint: Path) -> None:
         """Take up what transformers does not save: the place within a rollout, lessons run ahead, weight versions."""
@@ -179,7 +189,10 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         checkpoint.mkdir(parents=True, exist_ok=True)
         if self.runner is not None:
-            save_progress(checkpoint, self.vllm_generation.version, self._rollouts().state())
+            ahead = self._rollouts().state()
+            # Resuming always sends the weights, which an evaluation may have sent already.
+            sent = int(self._last_loaded_step == self.state.global_step)
+            save_progress(checkpoint, self.vllm_generation.version - sent, ahead)
         if self.state.global_step % self.steps_per_rollout:
             save_rollout_in_use(checkpoint, self.accelerator, self._layout(), self._buffered_inputs)
         super()._save_checkpoint(model, trial)
@@ -317,6 +330,8 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
 
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
         """Evaluate through the training's own servers: the same protocol on held-out questions, TRL's loop unused."""
+        # A rollout that runs ahead would share the servers with it, and its timings.
+        self._before_weights()
         if self.state.global_step != self._last_loaded_step:
             self.vllm_generation.sync_weights()
             self._last_loaded_step = self.state.global_step
@@ -332,6 +347,7 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
                 f"{metric_key_prefix}_teaching/{name}": value
                 for name, value in teaching_metrics(rollout.groups).items()
             }
+            save_periodic_summary(self.args.output_dir, self.state.global_step, rollout.groups)
         [metrics] = broadcast_object_list([metrics])
         was_training = self.model.training
         self.model.eval()
