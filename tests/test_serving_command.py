@@ -58,7 +58,7 @@ def test_extra_arguments_come_last_and_the_printed_command_is_one_for_a_shell():
     command = server_command(dataclasses.replace(GPU_STUDENT, revision="v1", extra_args=("--swap-space", "4 GiB")))
     assert command.argv[-2:] == ("--swap-space", "4 GiB")
     assert option(command, "--tokenizer-revision") == "v1"
-    assert str(command).startswith("VLLM_NO_USAGE_STATS=1 CUDA_VISIBLE_DEVICES=2,3 ")
+    assert str(command).startswith("VLLM_NO_USAGE_STATS=1 VLLM_HTTP_TIMEOUT_KEEP_ALIVE=600 CUDA_VISIBLE_DEVICES=2,3 ")
     assert str(command).endswith("--swap-space '4 GiB'")
 
 

@@ -1,6 +1,7 @@
 """Generation by real servers: what comes back is what the model says, token for token."""
 
 import asyncio
+import time
 
 import httpx
 import pytest
@@ -78,6 +79,59 @@ def test_the_same_seed_gives_the_same_samples_whatever_else_the_server_does(spec
     together = generate(spec, PROMPTS, n=3, seed=7)
     assert together[0] == alone[0]
     assert generate(spec, PROMPTS[:1], n=3, seed=8) != alone
+
+
+def test_a_streamed_group_is_the_group_that_comes_at_once(spec):
+    sampling = Sampling(max_tokens=48)
+
+    async def streamed():
+        pool = EndpointPool.from_specs([spec])
+        stream = pool.stream(PROMPTS[0], n=8, sampling=sampling, seed=3, logprobs=True)
+        samples = {member: sample async for member, sample in stream}
+        await pool.aclose()
+        return samples
+
+    samples = asyncio.run(streamed())
+    [at_once] = generate(spec, PROMPTS[:1], n=8, sampling=sampling, seed=3, logprobs=True)
+    assert {sample.prompt_ids for sample in samples.values()} == {at_once.prompt_ids}
+    for member, completion in enumerate(at_once.completions):
+        streamed_completion = samples[member].completion
+        assert streamed_completion.token_ids == completion.token_ids
+        assert streamed_completion.text == completion.text
+        assert streamed_completion.finish_reason == completion.finish_reason
+        assert streamed_completion.logprobs == pytest.approx(completion.logprobs, abs=LOGPROB_TOLERANCE)
+
+
+def test_a_server_stops_working_on_what_was_cancelled(spec):
+    def running():
+        metrics = httpx.get(f"{spec.base_url}/metrics", trust_env=False).text
+        return sum(
+            float(line.split()[-1]) for line in metrics.splitlines() if line.startswith("vllm:num_requests_running")
+        )
+
+    async def cancelled(use):
+        pool = EndpointPool.from_specs([spec], extra_body={"ignore_eos": True})
+        call = asyncio.create_task(use(pool))
+        while not await asyncio.to_thread(running):
+            assert not call.done()
+        call.cancel()
+        await asyncio.wait([call])
+        await pool.aclose()
+        assert call.cancelled()
+
+    async def at_once(pool):
+        await pool.generate(PROMPTS, n=16, sampling=Sampling(max_tokens=160), seed=1)
+
+    async def streamed(pool):
+        async for _ in pool.stream(PROMPTS[0], n=32, sampling=Sampling(max_tokens=160), seed=1):
+            pass
+
+    for use in (at_once, streamed):
+        asyncio.run(cancelled(use))
+        deadline = time.monotonic() + 5
+        while running() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not running()
 
 
 def test_greedy_decoding_equals_transformers(spec, model):

@@ -104,7 +104,11 @@ def _weight_transfer_arguments(spec: ServerSpec) -> list[str]:
 
 
 def _environment(spec: ServerSpec) -> dict[str, str]:
-    environment = {"VLLM_NO_USAGE_STATS": "1"}
+    environment = {
+        "VLLM_NO_USAGE_STATS": "1",
+        # vLLM closes idle connections after 5 s; a client whose next request is just on its way would lose it.
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "600",
+    }
     if Path(spec.weights).is_absolute():
         # Nothing to look up on the hub, whose absence would cost retries.
         environment["HF_HUB_OFFLINE"] = "1"

@@ -24,7 +24,7 @@ from trainers.teaching.lesson import Completion, Generation, GenerationError, Pr
 
 logger = logging.getLogger(__name__)
 
-# vLLM closes idle connections after five seconds; one that is reused just then fails for nothing.
+# vLLM closes idle connections after five seconds, unless we started it; one that is reused just then fails for nothing.
 _KEEPALIVE_S = 3.0
 
 
