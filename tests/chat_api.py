@@ -19,7 +19,7 @@ class ChatApi:
 
     Args:
         behaviours: `"good"`, a status, `(status, retry_after_s)`, or one of `hang drop html truncated filtered
-            no_seed no_max_tokens`.
+            no_seed no_max_tokens`, and `breaks` for a stream.
         pause_s: how long every answer takes.
     """
 
@@ -46,7 +46,7 @@ class ChatApi:
                 {"error": {"message": f"no, {request.headers['Authorization']}"}}, status=behaviour
             )
         if behaviour == "hang":
-            await asyncio.sleep(2)
+            await asyncio.sleep(3)
         if behaviour == "drop":
             assert request.transport is not None
             request.transport.close()
@@ -55,6 +55,8 @@ class ChatApi:
         for refused, parameter in (("no_seed", "seed"), ("no_max_tokens", "max_tokens")):
             if behaviour == refused:
                 return web.json_response({"error": {"message": "Unsupported", "param": parameter}}, status=400)
+        if body.get("stream"):
+            return await streamed(request, body, breaks=behaviour == "breaks")
         answer = good_answer(body)
         if behaviour == "filtered":
             answer["choices"][0] |= {"finish_reason": "content_filter"}
@@ -122,6 +124,26 @@ def good_answer(body: dict[str, Any]) -> dict[str, Any]:
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 20, "completion_tokens": 3},
     }
+
+
+async def streamed(request: web.Request, body: dict[str, Any], breaks: bool) -> web.StreamResponse:
+    """The same completion word by word, after some reasoning; it may break off before it is complete."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    for piece in ("<thi", "nk>hm</think>\n", "seed ", str(body.get("seed"))):
+        choice = {"index": 0, "delta": {"content": piece}, "finish_reason": None}
+        await response.write(_event({"choices": [choice]}))
+        await asyncio.sleep(0.01)
+    if breaks:
+        assert request.transport is not None
+        request.transport.close()
+        return response
+    await response.write(_event({"choices": [], "usage": good_answer(body)["usage"]}) + b"data: [DONE]\n\n")
+    return response
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(data).encode() + b"\n\n"
 
 
 def truncated(body: Any) -> web.Response:

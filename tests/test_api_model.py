@@ -11,6 +11,7 @@ from trainers.serving.retries import RetryPolicy
 from trainers.teaching.lesson import GenerationError, Message, Prompt, Sampling
 
 PROMPT = Prompt((Message("user", "hello"),))
+IMPATIENT = {"request_timeout_s": 0.7}
 PRICES = {"prompt": 1e6, "completion": 1e6}
 
 
@@ -25,7 +26,7 @@ def run(api, *, calls=1, prompts=(PROMPT,), n=1, temperature=1.0, options=None, 
     async def outcome():
         async with listening(api) as url:
             retry = RetryPolicy(attempts=3, first_delay_s=0.01)
-            given = {"request_timeout_s": 0.5, "retry": retry} | (options or {})
+            given = {"request_timeout_s": 10.0, "retry": retry} | (options or {})
             model = ApiModel(ApiSettings(url, "m", "TEST_API_KEY", **settings), **given)
             sampling = Sampling(max_tokens=4, temperature=temperature)
             generations = [model.generate(prompts, n=n, sampling=sampling, seed=seed) for seed in range(calls)]
@@ -60,7 +61,7 @@ def test_greedy_decoding_is_asked_for_once():
 @pytest.mark.parametrize("behaviour", [429, 500, 503, (429, 0.02), "drop", "html", "truncated", "hang"])
 def test_what_may_pass_is_tried_again_with_the_same_request(behaviour):
     api = ChatApi(behaviour)
-    (generations,), model = run(api)
+    (generations,), model = run(api, options=IMPATIENT if behaviour == "hang" else None)
     assert generations[0].completions[0].text == "seed 0"
     assert api.bodies[0] == api.bodies[1]
     assert (model.traffic.retries, dict(model.traffic.failures)) == (1, {})
@@ -81,7 +82,7 @@ def test_what_may_pass_is_tried_again_with_the_same_request(behaviour):
 )
 def test_what_does_not_pass_is_an_error_with_its_cause(behaviour, cause, requests):
     api = ChatApi(*[behaviour] * 3)
-    (error,), model = run(api)
+    (error,), model = run(api, options=IMPATIENT if behaviour == "hang" else None)
     assert isinstance(error, GenerationError)
     assert error.cause == cause
     assert len(api.bodies) == requests
@@ -95,7 +96,7 @@ def test_retry_after_is_waited_for_by_every_request():
     assert api.times[1] - api.times[0] >= 0.4
 
     paused = ChatApi((429, 0.4), pause_s=0.05)
-    outcomes, _ = run(paused, calls=3, options={"max_concurrent_requests": 1, "request_timeout_s": 5.0})
+    outcomes, _ = run(paused, calls=3, options={"max_concurrent_requests": 1})
     assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     assert paused.times[1] - paused.times[0] >= 0.4
 
@@ -116,7 +117,10 @@ def test_an_api_is_spoken_to_in_its_own_dialect(caplog):
 
 def test_concurrent_requests_learn_the_dialect_together():
     api = ChatApi(*["no_max_tokens"] * 3, pause_s=0.05)
-    outcomes, _ = run(api, calls=3, options={"request_timeout_s": 5.0})
+    outcomes, _ = run(
+        api,
+        calls=3,
+    )
     assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     assert len(api.bodies) == 6
 
@@ -188,3 +192,46 @@ def test_retry_after_headers():
     assert retry_after({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}) is None
     assert retry_after({"retry-after": "-3"}) is None
     assert retry_after({}) is None
+
+
+def stream(api, **settings):
+    """The pieces of a stream until it ended or failed, how it failed, and the model."""
+
+    async def outcome():
+        async with listening(api) as url:
+            retry = RetryPolicy(attempts=3, first_delay_s=0.01)
+            model = ApiModel(ApiSettings(url, "m", "TEST_API_KEY", **settings), request_timeout_s=5, retry=retry)
+            pieces, failure = [], None
+            try:
+                async for piece in model.stream_text(PROMPT, sampling=Sampling(4), seed=7):
+                    pieces.append(piece)
+            except GenerationError as error:
+                failure = error
+            finally:
+                await model.aclose()
+            return pieces, failure, model
+
+    return asyncio.run(outcome())
+
+
+def test_an_answer_is_streamed_without_its_reasoning_and_charged():
+    api = ChatApi()
+    pieces, failure, model = stream(api, price_per_million_tokens=PRICES)
+    assert (pieces, failure) == (["seed ", "7"], None)
+    assert api.bodies[0]["stream"]
+    assert model.account.usage.cost_usd == 23
+
+
+def test_a_busy_api_is_asked_again_before_a_stream_begins():
+    api = ChatApi((429, 0.05), 500)
+    assert stream(api)[:2] == (["seed ", "7"], None)
+    assert len(api.bodies) == 3
+
+
+def test_a_stream_that_breaks_off_is_a_failure_and_charged_at_the_most():
+    pieces, failure, model = stream(ChatApi("breaks"), price_per_million_tokens=PRICES)
+    assert pieces == ["seed ", "7"]
+    assert failure.cause == "connection"
+    assert model.account.usage.cost_usd == 14
+    _, refused, model = stream(ChatApi(401), price_per_million_tokens=PRICES)
+    assert (refused.cause, model.account.usage.cost_usd) == ("http_401", 0)

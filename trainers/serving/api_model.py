@@ -8,7 +8,8 @@ import logging
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from trainers.serving.completions import MalformedResponse
 from trainers.serving.endpoints import Traffic
 from trainers.serving.retries import RetryPolicy
 from trainers.teaching.lesson import Generation, GenerationError, Prompt, Sampling
+from trainers.teaching.reasoning import ReasoningFilter
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
@@ -147,6 +149,35 @@ class ApiModel:
             "cost_usd": usage.cost_usd,
         }
 
+    async def stream_text(self, prompt: Prompt, *, sampling: Sampling, seed: int) -> AsyncGenerator[str]:
+        """The pieces of one completion as the API sends them, reasoning left out.
+
+        Opening the stream is tried again, a stream that breaks off is not.
+
+        Raises:
+            GenerationError: when the API does not answer, or breaks off.
+        """
+        request = self._request(prompt, sampling, seed, self._dialect)
+        visible, start, text_length = ReasoningFilter(), time.monotonic(), 0
+        async with self._slots, self._payment(prompt, sampling) as payment:
+            with self._failures():
+                client = self._connect().with_options(max_retries=self._retry.attempts - 1)
+                options: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+                async with await client.chat.completions.create(**request, **options) as stream:
+                    async for chunk in stream:
+                        if time.monotonic() - start > self._timeout_s:
+                            raise TimeoutError
+                        if chunk.usage is not None:
+                            payment.used(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
+                        for choice in chunk.choices:
+                            text_length += len(choice.delta.content or "")
+                            if piece := visible.feed(choice.delta.content or ""):
+                                yield piece
+            if piece := visible.end():
+                yield piece
+            if payment.tokens is None:
+                payment.used(prompt_estimate(prompt), -(-text_length // 4))
+
     async def aclose(self) -> None:
         """Write the record of usage and close all connections; new ones are opened if the model is used again."""
         self.account.save()
@@ -171,8 +202,6 @@ class ApiModel:
                         self._limits.pause(delay)
                     await asyncio.sleep(delay)
                 else:
-                    self.traffic.prompt_tokens += answer.prompt_tokens
-                    self.traffic.generated_tokens += answer.completion.tokens
                     return answer
 
     def _delay_s(self, failures: int, elapsed_s: float, failure: ApiFailure) -> float | None:
@@ -186,8 +215,17 @@ class ApiModel:
 
     async def _paid(self, prompt: Prompt, sampling: Sampling, seed: int) -> Answer:
         """One attempt, within the limits and on the account."""
+        async with self._payment(prompt, sampling) as payment:
+            answer = await self._ask(prompt, sampling, seed)
+            payment.used(answer.prompt_tokens, answer.completion.tokens)
+            return answer
+
+    @asynccontextmanager
+    async def _payment(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[_Payment]:
+        """Room for one request, and its charge: what it used, nothing when refused, else the most it may cost."""
         expected = prompt_estimate(prompt)
         reserved = await self.account.reserve(expected, sampling.max_tokens)
+        payment = _Payment()
         try:
             entry = await self._limits.admit(expected + sampling.max_tokens)
         except BaseException:
@@ -195,58 +233,67 @@ class ApiModel:
             raise
         self.traffic.requests += 1
         try:
-            answer = await self._ask(prompt, sampling, seed)
+            yield payment
         except ApiFailure as failure:
-            refused = failure.cause.startswith(_REFUSED)
-            (self.account.settle_refused if refused else self.account.settle_unanswered)(reserved)
-            entry.amount = expected
+            payment.refused = failure.cause.startswith(_REFUSED)
             raise
-        except BaseException:
-            self.account.settle_unanswered(reserved)
-            raise
-        completion_tokens = answer.completion.tokens
-        self.account.settle(reserved, prompt_tokens=answer.prompt_tokens, completion_tokens=completion_tokens)
-        entry.amount = answer.prompt_tokens + completion_tokens
-        return answer
+        finally:
+            if payment.tokens is not None:
+                prompt_tokens, completion_tokens = payment.tokens
+                self.account.settle(reserved, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+                self.traffic.prompt_tokens += prompt_tokens
+                self.traffic.generated_tokens += completion_tokens
+                entry.amount = prompt_tokens + completion_tokens
+            elif payment.refused:
+                self.account.settle_refused(reserved)
+                entry.amount = expected
+            else:
+                self.account.settle_unanswered(reserved)
 
     async def _ask(self, prompt: Prompt, sampling: Sampling, seed: int) -> Answer:
         """One request, or several until the API takes all parameters that can be done without."""
-        import openai
-
         while True:
             dialect = self._dialect
-            request = chat_request(
-                self.settings.model,
-                prompt,
-                sampling,
-                seed,
-                dialect=dialect,
-                extra_body=self.settings.extra_body,
-            )
+            request = self._request(prompt, sampling, seed, dialect)
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    raw = await self._connect().chat.completions.with_raw_response.create(**request)
-                return read_answer(json.loads(raw.http_response.text), prompt)
-            except openai.APIStatusError as error:
-                if not self._adapt(error, dialect):
-                    raise self._refusal(error) from error
-            except (TimeoutError, openai.APITimeoutError) as error:
-                raise ApiFailure(
-                    f"{self.settings.base_url} did not answer within {self._timeout_s:g} s; "
-                    "raise request_timeout_s or generate fewer tokens at a time",
-                    "timeout",
-                ) from error
-            except openai.APIConnectionError as error:
-                reason = self._shown(repr(error.__cause__ or error))
-                raise ApiFailure(f"{self.settings.base_url} cannot be reached ({reason})", "connection") from error
-            except (MalformedResponse, ValueError) as error:
-                raise ApiFailure(
-                    f"{self.settings.base_url} answered with garbage ({self._shown(str(error))})", "garbage"
-                ) from error
+                with self._failures():
+                    async with asyncio.timeout(self._timeout_s):
+                        raw = await self._connect().chat.completions.with_raw_response.create(**request)
+                    return read_answer(json.loads(raw.http_response.text), prompt)
+            except ApiFailure as failure:
+                if not self._adapt(failure.__cause__, dialect):
+                    raise
 
-    def _adapt(self, error: APIStatusError, used: Dialect) -> bool:
+    def _request(self, prompt: Prompt, sampling: Sampling, seed: int, dialect: Dialect) -> dict[str, Any]:
+        model, extra_body = self.settings.model, self.settings.extra_body
+        return chat_request(model, prompt, sampling, seed, dialect=dialect, extra_body=extra_body)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Turns whatever can go wrong with a request into an `ApiFailure` with its cause."""
+        import openai
+
+        url = self.settings.base_url
+        try:
+            yield
+        except openai.APIStatusError as error:
+            raise self._refusal(error) from error
+        except (TimeoutError, openai.APITimeoutError) as error:
+            remedy = "raise request_timeout_s or generate fewer tokens at a time"
+            raise ApiFailure(f"{url} did not answer within {self._timeout_s:g} s; {remedy}", "timeout") from error
+        except openai.APIConnectionError as error:
+            reason = self._shown(repr(error.__cause__ or error))
+            raise ApiFailure(f"{url} cannot be reached ({reason})", "connection") from error
+        except (MalformedResponse, ValueError) as error:
+            raise ApiFailure(f"{url} answered with garbage ({self._shown(str(error))})", "garbage") from error
+
+    def _adapt(self, error: BaseException | None, used: Dialect) -> bool:
         """Whether another dialect may get what the used one was refused."""
-        dialect = used.without(error.param) if error.status_code == 400 and error.param else None
+        from openai import BadRequestError
+
+        if not isinstance(error, BadRequestError) or not error.param:
+            return False
+        dialect = used.without(error.param)
         if dialect is None:
             return False
         if self._dialect == used:
@@ -278,6 +325,17 @@ class ApiModel:
                 timeout=self._timeout_s,
             )
         return self._client
+
+
+@dataclass
+class _Payment:
+    """What is known of a request's charge: the tokens of prompt and completion, or that it was refused."""
+
+    tokens: tuple[int, int] | None = None
+    refused: bool = False
+
+    def used(self, prompt_tokens: int, completion_tokens: int) -> None:
+        self.tokens = (prompt_tokens, completion_tokens)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

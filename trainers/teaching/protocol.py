@@ -138,6 +138,17 @@ class Protocol:
             for member in missing:
                 yield _failed_lesson(prepared, member, f"teacher_{error.cause}")
 
+    async def solve(
+        self, question: Question, teaching: str, *, step: int, member: int = 0
+    ) -> Solution | GenerationError:
+        """Let the student solve with a teaching; `member` tells solutions with equal teachings apart."""
+        prompt = self.templates.taught(question.text, teaching)
+        try:
+            [completion] = await self._ask("taught", question, prompt, step, member=member)
+        except GenerationError as error:
+            return error
+        return await self._judge(question, completion)
+
     async def _run_one(
         self, question: Question, teacher: Teacher, step: int, num_generations: int, num_baselines: int
     ) -> Group:
@@ -190,20 +201,12 @@ class Protocol:
                 drafts.append(draft)
                 if draft.teaching is not None:
                     equal = solutions[draft.teaching]
-                    equal.append(tasks.create_task(self._solve(question, draft.teaching, step, occurrence=len(equal))))
+                    equal.append(tasks.create_task(self.solve(question, draft.teaching, step=step, member=len(equal))))
         drafts.sort(key=lambda draft: draft.member)
         return [
             draft if draft.teaching is None else _taught(draft, solutions[draft.teaching].pop(0).result())
             for draft in drafts
         ]
-
-    async def _solve(self, question: Question, teaching: str, step: int, occurrence: int) -> Solution | GenerationError:
-        prompt = self.templates.taught(question.text, teaching)
-        try:
-            [completion] = await self._ask("taught", question, prompt, step, member=occurrence)
-        except GenerationError as error:
-            return error
-        return await self._judge(question, completion)
 
     async def _ask(
         self, stage: str, question: Question, prompt: Prompt, step: int, *, member: int = 0, n: int = 1

@@ -1,0 +1,281 @@
+"""Teaching outside of training: any student, any teacher, one question at a time or many.
+
+The same protocol as in training holds the conversation; without a ground truth nothing is judged, and the untaught
+baseline is generated only when it is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast, runtime_checkable
+from typing import Protocol as TypingProtocol
+
+import yaml
+
+from trainers.event_loop import EventLoopThread
+from trainers.teaching.estimates import estimated_tokens
+from trainers.teaching.functions import FunctionModel, TextFunction
+from trainers.teaching.lesson import Approach, GenerationError, Generator, Lesson, Prompt, Question, Sampling, Solution
+from trainers.teaching.prompts import PromptTemplates
+from trainers.teaching.protocol import Protocol, Stages, Teacher, derive_seed
+from trainers.teaching.verifiers import NO_GROUND_TRUTH, Verdict, Verifier, extract_answer
+
+Model = Generator | TextFunction
+
+_WORDS = Path(__file__).resolve().parents[2] / "configs" / "trainer" / "reward"
+_STEP = 0
+
+
+@runtime_checkable
+class TextStreaming(TypingProtocol):
+    """A model that can hand over its answer in pieces."""
+
+    def stream_text(self, prompt: Prompt, *, sampling: Sampling, seed: int) -> AsyncIterator[str]:
+        """The pieces of one completion, reasoning left out.
+
+        Raises:
+            GenerationError: when the rest of it could not be had.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What a student is told before it answers.
+
+    `teaching` is `None` when there is none to give, and `failure` says why: `probe_timeout`, `teacher_http_500`,
+    `teacher_format` …; the student then answers alone. `tokens` are those of approach and teacher together.
+    """
+
+    question: str
+    approach: str
+    thinking: str
+    teaching: str | None
+    tokens: int
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class GuidedAnswer:
+    """A student's answer, what it was told before, and what it says untaught where that was asked for."""
+
+    guidance: Guidance
+    answer: Solution
+    baseline: Solution | None = None
+
+    @property
+    def text(self) -> str:
+        """The answer's text."""
+        return self.answer.text
+
+    @property
+    def teaching(self) -> str | None:
+        """What the teacher told the student."""
+        return self.guidance.teaching
+
+
+class AdaptiveTeacher:
+    """Teaches any student.
+
+    Teacher and student are each a `Generator` (`trainers.connect` makes them of servers, APIs and local models) or a
+    plain function from text to text, synchronous or not.
+
+    Args:
+        teacher: the model that teaches.
+        templates: what is said to either model; by default the words of training.
+        max_tokens: budget of an answer in tokens.
+        max_probe_tokens: budget of the student's approach; 0 does not ask for one.
+        max_completion_length: budget of the teacher's completion, its thinking included.
+        temperature: of the teacher.
+        student_temperature: of the student.
+        max_concurrent_lessons: questions of a batch worked on at a time.
+        verifier: judges answers to questions that come with a ground truth.
+        seed: the same seed, question and models give the same answer.
+    """
+
+    def __init__(
+        self,
+        teacher: Model,
+        *,
+        templates: PromptTemplates | None = None,
+        max_tokens: int = 2048,
+        max_probe_tokens: int = 500,
+        max_completion_length: int = 2048,
+        temperature: float = 0.7,
+        student_temperature: float = 0.7,
+        max_concurrent_lessons: int = 16,
+        verifier: Verifier | None = None,
+        seed: int = 0,
+    ) -> None:
+        generator = as_generator(teacher)
+        count = getattr(generator, "count_tokens", estimated_tokens)
+        self._teacher = Teacher(generator, cast(Callable[[str], int], count))
+        self._templates = templates or default_templates()
+        self._stages = Stages(
+            student=Sampling(max_tokens, student_temperature),
+            probe=Sampling(max_probe_tokens, student_temperature),
+            teacher=Sampling(max_completion_length, temperature),
+        )
+        self._slots = max_concurrent_lessons
+        self._verifier = verifier or _Unjudged()
+        self._seed = seed
+
+    async def teach(
+        self, question: str, student: Model, *, ground_truth: str | None = None, baseline: bool = False
+    ) -> GuidedAnswer:
+        """Let the student answer a question with the teacher's help.
+
+        Where the teacher fails, the student answers alone; `guidance.failure` says so. `baseline` asks the student for
+        its untaught answer besides, for comparison.
+
+        Raises:
+            GenerationError: when the student itself does not answer.
+        """
+        protocol, asked = self._protocol(student), _question(question, ground_truth)
+        untaught = asyncio.ensure_future(self._alone(protocol, asked)) if baseline else None
+        try:
+            guidance = await self._guide(protocol, asked)
+            answer = await self._answer(protocol, asked, guidance)
+            return GuidedAnswer(guidance, answer, await untaught if untaught else None)
+        finally:
+            if untaught is not None:
+                untaught.cancel()
+
+    async def teach_all(
+        self, questions: Sequence[str], student: Model, *, baseline: bool = False
+    ) -> list[GuidedAnswer]:
+        """Answers to many questions, in order; a bounded number is worked on at a time.
+
+        Raises:
+            GenerationError: when the student does not answer one of them.
+        """
+        slots, model = asyncio.Semaphore(self._slots), as_generator(student)
+
+        async def one(question: str) -> GuidedAnswer:
+            async with slots:
+                return await self.teach(question, model, baseline=baseline)
+
+        return list(await asyncio.gather(*map(one, questions)))
+
+    async def guide(self, question: str, student: Model) -> Guidance:
+        """Only the help: the student's approach, and the teaching that answers it."""
+        return await self._guide(self._protocol(student), _question(question))
+
+    async def stream(self, question: str, student: Model, guidance: Guidance | None = None) -> AsyncIterator[str]:
+        """The taught answer in pieces, as the student writes it; whole at the end from a student that cannot stream.
+
+        Args:
+            question: what is asked.
+            student: who answers.
+            guidance: what `guide` gave; asked for when left out.
+
+        Raises:
+            GenerationError: when the student does not answer.
+        """
+        model = as_generator(student)
+        guidance = guidance or await self.guide(question, model)
+        if not isinstance(model, TextStreaming):
+            answered = await self._answer(self._protocol(model), _question(question), guidance)
+            yield answered.text
+            return
+        seed = derive_seed(self._seed, _STEP, _row(question), "taught")
+        pieces = model.stream_text(self._prompt(guidance), sampling=self._stages.student, seed=seed)
+        async with aclosing(cast(Any, pieces)):
+            async for piece in pieces:
+                yield piece
+
+    def teach_sync(self, question: str, student: Model, **options: Any) -> GuidedAnswer:
+        """`teach`, for code without an event loop; models used this way belong to this object from then on."""
+        return self._loop.run(self.teach(question, student, **options))
+
+    def teach_all_sync(self, questions: Sequence[str], student: Model, **options: Any) -> list[GuidedAnswer]:
+        """`teach_all`, for code without an event loop."""
+        return self._loop.run(self.teach_all(questions, student, **options))
+
+    @cached_property
+    def _loop(self) -> EventLoopThread:
+        return EventLoopThread()
+
+    def _protocol(self, student: Model) -> Protocol:
+        return Protocol(
+            as_generator(student), self._templates, self._verifier, _unscored, self._stages, seed=self._seed
+        )
+
+    async def _guide(self, protocol: Protocol, question: Question) -> Guidance:
+        prepared = await protocol.prepare(question, step=_STEP, num_baselines=0)
+        if prepared.approach is None:
+            return Guidance(question.text, "", "", None, 0, prepared.failure)
+        drafts = protocol.drafts(prepared, self._teacher, step=_STEP, num_generations=1)
+        async with aclosing(drafts):
+            draft = await anext(drafts)
+        return _guidance(draft, prepared.approach)
+
+    async def _answer(self, protocol: Protocol, question: Question, guidance: Guidance) -> Solution:
+        if guidance.teaching is None:
+            return await self._alone(protocol, question)
+        solved = await protocol.solve(question, guidance.teaching, step=_STEP)
+        if isinstance(solved, GenerationError):
+            raise solved
+        return solved
+
+    async def _alone(self, protocol: Protocol, question: Question) -> Solution:
+        unprobed = replace(protocol, stages=replace(self._stages, probe=replace(self._stages.probe, max_tokens=0)))
+        prepared = await unprobed.prepare(question, step=_STEP, num_baselines=1)
+        if not prepared.baselines:
+            cause = (prepared.failure or "").removeprefix("baseline_")
+            raise GenerationError(f"The student gave no answer ({cause}); see the messages of its model", cause)
+        return prepared.baselines[0]
+
+    def _prompt(self, guidance: Guidance) -> Prompt:
+        if guidance.teaching is None:
+            return self._templates.baseline(guidance.question)
+        return self._templates.taught(guidance.question, guidance.teaching)
+
+
+def as_generator(model: Model) -> Generator:
+    """A model of the protocol, made of a plain function where it is one."""
+    return cast(Generator, model) if hasattr(model, "generate") else FunctionModel(cast(TextFunction, model))
+
+
+def default_templates(words: str = "adaptive_teaching") -> PromptTemplates:
+    """The words of training: `adaptive_teaching`, or `world` for models of the embedded world."""
+    text = (_WORDS / f"{words}.yaml").read_text(encoding="utf-8")
+    return PromptTemplates(**{key: value for key, value in yaml.safe_load(text).items() if key.endswith("_template")})
+
+
+def _guidance(draft: Lesson, approach: Approach) -> Guidance:
+    tokens = approach.tokens + (draft.sample.completion.tokens if draft.sample else 0)
+    failure = draft.failure or ("teacher_format" if draft.teaching is None else None)
+    return Guidance(draft.prepared.question.text, approach.text, draft.thinking, draft.teaching, tokens, failure)
+
+
+def _question(text: str, ground_truth: str | None = None) -> Question:
+    return Question(_row(text), text, ground_truth)
+
+
+def _row(text: str) -> int:
+    """A number that stands for a question, so that its seeds are its own."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
+
+
+def _unscored(lesson: Lesson) -> None:
+    """Nothing is rewarded outside of training."""
+
+
+class _Unjudged:
+    """The verifier of questions that nobody knows the answer to."""
+
+    async def verify(self, solution_text: str, ground_truth: str | None, extra: Any) -> Verdict:
+        return NO_GROUND_TRUTH
+
+    def extract(self, solution_text: str) -> str | None:
+        return extract_answer(solution_text)
+
+    def close(self) -> None:
+        """Nothing runs."""
