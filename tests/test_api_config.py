@@ -22,7 +22,7 @@ BAD = [
     (f"{API} student_spending_cap=5", "student_spending_cap=5", "needs the prices", "{prompt: 0.15, completion: 0.6}"),
     (f"{API} student_spending_cap=0", "student_spending_cap=0", "> 0", "student_spending_cap="),
     (f"{API} student_requests_per_minute=0", "student_requests_per_minute=0", "> 0", "student_requests_per_minute="),
-    (f"{API} 'student_price_per_million_tokens={{prompt: 1}}'", "student_price_per_million_tokens={'prompt': 1}", "completion is missing", "completion: 0.6"),
+    (f"{API} 'student_price_per_million_tokens={{prompt: 1}}'", "student_price_per_million_tokens={prompt: 1}", "completion is missing", "completion: 0.6"),
     (f"{API} 'student_price_per_million_tokens={{prompt: 1, output: 2, completion: 3}}'", "student_price_per_million_tokens=", "output is no price", "completion: 0.6"),
     (f"{API} 'student_price_per_million_tokens={{prompt: 1, completion: free}}'", "completion=free", "a number >= 0", "US dollars"),
     ("student_tokens_per_minute=100", "student_tokens_per_minute=100", "only a student behind an API", "student_base_url"),
@@ -33,7 +33,7 @@ BAD = [
     ("'teacher={base_url: http://h/v1, model: b, api_key_env: sk-1}'", "teacher[0].api_key_env=…", "not a key", "OPENAI_API_KEY"),
     ("'teacher={base_url: http://h/v1, model: b, spending_cap: 3}'", "teacher[0].spending_cap=3", "needs the prices", "teacher[0].price_per_million_tokens="),
     ("'teacher={base_url: http://h/v1, model: b, requests_per_minute: -1}'", "teacher[0].requests_per_minute=-1", "> 0", "raise"),
-    ("'teacher={base_url: http://h/v1, model: 3}'", "teacher[0].model=3", "expected str", "model"),
+    ("'teacher={base_url: http://h/v1, model: 3}'", "teacher[0].model=3", "expected text", "model"),
     ("teacher=[3]", "teacher[0]=3", "a path, a hub id, or an API", "base_url"),
     ("'teacher=[{base_url: http://h/v1, model: b}, {base_url: http://g/v1, model: b}]'", "teacher=", "b is listed 2 times", "once"),
 ]  # fmt: skip
@@ -60,7 +60,7 @@ def test_an_api_student_takes_no_server_in_training():
 def test_teachers_of_either_kind_stand_side_by_side():
     table = "{base_url: https://api.example.com/v1, model: owner/large, api_key_env: LARGE_KEY}"
     config = composed(f"evaluate 'teacher=[results/rl,{table}]'")
-    assert list(teacher_entries(config)) == ["results/rl", "owner/large"]
+    assert list(teacher_entries(config)) == ["rl", "large"]
     assert [spec.model for spec in server_layout(config) if spec.role == "teacher"] == ["results/rl"]
     named = composed(f"evaluate 'teacher=[results/rl,{table}]' teacher_names=[mine,theirs]")
     assert list(teacher_entries(named)) == ["mine", "theirs"]
@@ -68,7 +68,7 @@ def test_teachers_of_either_kind_stand_side_by_side():
 
 def test_models_in_process_need_no_servers_and_only_evaluations_have_them():
     assert server_layout(composed("evaluate teacher=[a,b] use_vllm_server=false")) == ()
-    with pytest.raises(ConfigurationError, match="use_vllm_server=False"):
+    with pytest.raises(ConfigurationError, match="use_vllm_server=false"):
         composed("teacher_rcl use_vllm_server=false")
 
 

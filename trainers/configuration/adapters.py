@@ -32,4 +32,4 @@ def check_packages(config: Mapping[str, Any]) -> Iterator[Problem]:
     if not config.get("load_in_4bit"):
         return
     if importlib.util.find_spec("bitsandbytes") is None:
-        yield Problem("load_in_4bit=True", "the package bitsandbytes is not installed", "pip install bitsandbytes")
+        yield Problem("load_in_4bit=true", "the package bitsandbytes is not installed", "pip install bitsandbytes")

@@ -12,6 +12,7 @@ from trainers.configuration.command_line import suggestion
 from trainers.configuration.placement import models, teacher_list
 from trainers.configuration.problems import Problem
 from trainers.configuration.values import within
+from trainers.configuration.wording import expected, typed
 
 ENTRY = {
     "base_url": "str",
@@ -52,7 +53,7 @@ def _student(config: Mapping[str, Any]) -> Iterator[Problem]:
         for key in _ONLY_OF_AN_API:
             if config[key]:
                 remedy = f"give student_base_url, or leave {key} out"
-                yield Problem(f"{key}={config[key]}", "only a student behind an API has it", remedy)
+                yield Problem(f"{key}={typed(config[key])}", "only a student behind an API has it", remedy)
         return
     yield from _address(config, "student_base_url", url)
     if config["student_max_model_len"] is None:
@@ -64,19 +65,25 @@ def _student(config: Mapping[str, Any]) -> Iterator[Problem]:
 def _teacher(config: Mapping[str, Any], given: str, entry: Mapping[Any, Any]) -> Iterator[Problem]:
     for key, value in entry.items():
         if key not in ENTRY:
-            yield Problem(f"{given}.{key}={value}", "no key of an API teacher", suggestion(str(key), tuple(ENTRY)))
+            yield Problem(
+                f"{given}.{key}={typed(value)}", "no key of an API teacher", suggestion(str(key), tuple(ENTRY))
+            )
         elif not fits(value, ENTRY[key]):
-            yield Problem(f"{given}.{key}={value}", f"expected {ENTRY[key]}", f"write another {key}, or leave it out")
+            yield Problem(
+                f"{given}.{key}={typed(value)}",
+                f"expected {expected(ENTRY[key])}",
+                f"write another {key}, or leave it out",
+            )
     for key in ("base_url", "model"):
         if not isinstance(entry.get(key), str):
-            yield Problem(f"{given}={dict(entry)}", f"lacks {key}", "write {base_url: https://…/v1, model: NAME}")
+            yield Problem(f"{given}={typed(entry)}", f"lacks {key}", "write {base_url: https://…/v1, model: NAME}")
     if isinstance(entry.get("base_url"), str):
         yield from _address(config, f"{given}.base_url", entry["base_url"])
     yield from _key_name(f"{given}.api_key_env", entry.get("api_key_env", "OPENAI_API_KEY"))
     for key in ("requests_per_minute", "tokens_per_minute", "spending_cap"):
         value = entry.get(key)
         if isinstance(value, int | float) and not within(value, "> 0"):
-            yield Problem(f"{given}.{key}={value}", "expected a number > 0", f"raise {key}, or leave it out")
+            yield Problem(f"{given}.{key}={typed(value)}", "expected a number > 0", f"raise {key}, or leave it out")
     yield from _money(f"{given}.", entry.get("spending_cap"), entry.get("price_per_million_tokens"))
 
 
@@ -120,7 +127,9 @@ def _money(prefix: str, cap: Any, prices: Any) -> Iterator[Problem]:
         return
     for name in sorted({*prices} ^ {*PRICES}, key=str):
         fault = f"{name} is missing" if name in PRICES else f"{name} is no price"
-        yield Problem(f"{table}={dict(prices)}", f"{fault}; expected prompt and completion", example)
+        yield Problem(f"{table}={typed(prices)}", f"{fault}; expected prompt and completion", example)
     for name, value in prices.items():
         if name in PRICES and not (fits(value, "float") and value >= 0):
-            yield Problem(f"{table}.{name}={value}", "expected US dollars per million tokens, a number >= 0", example)
+            yield Problem(
+                f"{table}.{name}={typed(value)}", "expected US dollars per million tokens, a number >= 0", example
+            )

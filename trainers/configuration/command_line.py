@@ -110,13 +110,9 @@ def is_secret(key: str) -> bool:
 
 
 def suggestion(word: str, names: Sequence[str] | frozenset[str]) -> str:
-    """`did you mean …?`, or the names themselves when nothing is close and they are few."""
+    """`did you mean …?`, or the names themselves when nothing is close."""
     close = get_close_matches(word, list(names), n=3, cutoff=0.6)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    if len(names) <= 12:
-        return f"choose one of {', '.join(sorted(names))}"
-    return "see `python train.py run@_global_=RECIPE --cfg job` for all keys"
+    return f"did you mean {' or '.join(close)}?" if close else f"choose one of {', '.join(sorted(names))}"
 
 
 def unknown_key(key: str, given: str, experiment: str | None = None) -> Problem | None:
@@ -131,7 +127,9 @@ def unknown_key(key: str, given: str, experiment: str | None = None) -> Problem 
         return None
     if experiment and key in all_names():
         return Problem(given, f"{key} is no key of experiment {experiment}", "leave it out, or choose another recipe")
-    return Problem(given, f"there is no key {key}", suggestion(key, frozenset({*names, *GROUPS})))
+    close = get_close_matches(key, [*names, *GROUPS], n=3, cutoff=0.6)
+    all_keys = "see `python train.py run@_global_=RECIPE --cfg job` for all keys"
+    return Problem(given, f"there is no key {key}", f"did you mean {' or '.join(close)}?" if close else all_keys)
 
 
 def _with_flag(line: CommandLine, word: str, value: list[str]) -> CommandLine:

@@ -19,7 +19,7 @@ HARMLESS = (
     "processes per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps steps_per_generation "
     "deepspeed use_cpu gradient_checkpointing gradient_checkpointing_kwargs skip_memory_metrics "
     "dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor "
-    "eval_strategy eval_steps eval_delay eval_on_start eval_max_samples num_generations_eval"
+    "eval_steps eval_delay eval_on_start eval_max_samples num_generations_eval"
 )
 """Keys that may change between the parts of one run: they say where and how, not what is learned."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from trainers.configuration.fields import EVALUATION, fields_of
 from trainers.configuration.placement import teachers
 from trainers.configuration.problems import Problem
+from trainers.configuration.wording import typed
 
 NEEDS_PEFT = ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "use_rslora", "load_in_4bit")
 NEEDS_4BIT = ("bnb_4bit_quant_type", "use_bnb_nested_quant")
@@ -29,7 +30,7 @@ def check_model(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _quantised(config)
     if config["push_to_hub"] and not config["save_final_model"]:
         yield Problem(
-            "push_to_hub=True save_final_model=False", "what is pushed is saved first", "save_final_model=true"
+            "push_to_hub=true save_final_model=false", "what is pushed is saved first", "save_final_model=true"
         )
 
 
@@ -38,7 +39,7 @@ def _without_effect(config: Mapping[str, Any], switch: str, keys: tuple[str, ...
     for key in keys:
         if not config[switch] and config[key] != fields[key].default:
             yield Problem(
-                f"{key}={config[key]}", f"has no effect without {switch}", f"add {switch}=true, or leave it out"
+                f"{key}={typed(config[key])}", f"has no effect without {switch}", f"add {switch}=true, or leave it out"
             )
 
 
@@ -47,23 +48,23 @@ def _adapter(config: Mapping[str, Any]) -> Iterator[Problem]:
     named = {name.rpartition(".")[2] for name in ([asked] if isinstance(asked, str) else asked or [])}
     for name in sorted(named & UNADAPTED):
         expected = f"expected layers inside the blocks; {name} cannot have an adapter here"
-        yield Problem(f"lora_target_modules={asked}", expected, "write lora_target_modules=all-linear")
+        yield Problem(f"lora_target_modules={typed(asked)}", expected, "write lora_target_modules=all-linear")
     if config.get("sync_ref_model"):
         expected = "with use_peft the reference is the model before training, and stays it"
-        yield Problem("sync_ref_model=True use_peft=True", expected, "set sync_ref_model=false")
+        yield Problem("sync_ref_model=true use_peft=true", expected, "set sync_ref_model=false")
 
 
 def _quantised(config: Mapping[str, Any]) -> Iterator[Problem]:
     if config["deepspeed"].startswith("zero3"):
         expected = "weights in 4 bits are not sharded: every process holds all of them"
-        yield Problem(f"load_in_4bit=True deepspeed={config['deepspeed']}", expected, "add the word zero1 or zero2")
+        yield Problem(f"load_in_4bit=true deepspeed={config['deepspeed']}", expected, "add the word zero1 or zero2")
     if config["dtype"] == "auto":
         expected = "the precision to compute in must be named"
-        yield Problem("load_in_4bit=True dtype=auto", expected, "set dtype=bfloat16")
+        yield Problem("load_in_4bit=true dtype=auto", expected, "set dtype=bfloat16")
 
 
 def _evaluated(config: Mapping[str, Any]) -> Iterator[Problem]:
     if config["model_revision"] is not None and len(teachers(config)) != 1:
         given = f"model_revision={config['model_revision']}"
-        expected = f"it belongs to one teacher, teacher={config['teacher']}"
+        expected = f"it belongs to one teacher, teacher={typed(config['teacher'])}"
         yield Problem(given, expected, "evaluate one teacher, or download the revision and name its directory")

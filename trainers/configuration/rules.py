@@ -77,6 +77,10 @@ def _common(config: Mapping[str, Any]) -> Iterator[Problem]:
             close = get_close_matches(name, REPORTERS, n=1)
             remedy = f"did you mean {close[0]}?" if close else "write report_to=null for none"
             yield Problem(f"report_to={name}", f"expected null or some of {', '.join(REPORTERS)}", remedy)
+    reader = config["row_reader"]
+    if reader is not None and not _DOTTED.fullmatch(reader):
+        remedy = "write for example row_reader=my_package.rows.read, or leave it out"
+        yield Problem(f"row_reader={reader}", "expected the dotted path of a function, or null", remedy)
     attention = config["attn_implementation"]
     if attention not in ATTENTION and "/" not in attention:
         close = get_close_matches(attention, ATTENTION, n=1)
@@ -201,6 +205,9 @@ def _grpo(config: Mapping[str, Any]) -> Iterator[Problem]:
     if config["temperature"] == 0:
         remedy = "set temperature=0.7"
         yield Problem("temperature=0", "the generations of a group must differ for anything to be learned", remedy)
+    if config["rollout_overlap"] and not config["vllm_importance_sampling_correction"]:
+        remedy = "set vllm_importance_sampling_correction=true, or rollout_overlap=0"
+        yield Problem("rollout_overlap=1", "lessons that are one update old need importance correction", remedy)
     level, loss = config["importance_sampling_level"], config["loss_type"]
     wanted = {"luspo": "sequence", "vespo": "token"}.get(loss, level)
     if level != wanted:

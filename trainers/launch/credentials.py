@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from trainers.configuration import Problem
+from trainers.configuration.api_keys import missing_keys
 
 WANDB_HOST = "https://api.wandb.ai"
 WITHOUT_WANDB = ("offline", "disabled", "dryrun")
@@ -17,21 +18,15 @@ WITHOUT_WANDB = ("offline", "disabled", "dryrun")
 
 def missing_credentials(config: Mapping[str, Any]) -> Iterator[Problem]:
     """Keys that are not in the environment, nor where their tools keep them."""
-    yield from _student(config)
+    yield from missing_keys(config)
     yield from _hub(config)
     yield from _wandb(config)
-
-
-def _student(config: Mapping[str, Any]) -> Iterator[Problem]:
-    if config.get("student_base_url") and not os.environ.get(config["student_api_key_env"]):
-        name = config["student_api_key_env"]
-        yield Problem(f"student_api_key_env={name}", f"{name} is not set in the environment", f"export {name}=…")
 
 
 def _hub(config: Mapping[str, Any]) -> Iterator[Problem]:
     if config.get("push_to_hub") and not has_hub_token():
         remedy = "export HF_TOKEN=… (a token that may write), or run: hf auth login"
-        yield Problem("push_to_hub=True", "the hub takes models only from who is logged in", remedy)
+        yield Problem("push_to_hub=true", "the hub takes models only from who is logged in", remedy)
 
 
 def has_hub_token() -> bool:
