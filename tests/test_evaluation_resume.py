@@ -8,6 +8,7 @@ import pytest
 
 from trainers.configuration import ConfigurationError, save
 from trainers.configuration.evaluation_resume import fingerprints, write_models
+from trainers.configuration.placement import teacher_entries
 from trainers.configuration.resume import decide, mark_finished
 
 
@@ -88,3 +89,11 @@ def test_output_of_which_nothing_is_known_is_set_aside(config: dict) -> None:
 def test_there_are_no_checkpoints_to_name(config: dict) -> None:
     with pytest.raises(ConfigurationError, match="no checkpoint to continue from"):
         decide(config | {"resume": "somewhere/checkpoint-3"})
+
+
+def test_teachers_are_called_by_the_ends_of_their_paths() -> None:
+    config = {"teacher": ["results/quickstart/sft", "results/quickstart/rl/"], "teacher_names": None}
+    assert list(teacher_entries(config)) == ["sft", "rl"]
+    same_ending = {"teacher": ["a/checkpoint-10", "b/checkpoint-10"], "teacher_names": None}
+    assert list(teacher_entries(same_ending)) == ["a/checkpoint-10", "b/checkpoint-10"]
+    assert teacher_entries({"teacher": None, "teacher_names": None}) == {}

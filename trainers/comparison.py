@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from trainers.configuration.placement import short_names
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.evaluation_files import SUMMARY
 from trainers.measures import Measure, alone_measures, taught_measures
@@ -169,12 +170,10 @@ def read_evaluations(directories: Sequence[Path]) -> dict[str, Results]:
 
 def labels(paths: Sequence[Path]) -> list[str]:
     """The shortest endings of paths that tell them apart."""
-    parts = [path.resolve().parts for path in paths]
-    for length in range(1, max(map(len, parts)) + 1):
-        found = ["/".join(part[-length:]) for part in parts]
-        if len(set(found)) == len(found):
-            return found
-    raise ConfigurationError([Problem(str(paths[0]), "is given twice", "give every evaluation once")])
+    found = short_names([str(path.resolve()) for path in paths])
+    if len(set(found)) < len(found):
+        raise ConfigurationError([Problem(str(paths[0]), "is given twice", "give every evaluation once")])
+    return found
 
 
 def write_comparison(comparison: Comparison, output: Path, heading: str) -> None:

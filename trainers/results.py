@@ -68,9 +68,11 @@ def write_results(config: Mapping[str, Any], results: Results) -> None:
         markdown(heading, describe(settings, len(results.alone)), tables), encoding="utf-8"
     )
     draw(output, arms, results)
-    write_lesson_page(output / "lessons.html", results.alone, results.taught, heading)
     show(tables)
-    logger.info("results: %s; lessons to look at: %s", output / "summary.md", output / "lessons.html")
+    logger.info("results: %s", output / "summary.md")
+    if results.taught:
+        write_lesson_page(output / "lessons.html", results.alone, results.taught, heading)
+        logger.info("lessons to look at: %s", output / "lessons.html")
 
 
 def describe(settings: Mapping[str, Any], questions: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,8 +85,21 @@ def default_name(entry: Any) -> str:
 def teacher_entries(config: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of `teacher` by name, in order."""
     listed = teacher_list(config)
-    names = config["teacher_names"] or [default_name(entry) for entry in listed]
+    names = config["teacher_names"] or short_names([default_name(entry) for entry in listed])
     return dict(zip(names, listed, strict=True))
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """The shortest endings that tell paths apart: `sft` and `rl` of results/quickstart/sft and results/quickstart/rl.
+
+    Paths that are equal stay as they are.
+    """
+    parts = [path.rstrip("/").split("/") for path in paths]
+    for length in range(1, max(map(len, parts), default=0) + 1):
+        found = ["/".join(part[-length:]) for part in parts]
+        if len(set(found)) == len(found):
+            return found
+    return list(paths)
 
 
 def slots_used(config: Mapping[str, Any]) -> int:
