@@ -5,6 +5,8 @@ import json
 import pytest
 
 from tests.lessons import group, lesson
+from trainers.configuration import ConfigurationError, compose
+from trainers.configuration.machine import Machine
 from trainers.overlap import LessonBatch, RolloutSchedule
 from trainers.question_order import QuestionOrder, QuestionSampler
 from trainers.rollouts import training_rows
@@ -137,3 +139,10 @@ def test_lessons_of_another_rollout_are_not_taken():
 
 def test_a_batch_survives_json_to_the_last_bit():
     assert LessonBatch.from_json(json.loads(json.dumps(batch(2).to_json()))) == batch(2)
+
+
+def test_lessons_of_older_weights_are_not_learned_from_without_correction():
+    arguments = ["quickstart_rl", "rollout_overlap=1", "vllm_importance_sampling_correction=false"]
+    with pytest.raises(ConfigurationError, match="rollout_overlap=1: lessons of older weights must be corrected"):
+        compose(arguments, Machine())
+    assert compose(arguments[:2], Machine()).config["rollout_overlap"] == 1

@@ -217,6 +217,9 @@ def _grpo(config: Mapping[str, Any]) -> Iterator[Problem]:
     if steps % accumulation:
         remedy = f"use a multiple of {accumulation} micro-batches, or leave it out"
         yield Problem(f"steps_per_generation={steps}", "a rollout must last for whole optimizer steps", remedy)
+    if config["rollout_overlap"] and not config["vllm_importance_sampling_correction"]:
+        remedy = "leave out vllm_importance_sampling_correction, or set rollout_overlap=0"
+        yield Problem("rollout_overlap=1", "lessons of older weights must be corrected for", remedy)
     if config["sync_ref_model"] and config["beta"] == 0:
         remedy = "set beta above 0, or sync_ref_model=false"
         yield Problem("sync_ref_model=true", "beta=0 uses no reference model", remedy)
