@@ -30,6 +30,10 @@ class ChatApi:
         self.headers: list[dict[str, str]] = []
         self.times: list[float] = []
 
+    def text(self, body: dict[str, Any]) -> str:
+        """What it says to a request."""
+        return f"seed {body.get('seed')}"
+
     async def completions(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.bodies.append(body)
@@ -57,7 +61,7 @@ class ChatApi:
                 return web.json_response({"error": {"message": "Unsupported", "param": parameter}}, status=400)
         if body.get("stream"):
             return await streamed(request, body, breaks=behaviour == "breaks")
-        answer = good_answer(body)
+        answer = good_answer(body, self.text(body))
         if behaviour == "filtered":
             answer["choices"][0] |= {"finish_reason": "content_filter"}
         response = web.json_response(answer)
@@ -117,9 +121,9 @@ class WellFormed(Misbehaving):
 _JSON = {"Content-Type": "application/json"}
 
 
-def good_answer(body: dict[str, Any]) -> dict[str, Any]:
-    """A chat completion that names the seed it was asked with."""
-    message = {"role": "assistant", "content": f"seed {body.get('seed')}"}
+def good_answer(body: dict[str, Any], text: str = "") -> dict[str, Any]:
+    """A chat completion and what it cost."""
+    message = {"role": "assistant", "content": text}
     return {
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 20, "completion_tokens": 3},
