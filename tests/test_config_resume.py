@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from trainers.configuration import ConfigurationError, compose, save
-from trainers.configuration.continuation import difference
+from trainers.configuration.continuation import difference, unreadable
 from trainers.configuration.machine import Machine
 from trainers.configuration.resume import (
     Earlier,
@@ -74,6 +74,31 @@ def test_a_refusal_shows_the_difference() -> None:
 def test_a_finished_run_goes_on_for_longer_where_its_learning_rates_stay(old: dict, new: dict, action: str) -> None:
     decision = resume_decision(CONFIG | new, Earlier(CONFIG | old, SAVED, finished=True))
     assert decision.action == action
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"processes": 4}, "divided for 2 processes with zero3, and this run has 4 processes"),
+        ({"deepspeed": "zero1"}, "divided for 2 processes with zero3, and this run has 2 processes with zero1"),
+        ({"deepspeed": "zero3_cpu_offloading"}, None),
+        ({"vllm_port": 9000}, None),
+    ],
+)
+def test_optimizer_states_are_read_only_as_they_were_divided(change: dict, reason: str | None) -> None:
+    old = {"processes": 2, "deepspeed": "zero3", "save_only_model": False}
+    found = unreadable(old, old | change)
+    assert found is None if reason is None else reason in (found or "")
+    assert unreadable(old | {"save_only_model": True}, old) is not None
+
+
+def test_another_number_of_processes_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    command = ["quickstart_rl", f"workspace={tmp_path}"]
+    saved = compose(command, Machine(), processes=2).config
+    save(saved)
+    write_checkpoint(Path(saved["output_dir"]), 20)
+    with pytest.raises(ConfigurationError, match="2 processes with zero1 or zero2, and this run has 1 processes"):
+        decide(compose(command, Machine(), processes=1).config)
 
 
 def test_a_longer_run_needs_a_checkpoint() -> None:

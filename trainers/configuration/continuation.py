@@ -43,6 +43,22 @@ def longer(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return old["num_train_epochs"] < new["num_train_epochs"]
 
 
+def unreadable(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+    """Why optimizer states that a run of `old` saved cannot be read by one of `new`; `None` when they can.
+
+    DeepSpeed divides them among the processes, and reads them only divided as they were written.
+    """
+    if old.get("save_only_model"):
+        return "it holds the model without optimizer states (save_only_model=true)"
+    before, now = _division(old), _division(new)
+    return None if before == now else f"its optimizer states are divided for {before}, and this run has {now}"
+
+
+def _division(config: Mapping[str, Any]) -> str:
+    stage = "zero3" if str(config.get("deepspeed")).startswith("zero3") else "zero1 or zero2"
+    return f"{config.get('processes')} processes with {stage}"
+
+
 def fixed_schedule(config: Mapping[str, Any]) -> bool:
     """Whether the learning rate of a step depends on how many steps there are in all."""
     return config["lr_scheduler_type"] not in _RATE_WITHOUT_END or 0 < config["warmup_steps"] < 1

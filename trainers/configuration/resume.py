@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainers.configuration.composition import Composition, load, save
-from trainers.configuration.continuation import LENGTH, difference, fixed_schedule, longer
+from trainers.configuration.continuation import LENGTH, difference, fixed_schedule, longer, unreadable
 from trainers.configuration.evaluation_resume import (
     FREE,
     evaluation_action,
@@ -136,7 +136,20 @@ def decide(config: Mapping[str, Any]) -> ResumeDecision:
     if decision.checkpoint and not (Path(decision.checkpoint) / "trainer_state.json").is_file():
         given, expected = f"resume={config['resume']}", "expected auto, never, or a directory checkpoint-N"
         raise ConfigurationError([Problem(given, expected, "name a checkpoint that holds trainer_state.json")])
+    if decision.checkpoint:
+        _check_readable(config, Path(decision.checkpoint))
     return decision
+
+
+def _check_readable(config: Mapping[str, Any], checkpoint: Path) -> None:
+    made = load(checkpoint.parent)
+    reason = unreadable(made, config) if made is not None else None
+    if reason is not None:
+        remedy = (
+            "use as many training GPUs and the same DeepSpeed stage, or start anew from its weights: "
+            f"model_name_or_path={checkpoint} and another output_dir"
+        )
+        raise ConfigurationError([Problem(str(checkpoint), reason, remedy)])
 
 
 def settle(

@@ -13,7 +13,7 @@ import yaml
 from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.composition import Composition
 from trainers.configuration.machine import Machine, assume, detect
-from trainers.configuration.resume import settle
+from trainers.configuration.resume import decide, settle
 from trainers.launch.fit import Cards, memory_problems, memory_warnings
 from trainers.launch.gpus import cards
 from trainers.launch.hints import server_hints, trainer_hints
@@ -140,8 +140,12 @@ def show(plan: Plan, composition: Composition, machine: Machine, memory: Cards, 
     found = foreseen(plan, memory) if machine.assumed else checked(plan, memory, quick)
     if found.problems:
         raise ConfigurationError(found.problems)
-    report(plan, found, memory, composition.notes, sys.stdout)
+    report(plan, found, memory, (*composition.notes, *_output_notes(plan, machine)), sys.stdout)
     return 0
+
+
+def _output_notes(plan: Plan, machine: Machine) -> tuple[str, ...]:
+    return () if machine.assumed else (f"{plan.output_dir}: {decide(plan.config).reason}",)
 
 
 def run(plan: Plan) -> int:
