@@ -60,8 +60,12 @@ def evaluation_source(config: Mapping[str, Any], training: DataSource) -> DataSo
     if name == training.dataset_id_or_path:
         return source
     known = dataset_settings(name, config["experiment"])
-    keys = {key: known.get(key) for key in ("dataset_config", "dataset_files", "dataset_level_filter")}
-    return replace(source, **keys)
+    return replace(
+        source,
+        dataset_config=known.get("dataset_config"),
+        dataset_files=known.get("dataset_files"),
+        dataset_level_filter=known.get("dataset_level_filter"),
+    )
 
 
 def read_source(config: Mapping[str, Any], source: DataSource) -> Table:

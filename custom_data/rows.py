@@ -65,13 +65,8 @@ class QuestionFormat:
         question, answer = self._texts(row)
         used = () if self.verifier == "code" else set(self.columns.values()) - {self.columns.get("tests")}
         extra = as_json({key: value for key, value in row.items() if key not in used})
-        return {
-            "question": question,
-            "ground_truth": answer,
-            "extra": extra,
-            "key": text_key(question),
-            "question_key": text_key(question),
-        }
+        key = text_key(question)
+        return {"question": question, "ground_truth": answer, "extra": extra, "key": key, "question_key": key}
 
     def _texts(self, row: RawRow) -> tuple[str, str | None]:
         if "question" in self.columns:

@@ -108,7 +108,7 @@ def _cached(rows: Rows, form: Format) -> Dataset:
 
 
 def _records(rows: Rows, form: Format) -> Iterator[dict[str, Any]]:
-    empty = dict.fromkeys(form.fields) | {"key": 0, "question_key": 0}
+    empty = dict.fromkeys(form.fields, "") | {"key": 0, "question_key": 0}
     for place, row in rows:
         try:
             if isinstance(row, BadRowError):

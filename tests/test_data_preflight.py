@@ -109,8 +109,8 @@ def served(tmp_path, directory, experiment="teacher_grpo", **keys):
 
 
 def test_overlong_questions_are_dropped_and_told(tmp_path, tiny_student_dir):
-    write_rows(tmp_path / "rows.jsonl", [*rows(3), {"question": "word " * 120, "answer": "1"}])
-    report = check_data(served(tmp_path, tiny_student_dir))
+    write_rows(tmp_path / "rows.jsonl", [*rows(2), "{", {"question": "word " * 120, "answer": "1"}, *rows(1, 50)])
+    report = check_data(served(tmp_path, tiny_student_dir, max_bad_row_ratio=0.5))
     assert report.training.used == 3
     assert [(entry.cause, entry.count, entry.places) for entry in report.training.overlong] == [
         ("too long for baseline", 1, ("line 4",))

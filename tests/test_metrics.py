@@ -1,6 +1,7 @@
 """Metrics of training against values worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -35,3 +36,10 @@ def test_what_cannot_be_said_is_left_out():
     metrics = teaching_metrics([group(lesson([True], True), lesson([True], True, member=1))])
     assert "fix_rate" not in metrics
     assert all(math.isfinite(value) for value in metrics.values())
+
+
+def test_prompts_that_turned_out_too_long_are_counted():
+    long = [replace(lesson([None], None, reward=None, member=m), failure="taught_context") for m in range(2)]
+    lost = replace(lesson([None], None, reward=None, member=2), failure="verdict_timeout")
+    metrics = teaching_metrics([group(*long, lost, lesson([True], True, member=3))])
+    assert metrics["overlong_rate"] == pytest.approx(0.5)

@@ -7,6 +7,9 @@ from statistics import fmean, pstdev
 
 from trainers.teaching.lesson import Group, Lesson
 
+OVERLONG = "_context"
+"""How the causes of failure end that say that a prompt did not fit into a context."""
+
 
 def teaching_metrics(groups: Sequence[Group]) -> dict[str, float]:
     """Summarise groups; a metric nothing can be said about (no wrong baseline to fix, say) is left out.
@@ -28,6 +31,7 @@ def teaching_metrics(groups: Sequence[Group]) -> dict[str, float]:
             "suspected_leak_rate": _mean(lesson.suspected_leak for lesson in sampled),
             "format_failure_rate": _mean(lesson.format_failure for lesson in sampled),
             "unscorable_rate": _mean(lesson.reward is None for lesson in lessons),
+            "overlong_rate": _mean((lesson.failure or "").endswith(OVERLONG) for lesson in lessons),
             "dropped_groups": float(sum(group.dropped is not None for group in groups)),
             "empty_approach_rate": _mean(approach.text == "" for approach in approaches),
             "truncated_rate/baseline": _mean(solution.truncated for solution in baselines),
