@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -167,7 +167,7 @@ class AdaptiveTeacher:
         """Only the help: the student's approach, and the teaching that answers it."""
         return await self._guide(self._protocol(student), _question(question))
 
-    async def stream(self, question: str, student: Model, guidance: Guidance | None = None) -> AsyncIterator[str]:
+    async def stream(self, question: str, student: Model, guidance: Guidance | None = None) -> AsyncGenerator[str]:
         """The taught answer in pieces, as the student writes it; whole at the end from a student that cannot stream.
 
         Args:

@@ -1,0 +1,81 @@
+"""`python -m trainers.service`: serve a student, taught, at an OpenAI-compatible address."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+
+from aiohttp import web
+
+from trainers.connect import api_model, local_model
+from trainers.service.app import Limits, Service
+from trainers.teaching.adaptive import Model, default_templates
+
+KEY = "ATLAS_SERVE_KEY"
+USER_ERROR = 2
+logger = logging.getLogger("serve")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve until a signal ends it; returns 2 for a mistake of the user."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
+    options = parse(arguments)
+    key = os.environ.get(KEY)
+    try:
+        check_address(options.host, key)
+        teacher = reach(options.teacher, options.teacher_url, options.teacher_key_env)
+        student = reach(options.student, options.student_url, options.student_key_env)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return USER_ERROR
+    limits = Limits(**{field.name: getattr(options, field.name) for field in fields(Limits)})
+    name = options.name or options.student
+    service = Service(teacher, student, name, limits=limits, templates=default_templates(options.words), key=key)
+    logger.info("serving %s at http://%s:%d/v1%s", name, options.host, options.port, "" if key else ", without a key")
+    web.run_app(service.application(), host=options.host, port=options.port, print=None, handler_cancellation=True)
+    return 0
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of the service; every limit is one."""
+    parser = argparse.ArgumentParser(prog="scripts/serve.sh", description=__doc__, allow_abbrev=False)
+    for role in ("teacher", "student"):
+        parser.add_argument(f"--{role}", required=True, help="path, hub id, or the name an API knows it by")
+        parser.add_argument(f"--{role}-url", help=f"OpenAI-compatible API of the {role}; else it is loaded here")
+        parser.add_argument(f"--{role}-key-env", help="environment variable that holds the key of that API")
+    parser.add_argument("--name", help="what clients call the taught student; the student's own name by default")
+    parser.add_argument("--host", default="127.0.0.1", help=f"address to listen on; beyond loopback {KEY} must be set")
+    parser.add_argument("--port", type=int, default=8800)
+    parser.add_argument("--words", default="adaptive_teaching", choices=("adaptive_teaching", "world"))
+    for field in fields(Limits):
+        flag = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(flag, type=type(field.default), default=field.default, dest=field.name)
+    return parser.parse_args(list(arguments))
+
+
+def check_address(host: str, key: str | None) -> None:
+    """Refuse to let everybody in.
+
+    Raises:
+        ValueError: when others than this machine could reach a service without a key.
+    """
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if not loopback and not key:
+        raise ValueError(f"--host {host} is reached from outside: export {KEY}=…, which clients then send as their key")
+
+
+def reach(model: str, url: str | None, key_env: str | None) -> Model:
+    """A model behind an API, or loaded into this process."""
+    return api_model(url, model, api_key_env=key_env) if url else local_model(model)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
