@@ -15,7 +15,7 @@ import psutil
 import pytest
 import yaml
 
-from trainers.configuration import compose
+from trainers.configuration import compose, save
 from trainers.configuration.machine import Machine
 from trainers.launch import __main__ as launcher
 from trainers.launch.plan import ROOT, Command, make_plan
@@ -140,6 +140,24 @@ def test_a_finished_run_is_reported_and_starts_nothing(workspace: Path, environm
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "this run is complete" in errors
+
+
+def test_a_dry_run_says_what_becomes_of_earlier_output(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(launcher, "detect", Machine)
+    recipe = ["quickstart_sft", f"workspace={workspace}"]
+    arguments = ["--servers", "0", "--trainers", "1", *recipe, "--no-preflight", "--dry-run"]
+    assert launcher.main(arguments) == 0
+    assert f"{workspace}/sft: a new run" in capsys.readouterr().out
+    config = compose(recipe, Machine(), 1).config
+    save({**config, "learning_rate": 0.5})
+    (workspace / "sft" / "finished.json").write_text("{}", encoding="utf-8")
+    assert launcher.main(arguments) == 2
+    assert "it holds another run, which differs in learning_rate" in capsys.readouterr().err
+    save(config)
+    assert launcher.main(arguments) == 0
+    assert f"{workspace}/sft: this run is complete" in capsys.readouterr().out
 
 
 class FakeServers:

@@ -137,10 +137,11 @@ def show(plan: Plan, composition: Composition, machine: Machine, memory: Cards, 
     Raises:
         ConfigurationError: when it could not run: here, or on any machine like the one assumed.
     """
+    notes = (*composition.notes, *_output_notes(plan, machine))
     found = foreseen(plan, memory) if machine.assumed else checked(plan, memory, quick)
     if found.problems:
         raise ConfigurationError(found.problems)
-    report(plan, found, memory, (*composition.notes, *_output_notes(plan, machine)), sys.stdout)
+    report(plan, found, memory, notes, sys.stdout)
     return 0
 
 
@@ -164,6 +165,7 @@ def run(plan: Plan) -> int:
                 servers.poll()
         recorded = recorded_failure(failure)
         if recorded is not None:
+            failure.unlink()
             raise recorded
         if status:
             # A server that died is why the trainer failed, even where the trainer was quicker to say so.
