@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.quickstarts import quickstart  # noqa: F401 - a fixture
 from tests.worlds import workspace  # noqa: F401 - a fixture
 from trainers.serving.servers import ServerGroup
 from trainers.serving.specs import ServerSpec

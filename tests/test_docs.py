@@ -13,7 +13,7 @@ from trainers.configuration.fields import all_names
 from trainers.launch.__main__ import main as launch
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "examples/README.md", *sorted((ROOT / "docs").rglob("*.md")))
 SHELL_BLOCK = re.compile(r"^[ ]*```(?:bash|sh)\n(.*?)^[ ]*```", re.DOTALL | re.MULTILINE)
 INLINE_COMMAND = re.compile(r"`((?:bash |python |scripts/|pip )[^`]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
