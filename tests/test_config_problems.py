@@ -141,7 +141,7 @@ BAD = [
     ("teacher_sft lr_scheduler_type=reduce_lr_on_plateau", "lr_scheduler_type=reduce_lr_on_plateau", "there are none", "eval_strategy=steps"),
     ("teacher_sft dataloader_prefetch_factor=2", "dataloader_prefetch_factor=2", "without workers", "dataloader_num_workers=1"),
     # what belongs together
-    ("teacher_rcl rollout_overlap=1 vllm_importance_sampling_correction=false", "rollout_overlap=1", "need importance correction", "=0"),
+    ("teacher_rcl rollout_overlap=1 vllm_importance_sampling_correction=false", "rollout_overlap=1", "older weights must be corrected", "rollout_overlap=0"),
     ("teacher_rcl rollout_overlap=2", "rollout_overlap=2", ">= 0 and <= 1", "rollout_overlap=0"),
     ("teacher_sft row_reader=read", "row_reader=read", "dotted path of a function", "row_reader=my_package.rows.read"),
     ("teacher_sft max_bad_row_ratio=5", "max_bad_row_ratio=5", ">= 0 and <= 1", "max_bad_row_ratio=0.01"),

@@ -205,9 +205,6 @@ def _grpo(config: Mapping[str, Any]) -> Iterator[Problem]:
     if config["temperature"] == 0:
         remedy = "set temperature=0.7"
         yield Problem("temperature=0", "the generations of a group must differ for anything to be learned", remedy)
-    if config["rollout_overlap"] and not config["vllm_importance_sampling_correction"]:
-        remedy = "set vllm_importance_sampling_correction=true, or rollout_overlap=0"
-        yield Problem("rollout_overlap=1", "lessons that are one update old need importance correction", remedy)
     level, loss = config["importance_sampling_level"], config["loss_type"]
     wanted = {"luspo": "sequence", "vespo": "token"}.get(loss, level)
     if level != wanted:
