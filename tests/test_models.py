@@ -7,12 +7,14 @@ import huggingface_hub.constants
 import pytest
 import torch
 from datasets import Dataset
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 from tests.tiny import write_tiny_model
 from trainers.configuration import compose, server_layout
 from trainers.configuration.machine import Machine
+from trainers.configuration.problems import ConfigurationError
 from trainers.models import load_model, load_tokenizer, reference_arguments
 from trainers.serving.command import server_command
 
@@ -101,6 +103,17 @@ def test_code_of_a_checkpoint_runs_only_where_it_is_trusted(hub, tmp_path):
     with pytest.raises(ValueError, match="trust_remote_code"):
         load_model(config)
     assert type(load_model(config | {"trust_remote_code": True})).__name__ == "AcmeForCausalLM"
+
+
+def test_an_adapter_of_the_hub_is_to_be_downloaded(hub):
+    adapter = hub.parents[1] / "models--acme--adapter"
+    base = str(hub / ("0" * 40))
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), LoraConfig(task_type="CAUSAL_LM"))
+    model.save_pretrained(adapter / "snapshots" / ("2" * 40))
+    (adapter / "refs").mkdir()
+    (adapter / "refs" / "main").write_text("2" * 40)
+    with pytest.raises(ConfigurationError, match="hf download acme/adapter --local-dir results/adapter"):
+        load_model(KEYS | {"model_name_or_path": "acme/adapter", "use_peft": True})
 
 
 def commands(*arguments):

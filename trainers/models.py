@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from trainers.adapters import continued
+from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.surroundings import resolved
 from trainers.serving.adapters import read_adapter
 
@@ -21,6 +22,9 @@ def load_model(config: Mapping[str, Any]) -> PreTrainedModel | PeftModel:
 
     A LoRA adapter is loaded on its base, and is trained further. The caller has built its `TrainingArguments` before,
     so that under ZeRO-3 the weights are sharded while they load.
+
+    Raises:
+        ConfigurationError: for an adapter that is not plain LoRA, or that was not downloaded.
     """
     name = config["model_name_or_path"]
     adapter = read_adapter(name)
@@ -29,7 +33,16 @@ def load_model(config: Mapping[str, Any]) -> PreTrainedModel | PeftModel:
         resolved(adapter.base if adapter else name),
         **loading_arguments(config, adapter.revision if adapter else None),
     )
+    if getattr(base, "_hf_peft_config_loaded", False):
+        # transformers has found an adapter by itself, which it would train, save and serve in its own way.
+        raise ConfigurationError([_adapter_on_the_hub(name)])
     return continued(base, adapter, sharded=is_deepspeed_zero3_enabled()) if adapter else base
+
+
+def _adapter_on_the_hub(name: str) -> Problem:
+    directory = f"results/{name.rpartition('/')[2]}"
+    remedy = f"hf download {name} --local-dir {directory}, then model_name_or_path={directory} use_peft=true"
+    return Problem(f"model_name_or_path={name}", "is a LoRA adapter on the hub, expected one in a directory", remedy)
 
 
 def load_tokenizer(config: Mapping[str, Any]) -> Tokenizer:
