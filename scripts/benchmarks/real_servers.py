@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import importlib.metadata
+import io
 import json
-import os
-import subprocess
-import sys
+import multiprocessing
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,10 @@ from transformers import AutoTokenizer
 from scripts.benchmarks.measure import Measurement, measured
 from tests.conftest import consecutive_free_ports
 from tests.tiny import write_tiny_model
-from trainers.serving.command import inherited_environment
 from trainers.serving.endpoints import EndpointPool
 from trainers.serving.servers import ServerGroup
 from trainers.serving.specs import Role, ServerSpec
+from trainers.serving.vllm_entry import vllm_version
 from trainers.teaching.lesson import Prompt
 
 CONTEXT = 1024
@@ -42,6 +45,7 @@ class RunningServers:
     specs: Mapping[Role, ServerSpec]
     directory: Path
     pids: Sequence[int]
+    clients: Mapping[Role, ProcessPoolExecutor]
 
     def pool(self, role: Role, concurrency: int, **fields: object) -> EndpointPool:
         """A pool whose requests all have the given further fields."""
@@ -63,40 +67,49 @@ class RunningServers:
     def vllm_bench(self, loads: Mapping[Role, Load], concurrency: int) -> Measurement:
         """`vllm bench serve` with the same requests, on all roles at once; by its own clock, the slower role's."""
         with measured(self.pids) as measurement:
-            running = {role: self._start_bench(role, load, concurrency) for role, load in loads.items()}
-            results = [self._finish_bench(role, process) for role, process in running.items()]
+            running = {
+                role: self.clients[role].submit(vllm_bench_serve, self._bench_arguments(role, load, concurrency))
+                for role, load in loads.items()
+            }
+            results = [self._bench_result(role, client) for role, client in running.items()]
         measurement.seconds = max(result["duration"] for result in results)
         measurement.tokens = sum(int(result["total_output_tokens"]) for result in results)
         measurement.client_cpu_s = float("nan")
         return measurement
 
-    def _start_bench(self, role: Role, load: Load, concurrency: int) -> subprocess.Popen[bytes]:
+    def _bench_arguments(self, role: Role, load: Load, concurrency: int) -> list[str]:
         spec, dataset = self.specs[role], self.directory / f"{role}.jsonl"
         rows = [
             {"prompt": prompt, "output_tokens": tokens}
             for prompt, tokens in zip(load.prompts, load.output_tokens, strict=True)
         ]
         dataset.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-        command = [sys.executable, "-m", "trainers.serving.vllm_entry", "bench", "serve", "--backend", "vllm"]
-        command += ["--base-url", spec.base_url, "--model", spec.model, "--dataset-name", "custom"]
-        command += ["--dataset-path", str(dataset), "--custom-output-len", "-1", "--skip-chat-template"]
-        command += ["--num-prompts", str(len(rows)), "--max-concurrency", str(concurrency), "--ignore-eos"]
-        command += ["--disable-shuffle", "--disable-tqdm", "--seed", "0", "--temperature", "1.0", "--save-result"]
+        arguments = ["--backend", "vllm", "--base-url", spec.base_url, "--model", spec.model]
+        arguments += ["--dataset-name", "custom", "--dataset-path", str(dataset), "--custom-output-len", "-1"]
+        arguments += ["--skip-chat-template", "--disable-shuffle", "--disable-tqdm", "--ignore-eos"]
+        arguments += ["--num-prompts", str(len(rows)), "--max-concurrency", str(concurrency)]
+        arguments += ["--seed", "0", "--temperature", "1.0", "--save-result"]
+        arguments += ["--result-dir", str(self.directory), "--result-filename", f"{role}.json"]
         # Without this it would stream every token as an event of its own, and be slower for it.
-        command += ["--extra-body", json.dumps({"stream_interval": max(load.output_tokens)})]
-        command += ["--result-dir", str(self.directory), "--result-filename", f"{role}.json"]
-        log = (self.directory / f"bench-{role}.log").open("wb")
-        return subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, env=inherited_environment(_environment())
-        )
+        return [*arguments, "--extra-body", json.dumps({"stream_interval": max(load.output_tokens)})]
 
-    def _finish_bench(self, role: Role, process: subprocess.Popen[bytes]) -> dict[str, float]:
-        if process.wait(timeout=900) != 0:
-            raise RuntimeError(f"vllm bench serve failed; see {self.directory}/bench-{role}.log")
+    def _bench_result(self, role: Role, client: Future[None]) -> dict[str, float]:
+        client.result(timeout=900)
         result: dict[str, float] = json.loads((self.directory / f"{role}.json").read_text(encoding="utf-8"))
         if result["failed"]:
-            raise RuntimeError(f"{result['failed']} requests of vllm bench serve failed; see its log")
+            raise RuntimeError(f"{result['failed']} requests of vllm bench serve failed")
         return result
+
+
+def vllm_bench_serve(arguments: list[str]) -> None:
+    """What the command `vllm bench serve` does, in a process that stays, so that it imports vLLM once."""
+    importlib.metadata.version = vllm_version
+    from vllm.benchmarks.serve import add_cli_args, main
+
+    parser = argparse.ArgumentParser()
+    add_cli_args(parser)
+    with contextlib.redirect_stdout(io.StringIO()):
+        main(parser.parse_args(arguments))
 
 
 @contextmanager
@@ -117,10 +130,10 @@ def running_servers(roles: Sequence[Role], *, extra_args: Sequence[str] = ()) ->
             )
             for index, role in enumerate(roles)
         }
-        with ServerGroup(list(specs.values()), directory / "servers", start_timeout_s=300) as group:
-            yield RunningServers(specs, directory, [server.pid for server in group.servers])
-
-
-def _environment() -> dict[str, str]:
-    # The client's own model lookups need no network.
-    return {**os.environ, "HF_HUB_OFFLINE": "1"}
+        spawn = multiprocessing.get_context("spawn")
+        with (
+            ServerGroup(list(specs.values()), directory / "servers", start_timeout_s=600) as group,
+            ExitStack() as stack,
+        ):
+            clients = {role: stack.enter_context(ProcessPoolExecutor(1, spawn)) for role in roles}
+            yield RunningServers(specs, directory, [server.pid for server in group.servers], clients)
