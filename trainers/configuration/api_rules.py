@@ -101,7 +101,7 @@ def _address(config: Mapping[str, Any], key: str, url: str) -> Iterator[Problem]
         yield Problem(f"{key}={url}", "expected the address of the API, not of one of its calls", f"write {key}={base}")
     if parts.password or parts.username:
         remedy = f"put the key into the variable named by {key.replace('base_url', 'api_key_env')}"
-        yield Problem(f"{key}=…", "an address without user name and password", remedy)
+        yield Problem(f"{key}=…", "expected an address without user name and password", remedy)
     if _taken_by_our_servers(config, parts.hostname, port):
         remedy = "set vllm_port=… to the first of some ports that nothing else uses"
         yield Problem(f"{key}={url}", "our own servers are to listen on that port", remedy)

@@ -30,7 +30,7 @@ def check_model(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _quantised(config)
     if config["push_to_hub"] and not config["save_final_model"]:
         yield Problem(
-            "push_to_hub=true save_final_model=false", "what is pushed is saved first", "save_final_model=true"
+            "push_to_hub=true save_final_model=false", "what is pushed is saved first", "set save_final_model=true"
         )
 
 

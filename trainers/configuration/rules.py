@@ -69,7 +69,7 @@ def _required(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _common(config: Mapping[str, Any]) -> Iterator[Problem]:
     if config.get("bf16") and config.get("fp16"):
-        yield Problem("bf16=true fp16=true", "at most one of the two", "set fp16=false")
+        yield Problem("bf16=true fp16=true", "at most one of the two may be true", "set fp16=false")
     yield from _columns(config["column_map"] or {})
     asked = config["report_to"]
     for name in [asked] if isinstance(asked, str) else asked or []:
@@ -110,9 +110,8 @@ def check_batch(batch: Batch) -> Iterator[Problem]:
     if batch.size > MAX_GROWTH * batch.wanted:
         factors = f"{batch.processes} processes x per_device_train_batch_size={batch.per_device}"
         groups = f" and num_generations={batch.num_generations}" if batch.num_generations > 1 else ""
-        remedy = f"set train_batch_size={batch.size}, lower per_device_train_batch_size" + (
-            ", or lower num_generations" if groups else ", or use fewer GPUs"
-        )
+        last = ", or lower num_generations" if groups else ", or use fewer GPUs" if batch.processes > 1 else ""
+        remedy = f"set train_batch_size={batch.size}, lower per_device_train_batch_size{last}"
         expected = f"the smallest batch that {factors}{groups} divide is {batch.size}"
         yield Problem(f"train_batch_size={batch.wanted}", expected, remedy)
 
@@ -223,7 +222,11 @@ def _grpo(config: Mapping[str, Any]) -> Iterator[Problem]:
     low, high = config["vllm_importance_sampling_clip_min"], config["vllm_importance_sampling_clip_max"]
     if low is not None and high is not None and low >= high:
         remedy = f"lower vllm_importance_sampling_clip_min below {high}"
-        yield Problem(f"vllm_importance_sampling_clip_min={low}", f"below the maximum {high}", remedy)
+        yield Problem(
+            f"vllm_importance_sampling_clip_min={low}",
+            f"expected less than vllm_importance_sampling_clip_max={high}",
+            remedy,
+        )
     if config["log_completions_hub_repo"] and not config["log_completions"]:
         remedy = "set log_completions=true, or leave it out"
         yield Problem(f"log_completions_hub_repo={config['log_completions_hub_repo']}", "needs log_completions", remedy)
@@ -238,4 +241,6 @@ def _evaluation(config: Mapping[str, Any]) -> Iterator[Problem]:
         remedy = "give one name per teacher, or teacher_names=null"
         yield Problem(f"teacher_names={typed(names)}", f"{len(listed)} teachers need {len(listed)} names", remedy)
     elif names is not None and len(set(names)) != len(names):
-        yield Problem(f"teacher_names={typed(names)}", "names that differ", "give every teacher a name of its own")
+        yield Problem(
+            f"teacher_names={typed(names)}", "expected names that differ", "give every teacher a name of its own"
+        )

@@ -15,7 +15,7 @@ _TYPES = {
     "null": "null",
     "false": "false",
 }
-_KINDS = {bool: "true or false", int: "a whole number", float: "a fraction", str: "text", dict: "a mapping"}
+_KINDS = {int: "a whole number", float: "a fraction", str: "text", dict: "a mapping"}
 
 
 def typed(value: Any) -> str:
@@ -40,7 +40,7 @@ def expected(annotation: str) -> str:
 
 def kind(value: Any) -> str:
     """What a value is, in words."""
-    return "null" if value is None else _KINDS.get(type(value), "a list")
+    return typed(value) if value is None or isinstance(value, bool) else _KINDS.get(type(value), "a list")
 
 
 def _expected_one(name: str) -> str:
