@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -22,17 +22,15 @@ PROMPT_WIDTHS = (1, 4, 9)
 
 def arguments(servers: ServerPair, directory: Path, *overrides: str) -> list[str]:
     """A recipe of 4 questions x 4 generations per step; later overrides win."""
-    questions = directory / "questions.jsonl"
-    if not questions.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        rows = [{"question": "1 + " * PROMPT_WIDTHS[n % 3] + f"{n}?", "solution": str(n)} for n in range(QUESTIONS)]
-        questions.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    directory.mkdir(parents=True, exist_ok=True)
+    questions = write_questions(directory / "questions.jsonl", range(QUESTIONS))
+    held_out = write_questions(directory / "held_out.jsonl", range(QUESTIONS, QUESTIONS + 4))
     return [
         "configs/run/quickstart_rl.yaml",
         f"model_name_or_path={servers.teacher.model}",
         f"student_model={servers.student.model}",
         f"vllm_port={servers.teacher.port}",
-        *(f"dataset_id_or_path={questions}", f"eval_dataset_id_or_path={questions}"),
+        *(f"dataset_id_or_path={questions}", f"eval_dataset_id_or_path={held_out}"),
         f"output_dir={directory}/run",
         "reward=tests.rewards.checksum",
         *("teacher_max_model_len=256", "student_max_model_len=256", "max_completion_length=24"),
@@ -40,6 +38,13 @@ def arguments(servers: ServerPair, directory: Path, *overrides: str) -> list[str
         *("num_generations=4", "warmup_steps=0", "learning_rate=1e-3", "logging_steps=1"),
         *overrides,
     ]
+
+
+def write_questions(path: Path, numbers: Iterable[int]) -> Path:
+    """Questions whose prompts differ in length."""
+    rows = [{"question": "1 + " * PROMPT_WIDTHS[n % 3] + f"{n}?", "solution": str(n)} for n in numbers]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
 
 
 def train(servers: ServerPair, directory: Path, *overrides: str) -> Path:

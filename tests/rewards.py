@@ -1,8 +1,16 @@
 """A reward for models that cannot teach: it differs between lessons, so that training has something to follow."""
 
+import os
+from pathlib import Path
+
 from trainers.teaching.lesson import Lesson
 
 
 def checksum(lesson: Lesson) -> float | None:
     """A number between 0 and 1 that depends on the sampled token ids alone."""
     return None if lesson.sample is None else sum(lesson.sample.completion.token_ids) % 7 / 6
+
+
+def checksum_unless_lost(lesson: Lesson) -> float | None:
+    """As `checksum`, but no lesson can be scored while the file that `ATLAS_TEST_LOST` names is there."""
+    return None if Path(os.environ["ATLAS_TEST_LOST"]).exists() else checksum(lesson)
