@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from trainers.configuration import compose
 from trainers.configuration.machine import Machine, assume
 from trainers.launch.arithmetic import batch_lines, token_lines
 from trainers.launch.plan import Plan, make_plan
+from trainers.launch.report import configuration
 
 
 def plan_of(command: str, servers: int, trainers: int, gpus: int = 8) -> Plan:
@@ -72,6 +74,14 @@ def test_a_cpu_machine_has_no_shares_and_gloo() -> None:
     assert plan.trainer_gpus == ()
     assert plan.accelerate is not None
     assert plan.accelerate["use_cpu"]
+
+
+def test_the_configuration_is_shown_whole_and_as_yaml() -> None:
+    config = plan_of("teacher_rcl", 1, 3).config
+    shown = list(configuration(config))
+    assert yaml.safe_load("\n".join(shown)) == config
+    assert shown.index("# at their defaults:") < shown.index("learning_rate: 1.0e-06")
+    assert "  {question}" in shown
 
 
 def test_the_arithmetic_of_a_step() -> None:

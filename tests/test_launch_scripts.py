@@ -98,7 +98,7 @@ def test_a_plan_that_cannot_fit_the_assumed_cards_is_refused() -> None:
 def test_what_is_piped_has_no_colours_and_no_broken_lines() -> None:
     run = script("launch_with_server.sh 4 4 teacher_rcl --dry-run --assume-gpus 8", COLUMNS="40", TERM="xterm-256color")
     assert "\x1b" not in run.stdout
-    assert "0     teacher-0   Arc-Intelligence/ATLAS-8B-Thinking" in run.stdout
+    assert "0    teacher-0  Arc-Intelligence/ATLAS-8B-Thinking  http://127.0.0.1:8765" in run.stdout
 
 
 def test_what_only_the_other_machine_knows_is_a_warning() -> None:

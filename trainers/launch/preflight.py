@@ -24,6 +24,7 @@ from trainers.configuration import Problem, server_layout
 from trainers.configuration.fields import EVALUATION, SFT
 from trainers.configuration.machine import Machine
 from trainers.configuration.surroundings import all_local, missing_paths
+from trainers.launch.arithmetic import number
 from trainers.launch.credentials import missing_credentials
 from trainers.launch.disk import disk_problems
 from trainers.launch.fit import Cards, Shapes, host_problems, memory_problems, memory_warnings
@@ -110,7 +111,7 @@ def examine(plan: Plan, cards: Cards) -> Findings:
     found = inspected(plan.config)
     problems = (*found.problems, *room_problems(plan, found.shapes, cards))
     warnings = (*found.warnings, *memory_warnings(plan, found.shapes, cards))
-    outcome = f"{len(problems)} problems" if problems else "all is well"
+    outcome = number(len(problems), "problem") if problems else "all is well"
     logger.info("preflight: %s after %.1f s", outcome, time.monotonic() - start)
     return replace(found, problems=problems, warnings=warnings)
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
-from omegaconf import OmegaConf
+import yaml
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -63,15 +63,33 @@ def configuration(config: Mapping[str, Any]) -> Iterator[str]:
     fields = fields_of(config["experiment"])
     default = {key for key, value in config.items() if key in fields and value == fields[key].default}
     chosen = {key: value for key, value in config.items() if key not in default}
-    yield from OmegaConf.to_yaml(OmegaConf.create(chosen)).rstrip().splitlines()
+    yield from as_yaml(chosen)
     yield ""
     yield "# at their defaults:"
-    yield from OmegaConf.to_yaml(OmegaConf.create({key: config[key] for key in sorted(default)})).rstrip().splitlines()
+    yield from as_yaml({key: config[key] for key in sorted(default)})
+
+
+def as_yaml(config: Mapping[str, Any]) -> list[str]:
+    """Keys and values as a recipe would state them, texts of several lines as they are."""
+    return yaml.dump(
+        dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=COMMAND_WIDTH
+    ).splitlines()
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML with literal blocks."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def process_table(plan: Plan, shapes: Shapes, cards: Cards) -> Table:
     """Which process runs on which GPU, what it serves where, and how much of the memory is its."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
     for title in ("GPU", "process", "model", "address", "memory"):
         table.add_column(title, overflow="fold")
     listed = occupants(plan, shapes)
