@@ -12,7 +12,7 @@ TOLERANCE = 1e-6
 KEEP = ("save_total_limit=10",)
 RUNS = {
     # 5 rollouts make an epoch: the fifth step's checkpoint lies between two epochs.
-    "on_policy": (["rollout_overlap=0"], [2, 5]),
+    "on_policy": (["rollout_overlap=0", "sync_ref_model=true", "ref_model_sync_steps=2"], [3, 5]),
     # A rollout lasts two steps, twice: the checkpoint lies within it.
     "rollout_in_use": (["rollout_overlap=0", "steps_per_generation=8", "train_batch_size=16", "num_iterations=2"], [3]),
     "one_ahead": (["rollout_overlap=1"], [2, 5]),

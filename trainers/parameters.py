@@ -61,7 +61,7 @@ def full_parameters(
     Gathering is a collective: every rank must exhaust the iterator.
     """
     for bucket in plan_buckets(served_weights(model), bucket_bytes):
-        with _gathered([parameter for weight in bucket for parameter in weight.parameters], sharded):
+        with gathered([parameter for weight in bucket for parameter in weight.parameters], sharded):
             for weight in bucket:
                 with torch.no_grad():
                     value = weight.value()
@@ -122,9 +122,12 @@ def _is_quantised(parameter: nn.Parameter) -> bool:
     return getattr(parameter, "quant_state", None) is not None
 
 
-def _gathered(parameters: Iterable[nn.Parameter], sharded: bool) -> AbstractContextManager:
+def gathered(
+    parameters: Iterable[nn.Parameter], sharded: bool, modifier_rank: int | None = None
+) -> AbstractContextManager:
+    """Have parameters whole while the context is open; what `modifier_rank` changed in them reaches every rank."""
     if not sharded:
         return nullcontext()
     import deepspeed
 
-    return deepspeed.zero.GatheredParameters(list(parameters))
+    return deepspeed.zero.GatheredParameters(list(parameters), modifier_rank=modifier_rank)

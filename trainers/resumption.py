@@ -11,15 +11,22 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from trainers.parameters import full_parameters, gathered
 
 logger = logging.getLogger(__name__)
 
 PROGRESS = "rollouts.json"
+REFERENCE = "reference.safetensors"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The servers' weight version, and the lessons that were run ahead (`LessonBatch.to_json`), if any."""
+    """The servers' weight version before the checkpoint's own weights, and the lessons that were run ahead
+    (`LessonBatch.to_json`), if any."""
 
     weight_version: int = 0
     ahead: Mapping[str, Any] | None = None
@@ -68,6 +75,29 @@ def load_rollout_in_use(
         return saved["micro_batches"]
     logger.warning("%s has no micro-batches for this number of processes and batch sizes: asking anew", checkpoint)
     return None
+
+
+def save_reference(checkpoint: Path, model: nn.Module, *, sharded: bool, writes: bool) -> None:
+    """Write the reference policy, which has followed the trained one; every rank takes part, one `writes`."""
+    whole = {}
+    for name, tensor in full_parameters(model, sharded=sharded):
+        if writes:
+            whole[name] = tensor.detach().to("cpu", copy=True).contiguous()
+    if writes:
+        save_file(whole, checkpoint / REFERENCE)
+
+
+def load_reference(checkpoint: Path, model: nn.Module, *, sharded: bool) -> None:
+    """Give the reference policy of every rank the weights it had; without them it starts anew from the model's own."""
+    path = checkpoint / REFERENCE
+    if not path.is_file():
+        logger.warning("%s is missing: the reference policy is the model that training began with", path)
+        return
+    with safe_open(path, framework="pt") as file, torch.no_grad():
+        for name, parameter in model.named_parameters():
+            with gathered([parameter], sharded, modifier_rank=0):
+                if parameter.numel():
+                    parameter.copy_(file.get_tensor(name))
 
 
 def _path(checkpoint: Path, accelerator: Accelerator) -> Path:

@@ -19,6 +19,7 @@ from unittest.mock import patch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from datasets import Dataset
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerControl
 from trl import GRPOConfig
 from trl.trainer import grpo_trainer
@@ -37,7 +38,15 @@ from trainers.periodic_evaluation import save_periodic_summary
 from trainers.plots import learning_curves
 from trainers.question_order import QuestionOrder, QuestionSampler
 from trainers.records import install_records, save_lessons
-from trainers.resumption import load_progress, load_rollout_in_use, save_progress, save_rollout_in_use, steps_of
+from trainers.resumption import (
+    load_progress,
+    load_reference,
+    load_rollout_in_use,
+    save_progress,
+    save_reference,
+    save_rollout_in_use,
+    steps_of,
+)
 from trainers.rollouts import PendingRollout, Rollout, RolloutRunner, TrainingRow, training_rows
 from trainers.served_teacher import ServedTeacher
 from trainers.serving.weight_sync import WeightSync, WeightSyncError, make_transport
@@ -183,6 +192,8 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         progress = load_progress(checkpoint)
         self.vllm_generation.version = progress.weight_version
         self._rollouts().restore(progress.ahead)
+        if self.args.sync_ref_model:
+            load_reference(checkpoint, self._reference(), sharded=self._sharded())
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """TRL's checkpoint and, before the file that makes it complete, what `_restore` needs."""
@@ -195,7 +206,17 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
             save_progress(checkpoint, self.vllm_generation.version - sent, ahead)
         if self.state.global_step % self.steps_per_rollout:
             save_rollout_in_use(checkpoint, self.accelerator, self._layout(), self._buffered_inputs)
+        if self.args.sync_ref_model:
+            main = self.accelerator.is_main_process
+            save_reference(checkpoint, self._reference(), sharded=self._sharded(), writes=main)
         super()._save_checkpoint(model, trial)
+
+    def _reference(self) -> nn.Module:
+        return self.accelerator.unwrap_model(self.ref_model)
+
+    def _sharded(self) -> bool:
+        plugin = self.accelerator.state.deepspeed_plugin
+        return plugin is not None and plugin.zero_stage == 3
 
     def _layout(self) -> dict[str, int]:
         """What has to be as it was for micro-batches of a checkpoint to be of use."""
