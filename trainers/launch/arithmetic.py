@@ -7,9 +7,9 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from trainers.configuration import teachers
 from trainers.configuration.derived import batch_of
 from trainers.configuration.fields import EVALUATION, GRPO
+from trainers.configuration.placement import teacher_list
 from trainers.configuration.resume import load
 from trainers.launch.disk import checkpoints_kept, disk_needed
 from trainers.launch.measured import changes, measured
@@ -61,7 +61,7 @@ def _evaluation(config: Mapping[str, Any], rows: int | None) -> Iterator[str]:
     asked = min(rows, most or rows) if rows else most
     many = f"{asked:,}" if asked else "all"
     yield f"{many} questions, each with {number(config['num_baselines'], 'baseline')}"
-    yield f"and {number(config['num_rollouts'], 'lesson')} by each of {number(len(teachers(config)), 'teacher')}"
+    yield f"and {number(config['num_rollouts'], 'lesson')} by each of {number(len(teacher_list(config)), 'teacher')}"
 
 
 def token_lines(config: Mapping[str, Any], used: int | None) -> Iterator[str]:
@@ -104,7 +104,7 @@ def at_most(config: Mapping[str, Any]) -> str:
 
 
 def _per_question(config: Mapping[str, Any]) -> str:
-    lessons = config["num_rollouts"] * len(teachers(config))
+    lessons = config["num_rollouts"] * len(teacher_list(config))
     student = config["max_probe_tokens"] + (config["num_baselines"] + lessons) * config["student_max_tokens"]
     teacher = lessons * config["max_completion_length"]
     return f"tokens sampled per question: at most {teacher:,} by teachers and {student:,} by the student"
