@@ -134,7 +134,7 @@ def test_extra_fields_reach_the_api():
 def test_the_spending_cap_holds_and_is_told(tmp_path):
     api = ChatApi()
     file = tmp_path / "student.json"
-    # Each request reserves 10 estimated prompt tokens and 4 to generate, and is charged 23 dollars.
+    # Each request reserves 37 prompt tokens, more than there can be, and 4 to generate, and is charged 23 dollars.
     outcomes, model = run(
         api,
         calls=8,
@@ -144,15 +144,15 @@ def test_the_spending_cap_holds_and_is_told(tmp_path):
     )
     refused = [outcome for outcome in outcomes if isinstance(outcome, GenerationError)]
     assert {error.cause for error in refused} == {"spending_cap"}
-    assert len(api.bodies) == 8 - len(refused) == 4
+    assert len(api.bodies) == 8 - len(refused) == 3
     assert model.account.exhausted
-    assert model.metrics() == {"requests": 4, "prompt_tokens": 80, "completion_tokens": 12, "cost_usd": 92}
-    assert '"cost_usd": 92.0' in file.read_text()
+    assert model.metrics() == {"requests": 3, "prompt_tokens": 60, "completion_tokens": 9, "cost_usd": 69}
+    assert '"cost_usd": 69.0' in file.read_text()
 
 
 def test_a_lost_answer_is_charged_at_the_most_it_may_have_cost():
     (_,), lost = run(ChatApi("truncated"), price_per_million_tokens=PRICES)
-    assert lost.account.usage.cost_usd == 23 + 14
+    assert lost.account.usage.cost_usd == 23 + 41
     (_,), refused = run(ChatApi(500), price_per_million_tokens=PRICES)
     assert refused.account.usage.cost_usd == 23
 
@@ -232,6 +232,6 @@ def test_a_stream_that_breaks_off_is_a_failure_and_charged_at_the_most():
     pieces, failure, model = stream(ChatApi("breaks"), price_per_million_tokens=PRICES)
     assert pieces == ["seed ", "7"]
     assert failure.cause == "connection"
-    assert model.account.usage.cost_usd == 14
+    assert model.account.usage.cost_usd == 41
     _, refused, model = stream(ChatApi(401), price_per_million_tokens=PRICES)
     assert (refused.cause, model.account.usage.cost_usd) == ("http_401", 0)

@@ -115,6 +115,21 @@ def test_a_misbehaving_api_changes_no_surviving_lesson(calm, servers, questions,
         assert item["baselines"] == alone(expected_output)[row]["baselines"]
 
 
+def test_an_evaluation_stops_at_its_spending_cap_and_goes_on_with_a_higher_one(
+    calm, servers, questions, tmp_path, caplog
+):
+    expected, _, _ = calm
+    lessons, api = evaluated(servers, questions, tmp_path, PRICES, "student_spending_cap=1")
+    assert json.loads((tmp_path / "usage/student.json").read_text())["cost_usd"] <= 1
+    assert {row["failure"] for row in lessons.values() if not row["taught"]} >= {"taught_spending_cap"}
+    assert "student_spending_cap" in caplog.text
+    assert not (tmp_path / "finished.json").exists()
+    lessons, again = evaluated(servers, questions, tmp_path, PRICES, "student_spending_cap=100")
+    assert (tmp_path / "finished.json").exists()
+    assert api.requests + again.requests < 1.5 * 5 * QUESTIONS
+    assert {key: row["taught"] for key, row in lessons.items()} == {key: row["taught"] for key, row in expected.items()}
+
+
 def test_models_in_process_hold_the_same_kind_of_lessons(servers, questions, tmp_path):
     from trainers.evaluation import evaluate
 

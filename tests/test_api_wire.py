@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainers.serving.api_wire import Dialect, chat_request, prompt_estimate, read_answer, sample_seed
+from trainers.serving.api_wire import Dialect, chat_request, prompt_bound, prompt_estimate, read_answer, sample_seed
 from trainers.serving.completions import MalformedResponse
 from trainers.teaching.lesson import GenerationError, Message, Prompt, Sampling
 
@@ -78,6 +78,7 @@ def test_tokens_that_are_not_counted_are_estimated():
     read = read_answer(answer("a" * 40, usage=None), PROMPT)
     assert read.completion.tokens == 10
     assert read.prompt_tokens == prompt_estimate(PROMPT) == 3 + 2 + 2 * 8
+    assert prompt_bound(PROMPT) == 9 + 6 + 2 * 32
 
 
 @pytest.mark.parametrize("given", [answer(None, "content_filter"), answer(None, "stop", refusal="I will not.")])

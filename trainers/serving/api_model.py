@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from trainers.serving.api_limits import RateLimits
 from trainers.serving.api_usage import Account, prices_of
-from trainers.serving.api_wire import Answer, Dialect, chat_request, prompt_estimate, read_answer, sample_seed
+from trainers.serving.api_wire import (
+    Answer,
+    Dialect,
+    chat_request,
+    prompt_bound,
+    prompt_estimate,
+    read_answer,
+    sample_seed,
+)
 from trainers.serving.completions import MalformedResponse
 from trainers.serving.endpoints import Traffic
 from trainers.serving.retries import RetryPolicy
@@ -224,7 +232,7 @@ class ApiModel:
     async def _payment(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[_Payment]:
         """Room for one request, and its charge: what it used, nothing when refused, else the most it may cost."""
         expected = prompt_estimate(prompt)
-        reserved = await self.account.reserve(expected, sampling.max_tokens)
+        reserved = await self.account.reserve(prompt_bound(prompt), sampling.max_tokens)
         payment = _Payment()
         try:
             entry = await self._limits.admit(expected + sampling.max_tokens)

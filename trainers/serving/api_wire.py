@@ -12,6 +12,7 @@ from trainers.teaching.estimates import estimated_tokens
 from trainers.teaching.lesson import Completion, GenerationError, Prompt, Sampling
 
 _TOKENS_PER_MESSAGE = 8
+_MOST_TOKENS_PER_MESSAGE = 32
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ def sample_seed(seed: int, sample: int) -> int:
 def prompt_estimate(prompt: Prompt) -> int:
     """About how many tokens a prompt costs, the chat template included."""
     return sum(estimated_tokens(message.content) + _TOKENS_PER_MESSAGE for message in prompt.messages)
+
+
+def prompt_bound(prompt: Prompt) -> int:
+    """More tokens than a prompt can have: one for every byte, and ample room for the chat template."""
+    return sum(len(message.content.encode()) + _MOST_TOKENS_PER_MESSAGE for message in prompt.messages)
 
 
 def read_answer(answer: Any, prompt: Prompt) -> Answer:
