@@ -205,7 +205,7 @@ class DataSource:
 
     def _explain(self, error: Exception) -> Problem:
         cause = error.__cause__ or error
-        text = " ".join(str(cause if isinstance(cause, _READ_ERRORS) else error).split())
+        text = " ".join(str(cause if isinstance(cause, _READ_ERRORS) else error).split()).rstrip(".")
         local = "give the path of a local copy instead"
         if "BuilderConfig" in text or "Config name is missing" in text:
             available = text.partition("Available: ")[2] or text

@@ -141,6 +141,16 @@ def test_a_longest_teacher_prompt_is_kept(tmp_path, tiny_student_dir):
         check_data(served(tmp_path, tiny_student_dir, max_prompt_length=24))
 
 
+def test_an_evaluation_counts_every_teacher_or_none(tmp_path, tiny_student_dir, tiny_teacher_dir):
+    write_rows(tmp_path / "rows.jsonl", [*rows(3), {"question": "word " * 60, "answer": "1"}])
+    keys = {"student_model": str(tiny_student_dir), "student_max_tokens": 30, "max_probe_tokens": 20}
+    keys |= {"max_completion_length": 90, "student_max_model_len": 1024, "teacher_max_model_len": 150}
+    config = data_config("evaluation", tmp_path / "rows.jsonl", **keys)
+    assert check_data(config).evaluation.used == 4
+    taught = check_data({**config, "teacher": [str(tiny_teacher_dir), str(tiny_student_dir)]}).evaluation
+    assert [(entry.cause, entry.places) for entry in taught.overlong] == [("too long for teacher", ("line 4",))]
+
+
 def test_a_student_behind_an_api_is_held_to_the_context_it_declares(tmp_path, tiny_student_dir):
     write_rows(tmp_path / "rows.jsonl", [*rows(3), {"question": "word " * 80, "answer": "1"}])
     api = {"student_base_url": "http://127.0.0.1:1/v1", "student_model": "some-model"}
