@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainers.comparison import compare, write_comparison
+from trainers.launch.interruption import Interrupted, interruptible
 from trainers.results import Results, read_results
 from trainers.results_table import Table
 
@@ -61,7 +62,7 @@ NOTHING: Mapping[str, tuple[str, ...]] = dict.fromkeys(SMOKE, ())
 
 
 def main() -> None:
-    """Runs what is missing, then reports."""
+    """Reads the options; a signal ends what runs."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -71,6 +72,15 @@ def main() -> None:
     parser.add_argument("--report-only", action="store_true", help="report what has been evaluated")
     parser.add_argument("--smoke", action="store_true", help="few steps: shows that everything runs, learns nothing")
     options = parser.parse_args()
+    try:
+        with interruptible():
+            run_and_report(options)
+    except Interrupted as error:
+        raise SystemExit(error.status) from None
+
+
+def run_and_report(options: argparse.Namespace) -> None:
+    """Runs what is missing, then reports, as the options say."""
     output = options.output.resolve()
     chosen = [variant for variant in VARIANTS if not options.variants or variant.directory in options.variants]
     if not options.report_only:
@@ -89,13 +99,21 @@ def run(seed: int, output: Path, variants: Sequence[Variant], port: int, extra: 
         log = output / "log" / f"{name.replace(' ', '_')}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         start = time.perf_counter()
-        with log.open("w", encoding="utf-8") as file:
-            done = subprocess.run(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, check=False)
-        if done.returncode != 0:
-            raise SystemExit(
-                f"{name} ended with status {done.returncode}: see {log}; the same command goes on from here"
-            )
+        status = ended(command, log)
+        if status != 0:
+            raise SystemExit(f"{name} ended with status {status}: see {log}; the same command goes on from here")
         logger.info("seed %d: %s took %.0f s", seed, name, time.perf_counter() - start)
+
+
+def ended(command: Sequence[str], log: Path) -> int:
+    """The exit status of a command that writes into a file; what ends this script ends the command as well."""
+    with log.open("w", encoding="utf-8") as file:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            return process.wait()
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def stages(
