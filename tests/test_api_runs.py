@@ -204,3 +204,29 @@ def test_training_with_an_api_student_stops_at_its_spending_cap_and_goes_on(serv
     written = [path for path in output.rglob("*") if path.is_file() and path.suffix in (".json", ".jsonl", ".yaml")]
     assert not [path for path in written if b"sk-test-key-of-nobody" in path.read_bytes()]
     restore(servers)
+
+
+def test_a_streamed_answer_is_the_whole_one(servers):
+    from trainers.connect import api_model, served_model
+    from trainers.teaching import AdaptiveTeacher, default_templates
+
+    async def outcome():
+        student = api_model(f"{servers.student.base_url}/v1", servers.student.model, api_key_env=None)
+        mentor = served_model(servers.teacher.base_url, servers.teacher.model)
+        brief = {"templates": default_templates("world"), "max_probe_tokens": 8, "max_completion_length": 16}
+        teachers = [
+            AdaptiveTeacher(model, max_tokens=24, **brief)
+            for model in (mentor, lambda text: "<teaching>Add them.</teaching>")
+        ]
+        try:
+            whole = [await teacher.teach("2 + 2?", student) for teacher in teachers]
+            pieces = [[piece async for piece in teacher.stream("2 + 2?", student)] for teacher in teachers]
+        finally:
+            await student.aclose()
+            await mentor.aclose()
+        return whole, pieces
+
+    whole, pieces = asyncio.run(outcome())
+    assert [answer.guidance.failure for answer in whole] == ["teacher_format", None]
+    assert [answer.text for answer in whole] == ["".join(part).strip() for part in pieces]
+    assert all(len(part) > 1 for part in pieces)

@@ -184,7 +184,8 @@ class AdaptiveTeacher:
             answered = await self._answer(self._protocol(model), _question(question), guidance)
             yield answered.text
             return
-        seed = derive_seed(self._seed, _STEP, _row(question), "taught")
+        stage = "baseline" if guidance.teaching is None else "taught"
+        seed = derive_seed(self._seed, _STEP, _row(question), stage)
         pieces = model.stream_text(self._prompt(guidance), sampling=self._stages.student, seed=seed)
         async with aclosing(cast(Any, pieces)):
             async for piece in pieces:
