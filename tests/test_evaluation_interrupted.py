@@ -1,0 +1,74 @@
+"""An evaluation against real servers that is ended by a signal, and the same command once more."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.servers]
+QUESTIONS = 16
+LESSONS = 2
+
+
+@pytest.fixture
+def command(servers, tmp_path):
+    """The command of an evaluation into a directory, by servers that already run, with greedy decoding."""
+    data = tmp_path / "questions.jsonl"
+    rows = [{"question": f"{n} + 1?", "solution": str(n + 1), "level": n % 2} for n in range(QUESTIONS)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def into(output: Path) -> list[str]:
+        return [
+            *("bash", "scripts/evaluate.sh", "configs/run/evaluate.yaml", "--servers", "0", "--no-preflight"),
+            *("model=world", "trainer/reward=world", f"student_model={servers.student.model}"),
+            *(f"teacher={servers.teacher.model}", "teacher_names=[T]", f"vllm_port={servers.teacher.port}"),
+            *(f"dataset_id_or_path={data}", f"output_dir={output}", "eval_concurrency=1", f"num_rollouts={LESSONS}"),
+            *("temperature=0", "student_temperature=0", "max_completion_length=48", "student_max_tokens=24"),
+        ]
+
+    return into
+
+
+def completed(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    return done.stdout + done.stderr
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.is_file() else 0
+
+
+def untimed(output: Path) -> dict:
+    summary = json.loads((output / "summary.json").read_text())
+    for arm in summary["arms"]:
+        del arm["generation_time"]
+    return summary
+
+
+def test_an_interrupted_evaluation_ends_with_the_same_summary(command, tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    completed(command(whole))
+    process = subprocess.Popen(command(cut), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and lines(cut / "lessons.jsonl") < 3 * LESSONS:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    kept = lines(cut / "lessons.jsonl") // LESSONS
+    assert 0 < kept < QUESTIONS
+    assert not (cut / "summary.json").exists()
+    with (cut / "lessons.jsonl").open("a") as torn:
+        torn.write('{"row": 9, "mem')
+    printed = completed(command(cut))
+    assert "continues the evaluation that it holds" in printed
+    assert f"taught {{'T': {kept}}}" in printed
+    assert untimed(cut) == untimed(whole)
+    assert lines(cut / "lessons.jsonl") == QUESTIONS * LESSONS
+    before = (cut / "lessons.jsonl").stat().st_mtime_ns
+    assert "this evaluation is complete" in completed(command(cut))
+    assert (cut / "lessons.jsonl").stat().st_mtime_ns == before
