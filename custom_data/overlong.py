@@ -12,17 +12,23 @@ from tqdm import tqdm
 from custom_data.bad_rows import SHOWN, Dropped
 from custom_data.tables import Table
 from trainers.configuration.problems import ConfigurationError, Problem
-from trainers.teaching.lengths import Need, certain_bytes, overlong_stage
+from trainers.teaching.lengths import Need, overlong_stage
 
 WORTH_A_BAR = 2000
 
 
 def fitting_questions(table: Table, needs: tuple[Need, ...]) -> tuple[Table, tuple[Dropped, ...]]:
     """The questions that fit into every stage, and the others by the first stage that has no room for them."""
-    certain = certain_bytes(needs)
-    if certain is None:
+    if not needs:
         return table, ()
-    return _fitting(table, table.longest("question") <= certain, lambda row: overlong_stage(row["question"], needs))
+    limits = [need.certain() for need in needs]
+    sizes = table.longest("question")
+
+    def stage_of(index: int, row: Mapping[str, Any]) -> str | None:
+        open_needs = [need for need, limit in zip(needs, limits, strict=True) if sizes[index] > limit]
+        return overlong_stage(row["question"], open_needs)
+
+    return _fitting(table, sizes <= min(limits), stage_of)
 
 
 def fitting_examples(
@@ -40,7 +46,7 @@ def fitting_examples(
         return table, ()
     texts = table.longest("question", "student_approach", "prompt", "reply")
     certain = texts + overhead <= max_length if overhead is not None else np.zeros(len(texts), dtype=bool)
-    return _fitting(table, certain, lambda row: "example" if count(row) > max_length else None)
+    return _fitting(table, certain, lambda _, row: "example" if count(row) > max_length else None)
 
 
 def settle(part: str, dropped: tuple[Dropped, ...], table: Table, overlong_prompts: str, limits: str) -> None:
@@ -61,14 +67,15 @@ def settle(part: str, dropped: tuple[Dropped, ...], table: Table, overlong_promp
 
 
 def _fitting(
-    table: Table, certain: np.ndarray, stage_of: Callable[[Mapping[str, Any]], str | None]
+    table: Table, certain: np.ndarray, stage_of: Callable[[int, Mapping[str, Any]], str | None]
 ) -> tuple[Table, tuple[Dropped, ...]]:
     uncertain = np.flatnonzero(~certain)
     keep = np.ones(len(table), dtype=bool)
     places: dict[str, list[str]] = defaultdict(list)
-    for index in tqdm(uncertain, desc="Measuring prompts", unit="row", disable=len(uncertain) < WORTH_A_BAR):
+    quiet = len(uncertain) < WORTH_A_BAR
+    for index in tqdm(uncertain, desc="Measuring prompts", unit="row", mininterval=2, disable=quiet):
         row = table.data[int(table.rows[index])]
-        if stage := stage_of(row):
+        if stage := stage_of(int(index), row):
             keep[index] = False
             places[stage].append(row["place"])
     found = (Dropped(f"too long for {stage}", len(at), tuple(at[:SHOWN])) for stage, at in places.items())

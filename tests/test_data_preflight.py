@@ -16,7 +16,6 @@ from tests.data_configs import data_config, write_rows
 from tests.shared_data import SHARED_DATA
 from trainers.configuration import ConfigurationError
 from trainers.serving.rendering import ChatRenderer
-from trainers.teaching.lengths import certain_bytes
 from trainers.teaching.lesson import Message, Prompt
 
 GSM8K = SHARED_DATA / "gsm8k"
@@ -200,9 +199,8 @@ def test_no_bound_is_claimed_for_other_tokenizers_and_templates(tiny_student_dir
 def test_the_bound_and_the_count_agree(tmp_path, tiny_student_dir):
     config = served(tmp_path, tiny_student_dir)
     needs = question_needs(config)
-    certain = certain_bytes(needs)
-    assert certain > 0
-    assert all(need.fits("\u00e9" * (certain // 6)) for need in needs)
+    assert all(need.certain() > 0 for need in needs)
+    assert all(need.fits("\u00e9" * (need.certain() // 6)) for need in needs)
     assert {need.stage for need in needs} == {"baseline", "probe", "teacher", "taught"}
 
 

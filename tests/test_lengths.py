@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainers.teaching.lengths import Context, certain_bytes, overlong_stage, stage_needs
+from trainers.teaching.lengths import Context, overlong_stage, stage_needs
 from trainers.teaching.lesson import Sampling
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Stages
@@ -49,19 +49,19 @@ def test_a_longest_teacher_prompt_counts_the_approach_at_its_budget():
 
 def test_up_to_a_number_of_bytes_no_question_needs_counting():
     needs = stage_needs(TEMPLATES, STAGES, context(100, overhead=5), (context(90, overhead=5),))
-    certain = certain_bytes(needs)
-    assert certain == 44
-    assert overlong_stage("x" * certain, needs) is None
+    assert {need.stage: need.certain() for need in needs} == {"baseline": 75, "probe": 85, "teacher": 44, "taught": 44}
+    assert all(need.fits("x" * need.certain()) for need in needs)
 
 
 def test_a_template_that_repeats_the_question_counts_it_as_often():
     twice = PromptTemplates("{question} {question}", "{question}", "{question}{approach}", "{question}{teaching}")
-    assert certain_bytes(stage_needs(twice, STAGES, context(100, overhead=0), ())) == (100 - 20 - 1) // 2
+    baseline, _ = stage_needs(twice, STAGES, context(100, overhead=0), ())
+    assert baseline.certain() == (100 - 20 - 1) // 2
 
 
-def test_one_tokenizer_of_another_kind_makes_every_question_be_counted():
-    assert certain_bytes(stage_needs(TEMPLATES, STAGES, context(100), (context(90, overhead=5),))) == -1
+def test_with_a_tokenizer_of_another_kind_every_question_is_counted():
+    assert {need.certain() for need in stage_needs(TEMPLATES, STAGES, context(100), ())} == {-1}
 
 
 def test_without_limits_every_question_fits():
-    assert certain_bytes(stage_needs(TEMPLATES, STAGES, context(None), (context(None),))) is None
+    assert stage_needs(TEMPLATES, STAGES, context(None), (context(None),)) == ()

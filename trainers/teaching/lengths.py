@@ -93,11 +93,6 @@ def stage_needs(
     return tuple(needs)
 
 
-def certain_bytes(needs: Sequence[Need]) -> int | None:
-    """Up to how many bytes a question fits everywhere for certain; `None` when every question does."""
-    return min((need.certain() for need in needs), default=None)
-
-
 def overlong_stage(question: str, needs: Sequence[Need]) -> str | None:
     """The first stage that has no room for a question, or `None`."""
     return next((need.stage for need in needs if not need.fits(question)), None)
