@@ -24,6 +24,7 @@ logger = logging.getLogger("serve")
 def main(arguments: Sequence[str]) -> int:
     """Serve until a signal ends it; returns 2 for a mistake of the user."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     options = parse(arguments)
     key = os.environ.get(KEY)
     try:
