@@ -1,4 +1,4 @@
-"""A base in 4 bits, where bitsandbytes is installed: servers get what the trainer computes with."""
+"""A base in 4 bits, which bitsandbytes also does on a CPU: servers get what the trainer computes with."""
 
 import pytest
 import torch
@@ -9,8 +9,6 @@ from tests.test_adapters import KEYS
 from trainers.adapters import new_adapter
 from trainers.models import load_model
 from trainers.parameters import full_parameters, parameter_metadata
-
-pytest.importorskip("bitsandbytes", reason="pip install bitsandbytes runs these tests, on a CPU as well")
 
 
 @pytest.fixture(params=[{}, {"bnb_4bit_quant_type": "fp4", "use_bnb_nested_quant": True}], ids=["nf4", "fp4 nested"])
