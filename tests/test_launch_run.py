@@ -72,6 +72,8 @@ def start(workspace: Path, environment: dict[str, str], behaviour: str, *more: s
         stderr=subprocess.PIPE,
         text=True,
         cwd=workspace,
+        # A test run in the background is started with SIGINT ignored, and a launch respects what is ignored.
+        preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)],
     )
 
 
