@@ -14,6 +14,7 @@ import argparse
 import json
 import logging
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -74,8 +75,7 @@ def main() -> None:
 def prepare(directory: Path, seed: int) -> None:
     """The seed's world and warmed-up teacher."""
     directory.mkdir(parents=True, exist_ok=True)
-    python = str(ROOT / ".venv/bin/python")
-    call([python, "-m", "custom_data.world", "--output", f"{directory}/world", "--seed", str(seed)], directory)
+    call([sys.executable, "-m", "custom_data.world", "--output", f"{directory}/world", "--seed", str(seed)], directory)
     arguments = ["configs/run/quickstart_sft.yaml", f"workspace={directory}", f"seed={seed}"]
     call(["bash", "scripts/launch.sh", "1", *arguments], directory)
 
