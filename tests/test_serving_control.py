@@ -119,7 +119,7 @@ def test_a_failed_call_is_not_repeated_and_the_server_that_cannot_finish_is_name
         sync.update(TENSORS, METADATA, 7)
     message = str(raised.value)
     assert "no such weight" in message
-    assert message.endswith(f"Unusable now, restart them: {fakes[1].url}.")
+    assert message.endswith(f"Unusable until a complete update or a restart: {fakes[1].url}.")
     assert fakes[1].paths.count("/update_weights") == 1
     assert "/resume" not in fakes[1].paths
     for healthy in (fakes[0], fakes[2]):
@@ -140,7 +140,7 @@ def test_a_server_that_was_never_told_to_start_is_only_resumed(fakes):
 def test_a_server_that_has_finished_is_not_asked_to_finish_again(fakes):
     sync = connected(fakes)
     fakes[1].failing = {"/finish_weight_update"}
-    with pytest.raises(WeightSyncError, match=f"Unusable now, restart them: {fakes[1].url}"):
+    with pytest.raises(WeightSyncError, match=f"Unusable until a complete update or a restart: {fakes[1].url}"):
         sync.update(TENSORS, METADATA, 7)
     assert [fake.paths.count("/finish_weight_update") for fake in fakes] == [1, 2, 1]
     assert [fake.version for fake in fakes] == ["7", "default", "7"]

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -177,3 +178,22 @@ def test_an_update_needs_a_connection_and_a_dead_server_is_an_error_at_once(serv
     absent = WeightSync([f"http://127.0.0.1:{free_port}"], transport, timeout_s=TIMEOUT_S)
     with pytest.raises(WeightSyncError, match="cannot be reached"):
         absent.connect()
+
+
+@pytest.mark.slow
+@pytest.mark.servers
+def test_a_broken_update_leaves_a_paused_server_that_the_next_update_mends(servers, teacher_model, connect):
+    def broken():
+        for index, tensor in enumerate(teacher_model.named_parameters()):
+            if index == 3:
+                raise RuntimeError("gathering failed")
+            yield tensor
+
+    first = tokens(served(servers.teacher))
+    sync = connect(servers.teacher, bucket_bytes=1024)
+    # vLLM gives up an update that breaks off: the server has no weights then, and a request would kill it.
+    with pytest.raises(WeightSyncError, match=f"gathering failed.*or a restart: {servers.teacher.base_url}"):
+        sync.update(broken(), metadata_of(teacher_model.named_parameters()), 5)
+    assert httpx.get(f"{servers.teacher.base_url}/is_paused").json() == {"is_paused": True}
+    push(connect(servers.teacher), teacher_model, 6)
+    assert tokens(served(servers.teacher)) == first

@@ -86,7 +86,8 @@ class ControlPlane:
         """Close whatever update is open and serve again, where possible; the servers that are unusable now.
 
         Between start and finish a server has no weights: the next request would kill it, although it looks healthy. So
-        a server that cannot close its update stays paused. One that can says `INCOMPLETE` for its weight version.
+        a server that cannot close its update stays paused, as vLLM's do whose `/update_weights` failed; a complete
+        update mends them. One that can close it says `INCOMPLETE` for its weight version.
         """
         # Threads of their own: the others may still wait for answers to the update that failed.
         with ThreadPoolExecutor(len(self.base_urls), thread_name_prefix="weight-recovery") as threads:

@@ -66,7 +66,12 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
 
     def update_weights(self, update_info: dict[str, Any]) -> None:
         """Receive and load an update. The base class would wait for an accelerator, which a CPU does not have."""
-        self.receive_weights(self.parse_update_info(update_info))
+        try:
+            self.receive_weights(self.parse_update_info(update_info))
+        except BaseException:
+            # vLLM ends the session here, and could start no other one on a model whose layers are half loaded.
+            self.finish_weight_update()
+            raise
 
     def receive_weights(self, update_info: GlooUpdateInfo) -> None:
         """Receive every bucket of the update and load its tensors."""

@@ -107,7 +107,7 @@ class WeightSync:
         self._transport.close()
         unusable = self._control.recover(_RECOVERY_TIMEOUT_S)
         state = (
-            f"Unusable now, restart them: {', '.join(unusable)}."
+            f"Unusable until a complete update or a restart: {', '.join(unusable)}."
             if unusable
             else "All servers answer again, but their weights may be old and new ones mixed: connect() and update them "
             "before they are used."
