@@ -26,7 +26,7 @@ check "types" mypy
 if (($# > 0)); then
     check "chosen tests" python -m pytest "$@"
 else
-    check "fast tests" python -m pytest -q -m "not slow and not servers"
+    check "fast tests" python -m pytest -q -n auto --dist loadfile -m "not slow and not servers"
     check "slow tests" python -m pytest -v --durations=15 -m "slow or servers"
 fi
 
