@@ -65,7 +65,9 @@ def launch(
     processes: int, servers: ServerPair, directory: Path, *overrides: str, flags: Sequence[str] = ()
 ) -> list[str]:
     """The launcher's command for a configuration on several ranks."""
-    return ["bash", "scripts/launch.sh", str(processes), *arguments(servers, directory), *flags, *overrides]
+    command = ["bash", "scripts/launch.sh", str(processes), *arguments(servers, directory), *flags, *overrides]
+    # The preflight has tests of its own, and costs as much as a short run.
+    return [*command, "--no-preflight"]
 
 
 def completed(command: Sequence[str], timeout: float = 400) -> subprocess.CompletedProcess[str]:

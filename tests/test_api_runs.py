@@ -155,7 +155,7 @@ def test_models_in_process_hold_the_same_kind_of_lessons(servers, questions, tmp
 
 def train(servers, questions, output, *arguments):
     command = [
-        *("bash", "scripts/launch.sh", "1", "configs/run/quickstart_rl.yaml"),
+        *("bash", "scripts/launch.sh", "1", "configs/run/quickstart_rl.yaml", "--no-preflight"),
         f"model_name_or_path={servers.teacher.model}",
         f"student_base_url={servers.student.base_url}/v1",
         f"student_model={servers.student.model}",

@@ -60,7 +60,7 @@ def test_a_new_adapter_under_zero1_is_trained_served_and_saved(servers, tmp_path
     try:
         more = [f"vllm_port={servers.teacher.port}"]
         launch(
-            *("scripts/launch.sh", "2", "configs/run/quickstart_rl.yaml", "zero1"),
+            *("scripts/launch.sh", "2", "configs/run/quickstart_rl.yaml", "zero1", "--no-preflight"),
             *(*arguments(tmp_path, model, servers.student.model), *more),
         )
     finally:
@@ -93,7 +93,7 @@ def test_an_adapter_from_sft_is_trained_further_under_zero3_and_then_evaluated(t
     assert 1e-4 < moved < 0.05
     assert not (tmp_path / "run/ref").exists()
     launch(
-        *("scripts/launch_with_server.sh", "1", "0", "configs/run/evaluate.yaml", "model=world"),
+        *("scripts/launch_with_server.sh", "1", "0", "configs/run/evaluate.yaml", "model=world", "--no-preflight"),
         *("trainer/reward=world", f"teacher={tmp_path}/run", f"student_model={tiny_teacher_dir}", *LENGTHS),
         *(f"dataset_id_or_path={tmp_path}/held_out.jsonl", f"output_dir={tmp_path}/evaluation"),
         *(f"vllm_port={free_port}", "num_rollouts=1", "num_baselines=1"),
