@@ -15,6 +15,7 @@ from trainers.serving.specs import ServerSpec
 SERVER_CONTEXT = 256
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run in several processes, a file's tests stay together, and all that need the quickstart do."""
     for item in items:
