@@ -26,9 +26,9 @@ check "types" mypy
 if (($# > 0)); then
     check "chosen tests" python -m pytest "$@"
 else
-    check "fast tests" python -m pytest -q -n auto --dist loadgroup -m "not slow and not servers"
+    check "fast tests" python -m pytest -q -n auto --dist loadfile -m "not slow and not servers"
     # Each process starts servers of its own, of which two processes keep two cores busy and 16 GB of memory full.
-    check "slow tests" python -m pytest -v -n 2 --dist loadgroup --durations=25 -m "slow or servers"
+    check "slow tests" python -m pytest -v -n 2 --dist loadfile --durations=25 -m "slow or servers"
 fi
 
 if ((${#failed[@]} > 0)); then

@@ -15,14 +15,6 @@ from trainers.serving.specs import ServerSpec
 SERVER_CONTEXT = 256
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, a file's tests stay together, and all that need the quickstart do."""
-    for item in items:
-        needs_quickstart = "quickstart" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("quickstart" if needs_quickstart else item.path.stem))
-
-
 @dataclass(frozen=True)
 class ServerPair:
     """The session's servers; both can receive weights. Whoever changes their weights changes them back."""

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from examples.build_notebooks import ROOT, SOURCES, execute, read_source
 from tests.wandb_offline import logged
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
@@ -148,3 +149,23 @@ def test_a_second_run_repeats_nothing(quickstart):
     assert differing.returncode != 0
     assert "max_steps: 60 → 61" in differing.stdout + differing.stderr
     assert (directory / "rl/metrics.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_notebook_runs_on_the_embedded_world(name, quickstart, monkeypatch):
+    directory, _ = quickstart
+    monkeypatch.setenv("ATLAS_DEMO", "world")
+    monkeypatch.setenv("ATLAS_DEMO_WORKSPACE", str(directory))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT) + os.pathsep + os.environ.get("PYTHONPATH", ""))
+    notebook = read_source(name)
+    execute(notebook)
+    printed = "".join(
+        output.text
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "stream"
+    )
+    assert "student alone" in printed
+    assert "points" in printed
+    assert (directory / f"{name}.png").read_bytes().startswith(b"\x89PNG")
