@@ -17,6 +17,6 @@ def quickstart(tmp_path_factory, free_port):
     # After so little warm-up hardly any lesson earns a reward; this one differs between lessons all the same.
     command += ["per_device_train_batch_size=16", "reward=tests.rewards.checksum"]
     environment = os.environ | {"WANDB_MODE": "offline", "WANDB_DIR": str(directory)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1100)
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     return directory, done.stdout + done.stderr

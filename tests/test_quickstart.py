@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM
 from examples.build_notebooks import ROOT, SOURCES, execute, read_source
 from tests.wandb_offline import logged
 
-pytestmark = [pytest.mark.slow, pytest.mark.servers]
+# The first test waits for the whole quickstart, beside another process's tests.
+pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(1200)]
 STEPS = 3
 LOGPROB_TOLERANCE = 1e-4
 """Float32 servers and trainers agree to 1e-6 where measured; a wrong prompt, template or weight is off by far more."""
