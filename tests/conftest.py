@@ -1,6 +1,7 @@
 """Fixtures that every test file may use: tiny models, free ports, one pair of real servers for the whole session."""
 
-import random
+import os
+import secrets
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +27,12 @@ class ServerPair:
 
 def consecutive_free_ports(count: int) -> int:
     """The first of `count` consecutive ports on which nothing listens."""
-    # Below the ports that the kernel gives to outgoing connections, one of which could take ours meanwhile.
+    # Below the ports that the kernel gives to outgoing connections, one of which could take ours meanwhile, and a
+    # thousand to each of pytest's processes: a port that is free now is bound much later, when another may have it.
+    start = 20_000 + 1_000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 10)
     while True:
-        first = random.randrange(20_000, 30_000)
+        # Not of the shared generator: tests seed it, and every fixture would then choose the same ports.
+        first = start + secrets.randbelow(1_000 - count)
         if all(_is_free(port) for port in range(first, first + count)):
             return first
 

@@ -17,13 +17,13 @@ from trainers.evaluation_files import (
     alone_from,
     alone_record,
     answered,
-    append,
     held,
     keep,
     read_alone,
     read_lines,
     read_taught,
 )
+from trainers.jsonl import append
 from trainers.measured import MeteredGenerator, metered
 from trainers.results import Results, read_results
 from trainers.teaching.lesson import GenerationError, Question, Sampling

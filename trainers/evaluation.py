@@ -27,11 +27,11 @@ from trainers.evaluation_files import (
     STUDENT_ALONE,
     alone_record,
     answered,
-    append,
     held,
     keep,
     taught_records,
 )
+from trainers.jsonl import append
 from trainers.measured import Alone, MeteredGenerator, Taught, metered
 from trainers.results import Results, write_results
 from trainers.teaching.lesson import Prepared, Question

@@ -14,6 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from trainers.jsonl import as_lines
+from trainers.lesson_record import lesson_record
 from trainers.measured import Alone, Effort, Taught
 from trainers.teaching.lesson import Approach, Completion, Group, Lesson, Prepared, Question, Solution, TeacherSample
 
@@ -42,21 +44,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Append objects by one write, which is on its way to the disk when this returns."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(_as_text(rows))
-
-
 def rewrite(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Replace a file, whole or not at all."""
     part = path.with_name(f"{path.name}.part")
-    part.write_text(_as_text(rows), encoding="utf-8")
+    part.write_text(as_lines(rows), encoding="utf-8")
     part.replace(path)
-
-
-def _as_text(rows: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
 
 
 def alone_record(item: Alone) -> dict[str, Any]:
@@ -90,7 +82,7 @@ def alone_from(record: Mapping[str, Any]) -> Alone:
 def taught_records(teacher: str, item: Taught) -> list[dict[str, Any]]:
     """The lessons of a question as JSON objects; what the question itself has stands in `student_alone.jsonl`."""
     return [
-        _lesson_record(lesson)
+        lesson_record(lesson)
         | {"teacher": teacher, "lessons": len(item.group.lessons), "dropped": item.group.dropped}
         | {"teaching_effort": asdict(item.teaching)}
         for lesson in item.group.lessons
@@ -102,29 +94,6 @@ def taught_from(records: Sequence[Mapping[str, Any]], prepared: Prepared) -> Tau
     first = records[0]
     lessons = tuple(_lesson_from(record, prepared) for record in sorted(records, key=lambda each: each["member"]))
     return Taught(Group(prepared, lessons, first["dropped"]), Effort(**first["teaching_effort"]))
-
-
-def _lesson_record(lesson: Lesson) -> dict[str, Any]:
-    prepared, sample = lesson.prepared, lesson.sample
-    return {
-        "row": prepared.question.row,
-        "member": lesson.member,
-        "question": prepared.question.text,
-        "ground_truth": prepared.question.ground_truth,
-        "approach": prepared.approach.text if prepared.approach else None,
-        "thinking": lesson.thinking,
-        "teaching": lesson.teaching,
-        "teaching_length": lesson.teaching_length,
-        "format_failure": lesson.format_failure,
-        "leaked": lesson.leaked,
-        "suspected_leak": lesson.suspected_leak,
-        "taught": asdict(lesson.taught) if lesson.taught else None,
-        "reward": lesson.reward,
-        "failure": lesson.failure,
-        "completion": sample.completion.text if sample else None,
-        "completion_tokens": sample.completion.tokens if sample else None,
-        "truncated": sample.completion.truncated if sample else None,
-    }
 
 
 def _lesson_from(record: Mapping[str, Any], prepared: Prepared) -> Lesson:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import ProgressCallback
 
-from trainers.teaching.lesson import Group, Lesson, Solution
+from trainers.jsonl import append, as_lines
+from trainers.lesson_record import lesson_record
+from trainers.teaching.lesson import Group, Lesson
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class MetricsFile(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if state.is_world_process_zero and logs:
-            append_jsonl(self.path, [{"step": state.global_step, "time": time.time(), **logs}])
+            append(self.path, [{"step": state.global_step, "time": time.time(), **logs}])
 
 
 class StepLine(ProgressCallback):
@@ -104,58 +106,24 @@ class StepLine(ProgressCallback):
 def save_lessons(output_dir: str, step: int, groups: Iterable[Group]) -> None:
     """Write `lessons/step_%06d.jsonl`, one lesson per line."""
     path = Path(output_dir) / "lessons" / f"step_{step:06d}.jsonl"
-    rows = [{"step": step, **lesson_record(lesson)} for group in groups for lesson in group.lessons]
+    rows = [{"step": step, **training_record(lesson)} for group in groups for lesson in group.lessons]
     if rows:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), encoding="utf-8")
+        path.write_text(as_lines(rows), encoding="utf-8")
 
 
-def lesson_record(lesson: Lesson) -> dict[str, Any]:
+def training_record(lesson: Lesson) -> dict[str, Any]:
     """All fields of a lesson as one JSON object, token ids and log-probabilities included."""
     prepared, sample = lesson.prepared, lesson.sample
-    return {
-        "row": prepared.question.row,
-        "member": lesson.member,
-        "question": prepared.question.text,
-        "ground_truth": prepared.question.ground_truth,
-        "approach": prepared.approach.text if prepared.approach else None,
+    return lesson_record(lesson) | {
         "approach_tokens": prepared.approach.tokens if prepared.approach else None,
-        "baselines": [solution_record(solution) for solution in prepared.baselines],
-        "thinking": lesson.thinking,
-        "teaching": lesson.teaching,
-        "teaching_length": lesson.teaching_length,
-        "format_failure": lesson.format_failure,
-        "leaked": lesson.leaked,
-        "suspected_leak": lesson.suspected_leak,
-        "taught": solution_record(lesson.taught) if lesson.taught else None,
-        "reward": lesson.reward,
-        "failure": lesson.failure,
-        "completion": sample.completion.text if sample else None,
-        "truncated": sample.completion.truncated if sample else None,
+        "baselines": [asdict(solution) for solution in prepared.baselines],
         "prompt_ids": list(sample.prompt_ids) if sample else None,
         "completion_ids": list(sample.completion.token_ids) if sample else None,
         "logprobs": list(sample.completion.logprobs or ()) if sample else None,
         "weight_version": sample.weight_version if sample else None,
         "extra": prepared.question.extra,
     }
-
-
-def solution_record(solution: Solution) -> dict[str, Any]:
-    """A student's solution as a JSON object."""
-    return {
-        "text": solution.text,
-        "tokens": solution.tokens,
-        "truncated": solution.truncated,
-        "correct": solution.correct,
-        "cause": solution.cause,
-    }
-
-
-def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Append rows to a JSON-lines file, creating it and its directory when missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
 
 
 def _is_number(value: Any) -> bool:

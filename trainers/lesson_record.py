@@ -1,0 +1,32 @@
+"""A lesson as a JSON object: the names under which training and evaluation alike write it down."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from trainers.teaching.lesson import Lesson
+
+
+def lesson_record(lesson: Lesson) -> dict[str, Any]:
+    """All of a lesson but what its group shares (the baselines) and what only training needs (token ids)."""
+    prepared, sample = lesson.prepared, lesson.sample
+    return {
+        "row": prepared.question.row,
+        "member": lesson.member,
+        "question": prepared.question.text,
+        "ground_truth": prepared.question.ground_truth,
+        "approach": prepared.approach.text if prepared.approach else None,
+        "thinking": lesson.thinking,
+        "teaching": lesson.teaching,
+        "teaching_length": lesson.teaching_length,
+        "format_failure": lesson.format_failure,
+        "leaked": lesson.leaked,
+        "suspected_leak": lesson.suspected_leak,
+        "taught": asdict(lesson.taught) if lesson.taught else None,
+        "reward": lesson.reward,
+        "failure": lesson.failure,
+        "completion": sample.completion.text if sample else None,
+        "completion_tokens": sample.completion.tokens if sample else None,
+        "truncated": sample.completion.truncated if sample else None,
+    }
