@@ -24,7 +24,7 @@ from trainers.launch.ranks import name_run, prepare_rank, record_failure
 EXPERIMENTS = {
     "sft": "trainers.sft",
     "teacher_grpo": "trainers.teacher_grpo",
-    "evaluation": "trainers.evaluation",
+    "evaluation": "trainers.evaluation.evaluate",
 }
 USER_ERROR = 2
 logger = logging.getLogger("train")

@@ -131,7 +131,7 @@ def _fit_questions(config: Mapping[str, Any], table: Table) -> tuple[Table, tupl
 
 def _fit_examples(config: Mapping[str, Any], table: Table) -> tuple[Table, tuple[Dropped, ...]]:
     # Importing it takes seconds, which runs without SFT need not spend.
-    from trainers.models import load_tokenizer
+    from trainers.models.loading import load_tokenizer
 
     tokenizer, templates = load_tokenizer(config), PromptTemplates(**pick(PromptTemplates, config))
     kwargs = config["teacher_chat_template_kwargs"] or {}

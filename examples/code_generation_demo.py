@@ -172,8 +172,8 @@ HTML(side_by_side(lessons))
 # ## A small evaluation
 
 # %%
+from trainers.evaluation.statistics import bootstrap_difference, bootstrap_mean
 from trainers.plots import accuracy_bars
-from trainers.statistics import bootstrap_difference, bootstrap_mean
 
 lessons = await asyncio.gather(*map(lesson, tasks))
 

@@ -104,8 +104,8 @@ HTML(side_by_side(lessons))
 # `scripts/evaluate.sh`.
 
 # %%
+from trainers.evaluation.statistics import bootstrap_difference, bootstrap_mean
 from trainers.plots import accuracy_bars
-from trainers.statistics import bootstrap_difference, bootstrap_mean
 
 lessons = await asyncio.gather(*map(lesson, problems))
 

@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/launcher.sh"
 case "${1:-}" in "" | -h | --help) usage "$0" ;; esac
 
 if [[ "$1" == --compare ]]; then
-    run_module trainers.comparison "${@:2}"
+    run_module trainers.evaluation.comparison "${@:2}"
 fi
 
 servers="" gpus="" words=()

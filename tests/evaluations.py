@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.lessons import group, lesson
-from trainers.measured import Alone, Effort, Taught
+from trainers.evaluation.measured import Alone, Effort, Taught
 
 EFFORT = Effort(seconds=2.0, prompt_tokens=1000, generated_tokens=500)
 

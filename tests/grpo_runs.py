@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from tests.conftest import ServerPair
 from trainers.configuration import compose
 from trainers.configuration.resume import settle
-from trainers.parameters import full_parameters, parameter_metadata
+from trainers.models.parameters import full_parameters, parameter_metadata
 from trainers.serving.weight_sync import WeightSync, make_transport
 
 QUESTIONS = 20

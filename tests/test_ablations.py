@@ -10,7 +10,7 @@ from scripts.benchmarks import ablations
 from tests.evaluations import evaluated
 from trainers.configuration import compose
 from trainers.configuration.machine import assume
-from trainers.results import Results
+from trainers.evaluation.results import Results
 
 
 def composed(command: list[str]) -> dict:

@@ -8,11 +8,11 @@ from peft import LoraConfig, PeftConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.test_weight_sync import assert_logprobs_are_those_of, served
-from trainers.adapters import align_reference, new_adapter, refuse_unmergeable
 from trainers.configuration.problems import ConfigurationError
-from trainers.merge_adapter import main as merge
-from trainers.models import load_model, load_tokenizer
-from trainers.parameters import full_parameters, parameter_metadata
+from trainers.models.adapters import align_reference, new_adapter, refuse_unmergeable
+from trainers.models.loading import load_model, load_tokenizer
+from trainers.models.merge_adapter import main as merge
+from trainers.models.parameters import full_parameters, parameter_metadata
 from trainers.serving.adapters import read_adapter
 from trainers.serving.servers import ServerGroup
 from trainers.serving.specs import ServerSpec
@@ -137,7 +137,7 @@ def test_adapters_that_are_more_than_lora_are_refused_with_the_way_out(adapter_d
     refuse_unmergeable(adapter, saved)
     for name, value in change.items():
         setattr(saved, name, value)
-    with pytest.raises(ConfigurationError, match=f"{next(iter(change))}(.|\n)*python -m trainers.merge_adapter"):
+    with pytest.raises(ConfigurationError, match=f"{next(iter(change))}(.|\n)*python -m trainers.models.merge_adapter"):
         refuse_unmergeable(adapter, saved)
 
 

@@ -51,7 +51,7 @@ def evaluation(servers, questions, output, teacher_url, *arguments):
 
 def evaluated(servers, questions, output, *arguments, misbehaving=False):
     """The lessons of an evaluation whose student is behind an API, by arm, question and member; and the API."""
-    from trainers.evaluation import evaluate
+    from trainers.evaluation.evaluate import evaluate
 
     async def outcome():
         # Slower than the deadline, so that a slow answer is a lost one.
@@ -131,7 +131,7 @@ def test_an_evaluation_stops_at_its_spending_cap_and_goes_on_with_a_higher_one(
 
 
 def test_models_in_process_hold_the_same_kind_of_lessons(servers, questions, tmp_path):
-    from trainers.evaluation import evaluate
+    from trainers.evaluation.evaluate import evaluate
 
     asyncio.run(
         evaluate(

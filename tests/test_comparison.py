@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.evaluations import evaluated
-from trainers.comparison import compare, difference_table, labels, read_evaluations, write_comparison
 from trainers.configuration import ConfigurationError
-from trainers.evaluation_files import LESSONS, STUDENT_ALONE, SUMMARY, alone_record, rewrite, taught_records
-from trainers.results import Results
+from trainers.evaluation.comparison import compare, difference_table, labels, read_evaluations, write_comparison
+from trainers.evaluation.files import LESSONS, STUDENT_ALONE, SUMMARY, alone_record, rewrite, taught_records
+from trainers.evaluation.results import Results
 
 WEAK = [([False], [True]), ([False], [False]), ([True], [False]), ([True], [True])]
 STRONG = [([False], [True]), ([False], [True]), ([True], [True]), ([True], [True])]

@@ -77,7 +77,7 @@ def test_an_adapter_needs_use_peft_or_merging(tmp_path: Path) -> None:
     told = problems("teacher_rcl", f"model_name_or_path={adapter}")
     assert "holds a LoRA adapter of acme/base" in told
     assert "use_peft=true" in told
-    assert f"python -m trainers.merge_adapter {adapter} {adapter}_merged" in told
+    assert f"python -m trainers.models.merge_adapter {adapter} {adapter}_merged" in told
     assert problems("teacher_rcl", f"model_name_or_path={adapter}", "use_peft=true") == ""
 
 

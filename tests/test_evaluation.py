@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import ScriptedModel
-from trainers.evaluation import Evaluation
-from trainers.evaluation_files import (
+from trainers.evaluation.evaluate import Evaluation
+from trainers.evaluation.files import (
     LESSONS,
     STUDENT_ALONE,
     alone_from,
@@ -23,9 +23,9 @@ from trainers.evaluation_files import (
     read_lines,
     read_taught,
 )
+from trainers.evaluation.measured import MeteredGenerator, metered
+from trainers.evaluation.results import Results, read_results
 from trainers.jsonl import append
-from trainers.measured import MeteredGenerator, metered
-from trainers.results import Results, read_results
 from trainers.teaching.lesson import GenerationError, Question, Sampling
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Protocol, Stages, Teacher

@@ -6,7 +6,7 @@ from trl import GRPOTrainer
 
 from tests.bare_trainer import Lengths, build, watch
 from tests.tiny import build_model, build_tokenizer
-from trainers.lean_grpo import LeanGRPOTrainer
+from trainers.grpo.lean import LeanGRPOTrainer
 
 pytestmark = pytest.mark.slow
 BATCHES = 4

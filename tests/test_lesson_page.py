@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.evaluations import evaluated
-from trainers.lesson_page import as_script_data, marks, page_data, write_lesson_page
-from trainers.measured import Alone, Taught
+from trainers.evaluation.lesson_page import as_script_data, marks, page_data, write_lesson_page
+from trainers.evaluation.measured import Alone, Taught
 
 HOSTILE = (
     "</script><script>document.title = 'broken'</script><!-- "

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from trainers.alignment import aligned, by_length, in_columns
-from trainers.importance import Correction, correction_metrics, correction_statistics, importance_ratio
-from trainers.microbatches import assignment, composition_matters, select
+from trainers.grpo.alignment import aligned, by_length, in_columns
+from trainers.grpo.importance import Correction, correction_metrics, correction_statistics, importance_ratio
+from trainers.grpo.microbatches import assignment, composition_matters, select
 
 LENGTHS = [5, 90, 7, 60, 6, 80, 8, 70]
 

@@ -11,8 +11,8 @@ import yaml
 
 from trainers.configuration import compose
 from trainers.configuration.machine import Machine
-from trainers.final_model import PushFailed, push_to_hub
-from trainers.model_card import last_metrics, model_card
+from trainers.models.final_model import PushFailed, push_to_hub
+from trainers.models.model_card import last_metrics, model_card
 
 ONE_GPU = Machine((0,))
 METRICS = {"eval_teaching/taught_accuracy": 0.8125, "loss": 0.25, "teaching/leak_rate": None}

@@ -15,7 +15,7 @@ from tests.tiny import write_tiny_model
 from trainers.configuration import compose, server_layout
 from trainers.configuration.machine import Machine
 from trainers.configuration.problems import ConfigurationError
-from trainers.models import load_model, load_tokenizer, reference_arguments
+from trainers.models.loading import load_model, load_tokenizer, reference_arguments
 from trainers.serving.command import server_command
 
 NAME = "acme/teacher"

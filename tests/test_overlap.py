@@ -7,9 +7,9 @@ import pytest
 from tests.lessons import group, lesson
 from trainers.configuration import ConfigurationError, compose
 from trainers.configuration.machine import Machine
-from trainers.overlap import LessonBatch, RolloutSchedule
-from trainers.question_order import QuestionOrder, QuestionSampler
-from trainers.rollouts import training_rows
+from trainers.grpo.overlap import LessonBatch, RolloutSchedule
+from trainers.grpo.question_order import QuestionOrder, QuestionSampler
+from trainers.grpo.rollouts import training_rows
 
 
 def test_every_epoch_asks_every_question_once_in_its_own_order():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.lessons import group, lesson
-from trainers.periodic_evaluation import save_periodic_summary
+from trainers.evaluation.periodic import save_periodic_summary
 
 STEPS = 3
 TIMINGS = re.compile(r"^time|_s$|_time$|per_s$|runtime|per_second|servers_idle|^step$")

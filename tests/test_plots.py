@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from trainers.evaluation.statistics import UNKNOWN, Estimate
 from trainers.plots import (
     accuracy_bars,
     differences,
@@ -23,7 +24,6 @@ from trainers.plots import (
     token_bars,
 )
 from trainers.plots.training import PANELS, read_metrics, series, smooth
-from trainers.statistics import UNKNOWN, Estimate
 
 
 def _ink(path: Path) -> float:

@@ -6,9 +6,9 @@ from peft import get_peft_model
 from transformers import AutoModelForCausalLM
 
 from tests.test_adapters import KEYS
-from trainers.adapters import new_adapter
-from trainers.models import load_model
-from trainers.parameters import full_parameters, parameter_metadata
+from trainers.models.adapters import new_adapter
+from trainers.models.loading import load_model
+from trainers.models.parameters import full_parameters, parameter_metadata
 
 
 @pytest.fixture(params=[{}, {"bnb_4bit_quant_type": "fp4", "use_bnb_nested_quant": True}], ids=["nf4", "fp4 nested"])

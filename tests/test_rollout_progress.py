@@ -4,8 +4,8 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from trainers import rollout_progress
-from trainers.rollout_progress import progress_line, progress_shown
+from trainers.grpo import progress
+from trainers.grpo.progress import progress_line, progress_shown
 from trainers.teaching.lesson import Completion, GenerationError
 from trainers.teaching.tally import Tally
 
@@ -26,7 +26,7 @@ def test_the_line_says_what_each_stage_has_done_waits_for_and_lost_and_how_fast(
 
 
 def test_without_a_terminal_the_line_is_logged_now_and_then_and_stops_with_the_rollout(monkeypatch, caplog):
-    monkeypatch.setattr(rollout_progress, "_LOGGED_EVERY_S", 0.02)
+    monkeypatch.setattr(progress, "_LOGGED_EVERY_S", 0.02)
     monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
     tally = Tally()
     with tally.asking("probe", 1) as asking:

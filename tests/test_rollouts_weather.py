@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from trainers.event_loop import EventLoopThread
-from trainers.rollouts import RolloutRunner, training_rows
+from trainers.grpo.rollouts import RolloutRunner, training_rows
 from trainers.serving.endpoints import EndpointPool
 from trainers.serving.retries import RetryPolicy
 from trainers.teaching.lesson import Question, Sampling

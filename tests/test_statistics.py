@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from trainers.statistics import (
+from trainers.evaluation.statistics import (
     DIFFERENCE,
     SHARE,
     UNKNOWN,
@@ -86,7 +86,7 @@ def test_same_seed_same_interval_and_blocks_change_nothing(monkeypatch):
     once = bootstrap_mean(values, seed=3)
     assert bootstrap_mean(values, seed=3) == once
     assert bootstrap_mean(values, seed=4) != once
-    monkeypatch.setattr("trainers.statistics._BLOCK", 50 * 7)
+    monkeypatch.setattr("trainers.evaluation.statistics._BLOCK", 50 * 7)
     in_blocks = bootstrap_mean(values, seed=3)
     assert in_blocks.low == pytest.approx(once.low)
     assert in_blocks.high == pytest.approx(once.high)

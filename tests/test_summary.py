@@ -10,11 +10,11 @@ import pytest
 
 from tests.evaluations import evaluated
 from tests.lessons import group, lesson
-from trainers.breakdowns import gain_breakdowns, intervals
-from trainers.measured import Effort, Taught
-from trainers.measures import alone_measures, taught_measures
-from trainers.results_table import breakdown_tables, results_table
-from trainers.summary import question_gains, student_alone, taught_arm
+from trainers.evaluation.breakdowns import gain_breakdowns, intervals
+from trainers.evaluation.measured import Effort, Taught
+from trainers.evaluation.measures import alone_measures, taught_measures
+from trainers.evaluation.summary import question_gains, student_alone, taught_arm
+from trainers.evaluation.table import breakdown_tables, results_table
 
 PRICES = {"prompt": 1.0, "completion": 2.0}
 

@@ -12,11 +12,11 @@ from trl import SFTConfig, SFTTrainer
 
 from custom_data.examples import example_prompt
 from custom_data.preflight import load_examples
-from trainers.adapters import new_adapter
 from trainers.configuration import pick, trl_arguments
 from trainers.configuration.resume import mark_finished
-from trainers.final_model import push_to_hub, save_final_model
-from trainers.models import load_model, load_tokenizer
+from trainers.models.adapters import new_adapter
+from trainers.models.final_model import push_to_hub, save_final_model
+from trainers.models.loading import load_model, load_tokenizer
 from trainers.records import install_records
 from trainers.teaching.lesson import Prompt
 from trainers.teaching.prompts import PromptTemplates

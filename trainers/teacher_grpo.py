@@ -1,8 +1,8 @@
 """GRPO for teachers: TRL's `GRPOTrainer`, with lessons in place of completions.
 
 What TRL does stays TRL's: advantages, importance correction, the loss, checkpoints. Ours is the rollout
-(`trainers.rollouts`), which rank 0 runs once for all ranks, possibly a step ahead (`trainers.overlap`), the reward that
-comes with it, the weight sync (`trainers.served_teacher`), and a policy pass without padding (`trainers.lean_grpo`).
+(`grpo.rollouts`), which rank 0 runs once for all ranks, possibly a step ahead (`grpo.overlap`), the reward that comes
+with it, the weight sync (`models.served_teacher`), and a policy pass without padding (`grpo.lean`).
 """
 
 from __future__ import annotations
@@ -25,20 +25,15 @@ from trl import GRPOConfig
 from trl.trainer import grpo_trainer
 
 from custom_data.preflight import load_questions
-from trainers.adapters import align_reference, new_adapter
 from trainers.assembly import build_protocol, connect_pool, layout_of, token_counter
 from trainers.configuration import trl_arguments
 from trainers.configuration.resume import mark_finished
 from trainers.connections import account_of, connect_student
-from trainers.final_model import push_to_hub, save_final_model
-from trainers.lean_grpo import LeanGRPOTrainer
-from trainers.models import load_model, load_tokenizer, reference_arguments
-from trainers.overlap import LessonBatch, RolloutSchedule
-from trainers.periodic_evaluation import save_periodic_summary
-from trainers.plots import learning_curves
-from trainers.question_order import QuestionOrder, QuestionSampler
-from trainers.records import install_records, save_lessons
-from trainers.resumption import (
+from trainers.evaluation.periodic import save_periodic_summary
+from trainers.grpo.lean import LeanGRPOTrainer
+from trainers.grpo.overlap import LessonBatch, RolloutSchedule
+from trainers.grpo.question_order import QuestionOrder, QuestionSampler
+from trainers.grpo.resumption import (
     load_progress,
     load_reference,
     load_rollout_in_use,
@@ -47,8 +42,13 @@ from trainers.resumption import (
     save_rollout_in_use,
     steps_of,
 )
-from trainers.rollouts import PendingRollout, Rollout, RolloutRunner, TrainingRow, training_rows
-from trainers.served_teacher import ServedTeacher
+from trainers.grpo.rollouts import PendingRollout, Rollout, RolloutRunner, TrainingRow, training_rows
+from trainers.models.adapters import align_reference, new_adapter
+from trainers.models.final_model import push_to_hub, save_final_model
+from trainers.models.loading import load_model, load_tokenizer, reference_arguments
+from trainers.models.served_teacher import ServedTeacher
+from trainers.plots import learning_curves
+from trainers.records import install_records, save_lessons
 from trainers.serving.weight_sync import WeightSync, WeightSyncError, make_transport
 from trainers.teaching.lesson import Question
 from trainers.teaching.metrics import teaching_metrics

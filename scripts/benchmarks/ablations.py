@@ -19,10 +19,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainers.comparison import compare, write_comparison
+from trainers.evaluation.comparison import compare, write_comparison
+from trainers.evaluation.results import Results, read_results
+from trainers.evaluation.table import Table
 from trainers.launch.interruption import Interrupted, interruptible
-from trainers.results import Results, read_results
-from trainers.results_table import Table
 
 logger = logging.getLogger("ablations")
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,7 +17,7 @@ from scripts.benchmarks.measure import Measurement, Report, alternate, measured,
 from scripts.benchmarks.real_servers import RunningServers, running_servers
 from scripts.benchmarks.simulated_rollout import simulate
 from scripts.benchmarks.workload import questions
-from trainers.rollouts import RolloutRunner
+from trainers.grpo.rollouts import RolloutRunner
 
 
 def main() -> None:

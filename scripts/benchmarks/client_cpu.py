@@ -20,7 +20,7 @@ from scripts.benchmarks.measure import Measurement, Report, alternate, measured,
 from scripts.benchmarks.simulated_server import Characters, simulated_servers
 from scripts.benchmarks.workload import TEMPLATES, protocol, questions
 from tests.tiny import build_tokenizer
-from trainers.rollouts import RolloutRunner
+from trainers.grpo.rollouts import RolloutRunner
 from trainers.serving.endpoints import EndpointPool
 from trainers.serving.rendering import ChatRenderer
 from trainers.teaching.lesson import Sampling

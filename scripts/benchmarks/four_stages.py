@@ -15,7 +15,7 @@ from typing import Any
 from scripts.benchmarks.measure import Measurement, Report, alternate, measured, paired_ratio
 from scripts.benchmarks.real_servers import Load, RunningServers, running_servers
 from scripts.benchmarks.workload import TEMPLATES, Budgets, TaggedTeacher, protocol, questions
-from trainers.rollouts import RolloutRunner
+from trainers.grpo.rollouts import RolloutRunner
 from trainers.serving.specs import Role
 from trainers.teaching.lesson import Group, Prompt
 from trainers.teaching.protocol import Teacher

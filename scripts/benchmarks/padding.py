@@ -17,7 +17,7 @@ from trl import GRPOTrainer
 
 from scripts.benchmarks.measure import Report
 from tests.bare_trainer import Lengths, Pass, build, watch
-from trainers.lean_grpo import LeanGRPOTrainer
+from trainers.grpo.lean import LeanGRPOTrainer
 
 QUESTIONS, GENERATIONS = 4, 32
 PASSES = {"policy": ("policy", True), "old policy": ("policy", False), "reference": ("reference", False)}

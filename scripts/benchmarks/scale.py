@@ -14,7 +14,7 @@ from scripts.benchmarks.measure import Report, measured
 from scripts.benchmarks.simulated_rollout import STAGES
 from scripts.benchmarks.simulated_server import Characters, simulated_servers
 from scripts.benchmarks.workload import protocol, questions
-from trainers.rollouts import RolloutRunner
+from trainers.grpo.rollouts import RolloutRunner
 from trainers.serving.endpoints import EndpointPool
 
 

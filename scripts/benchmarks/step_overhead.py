@@ -29,8 +29,8 @@ from trl.trainer import grpo_trainer
 from scripts.benchmarks.measure import Measurement, Report, alternate
 from tests.bare_trainer import NoServers
 from tests.tiny import build_model, build_tokenizer
+from trainers.grpo.rollouts import Rollout
 from trainers.records import MetricsFile
-from trainers.rollouts import Rollout
 from trainers.teacher_grpo import TeacherGRPOTrainer
 from trainers.teaching.lesson import Approach, Completion, Group, Lesson, Prepared, Question, Solution, TeacherSample
 

@@ -23,7 +23,7 @@ from scripts.benchmarks.simulated_rollout import STAGES
 from scripts.benchmarks.simulated_server import Characters, simulated_servers
 from scripts.benchmarks.workload import protocol, questions
 from tests.tiny import build_model, build_tokenizer
-from trainers.rollouts import RolloutRunner, TrainingRow
+from trainers.grpo.rollouts import RolloutRunner, TrainingRow
 from trainers.serving.endpoints import EndpointPool
 from trainers.teacher_grpo import TeacherGRPOTrainer
 

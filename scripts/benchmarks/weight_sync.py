@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
 from scripts.benchmarks.measure import Report
 from tests.conftest import consecutive_free_ports
 from tests.tiny import build_tokenizer
-from trainers.parameters import full_parameters, parameter_metadata
+from trainers.models.parameters import full_parameters, parameter_metadata
 from trainers.serving.servers import ServerGroup
 from trainers.serving.specs import ServerSpec
 from trainers.serving.weight_sync import WeightSync, make_transport

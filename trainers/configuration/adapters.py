@@ -12,7 +12,7 @@ from trainers.serving.adapters import read_adapter
 
 def merge_command(path: str) -> str:
     """The command that makes a whole model of an adapter."""
-    return f"python -m trainers.merge_adapter {path} {path.rstrip('/')}_merged"
+    return f"python -m trainers.models.merge_adapter {path} {path.rstrip('/')}_merged"
 
 
 def check_adapters(config: Mapping[str, Any]) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from trainers.evaluation.statistics import Estimate, bootstrap_mean
 from trainers.plots.style import (
     ARMS,
     GREEN,
@@ -24,7 +25,6 @@ from trainers.plots.style import (
     save,
     title,
 )
-from trainers.statistics import Estimate, bootstrap_mean
 
 _LABEL_WIDTH = 22
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from trainers.measured import Taught
-from trainers.measures import Measure, compared, mean_of, table, teaching_length
-from trainers.statistics import DIFFERENCE, Estimate, Floats, question_means
+from trainers.evaluation.measured import Taught
+from trainers.evaluation.measures import Measure, compared, mean_of, table, teaching_length
+from trainers.evaluation.statistics import DIFFERENCE, Estimate, Floats, question_means
 
 BASELINE, LENGTH, LEVEL = "baseline", "teaching_length", "level"
 LEVEL_COLUMNS = ("level", "difficulty", "subset", "kind")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from trainers.costs import Cost, cost_since
 from trainers.event_loop import EventLoopThread, wait
-from trainers.rollout_progress import progress_shown
+from trainers.grpo.progress import progress_shown
 from trainers.serving.api_usage import Account
 from trainers.serving.connection import Connection
 from trainers.serving.endpoints import EndpointPool

@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.integrations import is_deepspeed_zero3_enabled
 
-from trainers.adapters import continued
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.surroundings import resolved
+from trainers.models.adapters import continued
 from trainers.serving.adapters import read_adapter
 
 

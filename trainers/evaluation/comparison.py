@@ -19,13 +19,13 @@ from typing import Any
 
 from trainers.configuration.placement import short_names
 from trainers.configuration.problems import ConfigurationError, Problem
-from trainers.evaluation_files import SUMMARY
-from trainers.measures import Measure, alone_measures, taught_measures
+from trainers.evaluation.files import SUMMARY
+from trainers.evaluation.measures import Measure, alone_measures, taught_measures
+from trainers.evaluation.results import Results, markdown, read_results, show
+from trainers.evaluation.statistics import Estimate
+from trainers.evaluation.summary import STUDENT_ALONE, Arm
+from trainers.evaluation.table import ROWS, Row, Table, cell, questions, results_table
 from trainers.plots import accuracy_bars, differences
-from trainers.results import Results, markdown, read_results, show
-from trainers.results_table import ROWS, Row, Table, cell, questions, results_table
-from trainers.statistics import Estimate
-from trainers.summary import STUDENT_ALONE, Arm
 
 logger = logging.getLogger(__name__)
 USER_ERROR = 2

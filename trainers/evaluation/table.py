@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from rich import box
 from rich.table import Table as RichTable
 
-from trainers.statistics import Estimate
-from trainers.summary import QUANTILES, Arm
+from trainers.evaluation.statistics import Estimate
+from trainers.evaluation.summary import QUANTILES, Arm
 
 
 @dataclass(frozen=True)

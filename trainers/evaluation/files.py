@@ -14,9 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from trainers.evaluation.measured import Alone, Effort, Taught
 from trainers.jsonl import as_lines
 from trainers.lesson_record import lesson_record
-from trainers.measured import Alone, Effort, Taught
 from trainers.teaching.lesson import Approach, Completion, Group, Lesson, Prepared, Question, Solution, TeacherSample
 
 STUDENT_ALONE = "student_alone.jsonl"

@@ -13,7 +13,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from transformers import Trainer
 
-from trainers.model_card import CARD, write_card
+from trainers.models.model_card import CARD, write_card
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
-from trainers.alignment import aligned, by_length, in_columns
-from trainers.importance import Correction, correction_metrics, correction_statistics, importance_ratio
-from trainers.microbatches import assignment, composition_matters, select, sequence_lengths
+from trainers.grpo.alignment import aligned, by_length, in_columns
+from trainers.grpo.importance import Correction, correction_metrics, correction_statistics, importance_ratio
+from trainers.grpo.microbatches import assignment, composition_matters, select, sequence_lengths
 
 
 class LeanGRPOTrainer(GRPOTrainer):

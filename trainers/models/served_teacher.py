@@ -1,7 +1,7 @@
 """Where TRL expects its vLLM client, the trainer gets this: it keeps the teacher servers' weights up to date.
 
 TRL's `GRPOTrainer` builds a `VLLMGeneration` and calls `sync_weights()` before every rollout after an optimizer step.
-Rollouts themselves go through `trainers.rollouts`, so nothing else of that class is needed.
+Rollouts themselves go through `trainers.grpo.rollouts`, so nothing else of that class is needed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
-from trainers.parameters import full_parameters, parameter_metadata
+from trainers.models.parameters import full_parameters, parameter_metadata
 from trainers.serving.weight_sync import WeightSync, WeightSyncError
 
 

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from trainers.parameters import full_parameters, gathered
+from trainers.models.parameters import full_parameters, gathered
 
 logger = logging.getLogger(__name__)
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from rich.console import Console
 
-from trainers.breakdowns import BASELINE, LENGTH, LEVEL
-from trainers.evaluation_files import SUMMARY, read_alone, read_taught
-from trainers.lesson_page import write_lesson_page
-from trainers.measured import Alone, Taught
-from trainers.measures import baseline_accuracy, teaching_length
+from trainers.evaluation.breakdowns import BASELINE, LENGTH, LEVEL
+from trainers.evaluation.files import SUMMARY, read_alone, read_taught
+from trainers.evaluation.lesson_page import write_lesson_page
+from trainers.evaluation.measured import Alone, Taught
+from trainers.evaluation.measures import baseline_accuracy, teaching_length
+from trainers.evaluation.summary import Arm, student_alone, taught_arm
+from trainers.evaluation.table import Table, breakdown_tables, results_table
 from trainers.plots import accuracy_bars, gain_by_length, gain_by_part, length_by_baseline, token_bars
-from trainers.results_table import Table, breakdown_tables, results_table
-from trainers.summary import Arm, student_alone, taught_arm
 
 logger = logging.getLogger(__name__)
 SETTINGS = (

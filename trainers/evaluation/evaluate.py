@@ -1,6 +1,6 @@
 """Evaluation: the student alone and with each teacher, on the same questions, baselines and approaches.
 
-Lessons are written as they come (`trainers.evaluation_files`); an evaluation that was interrupted goes on after them.
+Lessons are written as they come (`trainers.evaluation.files`); an evaluation that was interrupted goes on after them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from trainers.configuration.evaluation_resume import fingerprints, read_models, 
 from trainers.configuration.placement import teacher_entries
 from trainers.configuration.resume import mark_finished
 from trainers.connections import connect_student, opened_teacher
-from trainers.evaluation_files import (
+from trainers.evaluation.files import (
     LESSONS,
     STUDENT_ALONE,
     alone_record,
@@ -31,9 +31,9 @@ from trainers.evaluation_files import (
     keep,
     taught_records,
 )
+from trainers.evaluation.measured import Alone, MeteredGenerator, Taught, metered
+from trainers.evaluation.results import Results, write_results
 from trainers.jsonl import append
-from trainers.measured import Alone, MeteredGenerator, Taught, metered
-from trainers.results import Results, write_results
 from trainers.teaching.lesson import Prepared, Question
 from trainers.teaching.protocol import Protocol, Teacher
 

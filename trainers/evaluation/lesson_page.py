@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainers.measured import Alone, Taught
-from trainers.measures import baseline_accuracy
+from trainers.evaluation.measured import Alone, Taught
+from trainers.evaluation.measures import baseline_accuracy
 from trainers.teaching.lesson import Lesson, Solution
 
 TEMPLATE = Path(__file__).with_name("lesson_page.html")

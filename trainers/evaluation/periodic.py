@@ -1,4 +1,4 @@
-"""The evaluation of a teacher in training: the results of `trainers.summary`, from lessons of the run's own servers."""
+"""The evaluation of a teacher in training: the results of `summary`, from lessons of the run's own servers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainers.measured import Alone, Effort, Taught
-from trainers.summary import student_alone, taught_arm
+from trainers.evaluation.measured import Alone, Effort, Taught
+from trainers.evaluation.summary import student_alone, taught_arm
 from trainers.teaching.lesson import Group
 
 UNMEASURED = Effort(math.nan)

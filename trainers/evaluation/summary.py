@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from trainers.breakdowns import gain_breakdowns, largest
-from trainers.measured import Alone, Taught
-from trainers.measures import Prices, alone_measures, compared, taught_measures
-from trainers.statistics import Estimate
+from trainers.evaluation.breakdowns import gain_breakdowns, largest
+from trainers.evaluation.measured import Alone, Taught
+from trainers.evaluation.measures import Prices, alone_measures, compared, taught_measures
+from trainers.evaluation.statistics import Estimate
 
 STUDENT_ALONE = "student alone"
 QUANTILES = {"p10": 0.1, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9}

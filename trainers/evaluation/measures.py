@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainers.measured import Alone, Effort, Taught
-from trainers.statistics import (
+from trainers.evaluation.measured import Alone, Effort, Taught
+from trainers.evaluation.statistics import (
     DIFFERENCE,
     SHARE,
     Bounds,

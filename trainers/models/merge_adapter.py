@@ -1,4 +1,4 @@
-"""`python -m trainers.merge_adapter ADAPTER OUTPUT_DIR`: a LoRA adapter and its base as one whole model.
+"""`python -m trainers.models.merge_adapter ADAPTER OUTPUT_DIR`: a LoRA adapter and its base as one whole model.
 
 The weights are those that servers get in training, W + s·BA; the tokenizer is the adapter's.
 """
@@ -20,7 +20,7 @@ USER_ERROR = 2
 
 def main(arguments: Sequence[str]) -> int:
     """Merges as the arguments say; returns the exit status, 2 when there is no adapter to merge."""
-    parser = argparse.ArgumentParser(prog="python -m trainers.merge_adapter", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m trainers.models.merge_adapter", description=__doc__)
     parser.add_argument("adapter", help="directory that a run with use_peft=true wrote")
     parser.add_argument("output_dir", type=Path, help="directory for the whole model")
     parser.add_argument("--trust-remote-code", action="store_true", help="run model code that comes with the base")

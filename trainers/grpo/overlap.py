@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from trainers.rollouts import Rollout, TrainingRow
+from trainers.grpo.rollouts import Rollout, TrainingRow
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class LessonBatch:
 
 
 class Pending(Protocol):
-    """A rollout on its way; `trainers.rollouts.PendingRollout` is one."""
+    """A rollout on its way; `trainers.grpo.rollouts.PendingRollout` is one."""
 
     def result(self) -> Rollout:
         """Wait for it."""
