@@ -5,7 +5,7 @@
 #   bash scripts/quickstart.sh [options] [key=value …]
 #
 #   --seed N        seed of the world, of training and of evaluation (default: the recipes' own)
-#   --output DIR    where everything goes (default results/quickstart)
+#   --output DIR    where everything goes (default results/quickstart, with --smoke results/quickstart_smoke)
 #   --full          GRPO by configs/run/quickstart_rl_full.yaml: longer, learns more
 #   --smoke         few steps per stage: shows that everything runs here, learns nothing
 #   key=value       overrides for the GRPO stage (vllm_host and vllm_port also for the evaluation)
@@ -14,7 +14,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-output=results/quickstart recipe=quickstart_rl run=rl evaluation=evaluation
+default=results/quickstart output="" recipe=quickstart_rl run=rl evaluation=evaluation
 world_options=() seed_override=() sft_overrides=() rl_overrides=() evaluation_overrides=()
 
 while (($# > 0)); do
@@ -32,6 +32,8 @@ while (($# > 0)); do
             ;;
         --full) recipe=quickstart_rl_full run=rl_full evaluation=evaluation_full ;;
         --smoke)
+            # What it makes is of no use to a real run, which must not find it in its way.
+            default=results/quickstart_smoke
             # Just enough warm-up for well-formed teachings, without which later stages would have nothing to do.
             world_options+=(--preparation-steps 60) sft_overrides+=(max_steps=60) rl_overrides+=(max_steps=3 warmup_steps=1)
             evaluation_overrides+=(eval_max_samples=16)
@@ -43,6 +45,7 @@ while (($# > 0)); do
     esac
     shift
 done
+output="${output:-$default}"
 
 install_what_is_missing
 # The recipes work in their `workspace`; naming it is needed only where it is not the default.

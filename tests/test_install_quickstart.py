@@ -128,6 +128,26 @@ def test_quickstart_runs_the_documented_commands(project: Path):
     assert f"{output}/rl/curves.png" in result.stdout
 
 
+def test_a_smoke_run_is_not_in_the_way_of_a_real_one(project: Path):
+    """Its world and models are made with fewer steps, so that a real run would be refused where they are."""
+    executable(project / "bin/python", '#!/bin/sh\necho "RAN $@"\n')
+    for name in ("launch.sh", "launch_with_server.sh"):
+        executable(project / "scripts" / name, '#!/bin/sh\necho "RAN $@"\n')
+    without_installing(project)
+    for evaluated in ("results/quickstart_smoke", "results/quickstart"):
+        for run in ("rl", "evaluation"):
+            (project / evaluated / run).mkdir(parents=True)
+
+    def written(*options: str) -> set[str]:
+        command = ["bash", "scripts/quickstart.sh", *options]
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=60, check=True)
+        return set(re.findall(r"results/\w+", done.stdout))
+
+    assert written() == {"results/quickstart"}
+    assert written("--smoke") == {"results/quickstart_smoke"}
+    assert written("--smoke", "--output", str(project / "results/quickstart")) == {"results/quickstart"}
+
+
 def test_the_smoke_test_s_overrides_are_accepted():
     text = (ROOT / "scripts/quickstart.sh").read_text()
     for recipe, overrides in (("quickstart_sft", "sft_overrides"), ("quickstart_rl", "rl_overrides")):
