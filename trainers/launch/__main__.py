@@ -25,6 +25,7 @@ from trainers.launch.process import Process
 from trainers.launch.ranks import FAILURE_FILE, recorded_failure
 from trainers.launch.report import devices, report
 from trainers.launch.shapes import local_shape
+from trainers.launch.trained_on import trained_on
 from trainers.launch.uses import model_uses
 from trainers.serving.servers import ServerError, ServerGroup
 
@@ -127,7 +128,7 @@ def foreseen(plan: Plan, memory: Cards) -> Findings:
     """What can be said here about a plan for another machine: what only that one knows is a warning."""
     shapes = _shapes(plan)
     unknown = [_line(problem) for problem in check_surroundings(plan)]
-    warnings = (*unknown, *memory_warnings(plan, shapes, memory), NOT_CHECKED)
+    warnings = (*unknown, *trained_on(plan.config), *memory_warnings(plan, shapes, memory), NOT_CHECKED)
     return Findings(tuple(memory_problems(plan, shapes, memory)), warnings, shapes)
 
 

@@ -31,6 +31,7 @@ from trainers.launch.fit import Cards, Shapes, host_problems, memory_problems, m
 from trainers.launch.inspection import CONFIG_FILE, FINDINGS_FILE, Findings
 from trainers.launch.plan import Command, Plan
 from trainers.launch.process import Process
+from trainers.launch.trained_on import trained_on
 from trainers.serving.servers import unavailable_ports
 
 INSPECTION = "trainers.launch.inspection"
@@ -110,7 +111,7 @@ def examine(plan: Plan, cards: Cards) -> Findings:
     start = time.monotonic()
     found = inspected(plan.config)
     problems = (*found.problems, *room_problems(plan, found.shapes, cards))
-    warnings = (*found.warnings, *memory_warnings(plan, found.shapes, cards))
+    warnings = (*trained_on(plan.config), *found.warnings, *memory_warnings(plan, found.shapes, cards))
     outcome = number(len(problems), "problem") if problems else "all is well"
     logger.info("preflight: %s after %.1f s", outcome, time.monotonic() - start)
     return replace(found, problems=problems, warnings=warnings)

@@ -1,0 +1,46 @@
+"""Whether an evaluation asks a teacher what it was trained on, by what the teacher's run saved beside its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from trainers.configuration.composition import load
+from trainers.configuration.fields import EVALUATION
+from trainers.configuration.placement import teachers
+from trainers.configuration.surroundings import resolved
+
+CHOICE = ("dataset_config", "dataset_files", "dataset_level_filter")
+
+
+def trained_on(config: Mapping[str, Any]) -> Iterator[str]:
+    """One warning for each teacher of an evaluation that has been trained on the same rows; pure but for reading."""
+    if config["experiment"] != EVALUATION:
+        return
+    for path in teachers(config):
+        run = load(path)
+        if run is not None and _same_rows(run, config):
+            yield (
+                f"teacher={path} was trained on these questions: what it gains on them says little about others. "
+                "→ evaluate on another dataset or dataset_split"
+            )
+
+
+def _same_rows(run: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    data = [each.get("dataset_id_or_path") for each in (run, config)]
+    if not all(data) or resolved(data[0]) != resolved(data[1]):
+        return False
+    splits = [each.get("dataset_split") or "train" for each in (run, config)]
+    return all(run.get(key) == config.get(key) for key in CHOICE) and _overlap(splits[0], splits[1])
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two splits are the same, or one of them holds a whole of which the other takes a part."""
+    (whole, named), (other_whole, other_named) = _pieces(one), _pieces(other)
+    return one == other or bool(whole & other_named) or bool(other_whole & named)
+
+
+def _pieces(split: str) -> tuple[set[str], set[str]]:
+    """The names that stand without brackets in a split such as `train+test[:10%]`, and all names."""
+    pieces = [piece.strip() for piece in split.split("+")]
+    return {piece for piece in pieces if "[" not in piece}, {piece.partition("[")[0] for piece in pieces}
