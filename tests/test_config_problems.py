@@ -174,6 +174,7 @@ BAD = [
     # grammar
     ("""teacher_rcl 'student_system_prompt=Be short, please'""", "student_system_prompt=", "one value per key", "Be short, please"),
     ("""teacher_rcl 'student_system_prompt=Say {x: "y"'""", "student_system_prompt=", "must be quoted", "both kinds"),
+    ("teacher_rcl dataset_split=train[90%:]", "dataset_split=", "must be quoted", """'dataset_split="train[90%:]"'"""),
     ("teacher_rcl seed=1,2", "seed=1,2", "one value per key", "[1,2]"),
     ("teacher_rcl 'output_dir=${nope}/x'", "recipe teacher_rcl", "nope", "mend the file or the argument"),
     ("teacher_rcl ~seed=1", "~seed=1", "cannot be deleted", "leave it out"),

@@ -195,8 +195,9 @@ def _with_value(line: CommandLine, problems: list[Problem], path: str, value: st
     try:
         parsed = OverridesParser.create().parse_override(text)
     except HydraException:
-        remedy = f"""write '{path}="…"', with both kinds of quotes, or put the value into a recipe file"""
-        problems.append(Problem(text, "a value with spaces, commas, braces or quotes must be quoted", remedy))
+        quoted = f'{path}="{value}"' if not re.search("""["'\\\\]""", value) else f'{path}="…"'
+        remedy = f"write '{quoted}', with both kinds of quotes, or put the value into a recipe file"
+        problems.append(Problem(text, "a value with spaces, commas, braces, brackets or quotes must be quoted", remedy))
         return line
     if parsed.is_sweep_override():
         remedy = f"""write '{path}="{value}"' for text with a comma, or {path}=[{value}] for a list"""
