@@ -16,7 +16,7 @@
 # The student writes a function, alone and after reading what a teacher made of its plan. Whether the function is right is decided
 # by running its tests in a sandbox (a process of its own without network, with limits on time and memory), not by looking at it.
 #
-# On a GPU this loads ATLAS-8B-Instruct as teacher, Qwen3-4B-Instruct as student (about 24 GB in bfloat16) and HumanEval. Without
+# On a GPU this loads ATLAS-8B-Instruct as teacher, Qwen3-4B-Instruct as student (23 GiB of weights in bfloat16) and HumanEval. Without
 # one, or with `ATLAS_DEMO=world` in the environment, it uses the small models that `bash scripts/quickstart.sh` has trained, and
 # wraps the student, which knows stories and plans but no Python, in an agent that turns its plan into a function.
 

@@ -4,7 +4,8 @@ A reward is a callable from a lesson to a number, or to `None` where the lesson 
 of the loss, never counted as zero). A class receives the configuration's keys that are named like its parameters, here
 `efficiency_weight`. Choose it by its dotted path; the command must find the module, as it does from the project's root:
 
-    scripts/launch_with_server.sh 1 1 configs/run/quickstart_rl.yaml reward=examples.custom_reward.FirstDoNoHarm
+    scripts/launch_with_server.sh 1 1 configs/run/quickstart_rl.yaml reward=examples.custom_reward.FirstDoNoHarm \\
+        output_dir=results/quickstart/rl_no_harm
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@
 # A teacher reads how a student would go about a problem, and writes a short text that the student reads before it solves.
 # This notebook loads both models, teaches three problems, measures a few dozen, and then takes a problem of yours.
 #
-# On a GPU it loads ATLAS-8B-Thinking as teacher and Qwen3-4B-Instruct as student (about 24 GB in bfloat16). Without one, or with
+# On a GPU it loads ATLAS-8B-Thinking as teacher and Qwen3-4B-Instruct as student (23 GiB of weights in bfloat16). Without one, or with
 # `ATLAS_DEMO=world` in the environment, it uses the small models that `bash scripts/quickstart.sh` has trained.
 
 # %%

@@ -1,5 +1,7 @@
 """What the documentation shows exists: commands compose, scripts and modules are there, links resolve."""
 
+import ast
+import importlib
 import importlib.util
 import re
 import shlex
@@ -15,6 +17,7 @@ from trainers.launch.__main__ import main as launch
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "examples/README.md", *sorted((ROOT / "docs").rglob("*.md")))
 SHELL_BLOCK = re.compile(r"^[ ]*```(?:bash|sh)\n(.*?)^[ ]*```", re.DOTALL | re.MULTILINE)
+PYTHON_BLOCK = re.compile(r"^[ ]*```python\n(.*?)^[ ]*```", re.DOTALL | re.MULTILINE)
 INLINE_COMMAND = re.compile(r"`((?:bash |python |scripts/|pip )[^`]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -91,6 +94,16 @@ def test_scripts_and_modules_exist(command: Command):
 def test_compositions_are_accepted(command: Command):
     arguments = [word for word in command.words[2:] if word not in ("--cfg", "job")]
     assert compose(arguments).config["experiment"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_code_is_python_and_imports_what_exists(page: Path):
+    for block in PYTHON_BLOCK.findall(page.read_text()):
+        tree = compile(block, page.name, "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(node.module or "")
+                assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
