@@ -57,7 +57,7 @@ def shell_lines(block: str) -> list[str]:
 
 
 ALL = commands()
-LAUNCHES = [command for command in ALL if re.match(r"(bash )?scripts/launch", command.text)]
+LAUNCHES = [command for command in ALL if re.match(r"(bash )?scripts/(launch|evaluate.sh configs)", command.text)]
 
 
 def test_the_pages_show_commands():
@@ -67,9 +67,7 @@ def test_the_pages_show_commands():
 
 @pytest.mark.parametrize("command", LAUNCHES, ids=str)
 def test_launch_commands_are_accepted(command: Command, capsys: pytest.CaptureFixture[str]):
-    words = [word for word in command.words if word != "bash"]
-    servers, arguments = ("0", words[1:]) if words[0].endswith("launch.sh") else (words[1], words[2:])
-    trainers, rest = arguments[0], [word for word in arguments[1:] if word != "--dry-run"]
+    servers, trainers, rest = placement([word for word in command.words if word not in ("bash", "--dry-run")])
     gpus = "0" if any("quickstart" in word for word in rest) else GPUS_OF_A_LARGE_MACHINE
     if "--assume-gpus" in rest:
         del rest[rest.index("--assume-gpus") : rest.index("--assume-gpus") + 2]
@@ -78,6 +76,19 @@ def test_launch_commands_are_accepted(command: Command, capsys: pytest.CaptureFi
     printed = capsys.readouterr()
     assert status == 0, printed.err
     assert "Nothing was started" in printed.out
+
+
+def placement(words: list[str]) -> tuple[str, str, list[str]]:
+    """V and T as the script of a command gives them to the launcher, and what else it gives."""
+    script, *arguments = words
+    if script.endswith("launch.sh"):
+        return "0", arguments[0], arguments[1:]
+    if script.endswith("launch_with_server.sh"):
+        return arguments[0], arguments[1], arguments[2:]
+    if "--servers" not in arguments:
+        return "1", "0", arguments
+    chosen = arguments.index("--servers")
+    return arguments[chosen + 1], "0", arguments[:chosen] + arguments[chosen + 2 :]
 
 
 @pytest.mark.parametrize("command", ALL, ids=str)
