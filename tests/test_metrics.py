@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,23 @@ def test_training_metrics():
     assert metrics["teaching_length_mean/baseline_wrong"] == pytest.approx(20)
     assert metrics["teaching_length_mean/baseline_right"] == pytest.approx(6)
     assert metrics["dropped_groups"] == 0
+
+
+def test_lengths_are_parted_by_most_of_the_scorable_baselines():
+    groups = [
+        group(lesson([None, True], True, 4)),
+        group(lesson([False, True, True], True, 6, row=1)),
+        group(lesson([True, False, False], True, 40, row=2)),
+    ]
+    metrics = teaching_metrics(groups)
+    assert metrics["teaching_length_mean/baseline_right"] == pytest.approx(5)
+    assert metrics["teaching_length_mean/baseline_wrong"] == pytest.approx(40)
+
+
+def test_the_guide_names_every_metric():
+    page = (Path(__file__).parents[1] / "docs/guides/rl-training.md").read_text(encoding="utf-8")
+    for name in teaching_metrics(GROUPS):
+        assert f"`{name}`" in page or f"`…/{name.rpartition('/')[2]}`" in page, name
 
 
 def test_what_cannot_be_said_is_left_out():

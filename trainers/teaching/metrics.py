@@ -70,8 +70,9 @@ def _comparison(scored: Sequence[Lesson]) -> dict[str, float | None]:
     base, taught = _mean(b for b, _ in pairs), _mean(t for _, t in pairs)
     by_baseline: dict[bool, list[int]] = {True: [], False: []}
     for lesson in scored:
-        if lesson.teaching is not None and lesson.prepared.baselines:
-            by_baseline[bool(lesson.prepared.baselines[0].correct)].append(lesson.teaching_length)
+        verdicts = [solution.correct for solution in lesson.prepared.baselines if solution.correct is not None]
+        if lesson.teaching is not None and verdicts:
+            by_baseline[fmean(verdicts) >= 0.5].append(lesson.teaching_length)
     return {
         "baseline_accuracy": base,
         "taught_accuracy": taught,
