@@ -292,7 +292,7 @@ OWN = (
                 "save_completions_probability",
                 "float",
                 0.1,
-                "Share of lessons written to lessons/.",
+                "Share of groups whose lessons are written to lessons/.",
                 bounds=">= 0, <= 1",
             ),
             Field(

@@ -27,8 +27,8 @@ def trained_on(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _same_rows(run: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    data = [each.get("dataset_id_or_path") for each in (run, config)]
-    if not all(data) or resolved(data[0]) != resolved(data[1]):
+    theirs, ours = run.get("dataset_id_or_path"), config["dataset_id_or_path"]
+    if not theirs or resolved(theirs) != resolved(ours):
         return False
     splits = [each.get("dataset_split") or "train" for each in (run, config)]
     return all(run.get(key) == config.get(key) for key in CHOICE) and _overlap(splits[0], splits[1])
