@@ -48,16 +48,18 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, *, tied: bool, seed: int) -> Qwen3ForCausalLM:
-    """A random float32 Qwen3 of 0.3 M parameters, with weights large enough that greedy decoding has clear winners."""
+def build_model(
+    tokenizer: PreTrainedTokenizerFast, *, tied: bool, seed: int, hidden_size: int = 64, layers: int = 2
+) -> Qwen3ForCausalLM:
+    """A random float32 Qwen3, as it stands of 0.3 M parameters, whose greedy decoding has clear winners."""
     torch.manual_seed(seed)
     config = Qwen3Config(
         vocab_size=(len(tokenizer) + 15) // 16 * 16,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
+        hidden_size=hidden_size,
+        intermediate_size=2 * hidden_size,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden_size // 32,
+        num_key_value_heads=hidden_size // 64,
         head_dim=32,
         max_position_embeddings=1024,
         tie_word_embeddings=tied,
@@ -70,9 +72,9 @@ def build_model(tokenizer: PreTrainedTokenizerFast, *, tied: bool, seed: int) ->
     return Qwen3ForCausalLM(config).float()
 
 
-def write_tiny_model(directory: Path, *, tied: bool = False, seed: int = 0) -> Path:
+def write_tiny_model(directory: Path, *, tied: bool = False, seed: int = 0, **sizes: int) -> Path:
     """Write model and tokenizer to `directory` in the hub's format and return it."""
     tokenizer = build_tokenizer()
-    build_model(tokenizer, tied=tied, seed=seed).save_pretrained(directory)
+    build_model(tokenizer, tied=tied, seed=seed, **sizes).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory

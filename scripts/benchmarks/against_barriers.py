@@ -14,7 +14,7 @@ from typing import Any
 from scripts.benchmarks.barriers import four_barriers
 from scripts.benchmarks.four_stages import make_runner, rollout, tokens_of
 from scripts.benchmarks.measure import Measurement, Report, alternate, measured, paired_ratio
-from scripts.benchmarks.real_servers import RunningServers, running_servers
+from scripts.benchmarks.real_servers import RunningServers, add_model_arguments, running_servers
 from scripts.benchmarks.simulated_rollout import simulate
 from scripts.benchmarks.workload import questions
 from trainers.grpo.rollouts import RolloutRunner
@@ -28,10 +28,11 @@ def main() -> None:
     parser.add_argument("--baselines", type=int, default=1)
     parser.add_argument("--concurrency", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5)
+    add_model_arguments(parser)
     arguments = parser.parse_args()
     report = Report("P5", "rollout wall ÷ four-barrier schedule, two servers", "≤ 0.75")
     how: dict[str, Any] = {"num_generations": arguments.generations, "num_baselines": arguments.baselines}
-    with running_servers(["student", "teacher"]) as servers:
+    with running_servers(["student", "teacher"], hidden_size=arguments.hidden_size, layers=arguments.layers) as servers:
         runner = make_runner(servers, arguments.concurrency, ignore_eos=False)
         results = alternate(
             {

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from scripts.benchmarks.measure import Measurement, Report, alternate, measured, paired_ratio
-from scripts.benchmarks.real_servers import Load, RunningServers, running_servers
+from scripts.benchmarks.real_servers import Load, RunningServers, add_model_arguments, running_servers
 from scripts.benchmarks.workload import TEMPLATES, Budgets, TaggedTeacher, protocol, questions
 from trainers.grpo.rollouts import RolloutRunner
 from trainers.serving.specs import Role
@@ -32,8 +32,9 @@ def main() -> None:
     parser.add_argument("--baselines", type=int, default=1)
     parser.add_argument("--concurrency", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5)
+    add_model_arguments(parser)
     arguments = parser.parse_args()
-    with running_servers(STUDENT_AND_TEACHER) as servers:
+    with running_servers(STUDENT_AND_TEACHER, hidden_size=arguments.hidden_size, layers=arguments.layers) as servers:
         runner = make_runner(servers, arguments.concurrency)
         how: dict[str, Any] = {"num_generations": arguments.generations, "num_baselines": arguments.baselines}
         asked = questions(arguments.questions)

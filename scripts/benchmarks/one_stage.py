@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Sequence
 
 from scripts.benchmarks.measure import Measurement, Report, alternate, measured, paired_ratio
-from scripts.benchmarks.real_servers import Load, RunningServers, running_servers
+from scripts.benchmarks.real_servers import Load, RunningServers, add_model_arguments, running_servers
 from scripts.benchmarks.workload import TEMPLATES, questions
 from trainers.teaching.lesson import Prompt, Sampling
 
@@ -25,9 +25,10 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=5)
+    add_model_arguments(parser)
     arguments = parser.parse_args()
     prompts = [TEMPLATES.baseline(question.text) for question in questions(arguments.requests)]
-    with running_servers(["student"]) as servers:
+    with running_servers(["student"], hidden_size=arguments.hidden_size, layers=arguments.layers) as servers:
         tokenizer = servers.tokenizer("student")
         texts = [servers.text(tokenizer, prompt) for prompt in prompts]
         load = Load(texts, [arguments.tokens] * len(prompts))

@@ -112,16 +112,22 @@ def vllm_bench_serve(arguments: list[str]) -> None:
         main(parser.parse_args(arguments))
 
 
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options for larger models, with which a server's time goes into its model and not into its steps."""
+    parser.add_argument("--hidden-size", type=int, default=64, help="of the random models (default 64)")
+    parser.add_argument("--layers", type=int, default=2, help="of the random models (default 2)")
+
+
 @contextmanager
-def running_servers(roles: Sequence[Role], *, extra_args: Sequence[str] = ()) -> Iterator[RunningServers]:
-    """Servers of the given roles with random models of 0.3 M parameters, as the launcher starts them."""
+def running_servers(roles: Sequence[Role], *, extra_args: Sequence[str] = (), **sizes: int) -> Iterator[RunningServers]:
+    """Servers as the launcher starts them, each with a random model of 0.3 M parameters or other `sizes`."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
         directory, port = Path(scratch), consecutive_free_ports(len(roles))
         specs: dict[Role, ServerSpec] = {
             role: ServerSpec(
                 role,
                 0,
-                str(write_tiny_model(directory / role, seed=index)),
+                str(write_tiny_model(directory / role, seed=index, **sizes)),
                 "127.0.0.1",
                 port + index,
                 dtype="float32",
