@@ -50,6 +50,14 @@ def test_the_decision(resume: str, earlier: Earlier, action: str, checkpoint: st
     assert (decision.action, decision.checkpoint) == (action, checkpoint)
 
 
+def test_a_path_is_itself_however_it_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    written = {"dataset_id_or_path": "results/world/rl.jsonl", "teacher": "org/name", "max_steps": 1}
+    assert not difference(written, written | {"dataset_id_or_path": f"{tmp_path}/results/world/rl.jsonl"})
+    assert list(difference(written, written | {"dataset_id_or_path": "/elsewhere/rl.jsonl"})) == ["dataset_id_or_path"]
+    assert list(difference(written, written | {"teacher": "org/other"})) == ["teacher"]
+
+
 def test_a_refusal_shows_the_difference() -> None:
     assert "seed: 2 → 1" in resume_decision(CONFIG, Earlier(OTHER, SAVED)).reason
     assert difference(CONFIG, QUIET) == {}

@@ -1,8 +1,9 @@
-"""Whether two configurations are of one run, so that one may continue what the other began. Pure."""
+"""Whether two configurations are of one run, so that one may continue what the other began."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 HARMLESS = (
@@ -33,7 +34,14 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]
     """The keys that shape training and differ, each as `key: old → new`; epochs only where `max_steps` is not set."""
     idle = {"num_train_epochs"} if min(old.get("max_steps", -1), new.get("max_steps", -1)) > 0 else set()
     keys = sorted((old.keys() | new.keys()) - set(HARMLESS.split()) - idle)
-    return {key: f"{key}: {old.get(key)} → {new.get(key)}" for key in keys if old.get(key) != new.get(key)}
+    return {key: f"{key}: {old.get(key)} → {new.get(key)}" for key in keys if not _same(old.get(key), new.get(key))}
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Equal, or two spellings of one path, of which one begins at the root."""
+    if isinstance(old, str) and isinstance(new, str) and Path(old).is_absolute() != Path(new).is_absolute():
+        return Path(old).resolve() == Path(new).resolve()
+    return bool(old == new)
 
 
 def longer(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
