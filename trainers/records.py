@@ -13,6 +13,7 @@ from typing import Any
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import ProgressCallback
 
+from trainers.all_ranks import on_all_ranks
 from trainers.jsonl import append, as_lines
 from trainers.lesson_record import lesson_record
 from trainers.teaching.lesson import Group, Lesson
@@ -72,6 +73,10 @@ class MetricsFile(TrainerCallback):
         self.path = Path(output_dir) / "metrics.jsonl"
 
     def on_log(self, args, state, control, logs=None, **kwargs):
+        # A full disk ends all ranks, not rank 0 alone while the others wait for it in the next step.
+        on_all_ranks(lambda: self._write(state, logs))
+
+    def _write(self, state, logs):
         if state.is_world_process_zero and logs:
             append(self.path, [{"step": state.global_step, "time": time.time(), **logs}])
 

@@ -25,6 +25,7 @@ from trl import GRPOConfig
 from trl.trainer import grpo_trainer
 
 from custom_data.preflight import load_questions
+from trainers.all_ranks import on_all_ranks, reported_as
 from trainers.assembly import build_protocol, connect_pool, layout_of, token_counter
 from trainers.configuration import trl_arguments
 from trainers.configuration.resume import mark_finished
@@ -61,6 +62,10 @@ SETTINGS = ("num_baselines", "save_completions_probability", "max_lost_groups", 
 
 class RolloutFailed(RuntimeError):
     """The rollout on rank 0 raised; every rank raises this with rank 0's message."""
+
+
+class EvaluationFailed(RuntimeError):
+    """The periodic evaluation on rank 0 raised; every rank raises this with rank 0's message."""
 
 
 class StopEarly(TrainerCallback):
@@ -170,15 +175,16 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
             kwargs: passed on to TRL.
 
         Raises:
-            RolloutFailed, WeightSyncError: when servers gave out, after a checkpoint of the last step.
+            RolloutFailed, EvaluationFailed, WeightSyncError: when servers gave out, after a checkpoint of the last
+                step.
         """
         if resume_from_checkpoint:
             self._restore(Path(str(resume_from_checkpoint)))
         try:
             return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
-        except (RolloutFailed, WeightSyncError):
+        except (RolloutFailed, EvaluationFailed, WeightSyncError):
             # All ranks come here, between two steps: what was learned until now need not be lost.
-            if self.args.save_strategy != "no" and self.state.global_step % self.steps_per_rollout == 0:
+            if self.args.save_strategy != "no":
                 self._save_checkpoint(self.model, None)
             raise
 
@@ -191,13 +197,22 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
             self._buffered_inputs = load_rollout_in_use(checkpoint, self.accelerator, self._layout())
         progress = load_progress(checkpoint)
         self.vllm_generation.version = progress.weight_version
-        self._rollouts().restore(progress.ahead)
+        if self.runner is not None:
+            self._rollouts().restore(progress.ahead)
         if self.args.sync_ref_model:
             load_reference(checkpoint, self._reference(), sharded=self._sharded())
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """TRL's checkpoint and, before the file that makes it complete, what `_restore` needs."""
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        on_all_ranks(lambda: self._save_progress(checkpoint))
+        if self.args.sync_ref_model:
+            main = self.accelerator.is_main_process
+            save_reference(checkpoint, self._reference(), sharded=self._sharded(), writes=main)
+        super()._save_checkpoint(model, trial)
+
+    def _save_progress(self, checkpoint: Path) -> None:
+        """This rank's own files."""
         checkpoint.mkdir(parents=True, exist_ok=True)
         if self.runner is not None:
             ahead = self._rollouts().state()
@@ -206,10 +221,6 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
             save_progress(checkpoint, self.vllm_generation.version - sent, ahead)
         if self.state.global_step % self.steps_per_rollout:
             save_rollout_in_use(checkpoint, self.accelerator, self._layout(), self._buffered_inputs)
-        if self.args.sync_ref_model:
-            main = self.accelerator.is_main_process
-            save_reference(checkpoint, self._reference(), sharded=self._sharded(), writes=main)
-        super()._save_checkpoint(model, trial)
 
     def _reference(self) -> nn.Module:
         return self.accelerator.unwrap_model(self.ref_model)
@@ -244,18 +255,15 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         Raises:
             RolloutFailed: on every rank, when rank 0 could not run it.
         """
-        lessons: list[TrainingRow] | None = None
-        failure: str | None = None
-        if self.runner is not None:
-            try:
-                lessons = self._next_lessons(rows)
-            except Exception as error:
-                logger.exception("The rollout failed")
-                failure = f"{type(error).__name__}: {error}"
-        [lessons, failure, self.stopped_early] = broadcast_object_list([lessons, failure, self.stopped_early])
-        if lessons is None:
-            raise RolloutFailed(f"rollout at step {self.state.global_step} failed on rank 0: {failure}")
+        lessons = on_all_ranks(lambda: self._run_rollout(rows))
+        [lessons, self.stopped_early] = broadcast_object_list([lessons, self.stopped_early])
         return lessons
+
+    def _run_rollout(self, rows: Sequence[int]) -> list[TrainingRow]:
+        if self.runner is None:
+            return []
+        with reported_as(RolloutFailed, f"rollout at step {self.state.global_step}"):
+            return self._next_lessons(rows)
 
     def _next_lessons(self, rows: Sequence[int]) -> list[TrainingRow]:
         number = self.rollout_number
@@ -350,25 +358,17 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         super().log(logs, start_time)
 
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
-        """Evaluate through the training's own servers: the same protocol on held-out questions, TRL's loop unused."""
+        """Evaluate through the training's own servers: the same protocol on held-out questions, TRL's loop unused.
+
+        Raises:
+            EvaluationFailed: on every rank, when rank 0 could not run it.
+        """
         # A rollout that runs ahead would share the servers with it, and its timings.
         self._before_weights()
         if self.state.global_step != self._last_loaded_step:
             self.vllm_generation.sync_weights()
             self._last_loaded_step = self.state.global_step
-        metrics: dict[str, float] = {}
-        if self.runner is not None:
-            rollout = self.runner.run(
-                self.evaluation_questions,
-                step=-1,
-                num_generations=self.num_generations_eval,
-                num_baselines=self.num_generations_eval,
-            )
-            metrics = {
-                f"{metric_key_prefix}_teaching/{name}": value
-                for name, value in teaching_metrics(rollout.groups).items()
-            }
-            save_periodic_summary(self.args.output_dir, self.state.global_step, rollout.groups)
+        metrics = on_all_ranks(lambda: self._run_evaluation(metric_key_prefix))
         [metrics] = broadcast_object_list([metrics])
         was_training = self.model.training
         self.model.eval()
@@ -376,6 +376,15 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         self.model.train(was_training)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _run_evaluation(self, prefix: str) -> dict[str, float]:
+        if self.runner is None:
+            return {}
+        with reported_as(EvaluationFailed, f"evaluation at step {self.state.global_step}"):
+            number = self.num_generations_eval
+            rollout = self.runner.run(self.evaluation_questions, step=-1, num_generations=number, num_baselines=number)
+            save_periodic_summary(self.args.output_dir, self.state.global_step, rollout.groups)
+            return {f"{prefix}_teaching/{name}": value for name, value in teaching_metrics(rollout.groups).items()}
 
     def close(self) -> None:
         """Give up a rollout that still runs, and close connections to servers."""
@@ -466,7 +475,9 @@ def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
     arguments = GRPOConfig(**trl_arguments(config), **reference_arguments(config), use_vllm=True, vllm_mode="server")
     tokenizer = load_tokenizer(config)
     train, evaluation = load_questions(config)
-    runner, weight_sync = connect_servers(config, tokenizer) if PartialState().is_main_process else (None, None)
+    main = PartialState().is_main_process
+    # Before the model, whose loading is a collective under ZeRO-3.
+    runner, weight_sync = on_all_ranks(lambda: connect_servers(config, tokenizer) if main else (None, None))
     trainer = TeacherGRPOTrainer(
         model=load_model(config),
         args=arguments,

@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from trainers.all_ranks import on_all_ranks
 from trainers.models.parameters import full_parameters, gathered
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def load_rollout_in_use(
 ) -> list[dict[str, Any]] | None:
     """This rank's micro-batches; `None` on every rank when one has none that fit, which runs the rollout anew."""
     path = _path(checkpoint, accelerator)
-    saved = torch.load(path, map_location=accelerator.device, weights_only=True) if path.is_file() else None
+    saved = on_all_ranks(lambda: _loaded(path, accelerator))
     fits = saved is not None and saved["layout"] == dict(layout)
     everywhere = accelerator.gather(torch.tensor([int(fits)], device=accelerator.device))
     if saved is not None and bool(everywhere.all()):
@@ -83,8 +84,7 @@ def save_reference(checkpoint: Path, model: nn.Module, *, sharded: bool, writes:
     for name, tensor in full_parameters(model, sharded=sharded):
         if writes:
             whole[name] = tensor.detach().to("cpu", copy=True).contiguous()
-    if writes:
-        save_file(whole, checkpoint / REFERENCE)
+    on_all_ranks(lambda: save_file(whole, checkpoint / REFERENCE) if writes else None)
 
 
 def load_reference(checkpoint: Path, model: nn.Module, *, sharded: bool) -> None:
@@ -98,6 +98,10 @@ def load_reference(checkpoint: Path, model: nn.Module, *, sharded: bool) -> None
             with gathered([parameter], sharded, modifier_rank=0):
                 if parameter.numel():
                     parameter.copy_(file.get_tensor(name))
+
+
+def _loaded(path: Path, accelerator: Accelerator) -> dict[str, Any] | None:
+    return torch.load(path, map_location=accelerator.device, weights_only=True) if path.is_file() else None
 
 
 def _path(checkpoint: Path, accelerator: Accelerator) -> Path:

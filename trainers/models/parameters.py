@@ -6,8 +6,9 @@ computed out of place (Hu et al. 2021, https://arxiv.org/abs/2106.09685), a weig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -52,20 +53,46 @@ def parameter_metadata(model: nn.Module) -> list[TensorMeta]:
     return [weight.meta for weight in served_weights(model)]
 
 
-def full_parameters(
-    model: nn.Module, *, sharded: bool, bucket_bytes: int = BUCKET_BYTES
-) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield every served weight whole, in the order of `parameter_metadata`.
+class FullParameters(Iterator[tuple[str, torch.Tensor]]):
+    """Every served weight whole, in the order of `parameter_metadata`.
 
     Under ZeRO-3 (`sharded`) what they are computed from is gathered in buckets, never the whole model at once.
-    Gathering is a collective: every rank must exhaust the iterator.
+    Gathering is a collective: every rank must exhaust the iterator, or give up its rest by `skip_rest`.
     """
-    for bucket in plan_buckets(served_weights(model), bucket_bytes):
-        with gathered([parameter for weight in bucket for parameter in weight.parameters], sharded):
-            for weight in bucket:
-                with torch.no_grad():
-                    value = weight.value()
-                yield weight.meta.name, value
+
+    def __init__(self, weights: Iterable[ServedWeight], sharded: bool, bucket_bytes: int) -> None:
+        self._left = deque(plan_buckets(weights, bucket_bytes))
+        self._sharded = sharded
+        self._values = self._walk()
+
+    def __next__(self) -> tuple[str, torch.Tensor]:
+        return next(self._values)
+
+    def skip_rest(self) -> None:
+        """Take part in the gathering that is left, computing nothing: also after an error in the middle."""
+        self._values.close()
+        while self._left:
+            with self._next_gathered():
+                pass
+
+    def _walk(self) -> Generator[tuple[str, torch.Tensor]]:
+        while self._left:
+            with self._next_gathered() as bucket:
+                for weight in bucket:
+                    with torch.no_grad():
+                        value = weight.value()
+                    yield weight.meta.name, value
+
+    @contextmanager
+    def _next_gathered(self) -> Iterator[list[ServedWeight]]:
+        bucket = self._left.popleft()
+        with gathered([parameter for weight in bucket for parameter in weight.parameters], self._sharded):
+            yield bucket
+
+
+def full_parameters(model: nn.Module, *, sharded: bool, bucket_bytes: int = BUCKET_BYTES) -> FullParameters:
+    """Every tensor that a server of the base model has, whole, one after the other: see `FullParameters`."""
+    return FullParameters(served_weights(model), sharded, bucket_bytes)
 
 
 def full_shape(parameter: nn.Parameter) -> tuple[int, ...]:

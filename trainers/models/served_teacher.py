@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 from torch import nn
 
+from trainers.all_ranks import on_all_ranks
 from trainers.models.parameters import full_parameters, parameter_metadata
 from trainers.serving.weight_sync import WeightSync, WeightSyncError
 
@@ -61,18 +61,22 @@ class ServedTeacher:
         start = time.perf_counter()
         plugin = self.accelerator.state.deepspeed_plugin
         parameters = full_parameters(self.model, sharded=plugin is not None and plugin.zero_stage == 3)
-        failure: str | None = None
+        failure: Exception | None = None
         if self.weight_sync is not None:
             try:
                 self.weight_sync.update(parameters, parameter_metadata(self.model), self.version + 1)
-            except WeightSyncError as error:
-                failure = str(error)
-        for _ in parameters:
-            # Gathering is a collective: ranks that send nothing, and a rank whose sending failed, still take part.
-            pass
-        [failure] = broadcast_object_list([failure])
-        if failure is not None:
-            raise WeightSyncError(failure)
+            except Exception as error:  # noqa: BLE001 - raised below, when all ranks know of it
+                failure = error
+        # Gathering is a collective: ranks that send nothing, and a rank whose sending failed, still take part.
+        parameters.skip_rest()
+        on_all_ranks(lambda: _raise_as_sync_error(failure))
         self.version += 1
         self.on_version(self.version)
         self.seconds = time.perf_counter() - start
+
+
+def _raise_as_sync_error(failure: Exception | None) -> None:
+    if isinstance(failure, WeightSyncError):
+        raise failure
+    if failure is not None:
+        raise WeightSyncError(f"Weight update failed: {type(failure).__name__}: {failure}") from failure

@@ -1,0 +1,121 @@
+"""Run as two ranks: what each of them raises when something fails on rank 0, printed as one JSON object.
+
+Nothing is connected to a server, and no trainer is built: what matters is who waits for whom.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from accelerate import PartialState
+
+from trainers import teacher_grpo
+from trainers.all_ranks import on_all_ranks
+from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.models.served_teacher import ServedTeacher
+from trainers.records import MetricsFile
+from trainers.teacher_grpo import TeacherGRPOTrainer
+from trainers.teaching.lesson import GenerationError
+
+
+class Broken:
+    """A runner, or a weight sync, that fails whatever it is asked for."""
+
+    def run(self, *_: Any, **__: Any) -> None:
+        """No rollout."""
+        raise OSError(28, "No space left on device")
+
+    update = run
+
+
+def trainer(main: bool, directory: Path) -> TeacherGRPOTrainer:
+    """As much of a trainer as the methods below touch."""
+    made = object.__new__(TeacherGRPOTrainer)
+    made.runner = Broken() if main else None
+    made.schedule = None
+    made.state = SimpleNamespace(global_step=3)
+    made._last_loaded_step = 3
+    made.evaluation_questions = ()
+    made.num_generations_eval = 2
+    made.num_generations = 1
+    made.stopped_early = False
+    made.steps_per_rollout = 1
+    made._history = defaultdict(list)
+    # A directory cannot be made in a file.
+    blocked = directory / "file"
+    blocked.touch()
+    made.args = SimpleNamespace(output_dir=str(blocked if main else directory), sync_ref_model=False)
+    return made
+
+
+def served_teacher(main: bool) -> ServedTeacher:
+    """A policy whose servers cannot be reached."""
+    accelerator = SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=None))
+    sync: Any = Broken() if main else None
+    return ServedTeacher(torch.nn.Linear(2, 2), accelerator, sync, on_version=lambda _: None)
+
+
+def build(main: bool) -> None:
+    """Building a trainer whose student lacks a key."""
+
+    def connect(*_: Any) -> None:
+        assert main
+        raise ConfigurationError([Problem("KEY", "a key", "export it")])
+
+    names = ("GRPOConfig", "trl_arguments", "reference_arguments", "load_tokenizer")
+    stand_ins = {name: lambda *_, **__: {} for name in names}
+    stand_ins["load_questions"] = lambda _: ([], [])
+    stand_ins["load_model"] = lambda _: torch.distributed.barrier()
+    with patch.multiple(teacher_grpo, connect_servers=connect, **stand_ins):
+        teacher_grpo.build_trainer({})
+
+
+def cannot_travel(main: bool) -> None:
+    """An error that no other process can make."""
+    if main:
+        raise GenerationError("no answer", "timeout")
+
+
+def written(main: bool, directory: Path) -> None:
+    """A line of metrics for a file that cannot be opened."""
+    state = SimpleNamespace(is_world_process_zero=main, global_step=3)
+    MetricsFile(str(directory / "file")).on_log(None, state, None, logs={"loss": 1.0})
+
+
+def raised(work: Callable[[], Any]) -> str:
+    """The name and message of what it raises."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - all of them are looked at
+        return f"{type(error).__name__}: {error}"
+    return "nothing"
+
+
+def main() -> None:
+    """Every case, in the same order on both ranks."""
+    directory = Path(sys.argv[1])
+    first = PartialState(cpu=True).is_main_process
+    made = trainer(first, directory)
+    cases: dict[str, Callable[[], Any]] = {
+        "rollout": lambda: made.global_rollout([0]),
+        "evaluation": made.evaluate,
+        "weights": served_teacher(first).sync_weights,
+        "checkpoint": lambda: made._save_checkpoint(None, None),
+        "metrics": lambda: written(first, directory),
+        "building": lambda: build(first),
+        "cannot travel": lambda: on_all_ranks(lambda: cannot_travel(first)),
+        "nothing": lambda: on_all_ranks(lambda: None),
+    }
+    sys.stdout.write(json.dumps({name: raised(case) for name, case in cases.items()}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

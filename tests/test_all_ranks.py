@@ -1,0 +1,106 @@
+"""What fails on one rank ends all of them with its error, instead of leaving the others in a collective operation."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from trainers.launch.plan import ROOT
+from trainers.models import parameters
+from trainers.models.parameters import full_parameters
+
+NO_SPACE = "OSError: [Errno 28] No space left on device"
+
+
+@pytest.fixture(scope="module")
+def raised(tmp_path_factory, free_port):
+    """What either rank raised, by case."""
+    directory = tmp_path_factory.mktemp("ranks")
+    shared = {
+        **os.environ,
+        **{"PYTHONPATH": str(ROOT), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port), "WORLD_SIZE": "2"},
+        **{"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+    }
+    command = [sys.executable, "-m", "tests.failing_ranks", str(directory)]
+    ranks = [
+        subprocess.Popen(
+            command,
+            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        for rank in range(2)
+    ]
+    try:
+        outputs = [rank.communicate(timeout=200) for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(error[-3000:] for _, error in outputs)
+    return [json.loads(output.splitlines()[-1]) for output, _ in outputs]
+
+
+@pytest.mark.slow
+def test_both_ranks_raise_what_failed_on_rank_0(raised):
+    first, second = raised
+    assert first["evaluation"] == second["evaluation"]
+    assert first["evaluation"] == f"EvaluationFailed: evaluation at step 3 failed on rank 0: {NO_SPACE}"
+    assert first["weights"] == second["weights"] == f"WeightSyncError: Weight update failed: {NO_SPACE}"
+    assert first["rollout"] == second["rollout"]
+    assert first["rollout"].startswith("RolloutFailed: rollout at step 3 failed on rank 0: AttributeError")
+    for case, error in (("checkpoint", "NotADirectoryError"), ("metrics", "FileExistsError")):
+        assert first[case] == second[case]
+        assert first[case].startswith(error)
+    assert first["building"] == second["building"]
+    assert first["building"].startswith("ConfigurationError")
+    assert first["nothing"] == second["nothing"] == "nothing"
+
+
+@pytest.mark.slow
+def test_an_error_that_cannot_travel_is_told(raised):
+    first, second = raised
+    assert first["cannot travel"] == "GenerationError: no answer"
+    assert second["cannot travel"] == "RankFailed: GenerationError: no answer"
+
+
+@pytest.mark.parametrize("consumed", [0, 1, 2, 3])
+def test_whoever_gives_up_on_weights_still_takes_part_in_gathering_the_rest(consumed, monkeypatch):
+    model = torch.nn.Sequential(*(torch.nn.Linear(2, 2, bias=False) for _ in range(3)))
+    open_now, seen = [], []
+
+    class Gathered:
+        def __init__(self, wanted, sharded):
+            self.wanted = [id(parameter) for parameter in wanted]
+
+        def __enter__(self):
+            open_now.append(self.wanted)
+            seen.append(self.wanted)
+
+        def __exit__(self, *_):
+            open_now.remove(self.wanted)
+
+    monkeypatch.setattr(parameters, "gathered", Gathered)
+    weights = full_parameters(model, sharded=True, bucket_bytes=16)
+    for _ in range(consumed):
+        next(weights)
+    weights.skip_rest()
+    assert seen == [[id(parameter)] for parameter in model.parameters()]
+    assert open_now == []
+    assert list(weights) == []
+
+
+def test_a_value_that_cannot_be_computed_leaves_the_rest_to_be_gathered(monkeypatch):
+    model = torch.nn.Sequential(*(torch.nn.Linear(2, 2, bias=False) for _ in range(3)))
+    gathered = []
+    monkeypatch.setattr(parameters, "gathered", lambda wanted, _: gathered.append(wanted) or parameters.nullcontext())
+    monkeypatch.setattr(parameters, "dense", lambda _: 1 / 0)
+    weights = full_parameters(model, sharded=True, bucket_bytes=16)
+    with pytest.raises(ZeroDivisionError):
+        next(weights)
+    weights.skip_rest()
+    assert len(gathered) == 3

@@ -1,0 +1,60 @@
+"""Work of single ranks between collective operations: an error of one ends all, where the others would wait for it."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from accelerate.utils import gather_object
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class RankFailed(RuntimeError):
+    """Another rank raised an error that cannot travel; the message says what it was."""
+
+
+def on_all_ranks(work: Callable[[], T]) -> T:
+    """Do this rank's part of something, and go on only when every rank has done its own.
+
+    Every rank calls this at the same point, a rank that has nothing to do with work that does nothing. `work` must not
+    contain a collective operation.
+
+    Raises:
+        Exception: on every rank: what its own work raised, else what that of the first rank that failed raised.
+    """
+    failure: Exception | None = None
+    try:
+        result = work()
+    except Exception as error:  # noqa: BLE001 - raised below, when all ranks know of it
+        failure = error
+    failures = gather_object([failure and portable(failure)])
+    if failure is not None:
+        raise failure
+    first = next((error for error in failures if error is not None), None)
+    if first is not None:
+        raise first
+    return result
+
+
+@contextmanager
+def reported_as(kind: type[RuntimeError], what: str) -> Iterator[None]:
+    """Turn any failure of the body into an error of a kind, which says on which rank what failed and why."""
+    try:
+        yield
+    except Exception as error:
+        logger.exception("The %s failed", what)
+        raise kind(f"{what} failed on rank 0: {type(error).__name__}: {error}") from error
+
+
+def portable(error: Exception) -> Exception:
+    """The error as another process can have it: itself, or a `RankFailed` with its name and message."""
+    try:
+        return pickle.loads(pickle.dumps(error))
+    except (pickle.PickleError, TypeError, AttributeError, ValueError):
+        return RankFailed(f"{type(error).__name__}: {error}")
