@@ -34,8 +34,9 @@ def run(request, servers, tmp_path_factory):
 def trained(run, servers):
     """A run against the session's servers, whose weights are put back afterwards."""
     _, command, directory = run
-    completed([*command, f"output_dir={directory}/run"])
+    done = completed([*command, f"output_dir={directory}/run"])
     restore(servers)
+    assert "mismatch" not in done.stderr
     return directory / "run"
 
 

@@ -12,6 +12,7 @@ from trl import SFTConfig, SFTTrainer
 
 from custom_data.examples import example_prompt
 from custom_data.preflight import load_examples
+from trainers.accumulation import agree_on_accumulation
 from trainers.configuration import pick, trl_arguments
 from trainers.configuration.resume import mark_finished
 from trainers.models.adapters import new_adapter
@@ -53,6 +54,7 @@ def build_trainer(config: Mapping[str, Any]) -> SFTTrainer:
         processing_class=tokenizer,
         peft_config=new_adapter(config),
     )
+    agree_on_accumulation(trainer)
     install_records(trainer, config)
     logger.info("SFT on %d examples, loss on the teacher's reply only", len(rows))
     return trainer

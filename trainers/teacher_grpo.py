@@ -25,6 +25,7 @@ from trl import GRPOConfig
 from trl.trainer import grpo_trainer
 
 from custom_data.preflight import load_questions
+from trainers.accumulation import agree_on_accumulation
 from trainers.all_ranks import on_all_ranks, reported_as
 from trainers.assembly import build_protocol, connect_pool, layout_of, token_counter
 from trainers.configuration import trl_arguments
@@ -490,5 +491,6 @@ def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
         **{key: config[key] for key in SETTINGS},
     )
     align_reference(trainer.model)
+    agree_on_accumulation(trainer)
     install_records(trainer, config)
     return trainer
