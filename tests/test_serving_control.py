@@ -2,15 +2,20 @@
 
 import json
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from base64 import b64decode
+from concurrent.futures import CancelledError
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from trainers.launch.plan import ROOT
+from trainers.serving.background import in_background
 from trainers.serving.control import ControlPlane, WeightSyncError
 from trainers.serving.weight_sync import WeightSync, make_transport, metadata_of
 
@@ -20,11 +25,13 @@ ONE_UPDATE = ["/pause", "/start_weight_update", "/update_weights", "/finish_weig
 
 
 class FakeServer:
-    """The weight endpoints of a vLLM server with `world_size` workers; `failing` paths answer 500, `slow` ones late."""
+    """The weight endpoints of a vLLM server with `world_size` workers; `failing` paths answer 500, `slow` ones late,
+    `hanging` ones not before the test is over."""
 
     def __init__(self, world_size=1):
         self.calls = []
-        self.failing, self.slow = set(), set()
+        self.failing, self.slow, self.hanging = set(), set(), set()
+        self.closed = threading.Event()
         self.version = "default"
         self.world_size = world_size
         fake = self
@@ -42,6 +49,8 @@ class FakeServer:
                 fake.calls.append((path, body))
                 if path in fake.slow:
                     time.sleep(1)
+                if path in fake.hanging:
+                    fake.closed.wait(60)
                 status = 500 if path in fake.failing else 200
                 if path == "/finish_weight_update" and status == 200 and body:
                     fake.version = body["weight_version"]
@@ -86,6 +95,7 @@ def fakes():
     servers = [FakeServer(), FakeServer(world_size=2), FakeServer()]
     yield servers
     for server in servers:
+        server.closed.set()
         server.http.shutdown()
         server.http.server_close()
 
@@ -179,6 +189,37 @@ def test_no_call_waits_longer_than_its_deadline(fakes):
     with pytest.raises(WeightSyncError, match=r"did not answer within 0\.3 s"):
         control.start_weight_update()
     assert time.monotonic() - start < 0.9
+
+
+HANGING = """
+import sys
+from trainers.launch.plan import ROOT
+from trainers.serving.background import in_background
+from trainers.serving.control import ControlPlane, WeightSyncError
+control = ControlPlane(sys.argv[1:], timeout_s=60)
+try:
+    control.update_weights({})
+except WeightSyncError:
+    sys.exit("gave up")
+"""
+
+
+def test_a_process_that_gives_up_ends_although_another_server_never_answers(fakes):
+    fakes[0].failing, fakes[1].hanging = {"/update_weights"}, {"/update_weights"}
+    command = [sys.executable, "-c", HANGING, *(fake.url for fake in fakes)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, cwd=ROOT)
+    assert run.stderr == "gave up\n"
+
+
+def test_whoever_waits_for_an_answer_that_never_comes_is_let_go_after_a_failure(fakes):
+    control = ControlPlane([fakes[0].url], timeout_s=60)
+    fakes[0].hanging = {"/update_weights"}
+    waiting = in_background(control.update_weights, {}, name="waiting")
+    while not fakes[0].paths:
+        time.sleep(0.01)
+    control.recover(1)
+    with pytest.raises(CancelledError):
+        waiting.result(timeout=5)
 
 
 @pytest.fixture

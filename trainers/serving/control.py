@@ -6,10 +6,12 @@ A repeated update would not be the same update, and a call without a deadline ha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import httpx
+
+from trainers.serving.background import in_background
 
 INCOMPLETE = "incomplete"
 """The weight version of a server whose last update was broken off: some of its weights may be new, some old."""
@@ -34,7 +36,7 @@ class ControlPlane:
         self.timeout_s = timeout_s
         # Loopback and cluster addresses: no proxy of the user's environment may stand between.
         self._client = httpx.Client(timeout=timeout_s, trust_env=False)
-        self._threads = ThreadPoolExecutor(len(self.base_urls), thread_name_prefix="weight-control")
+        self._calls: set[Future[Any]] = set()
         self.next_version = 0
         self._open: set[str] = set()
 
@@ -89,15 +91,20 @@ class ControlPlane:
         a server that cannot close its update stays paused, as vLLM's do whose `/update_weights` failed; a complete
         update mends them. One that can close it says `INCOMPLETE` for its weight version.
         """
-        # Threads of their own: the others may still wait for answers to the update that failed.
+        self._give_up()
         with ThreadPoolExecutor(len(self.base_urls), thread_name_prefix="weight-recovery") as threads:
             recovered = list(threads.map(lambda url: self._recover(url, timeout_s), self.base_urls))
         return [url for url, usable in zip(self.base_urls, recovered, strict=True) if not usable]
 
     def close(self) -> None:
         """Drop connections; calls that still wait are left to their deadlines."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._give_up()
         self._client.close()
+
+    def _give_up(self) -> None:
+        """Let go of whoever waits for an answer: a server in the middle of a broken update may never give one."""
+        for call in tuple(self._calls):
+            call.cancel()
 
     def _recover(self, url: str, timeout_s: float) -> bool:
         finish = {"/finish_weight_update": {"weight_version": INCOMPLETE}} if url in self._open else {}
@@ -115,13 +122,16 @@ class ControlPlane:
     def _each(
         self, method: str, path: str, payloads: Sequence[dict[str, Any] | None], *, all_answer: bool = False
     ) -> list[Any]:
-        calls = [
-            self._threads.submit(self._call, method, url, path, payload)
-            for url, payload in zip(self.base_urls, payloads, strict=True)
-        ]
+        calls = [self._start(method, url, path, payload) for url, payload in zip(self.base_urls, payloads, strict=True)]
         if all_answer:
             wait(calls)
         return [call.result() for call in calls]
+
+    def _start(self, method: str, base_url: str, path: str, payload: dict[str, Any] | None) -> Future[Any]:
+        call = in_background(self._call, method, base_url, path, payload, name="weight-control")
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return call
 
     def _call(self, method: str, base_url: str, path: str, payload: dict[str, Any] | None) -> Any:
         url = base_url + path

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from typing import Any
 
 import torch
 
+from trainers.serving.background import in_background
 from trainers.serving.buckets import TensorMeta, pack, plan_buckets
 from trainers.serving.control import ControlPlane, WeightSyncError
 from trainers.serving.gloo_group import join_group, open_store
@@ -41,13 +42,12 @@ class GlooTransport:
         self.close()
         world_size = 1 + sum(control.world_sizes())
         store = open_store(self._host, world_size, self._timeout_s)
-        threads = ThreadPoolExecutor(2, thread_name_prefix="weight-connect")
-        invited = threads.submit(control.init_weight_transfer_engine, self._init_info(store.port, world_size))
-        joined = threads.submit(join_group, store, 0, world_size, self._timeout_s)
+        info, name = self._init_info(store.port, world_size), "weight-connect"
+        invited = in_background(control.init_weight_transfer_engine, info, name=name)
+        joined = in_background(join_group, store, 0, world_size, self._timeout_s, name=name)
         # A server that refuses is known at once; the group would wait for it until its deadline.
         both: list[Future[Any]] = [invited, joined]
         wait(both, return_when=FIRST_EXCEPTION)
-        threads.shutdown(wait=False)
         if invited.done():
             invited.result()
         try:
@@ -61,16 +61,12 @@ class GlooTransport:
     ) -> None:
         """Open an update, broadcast every bucket, close the update."""
         control.start_weight_update()
-        threads = ThreadPoolExecutor(1, thread_name_prefix="weight-update")
-        try:
-            update = threads.submit(control.update_weights, _update_info(metadata))
-            stream = iter(tensors)
-            for bucket in plan_buckets(metadata, self._bucket_bytes):
-                self._broadcast(pack(bucket, stream), update)
-            update.result()
-        finally:
-            # After a failure the servers may still wait for weights: do not wait for their answer.
-            threads.shutdown(wait=False)
+        # After a failure the servers may still wait for weights: nobody waits for their answer then.
+        update = in_background(control.update_weights, _update_info(metadata), name="weight-update")
+        stream = iter(tensors)
+        for bucket in plan_buckets(metadata, self._bucket_bytes):
+            self._broadcast(pack(bucket, stream), update)
+        update.result()
         control.finish_weight_update()
 
     def close(self) -> None:

@@ -1,0 +1,31 @@
+"""Work in threads that nobody has to wait for.
+
+Python waits at its end for the threads of a `ThreadPoolExecutor`, also for one that hangs on a server that has failed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def in_background(work: Callable[..., T], *arguments: Any, name: str) -> Future[T]:
+    """Start work in a daemon thread; cancelling its future, at any time, gives up its outcome but does not end it."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result = work(*arguments)
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
+        else:
+            if future.set_running_or_notify_cancel():
+                future.set_result(result)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
