@@ -1,14 +1,18 @@
 """Weights from a trainer's model to real servers, and what happens when they do not arrive."""
 
 import asyncio
+import time
 
 import httpx
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from trainers.serving.background import in_background
 from trainers.serving.buckets import TensorMeta, pack, plan_buckets, unpack
 from trainers.serving.endpoints import EndpointPool
+from trainers.serving.gloo_group import join_group, join_store, open_store
+from trainers.serving.gloo_transport import GlooTransport
 from trainers.serving.weight_sync import WeightSync, WeightSyncError, make_transport, metadata_of
 from trainers.teaching.lesson import Message, Prompt, Sampling
 
@@ -48,6 +52,34 @@ def test_what_is_unpacked_is_what_was_packed():
 def test_tensors_that_their_metadata_did_not_announce_are_refused(tensors):
     with pytest.raises(ValueError, match="Expected weight t0"):
         pack([TensorMeta("t0", torch.float32, (2,))], iter(tensors))
+
+
+class Refusing:
+    """A control plane whose server answers with an error while its worker takes no part in the broadcast."""
+
+    def start_weight_update(self):
+        pass
+
+    def update_weights(self, _):
+        time.sleep(0.2)
+        raise WeightSyncError("no such weight")
+
+
+def test_a_server_that_fails_in_the_middle_of_a_broadcast_is_an_error_at_once():
+    store = open_store("127.0.0.1", 2, TIMEOUT_S)
+    absent = in_background(
+        lambda: join_group(join_store("127.0.0.1", store.port, 2, TIMEOUT_S), 1, 2, TIMEOUT_S), name="absent"
+    )
+    transport = GlooTransport("127.0.0.1", TIMEOUT_S, 2**30)
+    transport._group = join_group(store, 0, 2, TIMEOUT_S)
+    group = absent.result()
+    tensors = [("large", torch.zeros(2**25))]
+    start = time.monotonic()
+    with pytest.raises(WeightSyncError, match="no such weight"):
+        transport.send(Refusing(), metadata_of(tensors), iter(tensors))
+    transport.close()
+    assert time.monotonic() - start < 5
+    del group
 
 
 @pytest.fixture

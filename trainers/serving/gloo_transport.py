@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import datetime
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
@@ -32,6 +33,7 @@ class GlooTransport:
         self._timeout_s = timeout_s
         self._bucket_bytes = bucket_bytes
         self._group: Any = None
+        self._sending: Any = None  # the broadcast that is on its way
 
     def connect(self, control: ControlPlane) -> None:
         """Open the meeting point and wait until every worker of every server has come.
@@ -70,11 +72,14 @@ class GlooTransport:
         control.finish_weight_update()
 
     def close(self) -> None:
-        """Leave the group."""
-        self._group = None
+        """Leave the group, without waiting for a broadcast that a server does not take part in."""
+        if self._sending is not None and not self._sending.is_completed():
+            # A group's destructor waits for what it sends, up to its deadline. It may live until the process ends.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._group))
+        self._group = self._sending = None
 
     def _broadcast(self, payload: torch.Tensor, update: Future[None]) -> None:
-        work = self._group.broadcast(payload, 0)
+        work = self._sending = self._group.broadcast(payload, 0)
         while not work.is_completed() and update not in wait([update], timeout=_POLL_S).done:
             pass
         if update.done():
@@ -84,6 +89,7 @@ class GlooTransport:
             work.wait(_GRACE)
         except RuntimeError as error:
             raise WeightSyncError("The servers ended the update before they had all weights.") from error
+        self._sending = None
 
     def _init_info(self, port: int, world_size: int) -> dict[str, Any]:
         return {
