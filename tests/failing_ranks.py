@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,7 +47,6 @@ def trainer(main: bool, directory: Path) -> TeacherGRPOTrainer:
     made.num_generations = 1
     made.stopped_early = False
     made.steps_per_rollout = 1
-    made._history = defaultdict(list)
     # A directory cannot be made in a file.
     blocked = directory / "file"
     blocked.touch()

@@ -9,9 +9,9 @@ import torch
 from tests.lessons import group, lesson
 from trainers.event_loop import EventLoopThread
 from trainers.grpo.rollouts import PendingRollout, training_rows
+from trainers.grpo.trl_seams import prompt_dataset, unrepeated
 from trainers.models.parameters import full_parameters, parameter_metadata
 from trainers.serving.buckets import plan_buckets
-from trainers.teacher_grpo import prompt_dataset, unrepeated
 from trainers.teaching.lesson import Question
 
 

@@ -2,25 +2,22 @@
 
 What TRL does stays TRL's: advantages, importance correction, the loss, checkpoints. Ours is the rollout
 (`grpo.rollouts`), which rank 0 runs once for all ranks, possibly a step ahead (`grpo.overlap`), the reward that comes
-with it, the weight sync (`models.served_teacher`), and a policy pass without padding (`grpo.lean`).
+with it (`grpo.trl_seams`), the weight sync (`models.served_teacher`), and a policy pass without padding (`grpo.lean`).
 """
 
 from __future__ import annotations
 
 import logging
-import random
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 from unittest.mock import patch
 
 from accelerate import Accelerator, PartialState
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerControl
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerControl
 from trl import GRPOConfig
 from trl.trainer import grpo_trainer
 
@@ -32,6 +29,7 @@ from trainers.configuration import trl_arguments
 from trainers.configuration.resume import mark_finished
 from trainers.connections import account_of, connect_student
 from trainers.evaluation.periodic import save_periodic_summary
+from trainers.grpo.harvest import Harvest
 from trainers.grpo.lean import LeanGRPOTrainer
 from trainers.grpo.overlap import LessonBatch, RolloutSchedule
 from trainers.grpo.question_order import QuestionOrder, QuestionSampler
@@ -44,13 +42,16 @@ from trainers.grpo.resumption import (
     save_rollout_in_use,
     steps_of,
 )
-from trainers.grpo.rollouts import PendingRollout, Rollout, RolloutRunner, TrainingRow, training_rows
+from trainers.grpo.rollouts import PendingRollout, RolloutRunner, TrainingRow
+from trainers.grpo.step_metrics import StepMetrics
+from trainers.grpo.stopping import StopEarly, lost_too_many, nothing_left_to_spend
+from trainers.grpo.trl_seams import prompt_dataset, rollout, teaching_reward, unrepeated
 from trainers.models.adapters import align_reference, new_adapter
 from trainers.models.final_model import push_to_hub, save_final_model
 from trainers.models.loading import load_model, load_tokenizer, reference_arguments
 from trainers.models.served_teacher import ServedTeacher
 from trainers.plots import learning_curves
-from trainers.records import install_records, save_lessons
+from trainers.records import install_records
 from trainers.serving.weight_sync import WeightSync, WeightSyncError, make_transport
 from trainers.teaching.lesson import Question
 from trainers.teaching.metrics import teaching_metrics
@@ -67,18 +68,6 @@ class RolloutFailed(RuntimeError):
 
 class EvaluationFailed(RuntimeError):
     """The periodic evaluation on rank 0 raised; every rank raises this with rank 0's message."""
-
-
-class StopEarly(TrainerCallback):
-    """Ends training, with a checkpoint, after the step in which too many groups were lost."""
-
-    def __init__(self) -> None:
-        self.trainer: TeacherGRPOTrainer | None = None
-
-    def on_step_end(self, args, state, control, **kwargs):
-        if self.trainer is not None and self.trainer.stopped_early:
-            control.should_save = True
-            control.should_training_stop = True
 
 
 class TeacherGRPOTrainer(LeanGRPOTrainer):
@@ -132,7 +121,7 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         self.save_completions_probability = save_completions_probability
         self.max_lost_groups = max_lost_groups
         self.stopped_early = False
-        self._history: dict[str, list[float]] = defaultdict(list)
+        self._history = StepMetrics()
 
         stop_early = StopEarly()
 
@@ -238,7 +227,14 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
     def _rollouts(self) -> RolloutSchedule:
         """The schedule of the run, whose length is known once training has begun."""
         if self.schedule is None:
-            self.schedule = RolloutSchedule(self._start_rollout, self._harvest, ahead=self.rollout_overlap > 0)
+            harvest = Harvest(
+                self.args.output_dir,
+                self.args.seed,
+                self.save_completions_probability,
+                self.steps_per_rollout,
+                self._tokenizer.eos_token_id,
+            )
+            self.schedule = RolloutSchedule(self._start_rollout, harvest, ahead=self.rollout_overlap > 0)
         return self.schedule
 
     def _get_train_sampler(self, dataset: Dataset | None = None) -> QuestionSampler:
@@ -275,8 +271,9 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
             )
         batch = self._rollouts().take(number)
         self._record(batch)
-        total = -(-self.state.max_steps // self.steps_per_rollout)
-        if number + 1 < total and not self.stopped_early:
+        last = (number + 1) * self.steps_per_rollout >= self.state.max_steps
+        self._find_reason_to_stop(batch, last=last)
+        if not last and not self.stopped_early:
             self._rollouts().look_ahead(number + 1)
         return batch.rows
 
@@ -292,70 +289,31 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
             num_baselines=self.num_baselines,
         )
 
-    def _harvest(self, number: int, rollout: Rollout) -> LessonBatch:
-        """Keep what training needs of a rollout, and write down a sample of its lessons."""
-        step = number * self.steps_per_rollout
-        groups = rollout.groups
-        for group in groups:
-            if group.dropped:
-                logger.warning("step %d: dropped question %d: %s", step, group.prepared.question.row, group.dropped)
-        chooser = random.Random(f"{self.args.seed}/{step}")
-        save_lessons(
-            self.args.output_dir, step, [g for g in groups if chooser.random() < self.save_completions_probability]
-        )
-        versions = [lesson.sample.weight_version for group in groups for lesson in group.lessons if lesson.sample]
-        return LessonBatch(
-            number=number,
-            rows=training_rows(groups, self._tokenizer.eos_token_id),
-            metrics={f"teaching/{name}": value for name, value in teaching_metrics(groups).items()} | rollout.metrics(),
-            weight_version=min(versions, default=None),
-            groups=len(groups),
-            lost=[group.dropped for group in groups if group.dropped],
-        )
-
     def _record(self, batch: LessonBatch) -> None:
-        metrics = batch.metrics | {"time/sync_s": self.vllm_generation.seconds}
-        metrics["time/idle_trainer_s"] = self._rollouts().seconds_waited() + self.vllm_generation.seconds
+        waited, sync = self._rollouts().seconds_waited(), self.vllm_generation.seconds
+        metrics = batch.metrics | {"time/sync_s": sync, "time/idle_trainer_s": waited + sync}
         if batch.weight_version is not None:
             metrics["teaching/weight_version_lag"] = float(self.vllm_generation.version - batch.weight_version)
-        for name, value in metrics.items():
-            self._history[name].append(value)
-        self._stop_if_lost(batch)
-        self._stop_if_spent()
+        self._history.add(metrics)
 
-    def _stop_if_lost(self, batch: LessonBatch) -> None:
-        if len(batch.lost) <= self.max_lost_groups * batch.groups:
-            return
-        logger.error(
-            "step %d lost %d of %d groups (%s), more than the share max_lost_groups=%s: saving a checkpoint and "
-            "stopping. The servers' logs are in %s/servers; the same command continues from the checkpoint.",
-            *(self.state.global_step, len(batch.lost), batch.groups, Counter(batch.lost).most_common(3)),
-            *(self.max_lost_groups, self.args.output_dir),
-        )
-        self.stopped_early = True
-
-    def _stop_if_spent(self) -> None:
-        cost = self.runner.last_cost if self.runner is not None else None
-        if cost is None or not cost.last:
-            return
-        logger.error(
-            "step %d: %.4f USD are spent on the student's API, of which the last rollout took %.4f; another one would "
-            "exceed student_spending_cap=%s: saving a checkpoint and stopping. The same command with a higher cap "
-            "continues from the checkpoint.",
-            *(self.state.global_step, cost.after.cost_usd, cost.usd, cost.spending_cap),
-        )
-        self.stopped_early = True
+    def _find_reason_to_stop(self, batch: LessonBatch, *, last: bool) -> None:
+        """Whoever has made the last rollout has no other one to pay for."""
+        assert self.runner is not None
+        lost = lost_too_many(batch, self.max_lost_groups, self.args.output_dir)
+        spent = None if last else nothing_left_to_spend(self.runner.last_cost)
+        for reason in filter(None, (lost, spent)):
+            logger.error("step %d: %s", self.state.global_step, reason)
+            self.stopped_early = True
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add what rank 0 knows of the lessons since the last log, then log as TRL does."""
-        if self._history and self.model.training:
-            logs.update({name: fmean(values) for name, values in self._history.items()})
-            self._history.clear()
-            steps = self._metrics["train"].get("step_time")
-            if steps:
-                step_time = fmean(steps)
-                logs["time/train_s"] = max(0.0, step_time - logs["time/idle_trainer_s"] / self.steps_per_rollout)
-                logs["time/eta_s"] = (self.state.max_steps - self.state.global_step) * step_time
+        if self.model.training:
+            taken = self._history.take(
+                self._metrics["train"].get("step_time", ()),
+                steps_per_rollout=self.steps_per_rollout,
+                steps_left=self.state.max_steps - self.state.global_step,
+            )
+            logs.update(taken)
         super().log(logs, start_time)
 
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
@@ -393,51 +351,6 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
             self.schedule.cancel()
         if self.runner is not None:
             self.runner.close()
-
-
-def rollout(prompts: list[list[dict[str, Any]]], trainer: TeacherGRPOTrainer) -> dict[str, list[Any]]:
-    """TRL's rollout function: this rank's prompts in, this rank's share of the global rollout out."""
-    rows = [prompt[-1]["row"] for prompt in prompts]
-    gathered = gather_object(rows)
-    lessons = trainer.global_rollout(gathered)
-    start = trainer.accelerator.process_index * len(rows)
-    mine = lessons[start : start + len(rows)]
-    return {
-        "prompt_ids": [row.prompt_ids for row in mine],
-        "completion_ids": [row.completion_ids for row in mine],
-        "logprobs": [row.logprobs for row in mine],
-        "env_mask": [[int(row.trained)] * len(row.completion_ids) for row in mine],
-        "lesson_reward": [row.reward for row in mine],
-    }
-
-
-def teaching_reward(completions: list[Any], lesson_reward: list[float | None], **_: Any) -> list[float | None]:
-    """TRL's reward function: the rewards that came with the lessons; `None` marks a lesson unscorable."""
-    assert len(completions) == len(lesson_reward)
-    return lesson_reward
-
-
-def prompt_dataset(questions: Sequence[Question]) -> Dataset:
-    """One row per question; its `row` travels inside the message, past TRL's samplers."""
-
-    def prompts() -> Iterator[dict[str, Any]]:
-        for question in questions:
-            yield {"prompt": [{"role": "user", "content": question.text, "row": question.row}]}
-
-    # On disk, because there may be a million of them.
-    return Dataset.from_generator(prompts)
-
-
-def unrepeated(rows: Sequence[int], num_generations: int) -> list[int]:
-    """The questions of a generation batch in which every row stands `num_generations` times in a run.
-
-    Raises:
-        ValueError: when the batch is not made of such runs.
-    """
-    runs = [rows[start : start + num_generations] for start in range(0, len(rows), num_generations)]
-    if any(len(run) != num_generations or len(set(run)) != 1 for run in runs):
-        raise ValueError(f"rows {list(rows)[:16]}… are not runs of num_generations={num_generations} equal entries")
-    return [run[0] for run in runs]
 
 
 def run(config: Mapping[str, Any]) -> None:

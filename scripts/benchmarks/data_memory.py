@@ -47,7 +47,7 @@ def step(name: str, path: Path) -> None:
     from trainers.configuration.fields import fields_of
 
     if name == "map":
-        from trainers.teacher_grpo import prompt_dataset
+        from trainers.grpo.trl_seams import prompt_dataset
     before = peak()
     start = time.perf_counter()
     defaults = {key: field.default for key, field in fields_of("teacher_grpo").items()}

@@ -1,0 +1,56 @@
+"""What a rollout leaves behind: its metrics until they are logged, and the reasons to stop."""
+
+import json
+
+import pytest
+
+from tests.lessons import group, lesson
+from trainers.costs import Cost
+from trainers.grpo.harvest import Harvest
+from trainers.grpo.overlap import LessonBatch
+from trainers.grpo.rollouts import Rollout
+from trainers.grpo.step_metrics import StepMetrics
+from trainers.grpo.stopping import lost_too_many, nothing_left_to_spend
+from trainers.serving.api_usage import Usage
+
+
+def test_metrics_are_means_over_the_rollouts_since_the_last_log():
+    metrics = StepMetrics()
+    assert metrics.take([1.0], steps_per_rollout=1, steps_left=3) == {}
+    metrics.add({"time/idle_trainer_s": 2.0, "teaching/fix_rate": 0.5})
+    metrics.add({"time/idle_trainer_s": 4.0})
+    taken = metrics.take([4.0, 6.0], steps_per_rollout=2, steps_left=3)
+    assert taken.pop("time/idle_trainer_s") == 3.0
+    assert taken == {"teaching/fix_rate": 0.5, "time/train_s": 3.5, "time/eta_s": 15.0}
+    assert metrics.take([], steps_per_rollout=2, steps_left=3) == {}
+
+
+def test_a_harvest_keeps_rows_metrics_and_a_sample_of_lessons(tmp_path):
+    groups = [
+        group(lesson([False], True, reward=1.5)),
+        group(lesson([True], None, row=1, reward=None), dropped="probe_timeout"),
+    ]
+    harvest = Harvest(str(tmp_path), seed=0, share_saved=1.0, steps_per_rollout=2, filler_id=9)
+    batch = harvest(3, Rollout(groups, 2.0, {}))
+    assert [row.trained for row in batch.rows] == [True, False]
+    assert (batch.number, batch.groups, batch.lost, batch.weight_version) == (3, 2, ["probe_timeout"], 1)
+    assert (batch.metrics["teaching/dropped_groups"], batch.metrics["time/rollout_s"]) == (1.0, 2.0)
+    lines = (tmp_path / "lessons/step_000006.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [6, 6]
+
+
+@pytest.mark.parametrize(("share", "stops"), [(0.5, False), (0.4, True)])
+def test_a_run_stops_that_loses_more_groups_than_it_may(share, stops):
+    batch = LessonBatch(0, [], {}, None, groups=4, lost=["probe_timeout", "too_few_lessons"])
+    reason = lost_too_many(batch, share, "out")
+    assert (reason is not None) == stops
+    if reason is not None:
+        assert "lost 2 of 4 groups" in reason
+
+
+def test_a_run_stops_that_cannot_pay_for_another_rollout():
+    before, after = Usage(), Usage(cost_usd=0.6)
+    assert nothing_left_to_spend(None) is None
+    assert nothing_left_to_spend(Cost(before, after, spending_cap=None)) is None
+    assert nothing_left_to_spend(Cost(before, after, spending_cap=1.2)) is None
+    assert "exceed student_spending_cap=1.1" in (nothing_left_to_spend(Cost(before, after, spending_cap=1.1)) or "")

@@ -1,0 +1,51 @@
+"""What is kept of a finished rollout: what training needs, its metrics, and a sample of its lessons on disk."""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass
+
+from trainers.grpo.overlap import LessonBatch
+from trainers.grpo.rollouts import Rollout, training_rows
+from trainers.records import save_lessons
+from trainers.teaching.metrics import teaching_metrics
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """Turns rollouts into lessons to train on.
+
+    Args:
+        output_dir: where `lessons/` is written.
+        seed: seed of the choice of groups that are written.
+        share_saved: share of groups that are written.
+        steps_per_rollout: optimizer steps that are trained on one rollout.
+        filler_id: the token that stands for a lesson that was never sampled.
+    """
+
+    output_dir: str
+    seed: int
+    share_saved: float
+    steps_per_rollout: int
+    filler_id: int
+
+    def __call__(self, number: int, rollout: Rollout) -> LessonBatch:
+        """What training needs of the rollout of a number."""
+        step, groups = number * self.steps_per_rollout, rollout.groups
+        for group in groups:
+            if group.dropped:
+                logger.warning("step %d: dropped question %d: %s", step, group.prepared.question.row, group.dropped)
+        chooser = random.Random(f"{self.seed}/{step}")
+        save_lessons(self.output_dir, step, [group for group in groups if chooser.random() < self.share_saved])
+        versions = [lesson.sample.weight_version for group in groups for lesson in group.lessons if lesson.sample]
+        return LessonBatch(
+            number=number,
+            rows=training_rows(groups, self.filler_id),
+            metrics={f"teaching/{name}": value for name, value in teaching_metrics(groups).items()} | rollout.metrics(),
+            weight_version=min(versions, default=None),
+            groups=len(groups),
+            lost=[group.dropped for group in groups if group.dropped],
+        )
