@@ -13,6 +13,8 @@ from trainers.serving.specs import ServerSpec
 
 _ENTRY_MODULE = "trainers.serving.vllm_entry"
 _WORKER_EXTENSION = "trainers.serving.vllm_plugin.WorkerExtension"
+# The names of our engines in `trainers.serving.vllm_plugin`, which cannot be imported without vLLM.
+_BACKENDS = {"gloo": "gloo", "nccl": "mendable_nccl", "ipc": "mendable_ipc"}
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 # Settings of the user's shell that would change what our servers are: they have no key, and the launcher's own
 # process group variables are not theirs.
@@ -97,10 +99,8 @@ def _cpu_arguments(spec: ServerSpec) -> list[str]:
 def _weight_transfer_arguments(spec: ServerSpec) -> list[str]:
     if spec.weight_transfer is None:
         return []
-    arguments = ["--weight-transfer-config", json.dumps({"backend": spec.weight_transfer})]
-    if spec.weight_transfer == "gloo":
-        arguments += ["--worker-extension-cls", _WORKER_EXTENSION]
-    return arguments
+    backend = json.dumps({"backend": _BACKENDS[spec.weight_transfer]})
+    return ["--weight-transfer-config", backend, "--worker-extension-cls", _WORKER_EXTENSION]
 
 
 def _environment(spec: ServerSpec) -> dict[str, str]:
