@@ -2,13 +2,14 @@
 
 import asyncio
 from concurrent.futures import CancelledError
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from tests.lessons import group, lesson
 from trainers.event_loop import EventLoopThread
-from trainers.grpo.rollouts import PendingRollout, training_rows
+from trainers.grpo.rollouts import PendingRollout, RolloutRunner, training_rows
 from trainers.grpo.trl_seams import prompt_dataset, unrepeated
 from trainers.models.parameters import full_parameters, parameter_metadata
 from trainers.serving.buckets import plan_buckets
@@ -56,6 +57,25 @@ def test_parameters_come_whole_once_and_in_bounded_buckets():
     assert [meta.shape for meta in metadata] == [tuple(tensor.shape) for _, tensor in walked]
     sizes = [sum(meta.size_bytes for meta in bucket) for bucket in plan_buckets(metadata, 64)]
     assert sizes == [64, 56]
+
+
+def test_a_connection_that_does_not_close_keeps_nothing_else_open():
+    closed = []
+
+    class Pool:
+        def __init__(self, name):
+            self.name = name
+
+        async def aclose(self):
+            closed.append(self.name)
+            if self.name == "teacher":
+                raise OSError("a broken pipe")
+
+    verifier = SimpleNamespace(close=lambda: closed.append("verifier"))
+    runner = RolloutRunner(SimpleNamespace(verifier=verifier), Pool("teacher"), Pool("student"), len)
+    with pytest.raises(OSError, match="a broken pipe"):
+        runner.close()
+    assert closed == ["teacher", "student", "verifier"]
 
 
 def test_a_pending_rollout_is_awaited_or_given_up_and_nothing_outlives_its_loop():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from trainers.costs import Cost, cost_since
@@ -105,11 +106,16 @@ class RolloutRunner:
 
     def close(self) -> None:
         """Give up what still runs, then close connections, verifier workers and the loop."""
-        self._loop.cancel_all()
-        self._loop.run(self.teacher_pool.aclose())
-        self._loop.run(self.student_pool.aclose())
-        self.protocol.verifier.close()
-        self._loop.close()
+        with ExitStack() as closing:
+            # In reverse, and each also when another one fails.
+            closing.callback(self._loop.close)
+            closing.callback(self.protocol.verifier.close)
+            for pool in (self.student_pool, self.teacher_pool):
+                closing.callback(self._disconnect, pool)
+            closing.callback(self._loop.cancel_all)
+
+    def _disconnect(self, pool: Connection) -> None:
+        self._loop.run(pool.aclose())
 
     async def _rollout(self, questions: Sequence[Question], **how: int) -> Rollout:
         pools = {"teacher": self.teacher_pool, "student": self.student_pool}
