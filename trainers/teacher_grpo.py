@@ -379,7 +379,9 @@ def connect_servers(config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBas
     runner = RolloutRunner(protocol, teacher_pool, student, count_tokens, account_of(student))
     backend = teachers[0].weight_transfer
     assert backend is not None
-    weight_sync = WeightSync([spec.base_url for spec in teachers], make_transport(backend, host=config["vllm_host"]))
+    deadline = config["request_timeout_s"]
+    transport = make_transport(backend, host=config["vllm_host"], timeout_s=deadline)
+    weight_sync = WeightSync([spec.base_url for spec in teachers], transport, timeout_s=deadline)
     weight_sync.connect()
     return runner, weight_sync
 

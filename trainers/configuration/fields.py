@@ -247,7 +247,13 @@ OWN = (
             ),
             Field("verifier", "str", "math", "math, exact, code, or the dotted path of a verifier."),
             Field("verifier_timeout_s", "float", 10.0, "Seconds until an answer counts as unscorable.", bounds="> 0"),
-            Field("request_timeout_s", "float", 600.0, "Seconds one generation request may take.", bounds="> 0"),
+            Field(
+                "request_timeout_s",
+                "float",
+                600.0,
+                "Seconds one generation request, or one step of a weight update, may take.",
+                bounds="> 0",
+            ),
             Field("max_concurrent_requests", "int", 256, "Completions in flight per server.", bounds=">= 1"),
             Field(
                 "max_prompt_length",
