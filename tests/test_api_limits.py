@@ -72,6 +72,21 @@ def test_a_corrected_amount_makes_room():
     assert window.wait_s(50, now=10) == 0
 
 
+def test_room_that_a_correction_makes_is_used_at_once():
+    clock = Clock()
+    rates = RateLimits(tokens_per_minute=100, clock=clock, sleep=clock.sleep)
+
+    async def outcome():
+        entry = await rates.admit(90)
+        waiting = asyncio.ensure_future(rates.admit(90))
+        while clock.now < 1005:
+            await asyncio.sleep(0)
+        entry.amount = 10
+        return (await waiting).time
+
+    assert asyncio.run(outcome()) < 1007
+
+
 def test_a_window_counts_what_still_matters():
     window = Window(3)
     for now in (0, 20, 40):

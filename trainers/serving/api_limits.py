@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 MINUTE_S = 60.0
+_LOOK_S = 0.5
 
 
 @dataclass
@@ -80,7 +81,8 @@ class RateLimits:
         """Wait for room for one request of so many tokens; its entry takes what it turns out to use."""
         async with self._turn:
             while (wait := self._wait_s(tokens)) > 0:
-                await self._sleep(wait)
+                # Answers that use less than their budget make room before that.
+                await self._sleep(min(wait, _LOOK_S))
             now = self._clock()
             self._requests.add(1, now)
             return self._tokens.add(tokens, now)
