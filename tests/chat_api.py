@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import web
 
 KEY = "sk-very-secret"
+_REASONS = {"filtered": "content_filter", "cut": "length"}
 
 
 class ChatApi:
@@ -19,7 +20,8 @@ class ChatApi:
 
     Args:
         behaviours: `"good"`, a status, `(status, retry_after_s)`, or one of `hang drop html truncated filtered
-            no_seed no_max_tokens`, and `breaks` for a stream.
+            no_seed no_max_tokens cut`, and `breaks ends fails` for a stream, which drop the connection, end without
+            saying why, or tell an error instead of the rest.
         pause_s: how long every answer takes.
     """
 
@@ -60,10 +62,10 @@ class ChatApi:
             if behaviour == refused:
                 return web.json_response({"error": {"message": "Unsupported", "param": parameter}}, status=400)
         if body.get("stream"):
-            return await streamed(request, body, breaks=behaviour == "breaks")
+            return await streamed(request, body, behaviour)
         answer = good_answer(body, self.text(body))
-        if behaviour == "filtered":
-            answer["choices"][0] |= {"finish_reason": "content_filter"}
+        if behaviour in _REASONS:
+            answer["choices"][0] |= {"finish_reason": _REASONS[behaviour]}
         response = web.json_response(answer)
         if behaviour == "truncated":
             return truncated(response.body)
@@ -130,20 +132,26 @@ def good_answer(body: dict[str, Any], text: str = "") -> dict[str, Any]:
     }
 
 
-async def streamed(request: web.Request, body: dict[str, Any], breaks: bool) -> web.StreamResponse:
+async def streamed(request: web.Request, body: dict[str, Any], behaviour: Any) -> web.StreamResponse:
     """The same completion word by word, after some reasoning; it may break off before it is complete."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     for piece in ("<thi", "nk>hm</think>\n", "seed ", str(body.get("seed"))):
-        choice = {"index": 0, "delta": {"content": piece}, "finish_reason": None}
-        await response.write(_event({"choices": [choice]}))
+        await response.write(_chunk({"content": piece}))
         await asyncio.sleep(0.01)
-    if breaks:
+    if behaviour == "breaks":
         assert request.transport is not None
         request.transport.close()
-        return response
-    await response.write(_event({"choices": [], "usage": good_answer(body)["usage"]}) + b"data: [DONE]\n\n")
+    elif behaviour == "fails":
+        await response.write(_event({"error": {"message": f"no, {request.headers['Authorization']}"}}))
+    elif behaviour != "ends":
+        await response.write(_chunk({}, _REASONS.get(behaviour, "stop")))
+        await response.write(_event({"choices": [], "usage": good_answer(body)["usage"]}) + b"data: [DONE]\n\n")
     return response
+
+
+def _chunk(delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
+    return _event({"choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]})
 
 
 def _event(data: dict[str, Any]) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.fakes import ScriptedModel
 from trainers.teaching import AdaptiveTeacher, default_templates
-from trainers.teaching.lesson import GenerationError
+from trainers.teaching.lesson import Completion, GenerationError
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.verifiers import build_verifier
 
@@ -47,6 +47,53 @@ def test_the_baseline_comes_only_when_asked_for_and_verdicts_with_a_ground_truth
     answered = teach(baseline=True, ground_truth="4", options={"verifier": build_verifier("exact")})
     assert answered.baseline.text == "<solution>5</solution>"
     assert (answered.baseline.correct, answered.answer.correct) == (False, True)
+
+
+def test_a_question_may_come_with_tests():
+    def writes(text):
+        return f"```python\ndef f(a, b):\n    return a {'+' if 'add them' in text else '-'} b\n```"
+
+    verifier = build_verifier("code")
+    try:
+        tests = {"tests": ["assert f(2, 2) == 4"]}
+        answered = teach(asked=writes, baseline=True, extra=tests, options={"verifier": verifier})
+    finally:
+        verifier.close()
+    assert (answered.baseline.correct, answered.answer.correct) == (False, True)
+
+
+class Wrapped:
+    def generate(self, ids):
+        return ids
+
+    __call__ = generate
+
+
+@pytest.mark.parametrize("model", ["a/name", None, Wrapped()])
+def test_what_cannot_be_asked_is_told_at_once(model):
+    with pytest.raises(TypeError, match=r"trainers\.connect"):
+        AdaptiveTeacher(model)
+    with pytest.raises(TypeError, match=r"trainers\.connect"):
+        teach(asked=model)
+
+
+def test_a_batch_that_fails_leaves_nothing_behind():
+    begun, ended = [], []
+
+    async def slow(text):
+        if "bad" in text:
+            raise OSError
+        begun.append(text)
+        await asyncio.sleep(0.05)
+        ended.append(text)
+
+    async def outcome():
+        with pytest.raises(GenerationError):
+            await AdaptiveTeacher(mentor, templates=WORDS, max_probe_tokens=0).teach_all(["good", "bad"], slow)
+        await asyncio.sleep(0.1)
+
+    asyncio.run(outcome())
+    assert (len(begun), ended) == (1, [])
 
 
 @pytest.mark.parametrize(
@@ -103,26 +150,39 @@ def test_without_an_event_loop():
     assert [a.text for a in teacher.teach_all_sync(["a", "b"], student)] == ["<solution>4</solution>"] * 2
 
 
-def streamed(student, teacher=mentor):
+def followed(student, teacher=mentor):
     async def outcome():
-        return [piece async for piece in AdaptiveTeacher(teacher, templates=WORDS).stream("2 + 2?", student)]
+        return [piece async for piece in AdaptiveTeacher(teacher, templates=WORDS).follow("2 + 2?", student)]
 
     return asyncio.run(outcome())
 
 
-def test_an_answer_is_streamed_piece_by_piece():
-    class Streaming(ScriptedModel):
-        async def stream_text(self, prompt, *, sampling, seed):
-            for word in prompt.messages[-1].content.split():
-                yield word
+def streamed(student):
+    async def outcome():
+        return [piece async for piece in AdaptiveTeacher(mentor, templates=WORDS).stream("2 + 2?", student)]
 
+    return asyncio.run(outcome())
+
+
+class Streaming(ScriptedModel):
+    async def stream_text(self, prompt, *, sampling, seed):
+        text = prompt.messages[-1].content
+        for word in text.split():
+            yield word
+        yield Completion(text, (), None, "length", reported_tokens=9)
+
+
+def test_an_answer_is_streamed_piece_by_piece_and_its_end_is_known():
     model = Streaming(lambda text, index: "guess")
-    assert streamed(model) == ["USE", "2", "+", "2?", "add", "them"]
-    assert streamed(model, lambda text: "no tags") == ["SOLVE", "2", "+", "2?"]
+    *pieces, answer = followed(model)
+    assert pieces == streamed(model) == ["USE", "2", "+", "2?", "add", "them"]
+    assert (answer.text, answer.tokens, answer.truncated) == ("USE 2 + 2? add them", 9, True)
+    assert followed(model, lambda text: "no tags")[:-1] == ["SOLVE", "2", "+", "2?"]
 
 
 def test_a_student_that_cannot_stream_answers_whole():
     assert streamed(student) == ["<solution>4</solution>"]
+    assert followed(student)[-1].text == "<solution>4</solution>"
 
 
 def test_the_same_seed_asks_the_same_and_questions_have_seeds_of_their_own():

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import traceback
 
 import pytest
 
@@ -95,6 +96,10 @@ def test_retry_after_is_waited_for_by_every_request():
     assert not isinstance(outcomes[0], Exception)
     assert api.times[1] - api.times[0] >= 0.4
 
+    hurried = ChatApi((429, 0), (429, 0))
+    run(hurried, options={"retry": RetryPolicy(attempts=3, first_delay_s=0.2)})
+    assert hurried.times[2] - hurried.times[1] >= 0.2
+
     paused = ChatApi((429, 0.4), pause_s=0.05)
     outcomes, _ = run(paused, calls=3, options={"max_concurrent_requests": 1})
     assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
@@ -157,6 +162,18 @@ def test_a_lost_answer_is_charged_at_the_most_it_may_have_cost():
     assert refused.account.usage.cost_usd == 23
 
 
+def test_what_was_never_sent_costs_nothing(free_port):
+    async def outcome():
+        settings = ApiSettings(f"http://127.0.0.1:{free_port}/v1", "m", None, price_per_million_tokens=PRICES)
+        model = ApiModel(settings, retry=RetryPolicy(attempts=2, first_delay_s=0.01))
+        with pytest.raises(GenerationError) as raised:
+            await model.generate([PROMPT], n=1, sampling=Sampling(4), seed=1)
+        await model.aclose()
+        return raised.value.cause, model.account.usage.cost_usd
+
+    assert asyncio.run(outcome()) == ("connection", 0)
+
+
 def test_requests_per_minute_reach_the_limiter():
     async def outcome():
         api = ChatApi()
@@ -177,6 +194,7 @@ def test_the_key_is_said_to_nobody(caplog):
     assert error.cause == "http_401"
     assert KEY not in str(error) + caplog.text + repr(model.settings) + repr(vars(error))
     assert "no, Bearer …" in str(error)
+    assert KEY not in "".join(traceback.format_exception(error))
 
 
 def test_a_missing_key_is_told_at_once(monkeypatch):
@@ -184,6 +202,13 @@ def test_a_missing_key_is_told_at_once(monkeypatch):
     with pytest.raises(ValueError, match="export TEST_API_KEY"):
         ApiModel(ApiSettings("http://h/v1", "m", "TEST_API_KEY"))
     ApiModel(ApiSettings("http://h/v1", "m", None))
+
+
+@pytest.mark.parametrize("url", ["api.example.com/v1", "localhost:8000/v1", "https://me:hidden@h/v1", ""])
+def test_an_address_that_is_none_is_told_at_once(url):
+    with pytest.raises(ValueError, match="address") as raised:
+        ApiModel(ApiSettings(url, "m", None))
+    assert "hidden" not in str(raised.value)
 
 
 def test_retry_after_headers():
@@ -195,7 +220,7 @@ def test_retry_after_headers():
 
 
 def stream(api, **settings):
-    """The pieces of a stream until it ended or failed, how it failed, and the model."""
+    """What a stream brought until it ended or failed, how it failed, and the model."""
 
     async def outcome():
         async with listening(api) as url:
@@ -216,22 +241,37 @@ def stream(api, **settings):
 
 def test_an_answer_is_streamed_without_its_reasoning_and_charged():
     api = ChatApi()
-    pieces, failure, model = stream(api, price_per_million_tokens=PRICES)
+    (*pieces, completion), failure, model = stream(api, price_per_million_tokens=PRICES)
     assert (pieces, failure) == (["seed ", "7"], None)
+    assert (completion.text, completion.finish_reason, completion.tokens) == ("seed 7", "stop", 3)
     assert api.bodies[0]["stream"]
     assert model.account.usage.cost_usd == 23
 
 
-def test_a_busy_api_is_asked_again_before_a_stream_begins():
+def test_a_stream_says_that_its_budget_cut_it_off():
+    (*_, completion), _, _ = stream(ChatApi("cut"))
+    assert completion.truncated
+
+
+def test_a_busy_api_is_asked_again_before_a_stream_begins_and_in_its_dialect():
     api = ChatApi((429, 0.05), 500)
-    assert stream(api)[:2] == (["seed ", "7"], None)
+    assert stream(api)[0][:2] == ["seed ", "7"]
     assert len(api.bodies) == 3
+    api = ChatApi("no_max_tokens")
+    assert stream(api)[0][:2] == ["seed ", "7"]
+    assert api.bodies[1]["max_completion_tokens"] == 4
 
 
-def test_a_stream_that_breaks_off_is_a_failure_and_charged_at_the_most():
-    pieces, failure, model = stream(ChatApi("breaks"), price_per_million_tokens=PRICES)
+@pytest.mark.parametrize(("how", "cause"), [("breaks", "connection"), ("fails", "connection"), ("ends", "garbage")])
+def test_a_stream_that_breaks_off_is_a_failure_and_charged_at_the_most(how, cause):
+    pieces, failure, model = stream(ChatApi(how), price_per_million_tokens=PRICES)
     assert pieces == ["seed ", "7"]
-    assert failure.cause == "connection"
+    assert failure.cause == cause
+    assert KEY not in str(failure)
     assert model.account.usage.cost_usd == 41
+
+
+def test_a_stream_that_is_refused_or_withheld_is_a_failure():
     _, refused, model = stream(ChatApi(401), price_per_million_tokens=PRICES)
     assert (refused.cause, model.account.usage.cost_usd) == ("http_401", 0)
+    assert stream(ChatApi("filtered"))[1].cause == "content_filter"

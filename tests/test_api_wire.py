@@ -81,6 +81,19 @@ def test_tokens_that_are_not_counted_are_estimated():
     assert prompt_bound(PROMPT) == 9 + 6 + 2 * 32
 
 
+def test_reasoning_that_only_the_total_counts_is_charged_for():
+    given = answer("4")
+    given["usage"]["total_tokens"] = 7 + 90
+    assert read_answer(given, PROMPT).completion.tokens == 90
+    given["usage"]["total_tokens"] = 7 + 1
+    assert read_answer(given, PROMPT).completion.tokens == 1
+
+
+def test_ends_have_other_names_at_some_apis():
+    assert not read_answer(answer("4", "eos"), PROMPT).completion.truncated
+    assert read_answer(answer("4", "model_length"), PROMPT).completion.truncated
+
+
 @pytest.mark.parametrize("given", [answer(None, "content_filter"), answer(None, "stop", refusal="I will not.")])
 def test_withheld_text_is_a_failure_of_its_own(given):
     with pytest.raises(GenerationError) as raised:

@@ -49,7 +49,7 @@ def api_model(
     """A model behind an OpenAI-compatible chat API, addressed with `/v1`; options are those of `ApiModel`.
 
     Raises:
-        ValueError: when the environment lacks the key, or there is a cap without prices.
+        ValueError: when the address is none, the environment lacks the key, or there is a cap without prices.
     """
     settings = ApiSettings(
         base_url,

@@ -8,13 +8,15 @@ import logging
 import os
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from trainers.serving.api_limits import RateLimits
+from trainers.serving.api_stream import StreamedAnswer
 from trainers.serving.api_usage import Account, prices_of
 from trainers.serving.api_wire import (
     Answer,
@@ -28,19 +30,20 @@ from trainers.serving.api_wire import (
 from trainers.serving.completions import MalformedResponse
 from trainers.serving.endpoints import Traffic
 from trainers.serving.retries import RetryPolicy
-from trainers.teaching.lesson import Generation, GenerationError, Prompt, Sampling
-from trainers.teaching.reasoning import ReasoningFilter
+from trainers.teaching.lesson import Completion, Generation, GenerationError, Prompt, Sampling
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, AsyncOpenAI
+    from openai import APIConnectionError, APIStatusError, AsyncOpenAI
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 PATIENT = RetryPolicy(attempts=8, first_delay_s=0.5, max_delay_s=30.0, budget_s=900.0)
 """Foreign APIs are busy more often than our own servers, and pass."""
 
 _ERROR_EXCERPT = 300
-_REFUSED = ("http_", "context", "quota")
+_NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")
+"""What the HTTP library, whichever it is, calls the failures before a request is sent."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,25 @@ class ApiSettings:
 
 
 class ApiFailure(GenerationError):
-    """A request that failed; `retry_after_s` is how long the API asks to wait, if it does."""
+    """A request that failed.
 
-    def __init__(self, message: str, cause: str, retry_after_s: float | None = None) -> None:
+    `retry_after_s` is how long the API asks to wait, if it does; `charged` whether the API may have done work for it;
+    `parameter` what of the request it did not take, if it says so.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        cause: str,
+        retry_after_s: float | None = None,
+        *,
+        charged: bool = True,
+        parameter: str | None = None,
+    ) -> None:
         super().__init__(message, cause)
         self.retry_after_s = retry_after_s
+        self.charged = charged
+        self.parameter = parameter
 
 
 class ApiModel:
@@ -91,7 +108,7 @@ class ApiModel:
         retry: when failed requests are repeated; `Retry-After` is waited for instead of its delays.
 
     Raises:
-        ValueError: when the environment lacks the key, or there is a cap without prices.
+        ValueError: when the address is none, the environment lacks the key, or there is a cap without prices.
     """
 
     def __init__(
@@ -104,6 +121,7 @@ class ApiModel:
         max_concurrent_requests: int = 256,
         retry: RetryPolicy = PATIENT,
     ) -> None:
+        _check_address(settings.base_url)
         self.settings = settings
         self.traffic = Traffic()
         self.account = Account(name, prices_of(settings.price_per_million_tokens), settings.spending_cap, usage_file)
@@ -157,34 +175,28 @@ class ApiModel:
             "cost_usd": usage.cost_usd,
         }
 
-    async def stream_text(self, prompt: Prompt, *, sampling: Sampling, seed: int) -> AsyncGenerator[str]:
-        """The pieces of one completion as the API sends them, reasoning left out.
+    async def stream_text(self, prompt: Prompt, *, sampling: Sampling, seed: int) -> AsyncGenerator[str | Completion]:
+        """The pieces of one completion as the API sends them, reasoning left out, and at last the completion itself.
 
-        Opening the stream is tried again, a stream that breaks off is not.
+        A stream is tried again until its first piece; one that breaks off afterwards is not.
 
         Raises:
             GenerationError: when the API does not answer, or breaks off.
         """
-        request = self._request(prompt, sampling, seed, self._dialect)
-        visible, start, text_length = ReasoningFilter(), time.monotonic(), 0
-        async with self._slots, self._payment(prompt, sampling) as payment:
-            with self._failures():
-                client = self._connect().with_options(max_retries=self._retry.attempts - 1)
-                options: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
-                async with await client.chat.completions.create(**request, **options) as stream:
-                    async for chunk in stream:
-                        if time.monotonic() - start > self._timeout_s:
-                            raise TimeoutError
-                        if chunk.usage is not None:
-                            payment.used(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
-                        for choice in chunk.choices:
-                            text_length += len(choice.delta.content or "")
-                            if piece := visible.feed(choice.delta.content or ""):
-                                yield piece
-            if piece := visible.end():
-                yield piece
-            if payment.tokens is None:
-                payment.used(prompt_estimate(prompt), -(-text_length // 4))
+        async with self._slots:
+            start, failures, begun = time.monotonic(), 0, False
+            while True:
+                try:
+                    async with aclosing(self._stream(prompt, sampling, seed)) as pieces:
+                        async for piece in pieces:
+                            begun = True
+                            yield piece
+                    return
+                except ApiFailure as failure:
+                    failures += 1
+                    if begun:
+                        raise
+                    await self._before_retry(failure, failures, start)
 
     async def aclose(self) -> None:
         """Write the record of usage and close all connections; new ones are opened if the model is used again."""
@@ -198,28 +210,30 @@ class ApiModel:
             start, failures = time.monotonic(), 0
             while True:
                 try:
-                    answer = await self._paid(prompt, sampling, seed)
+                    return await self._paid(prompt, sampling, seed)
                 except ApiFailure as failure:
                     failures += 1
-                    delay = self._delay_s(failures, time.monotonic() - start, failure)
-                    if delay is None:
-                        raise
-                    logger.info("%s; attempt %d follows in %.1f s", failure, failures + 1, delay)
-                    self.traffic.retries += 1
-                    if failure.retry_after_s is not None:
-                        self._limits.pause(delay)
-                    await asyncio.sleep(delay)
-                else:
-                    return answer
+                    await self._before_retry(failure, failures, start)
+
+    async def _before_retry(self, failure: ApiFailure, failures: int, start: float) -> None:
+        """Wait until the next attempt; raises the failure when there is none."""
+        delay = self._delay_s(failures, time.monotonic() - start, failure)
+        if delay is None:
+            raise failure
+        logger.info("%s; attempt %d follows in %.1f s", failure, failures + 1, delay)
+        self.traffic.retries += 1
+        if failure.retry_after_s is not None:
+            self._limits.pause(failure.retry_after_s)
+        await asyncio.sleep(delay)
 
     def _delay_s(self, failures: int, elapsed_s: float, failure: ApiFailure) -> float | None:
-        """Seconds until the next attempt: what the API asks for, or a backoff with jitter; `None` gives up."""
+        """Seconds until the next attempt: a growing backoff with jitter, and at least what the API asks for; `None`
+        gives up."""
         backoff = self._retry.delay_s(failures, elapsed_s, failure.cause)
-        if backoff is None:
+        asked = failure.retry_after_s or 0.0
+        if backoff is None or elapsed_s + asked > self._retry.budget_s:
             return None
-        if failure.retry_after_s is None:
-            return backoff * random.uniform(0.5, 1.0)
-        return failure.retry_after_s if elapsed_s + failure.retry_after_s <= self._retry.budget_s else None
+        return max(asked, backoff * random.uniform(0.5, 1.0))
 
     async def _paid(self, prompt: Prompt, sampling: Sampling, seed: int) -> Answer:
         """One attempt, within the limits and on the account."""
@@ -243,7 +257,7 @@ class ApiModel:
         try:
             yield payment
         except ApiFailure as failure:
-            payment.refused = failure.cause.startswith(_REFUSED)
+            payment.refused = not failure.charged
             raise
         finally:
             if payment.tokens is not None:
@@ -258,23 +272,53 @@ class ApiModel:
             else:
                 self.account.settle_unanswered(reserved)
 
+    async def _stream(self, prompt: Prompt, sampling: Sampling, seed: int) -> AsyncGenerator[str | Completion]:
+        """One attempt, within the limits and on the account, at a completion in pieces."""
+        streamed, start = StreamedAnswer(prompt), time.monotonic()
+        async with self._payment(prompt, sampling) as payment:
+            with self._failures():
+                async with await self._open(prompt, sampling, seed) as stream:
+                    async for chunk in stream:
+                        if time.monotonic() - start > self._timeout_s:
+                            raise TimeoutError
+                        if piece := streamed.feed(chunk):
+                            yield piece
+                if piece := streamed.end():
+                    yield piece
+                answer = streamed.answer()
+            payment.used(answer.prompt_tokens, answer.completion.tokens)
+        yield answer.completion
+
     async def _ask(self, prompt: Prompt, sampling: Sampling, seed: int) -> Answer:
+        async def whole(request: dict[str, Any]) -> Answer:
+            raw = await self._connect().chat.completions.with_raw_response.create(**request)
+            return read_answer(json.loads(raw.http_response.text), prompt)
+
+        return await self._in_dialect(whole, prompt, sampling, seed)
+
+    async def _open(self, prompt: Prompt, sampling: Sampling, seed: int) -> Any:
+        options: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+
+        async def opened(request: dict[str, Any]) -> Any:
+            return await self._connect().chat.completions.create(**request, **options)
+
+        return await self._in_dialect(opened, prompt, sampling, seed)
+
+    async def _in_dialect(
+        self, ask: Callable[[dict[str, Any]], Awaitable[T]], prompt: Prompt, sampling: Sampling, seed: int
+    ) -> T:
         """One request, or several until the API takes all parameters that can be done without."""
+        model, extra_body = self.settings.model, self.settings.extra_body
         while True:
             dialect = self._dialect
-            request = self._request(prompt, sampling, seed, dialect)
+            request = chat_request(model, prompt, sampling, seed, dialect=dialect, extra_body=extra_body)
             try:
                 with self._failures():
                     async with asyncio.timeout(self._timeout_s):
-                        raw = await self._connect().chat.completions.with_raw_response.create(**request)
-                    return read_answer(json.loads(raw.http_response.text), prompt)
+                        return await ask(request)
             except ApiFailure as failure:
-                if not self._adapt(failure.__cause__, dialect):
+                if not self._adapt(failure, dialect):
                     raise
-
-    def _request(self, prompt: Prompt, sampling: Sampling, seed: int, dialect: Dialect) -> dict[str, Any]:
-        model, extra_body = self.settings.model, self.settings.extra_body
-        return chat_request(model, prompt, sampling, seed, dialect=dialect, extra_body=extra_body)
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -285,27 +329,27 @@ class ApiModel:
         try:
             yield
         except openai.APIStatusError as error:
-            raise self._refusal(error) from error
+            # Without its cause, whose own message quotes the API unabridged.
+            raise self._refusal(error) from None
         except (TimeoutError, openai.APITimeoutError) as error:
             remedy = "raise request_timeout_s or generate fewer tokens at a time"
-            raise ApiFailure(f"{url} did not answer within {self._timeout_s:g} s; {remedy}", "timeout") from error
+            message = f"{url} did not answer within {self._timeout_s:g} s; {remedy}"
+            raise ApiFailure(message, "timeout", charged=_was_sent(error)) from error
         except openai.APIConnectionError as error:
             reason = self._shown(repr(error.__cause__ or error))
-            raise ApiFailure(f"{url} cannot be reached ({reason})", "connection") from error
+            raise ApiFailure(f"{url} cannot be reached ({reason})", "connection", charged=_was_sent(error)) from error
+        except openai.APIError as error:
+            raise ApiFailure(f"{url} broke off its answer ({self._shown(str(error))})", "connection") from None
         except (MalformedResponse, ValueError) as error:
             raise ApiFailure(f"{url} answered with garbage ({self._shown(str(error))})", "garbage") from error
 
-    def _adapt(self, error: BaseException | None, used: Dialect) -> bool:
+    def _adapt(self, failure: ApiFailure, used: Dialect) -> bool:
         """Whether another dialect may get what the used one was refused."""
-        from openai import BadRequestError
-
-        if not isinstance(error, BadRequestError) or not error.param:
-            return False
-        dialect = used.without(error.param)
+        dialect = used.without(failure.parameter) if failure.parameter else None
         if dialect is None:
             return False
         if self._dialect == used:
-            logger.warning("%s takes no %s: going on without it", self.settings.base_url, error.param)
+            logger.warning("%s takes no %s: going on without it", self.settings.base_url, failure.parameter)
             self._dialect = dialect
         return True
 
@@ -315,6 +359,8 @@ class ApiModel:
             f"{self.settings.base_url} answered {error.status_code}: {text}",
             _cause(error.status_code, f"{error.code} {text}"),
             retry_after(error.response.headers),
+            charged=False,
+            parameter=error.param if error.status_code == 400 else None,
         )
 
     def _shown(self, text: str) -> str:
@@ -346,6 +392,11 @@ class _Payment:
         self.tokens = (prompt_tokens, completion_tokens)
 
 
+def _was_sent(error: TimeoutError | APIConnectionError) -> bool:
+    """Whether a request that failed may have reached the API."""
+    return type(error.__cause__).__name__ not in _NEVER_SENT
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that a `Retry-After` header, or the `retry-after-ms` of some APIs, asks to wait; dates are not read."""
     for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
@@ -362,6 +413,14 @@ def _cause(status: int, text: str) -> str:
     if status == 400 and ("context_length" in text or "context length" in text or "max_model_len" in text):
         return "context"
     return "quota" if "insufficient_quota" in text else f"http_{status}"
+
+
+def _check_address(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise ValueError(f"The address of {parts.hostname} holds a password, which messages would show: use a key")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is not the address of an API: write http(s)://host[:port]/v1")
 
 
 def _key(settings: ApiSettings) -> str | None:

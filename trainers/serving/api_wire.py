@@ -5,11 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from trainers.serving.completions import MalformedResponse
 from trainers.teaching.estimates import estimated_tokens
 from trainers.teaching.lesson import Completion, GenerationError, Prompt, Sampling
+
+_ENDS: dict[Any, Literal["stop", "length"]] = {
+    "stop": "stop",
+    "eos": "stop",
+    "length": "length",
+    "model_length": "length",
+}
+"""Why a completion ended, as APIs say it."""
 
 _TOKENS_PER_MESSAGE = 8
 _MOST_TOKENS_PER_MESSAGE = 32
@@ -97,18 +105,33 @@ def read_answer(answer: Any, prompt: Prompt) -> Answer:
         usage = answer.get("usage") or {}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MalformedResponse(f"the answer lacks what was asked for ({error!r})") from error
+    prompt_tokens, completion_tokens = tokens_charged(usage, prompt, text)
+    completion = Completion(text, (), None, read_end(reason, refusal), reported_tokens=completion_tokens)
+    return Answer(completion, prompt_tokens)
+
+
+def read_end(reason: Any, refusal: Any = None) -> Literal["stop", "length"]:
+    """Why a completion ended.
+
+    Raises:
+        MalformedResponse: when the reason is unknown.
+        GenerationError: with cause `content_filter` when the API withheld or refused the text.
+    """
     if reason == "content_filter" or refusal:
         raise GenerationError(f"the API withheld the text (finish_reason {reason!r})", "content_filter")
-    if reason not in ("stop", "length"):
+    if not isinstance(reason, str) or reason not in _ENDS:
         raise MalformedResponse(f"expected finish_reason stop or length, got {reason!r}")
-    completion = Completion(
-        text,
-        (),
-        None,
-        cast(Literal["stop", "length"], reason),
-        reported_tokens=_count(usage.get("completion_tokens"), estimated_tokens(text)),
-    )
-    return Answer(completion, _count(usage.get("prompt_tokens"), prompt_estimate(prompt)))
+    return _ENDS[reason]
+
+
+def tokens_charged(usage: Mapping[str, Any], prompt: Prompt, text: str) -> tuple[int, int]:
+    """Tokens of the prompt and of the completion that an API charges for; what it does not count is estimated."""
+    prompt_tokens = _count(usage.get("prompt_tokens"), prompt_estimate(prompt))
+    completion_tokens = _count(usage.get("completion_tokens"), estimated_tokens(text))
+    if "prompt_tokens" in usage:
+        # Some APIs count hidden reasoning in the total alone, and charge for it.
+        completion_tokens = max(completion_tokens, _count(usage.get("total_tokens"), 0) - prompt_tokens)
+    return prompt_tokens, completion_tokens
 
 
 def _text(content: Any) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,9 +22,20 @@ import yaml
 from trainers.event_loop import EventLoopThread
 from trainers.teaching.estimates import estimated_tokens
 from trainers.teaching.functions import FunctionModel, TextFunction
-from trainers.teaching.lesson import Approach, GenerationError, Generator, Lesson, Prompt, Question, Sampling, Solution
-from trainers.teaching.prompts import PromptTemplates
+from trainers.teaching.lesson import (
+    Approach,
+    Completion,
+    GenerationError,
+    Generator,
+    Lesson,
+    Prompt,
+    Question,
+    Sampling,
+    Solution,
+)
+from trainers.teaching.prompts import PromptTemplates, strip_reasoning
 from trainers.teaching.protocol import Protocol, Stages, Teacher, derive_seed
+from trainers.teaching.together import together
 from trainers.teaching.verifiers import NO_GROUND_TRUTH, Verdict, Verifier, extract_answer
 
 Model = Generator | TextFunction
@@ -36,8 +48,8 @@ _STEP = 0
 class TextStreaming(TypingProtocol):
     """A model that can hand over its answer in pieces."""
 
-    def stream_text(self, prompt: Prompt, *, sampling: Sampling, seed: int) -> AsyncIterator[str]:
-        """The pieces of one completion, reasoning left out.
+    def stream_text(self, prompt: Prompt, *, sampling: Sampling, seed: int) -> AsyncIterator[str | Completion]:
+        """The pieces of one completion, reasoning left out, and at last the completion itself.
 
         Raises:
             GenerationError: when the rest of it could not be had.
@@ -94,8 +106,9 @@ class AdaptiveTeacher:
         max_completion_length: budget of the teacher's completion, its thinking included.
         temperature: of the teacher.
         student_temperature: of the student.
+        student_top_p: of the student.
         max_concurrent_lessons: questions of a batch worked on at a time.
-        verifier: judges answers to questions that come with a ground truth.
+        verifier: judges answers to questions that come with a ground truth, or with tests in `extra`.
         seed: the same seed, question and models give the same answer.
     """
 
@@ -109,6 +122,7 @@ class AdaptiveTeacher:
         max_completion_length: int = 2048,
         temperature: float = 0.7,
         student_temperature: float = 0.7,
+        student_top_p: float = 1.0,
         max_concurrent_lessons: int = 16,
         verifier: Verifier | None = None,
         seed: int = 0,
@@ -118,8 +132,8 @@ class AdaptiveTeacher:
         self._teacher = Teacher(generator, cast(Callable[[str], int], count))
         self._templates = templates or default_templates()
         self._stages = Stages(
-            student=Sampling(max_tokens, student_temperature),
-            probe=Sampling(max_probe_tokens, student_temperature),
+            student=Sampling(max_tokens, student_temperature, student_top_p),
+            probe=Sampling(max_probe_tokens, student_temperature, student_top_p),
             teacher=Sampling(max_completion_length, temperature),
         )
         self._slots = max_concurrent_lessons
@@ -127,25 +141,34 @@ class AdaptiveTeacher:
         self._seed = seed
 
     async def teach(
-        self, question: str, student: Model, *, ground_truth: str | None = None, baseline: bool = False
+        self,
+        question: str,
+        student: Model,
+        *,
+        ground_truth: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+        baseline: bool = False,
     ) -> GuidedAnswer:
         """Let the student answer a question with the teacher's help.
 
-        Where the teacher fails, the student answers alone; `guidance.failure` says so. `baseline` asks the student for
-        its untaught answer besides, for comparison.
+        Where the teacher fails, the student answers alone; `guidance.failure` says so.
+
+        Args:
+            question: what is asked.
+            student: who answers.
+            ground_truth: what the verifier compares answers with.
+            extra: what else it needs, as a row's further columns: tests, for the verifier of code.
+            baseline: ask the student for its untaught answer besides, for comparison.
 
         Raises:
             GenerationError: when the student itself does not answer.
         """
-        protocol, asked = self._protocol(student), _question(question, ground_truth)
-        untaught = asyncio.ensure_future(self._alone(protocol, asked)) if baseline else None
-        try:
+        protocol, asked = self._protocol(student), _question(question, ground_truth, extra)
+        async with together() as tasks:
+            untaught = tasks.create_task(self._alone(protocol, asked)) if baseline else None
             guidance = await self._guide(protocol, asked)
             answer = await self._answer(protocol, asked, guidance)
-            return GuidedAnswer(guidance, answer, await untaught if untaught else None)
-        finally:
-            if untaught is not None:
-                untaught.cancel()
+        return GuidedAnswer(guidance, answer, untaught.result() if untaught else None)
 
     async def teach_all(
         self, questions: Sequence[str], student: Model, *, baseline: bool = False
@@ -153,7 +176,7 @@ class AdaptiveTeacher:
         """Answers to many questions, in order; a bounded number is worked on at a time.
 
         Raises:
-            GenerationError: when the student does not answer one of them.
+            GenerationError: when the student does not answer one of them; the others are given up then.
         """
         slots, model = asyncio.Semaphore(self._slots), as_generator(student)
 
@@ -161,7 +184,9 @@ class AdaptiveTeacher:
             async with slots:
                 return await self.teach(question, model, baseline=baseline)
 
-        return list(await asyncio.gather(*map(one, questions)))
+        async with together() as tasks:
+            answers = [tasks.create_task(one(question)) for question in questions]
+        return [answer.result() for answer in answers]
 
     async def guide(self, question: str, student: Model) -> Guidance:
         """Only the help: the student's approach, and the teaching that answers it."""
@@ -178,18 +203,32 @@ class AdaptiveTeacher:
         Raises:
             GenerationError: when the student does not answer.
         """
+        async with aclosing(self.follow(question, student, guidance)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, str):
+                    yield piece
+
+    async def follow(
+        self, question: str, student: Model, guidance: Guidance | None = None
+    ) -> AsyncGenerator[str | Solution]:
+        """What `stream` gives and, at last, the answer itself: how long it is, and whether its budget cut it off.
+
+        Raises:
+            GenerationError: when the student does not answer.
+        """
         model = as_generator(student)
         guidance = guidance or await self.guide(question, model)
         if not isinstance(model, TextStreaming):
             answered = await self._answer(self._protocol(model), _question(question), guidance)
             yield answered.text
+            yield answered
             return
         stage = "baseline" if guidance.teaching is None else "taught"
         seed = derive_seed(self._seed, _STEP, _row(question), stage)
         pieces = model.stream_text(self._prompt(guidance), sampling=self._stages.student, seed=seed)
         async with aclosing(cast(Any, pieces)):
             async for piece in pieces:
-                yield piece
+                yield self._unjudged(piece) if isinstance(piece, Completion) else piece
 
     def teach_sync(self, question: str, student: Model, **options: Any) -> GuidedAnswer:
         """`teach`, for code without an event loop; models used this way belong to this object from then on."""
@@ -233,6 +272,11 @@ class AdaptiveTeacher:
             raise GenerationError(f"The student gave no answer ({cause}); see the messages of its model", cause)
         return prepared.baselines[0]
 
+    def _unjudged(self, completion: Completion) -> Solution:
+        text, verdict = strip_reasoning(completion.text), NO_GROUND_TRUTH
+        answered = self._verifier.extract(text) is not None
+        return Solution(text, completion.tokens, completion.truncated, verdict.correct, answered, verdict.cause)
+
     def _prompt(self, guidance: Guidance) -> Prompt:
         if guidance.teaching is None:
             return self._templates.baseline(guidance.question)
@@ -240,8 +284,17 @@ class AdaptiveTeacher:
 
 
 def as_generator(model: Model) -> Generator:
-    """A model of the protocol, made of a plain function where it is one."""
-    return cast(Generator, model) if hasattr(model, "generate") else FunctionModel(cast(TextFunction, model))
+    """A model of the protocol, made of a plain function where it is one.
+
+    Raises:
+        TypeError: when it is neither, such as a model's name, or a model that has to be wrapped.
+    """
+    if inspect.iscoroutinefunction(getattr(model, "generate", None)):
+        return cast(Generator, model)
+    if hasattr(model, "generate") or not callable(model):
+        given = f"{type(model).__name__} {model!r}" if isinstance(model, str) else type(model).__name__
+        raise TypeError(f"expected a function from text to text or a model of trainers.connect, got {given}")
+    return FunctionModel(cast(TextFunction, model))
 
 
 def default_templates(words: str = "adaptive_teaching") -> PromptTemplates:
@@ -256,8 +309,8 @@ def _guidance(draft: Lesson, approach: Approach) -> Guidance:
     return Guidance(draft.prepared.question.text, approach.text, draft.thinking, draft.teaching, tokens, failure)
 
 
-def _question(text: str, ground_truth: str | None = None) -> Question:
-    return Question(_row(text), text, ground_truth)
+def _question(text: str, ground_truth: str | None = None, extra: Mapping[str, Any] | None = None) -> Question:
+    return Question(_row(text), text, ground_truth, dict(extra or {}))
 
 
 def _row(text: str) -> int:
