@@ -1,9 +1,12 @@
 """The service in front of a student, asked by the `openai` client itself: whole and streamed answers, and refusals."""
 
 import asyncio
+import json
 import os
 import signal
+import socket
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -12,9 +15,11 @@ import pytest
 from aiohttp import web
 
 from tests.chat_api import ChatApi, listening
-from trainers.service.__main__ import check_address
+from tests.fakes import ScriptedModel
+from trainers.service.__main__ import check_address, main, parse
 from trainers.service.app import Limits, Service
 from trainers.service.wire import BadRequest, read_request
+from trainers.teaching.lesson import Completion, Generation, GenerationError
 from trainers.teaching.prompts import PromptTemplates
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,6 +115,142 @@ def test_a_stream_is_that_of_the_student():
     assert api.bodies[-1]["messages"][-1]["content"] == "USE 2 + 2? add them"
 
 
+def stream(*, student, options=None, **request):
+    """The chunks of a streamed answer, and the error that ended it, if one did."""
+
+    async def outcome():
+        chunks = []
+        async with serving(student, **(options or {})) as (client, _):
+            asked = {"model": "small", "messages": ASKED, "stream": True} | request
+            try:
+                async for chunk in await client.chat.completions.create(**asked):
+                    chunks.append(chunk)
+            except openai.APIError as error:
+                return chunks, error
+        return chunks, None
+
+    return asyncio.run(outcome())
+
+
+def content(chunks):
+    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+
+
+def reason(chunks):
+    return [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1]
+
+
+@dataclass
+class Slow(ScriptedModel):
+    """Streams what it is asked word by word; its budget ends it."""
+
+    pause_s: float = 0.0
+
+    async def stream_text(self, prompt, *, sampling, seed):
+        text = prompt.messages[-1].content
+        for word in text.split(" "):
+            yield f"{word} "
+            await asyncio.sleep(self.pause_s)
+        yield Completion(text, (), None, "length", reported_tokens=77)
+
+
+def guessing(**how):
+    return Slow(lambda text, index: "guess", **how)
+
+
+class Cut(ScriptedModel):
+    """Its budget ends every answer."""
+
+    def _generation(self, prompt, n, logprobs):
+        return Generation((), (Completion("x" * 40, (), None, "length", reported_tokens=9),) * n)
+
+
+def test_an_answer_that_its_limit_cut_says_so_streamed_or_not():
+    whole = ask(student=Cut(None))
+    assert (whole.choices[0].finish_reason, whole.usage.completion_tokens) == ("length", 9)
+    for model, tokens in ((Cut(None), 9), (guessing(), 77)):
+        chunks, _ = stream(student=model, stream_options={"include_usage": True})
+        assert reason(chunks) == "length"
+        assert chunks[-1].usage.completion_tokens == tokens
+
+
+def test_an_answer_ends_at_a_stop_string_streamed_or_not():
+    choice = ask(stop=["them", " add"]).choices[0]
+    assert (choice.message.content, choice.finish_reason) == ("USE 2 + 2?", "stop")
+    chunks, _ = stream(student=guessing(), stop=" add")
+    assert (content(chunks), reason(chunks)) == ("USE 2 + 2?", "stop")
+
+
+def test_a_stream_whose_time_is_over_ends_with_an_error():
+    chunks, error = stream(student=guessing(pause_s=0.15), options={"limits": Limits(request_timeout_s=0.4)})
+    assert content(chunks).startswith("USE ")
+    assert error.body["code"] == "incomplete"
+    assert "broke off" in error.message
+
+
+@pytest.mark.parametrize("how", ["breaks", "fails", "ends"])
+def test_a_stream_that_the_student_breaks_off_ends_with_an_error(how):
+    async def outcome():
+        async with listening(ChatApi("good", how)) as url:
+            from trainers.connect import api_model
+
+            return await asyncio.to_thread(stream, student=api_model(url, "m", api_key_env=None))
+
+    chunks, error = asyncio.run(outcome())
+    assert content(chunks).startswith("seed ")
+    assert error.body["code"] == "incomplete"
+
+
+def test_a_client_that_does_not_read_holds_no_place():
+    class Endless(ScriptedModel):
+        async def stream_text(self, prompt, *, sampling, seed):
+            while True:
+                yield "x" * 10**6
+
+    async def outcome():
+        async with serving(Endless(lambda *_: "guess"), limits=Limits(request_timeout_s=0.5)) as (_, url):
+            _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]), limit=100)
+            body = json.dumps({"model": "small", "messages": ASKED, "stream": True}).encode()
+            head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+            await asyncio.sleep(0.3)
+            async with aiohttp.ClientSession() as session:
+                running = [await running_at(session, url)]
+                await asyncio.sleep(3.5)
+                running.append(await running_at(session, url))
+            writer.transport.abort()
+            return running
+
+    assert asyncio.run(outcome()) == [1, 0]
+
+
+async def running_at(session, url):
+    async with session.get(f"{url}/health") as response:
+        return (await response.json())["running"]
+
+
+def test_a_client_that_leaves_frees_its_place():
+    async def outcome():
+        async with serving(sleeps) as (client, url), aiohttp.ClientSession() as session:
+            with pytest.raises(openai.APITimeoutError):
+                await client.with_options(timeout=0.3).chat.completions.create(model="small", messages=ASKED)
+            await asyncio.sleep(0.1)
+            return await running_at(session, url)
+
+    assert asyncio.run(outcome()) == 0
+
+
+def test_who_asks_again_gets_another_answer_unless_the_seed_is_the_same():
+    def seeds(**request):
+        model = ScriptedModel(lambda text, index: "guess")
+        for _ in range(2):
+            ask(student=model, **request)
+        return len({call["seed"] for call in model.calls})
+
+    assert seeds() == 4
+    assert seeds(seed=-5) == 2
+
+
 def test_what_clients_ask_for_reaches_the_student_within_the_limits():
     async def outcome(**request):
         api = ChatApi()
@@ -121,14 +262,25 @@ def test_what_clients_ask_for_reaches_the_student_within_the_limits():
                 await client.chat.completions.create(model="small", messages=ASKED, **request)
         return api.bodies[-1]
 
-    asked = asyncio.run(outcome(temperature=0.25, max_tokens=7))
-    assert (asked["temperature"], asked["max_tokens"]) == (0.25, 7)
+    asked = asyncio.run(outcome(temperature=0.25, top_p=0.5, max_tokens=7))
+    assert (asked["temperature"], asked["top_p"], asked["max_tokens"]) == (0.25, 0.5, 7)
     assert asyncio.run(outcome(max_completion_tokens=10**6))["max_tokens"] == 50
     assert asyncio.run(outcome(seed=1))["seed"] != asyncio.run(outcome(seed=2))["seed"]
 
 
 def fails(text):
     raise OSError("gone")
+
+
+def failing(cause):
+    return ScriptedModel(lambda text, index: GenerationError("secret", cause))
+
+
+def broken():
+    def bug(text, index):
+        raise RuntimeError("secret")
+
+    return ScriptedModel(bug)
 
 
 async def sleeps(text):
@@ -144,6 +296,16 @@ async def sleeps(text):
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, openai.BadRequestError, 400),
         ({"messages": []}, openai.BadRequestError, 400),
         ({"temperature": -1}, openai.BadRequestError, 400),
+        ({"temperature": 2.5}, openai.BadRequestError, 400),
+        ({"max_tokens": 0}, openai.BadRequestError, 400),
+        ({"stop": ["a"] * 5}, openai.BadRequestError, 400),
+        ({"presence_penalty": 1}, openai.BadRequestError, 400),
+        ({"response_format": {"type": "json_object"}}, openai.BadRequestError, 400),
+        ({"extra_body": {"stream": "yes"}}, openai.BadRequestError, 400),
+        ({"student": failing("context")}, openai.BadRequestError, 400),
+        ({"student": failing("http_429")}, openai.RateLimitError, 429),
+        ({"student": failing("timeout")}, openai.InternalServerError, 504),
+        ({"student": broken()}, openai.InternalServerError, 500),
         ({"student": fails}, openai.InternalServerError, 502),
         ({"student": fails, "stream": True}, openai.InternalServerError, 502),
         ({"student": sleeps, "options": {"limits": Limits(request_timeout_s=0.2)}}, openai.InternalServerError, 504),
@@ -155,12 +317,47 @@ def test_refusals_are_what_the_client_expects(how, error, status):
         ask(**how)
     assert raised.value.status_code == status
     assert raised.value.body["message"]
+    assert "secret" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b"\xff",
+        b'"text"',
+        b'{"model": "small", "messages": [{"role": "user", "content": "\\ud800"}]}',
+        b'{"model": "small", "temperature": NaN, "messages": [{"role": "user", "content": "x"}]}',
+        b'{"model": "small", "max_completion_tokens": null, "max_tokens": -1, "messages": '
+        b'[{"role": "user", "content": "x"}]}',
+    ],
+)
+def test_a_body_that_cannot_be_read_is_refused(body):
+    async def outcome():
+        async with (
+            serving() as (_, url),
+            aiohttp.ClientSession() as session,
+            session.post(f"{url}/v1/chat/completions", data=body) as response,
+        ):
+            return response.status, (await response.json())["error"]["code"]
+
+    assert asyncio.run(outcome()) == (400, "invalid_request_error")
+
+
+def test_what_does_nothing_is_taken():
+    polite = {"response_format": {"type": "text"}, "presence_penalty": 0, "n": 1, "tools": [], "logprobs": False}
+    assert ask(**polite, user="me", extra_body={"max_completion_tokens": None, "stop": None}).choices
+    system = {"role": "system", "content": "Be short."}
+    assert ask(messages=[*ASKED, system]).choices[0].message.content == "Be short.\n\nUSE 2 + 2? add them"
 
 
 def test_the_key_is_asked_for_everywhere_but_at_health():
     async def outcome():
         async with serving(key="secret") as (client, url):
             assert [model.id async for model in await client.models.list()] == ["small"]
+            assert (await client.models.retrieve("small")).id == "small"
+            with pytest.raises(openai.NotFoundError):
+                await client.models.retrieve("a/b")
             intruder = client.with_options(api_key="other")
             with pytest.raises(openai.AuthenticationError):
                 await intruder.chat.completions.create(model="small", messages=ASKED)
@@ -170,6 +367,22 @@ def test_the_key_is_asked_for_everywhere_but_at_health():
                 return response.status, await response.json()
 
     assert asyncio.run(outcome()) == (200, {"status": "ok", "running": 0})
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [(b"Bearer secret", 200), (b"bearer  secret", 200), (b"Bearer \xff", 401), (b"secret", 401), (b"", 401)],
+)
+def test_keys_are_read_however_they_are_written(header, status):
+    async def outcome():
+        async with serving(key="secret") as (_, url):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+            writer.write(b"GET /v1/models HTTP/1.1\r\nHost: h\r\nAuthorization: " + header + b"\r\n\r\n")
+            line = await reader.readline()
+            writer.close()
+            return int(line.split()[1])
+
+    assert asyncio.run(outcome()) == status
 
 
 def test_more_requests_than_allowed_are_sent_away():
@@ -207,23 +420,50 @@ def test_beyond_this_machine_a_key_is_needed():
             check_address(host, None)
 
 
+def test_options_that_make_no_sense_are_refused(free_port, monkeypatch, capsys):
+    monkeypatch.setenv("ATLAS_SERVE_KEY", "")
+    models = ["--teacher", "t", "--teacher-url", "http://h/v1", "--student", "s", "--student-url", "http://h/v1"]
+    for option in (["--max-concurrent-requests", "0"], ["--request-timeout-s", "nan"], ["--max-tokens", "x"]):
+        with pytest.raises(SystemExit):
+            parse([*models, *option])
+        assert option[0] in capsys.readouterr().err
+    assert parse([*models, "--max-probe-tokens", "0"]).max_probe_tokens == 0
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    models += ["--teacher-key-env", "OPENAI_API_KEY", "--student-key-env", "OPENAI_API_KEY"]
+    assert main([*models, "--host", "0.0.0.0"]) == 2
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", free_port))
+        taken.listen()
+        assert main([*models, "--port", str(free_port)]) == 2
+    assert main([*models, "--port", "99999"]) == 2
+    assert capsys.readouterr().err.count("Cannot listen at") == 2
+
+
 @pytest.mark.slow
-def test_the_script_serves_until_it_is_stopped(free_port):
+def test_the_script_serves_until_it_is_stopped_and_ends_what_it_has_begun(free_port):
     async def outcome():
-        async with listening(ChatApi()) as url:
+        api = ChatApi(pause_s=0.3)
+        async with listening(api) as url:
             command = ["bash", "scripts/serve.sh", "--port", str(free_port), "--host", "127.0.0.1"]
             command += ["--teacher", "t", "--teacher-url", url, "--student", "s", "--student-url", url]
-            environment = os.environ | {"ATLAS_SERVE_KEY": "secret"}
+            environment = os.environ | {"ATLAS_SERVE_KEY": "secret", "OPENAI_API_KEY": "other"}
             process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment)
             client = openai.AsyncOpenAI(
                 base_url=f"http://127.0.0.1:{free_port}/v1", api_key="secret", max_retries=40, timeout=60
             )
             completion = await client.chat.completions.create(model="s", messages=ASKED)
-            await client.close()
+            asked = len(api.bodies)
+            begun = asyncio.ensure_future(client.chat.completions.create(model="s", messages=ASKED))
+            while len(api.bodies) == asked:
+                await asyncio.sleep(0.01)
             process.send_signal(signal.SIGTERM)
-            return completion, await asyncio.wait_for(process.wait(), 60)
+            status = await asyncio.wait_for(process.wait(), 60)
+            last = await begun
+            await client.close()
+            return completion, last, status
 
-    completion, status = asyncio.run(outcome())
-    assert completion.choices[0].message.content.startswith("seed ")
-    assert completion.model_extra["atlas"]["failure"] == "teacher_format"
+    completion, last, status = asyncio.run(outcome())
+    for answer in (completion, last):
+        assert answer.choices[0].message.content.startswith("seed ")
+        assert answer.model_extra["atlas"]["failure"] == "teacher_format"
     assert status == 0

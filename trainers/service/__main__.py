@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 from aiohttp import web
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     options = parse(arguments)
-    key = os.environ.get(KEY)
+    key = os.environ.get(KEY) or None
     try:
         check_address(options.host, key)
         teacher = reach(options.teacher, options.teacher_url, options.teacher_key_env)
@@ -37,8 +37,18 @@ def main(arguments: Sequence[str]) -> int:
     limits = Limits(**{field.name: getattr(options, field.name) for field in fields(Limits)})
     name = options.name or options.student
     service = Service(teacher, student, name, limits=limits, templates=default_templates(options.words), key=key)
-    logger.info("serving %s at http://%s:%d/v1%s", name, options.host, options.port, "" if key else ", without a key")
-    web.run_app(service.application(), host=options.host, port=options.port, print=None, handler_cancellation=True)
+
+    def listening(_: object) -> None:
+        logger.info(
+            "serving %s at http://%s:%d/v1%s", name, options.host, options.port, "" if key else ", without a key"
+        )
+
+    address = {"host": options.host, "port": options.port}
+    try:
+        web.run_app(service.application(), **address, print=listening, handler_cancellation=True)
+    except (OSError, OverflowError) as error:
+        sys.stderr.write(f"Cannot listen at --host {options.host} --port {options.port}: {error}\n")
+        return USER_ERROR
     return 0
 
 
@@ -55,8 +65,20 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--words", default="adaptive_teaching", choices=("adaptive_teaching", "world"))
     for field in fields(Limits):
         flag = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(flag, type=type(field.default), default=field.default, dest=field.name)
+        least = 0 if field.name == "max_probe_tokens" else 1
+        parser.add_argument(flag, type=_at_least(least, type(field.default)), default=field.default, dest=field.name)
     return parser.parse_args(list(arguments))
+
+
+def _at_least(least: int, kind: type[float]) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        value = kind(text)
+        if not value >= least:
+            raise argparse.ArgumentTypeError(f"expected {least} or more, got {text}")
+        return value
+
+    read.__name__ = kind.__name__  # argparse names the type by it
+    return read
 
 
 def check_address(host: str, key: str | None) -> None:

@@ -28,7 +28,7 @@ class ReasoningFilter:
                 break
             shown += "" if self._inside else before
             self._held, self._inside = after, not self._inside
-        kept = _beginning(self._held, tag)
+        kept = beginning(self._held, tag)
         if not self._inside:
             shown += self._held[: len(self._held) - kept]
         self._held = self._held[len(self._held) - kept :]
@@ -47,6 +47,6 @@ class ReasoningFilter:
         return text
 
 
-def _beginning(text: str, tag: str) -> int:
+def beginning(text: str, tag: str) -> int:
     """How many of the last letters of `text` may be the beginning of `tag`."""
     return next((size for size in range(min(len(tag) - 1, len(text)), 0, -1) if text.endswith(tag[:size])), 0)
