@@ -28,8 +28,6 @@ from trainers.teaching.lesson import GenerationError
 class Broken:
     """A runner, or a weight sync, that fails whatever it is asked for."""
 
-    last_cost = None
-
     def run(self, *_: Any, **__: Any) -> None:
         """No rollout."""
         raise OSError(28, "No space left on device")

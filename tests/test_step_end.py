@@ -54,12 +54,3 @@ def test_a_run_stops_that_cannot_pay_for_another_rollout():
     assert nothing_left_to_spend(Cost(before, after, spending_cap=None)) is None
     assert nothing_left_to_spend(Cost(before, after, spending_cap=1.2)) is None
     assert "exceed student_spending_cap=1.1" in (nothing_left_to_spend(Cost(before, after, spending_cap=1.1)) or "")
-
-
-def test_an_evaluation_costs_money_but_is_not_taken_for_the_next_rollout():
-    rollout = Cost(Usage(), Usage(cost_usd=0.1), spending_cap=1.0)
-    evaluation = Cost(Usage(cost_usd=0.1), Usage(cost_usd=0.8), spending_cap=1.0)
-    assert nothing_left_to_spend(evaluation) is not None
-    assert nothing_left_to_spend(rollout.followed_by(evaluation)) is None
-    dearer = Cost(Usage(cost_usd=0.1), Usage(cost_usd=0.95), spending_cap=1.0)
-    assert nothing_left_to_spend(rollout.followed_by(dearer)) is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from trainers.serving.api_usage import Account, Usage
 
@@ -28,10 +28,6 @@ class Cost:
     def last(self) -> bool:
         """Whether the cap was reached, or another rollout like this one would exceed it."""
         return self.refused or (self.spending_cap is not None and self.after.cost_usd + self.usd > self.spending_cap)
-
-    def followed_by(self, other: Cost) -> Cost:
-        """What this rollout took, at the totals after something else that was charged since."""
-        return replace(other, before=replace(other.after, cost_usd=other.after.cost_usd - self.usd))
 
     def metrics(self) -> dict[str, float]:
         """For `metrics.jsonl`."""

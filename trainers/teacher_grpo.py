@@ -340,11 +340,8 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         if self.runner is None:
             return {}
         with reported_as(EvaluationFailed, f"evaluation at step {self.state.global_step}"):
-            number, training = self.num_generations_eval, self.runner.last_cost
+            number = self.num_generations_eval
             rollout = self.runner.run(self.evaluation_questions, step=-1, num_generations=number, num_baselines=number)
-            if training is not None and self.runner.last_cost is not None:
-                # Whether there is money for another rollout of training is still to be asked.
-                self.runner.last_cost = training.followed_by(self.runner.last_cost)
             save_periodic_summary(self.args.output_dir, self.state.global_step, rollout.groups)
             return {f"{prefix}_teaching/{name}": value for name, value in teaching_metrics(rollout.groups).items()}
 
