@@ -194,6 +194,12 @@ def test_training_with_an_api_student_stops_at_its_spending_cap_and_goes_on(serv
     assert [path.name for path in output.glob("checkpoint-*")] == [f"checkpoint-{len(first)}"]
     assert not (output / "finished.json").exists()
 
+    # What is left is too little for a rollout like the last: none is begun.
+    done = train(servers, questions, output, f"student_spending_cap={spent + 1e-6}")
+    assert done.returncode != 0
+    assert "another rollout like the last takes" in done.stdout + done.stderr
+    assert json.loads((output / "usage/student.json").read_text())["cost_usd"] == spent
+
     done = train(servers, questions, output, "student_spending_cap=100")
     printed += done.stdout + done.stderr
     assert done.returncode == 0, printed[-3000:]

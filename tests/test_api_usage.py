@@ -102,6 +102,7 @@ def test_usage_goes_on_where_an_earlier_part_of_the_run_ended(tmp_path):
         "completion_tokens": 20,
         "unanswered": 0,
         "cost_usd": 50.0,
+        "rollout_usd": 0.0,
     }
     account = run(spend())
     assert account.usage.cost_usd == 100

@@ -8,11 +8,14 @@ import pytest
 import torch
 
 from tests.lessons import group, lesson
+from trainers.costs import CapTooLow
 from trainers.event_loop import EventLoopThread
 from trainers.grpo.rollouts import PendingRollout, RolloutRunner, training_rows
 from trainers.grpo.trl_seams import prompt_dataset, unrepeated
 from trainers.models.parameters import full_parameters, parameter_metadata
+from trainers.serving.api_usage import Account, Prices
 from trainers.serving.buckets import plan_buckets
+from trainers.teacher_grpo import TeacherGRPOTrainer
 from trainers.teaching.lesson import Question
 
 
@@ -34,6 +37,15 @@ def test_a_lesson_that_was_never_sampled_becomes_one_masked_token():
     object.__setattr__(failed, "sample", None)
     [row] = training_rows([group(failed)], filler_id=9)
     assert (row.prompt_ids, row.completion_ids, row.trained) == ([9], [9], False)
+
+
+def test_a_rollout_that_the_cap_has_no_money_for_is_not_begun():
+    account = Account("student", Prices(1, 1), cap=10)
+    account.note_rollout(11)
+    trainer = SimpleNamespace(runner=SimpleNamespace(account=account), state=SimpleNamespace(global_step=0))
+    trainer._next_lessons = lambda rows: TeacherGRPOTrainer._start_rollout(trainer, 0)
+    with pytest.raises(CapTooLow, match="student_spending_cap=10"):
+        TeacherGRPOTrainer._run_rollout(trainer, [0])
 
 
 def test_unrepeated():

@@ -1,17 +1,17 @@
 """What a rollout leaves behind: its metrics until they are logged, and the reasons to stop."""
 
+import asyncio
 import json
 
 import pytest
 
 from tests.lessons import group, lesson
-from trainers.costs import Cost
 from trainers.grpo.harvest import Harvest
 from trainers.grpo.overlap import LessonBatch
 from trainers.grpo.rollouts import Rollout
 from trainers.grpo.step_metrics import StepMetrics
 from trainers.grpo.stopping import lost_too_many, nothing_left_to_spend
-from trainers.serving.api_usage import Usage
+from trainers.serving.api_usage import Account, Prices
 
 
 def test_metrics_are_means_over_the_rollouts_since_the_last_log():
@@ -48,9 +48,16 @@ def test_a_run_stops_that_loses_more_groups_than_it_may(share, stops):
         assert "lost 2 of 4 groups" in reason
 
 
-def test_a_run_stops_that_cannot_pay_for_another_rollout():
-    before, after = Usage(), Usage(cost_usd=0.6)
+@pytest.mark.parametrize(("cap", "stops"), [(None, False), (1.2, False), (1.1, True)])
+def test_a_run_stops_that_cannot_pay_for_another_rollout(cap, stops):
+    account = Account("student", Prices(1e6, 1e6), cap)
+    account.settle(asyncio.run(account.reserve(0, 0)), prompt_tokens=0.6, completion_tokens=0)
+    account.note_rollout(0.6)
+    reason = nothing_left_to_spend(account)
+    assert (reason is not None) == stops
+    if reason is not None:
+        assert "exceed student_spending_cap=1.1" in reason
+
+
+def test_a_run_without_an_account_pays_nothing():
     assert nothing_left_to_spend(None) is None
-    assert nothing_left_to_spend(Cost(before, after, spending_cap=None)) is None
-    assert nothing_left_to_spend(Cost(before, after, spending_cap=1.2)) is None
-    assert "exceed student_spending_cap=1.1" in (nothing_left_to_spend(Cost(before, after, spending_cap=1.1)) or "")

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from accelerate.utils import gather_object
 
+from trainers.configuration.problems import ConfigurationError
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -44,9 +46,14 @@ def on_all_ranks(work: Callable[[], T]) -> T:
 
 @contextmanager
 def reported_as(kind: type[RuntimeError], what: str) -> Iterator[None]:
-    """Turn any failure of the body into an error of a kind, which says on which rank what failed and why."""
+    """Turn any failure of the body into an error of a kind, which says on which rank what failed and why.
+
+    A `ConfigurationError` stays one: it is the user's to mend, and says how.
+    """
     try:
         yield
+    except ConfigurationError:
+        raise
     except Exception as error:
         logger.exception("The %s failed", what)
         raise kind(f"{what} failed on rank 0: {type(error).__name__}: {error}") from error

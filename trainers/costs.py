@@ -1,38 +1,31 @@
-"""What a rollout costs where the student is behind an API, and when a run must not go on."""
+"""What a rollout costs where the student is behind an API, and a cap that leaves too little for another one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.serving.api_usage import Account, Usage
+
+ROLLOUT_COST = "student_cost_usd"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What the student's API charged for a rollout: totals before and after it, under a cap in US dollars.
-
-    `refused` tells that the cap kept requests from being made.
-    """
+    """What the student's API charged for a rollout: totals before and after it."""
 
     before: Usage
     after: Usage
-    spending_cap: float | None
-    refused: bool = False
 
     @property
     def usd(self) -> float:
         """US dollars that the rollout took."""
         return self.after.cost_usd - self.before.cost_usd
 
-    @property
-    def last(self) -> bool:
-        """Whether the cap was reached, or another rollout like this one would exceed it."""
-        return self.refused or (self.spending_cap is not None and self.after.cost_usd + self.usd > self.spending_cap)
-
     def metrics(self) -> dict[str, float]:
         """For `metrics.jsonl`."""
         return {
-            "student_cost_usd": self.usd,
+            ROLLOUT_COST: self.usd,
             "student_cost_usd/total": self.after.cost_usd,
             "student_requests": float(self.after.requests - self.before.requests),
             "student_requests/unanswered": float(self.after.unanswered - self.before.unanswered),
@@ -40,7 +33,31 @@ class Cost:
         }
 
 
+class CapTooLow(ConfigurationError):
+    """The spending cap leaves too little for the next rollout, which was not begun."""
+
+
 def cost_since(before: Usage, account: Account) -> Cost:
     """What an account was charged since it stood at `before`; its record is written."""
     account.save()
-    return Cost(before, account.usage, account.cap, account.exhausted)
+    return Cost(before, account.usage)
+
+
+def check_affordable(account: Account | None) -> None:
+    """Refuse to begin a rollout that would run into the cap, as far as can be told from the last one.
+
+    Raises:
+        CapTooLow: when it would.
+    """
+    if account is None or account.affords_rollout:
+        return
+    usage = account.usage
+    raise CapTooLow(
+        [
+            Problem(
+                f"{account.name}_spending_cap={account.cap}",
+                f"{usage.cost_usd:.4f} USD are spent, and another rollout like the last takes {usage.rollout_usd:.4f}",
+                "raise the cap to continue",
+            )
+        ]
+    )

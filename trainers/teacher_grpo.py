@@ -28,6 +28,7 @@ from trainers.assembly import build_protocol, connect_pool, layout_of, token_cou
 from trainers.configuration import trl_arguments
 from trainers.configuration.resume import mark_finished
 from trainers.connections import account_of, connect_student
+from trainers.costs import ROLLOUT_COST, CapTooLow, check_affordable
 from trainers.evaluation.periodic import save_periodic_summary
 from trainers.grpo.harvest import Harvest
 from trainers.grpo.lean import LeanGRPOTrainer
@@ -167,12 +168,13 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         Raises:
             RolloutFailed, EvaluationFailed, WeightSyncError: when servers gave out, after a checkpoint of the last
                 step.
+            CapTooLow: when the student's spending cap leaves too little for the next rollout, likewise.
         """
         if resume_from_checkpoint:
             self._restore(Path(str(resume_from_checkpoint)))
         try:
             return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
-        except (RolloutFailed, EvaluationFailed, WeightSyncError):
+        except (RolloutFailed, EvaluationFailed, WeightSyncError, CapTooLow):
             # All ranks come here, between two steps: what was learned until now need not be lost.
             if self.args.save_strategy != "no":
                 self._save_checkpoint(self.model, None)
@@ -251,6 +253,7 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
 
         Raises:
             RolloutFailed: on every rank, when rank 0 could not run it.
+            CapTooLow: on every rank, when the student's spending cap leaves too little for it.
         """
         lessons = on_all_ranks(lambda: self._run_rollout(rows))
         [lessons, self.stopped_early] = broadcast_object_list([lessons, self.stopped_early])
@@ -282,6 +285,7 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
 
     def _start_rollout(self, number: int) -> PendingRollout:
         assert self.runner is not None
+        check_affordable(self.runner.account)
         return self.runner.start(
             self._asked(number),
             step=number * self.steps_per_rollout,
@@ -299,8 +303,11 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
     def _find_reason_to_stop(self, batch: LessonBatch, *, last: bool) -> None:
         """Whoever has made the last rollout has no other one to pay for."""
         assert self.runner is not None
+        if self.runner.account is not None:
+            # Not the account's last charges: an evaluation may have come between.
+            self.runner.account.note_rollout(batch.metrics.get(ROLLOUT_COST, 0.0))
         lost = lost_too_many(batch, self.max_lost_groups, self.args.output_dir)
-        spent = None if last else nothing_left_to_spend(self.runner.last_cost)
+        spent = None if last else nothing_left_to_spend(self.runner.account)
         for reason in filter(None, (lost, spent)):
             logger.error("step %d: %s", self.state.global_step, reason)
             self.stopped_early = True

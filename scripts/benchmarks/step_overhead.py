@@ -187,7 +187,7 @@ def ours(questions: int, tokens: int, steps: int, model: Mapping[str, int]) -> l
     """Our trainer, with lessons that are there at once; a tenth of the groups is written down."""
 
     class AtOnce:
-        last_cost = None
+        account = None
 
         def start(self, asked: Sequence[Question], **_: Any) -> AtOnce:
             self.asked = asked

@@ -87,7 +87,6 @@ class RolloutRunner:
         self.student_pool = student_pool
         self.teacher = Teacher(teacher_pool, count_tokens)
         self.account = account
-        self.last_cost: Cost | None = None
         self._loop = EventLoopThread()
 
     def run(self, questions: Sequence[Question], *, step: int, num_generations: int, num_baselines: int) -> Rollout:
@@ -124,14 +123,13 @@ class RolloutRunner:
         async with progress_shown(self.protocol.tally):
             groups = await self.protocol.run(questions, self.teacher, **how)
         seconds = time.monotonic() - start
-        if self.account is not None and usage is not None:
-            self.last_cost = cost_since(usage, self.account)
+        cost = cost_since(usage, self.account) if self.account is not None and usage is not None else None
         idle = {
             role: max(0.0, 1 - (pool.busy_s - busy[role]) / seconds)
             for role, pool in pools.items()
             if isinstance(pool, EndpointPool)
         }
-        return Rollout(groups, seconds, idle, self.last_cost)
+        return Rollout(groups, seconds, idle, cost)
 
 
 @dataclass(frozen=True)

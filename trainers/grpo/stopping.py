@@ -7,8 +7,8 @@ from typing import Protocol
 
 from transformers import TrainerCallback
 
-from trainers.costs import Cost
 from trainers.grpo.overlap import LessonBatch
+from trainers.serving.api_usage import Account
 
 
 class Stoppable(Protocol):
@@ -40,12 +40,12 @@ def lost_too_many(batch: LessonBatch, max_lost_groups: float, output_dir: str) -
     )
 
 
-def nothing_left_to_spend(cost: Cost | None) -> str | None:
-    """Why a run cannot pay for a rollout like the one that cost this, if it cannot."""
-    if cost is None or not cost.last:
+def nothing_left_to_spend(account: Account | None) -> str | None:
+    """Why a run cannot pay its student's API for another rollout, if it cannot."""
+    if account is None or account.affords_rollout:
         return None
     return (
-        f"{cost.after.cost_usd:.4f} USD are spent on the student's API, of which the last rollout took "
-        f"{cost.usd:.4f}; another one would exceed student_spending_cap={cost.spending_cap}: saving a checkpoint and "
+        f"{account.usage.cost_usd:.4f} USD are spent on the student's API, and a rollout like the last, which took "
+        f"{account.usage.rollout_usd:.4f}, would exceed student_spending_cap={account.cap}: saving a checkpoint and "
         "stopping. The same command with a higher cap continues from the checkpoint."
     )

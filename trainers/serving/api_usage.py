@@ -31,13 +31,17 @@ class Prices:
 
 @dataclass(frozen=True)
 class Usage:
-    """Totals. `unanswered` requests ended without saying what they used; they are charged at the most they may have."""
+    """Totals. `unanswered` requests ended without saying what they used; they are charged at the most they may have.
+
+    `rollout_usd` is no total: it is what the last rollout of a training took.
+    """
 
     requests: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     unanswered: int = 0
     cost_usd: float = 0.0
+    rollout_usd: float = 0.0
 
 
 def read_usage(path: Path) -> Usage:
@@ -131,6 +135,18 @@ class Account:
     def settle_refused(self, reserved: float) -> None:
         """Charge nothing for a request that the API refused."""
         self._release(reserved, self._usage)
+
+    def note_rollout(self, cost_usd: float) -> None:
+        """Remember what a rollout took; one that the cap cut short would have taken more."""
+        known = self._usage.rollout_usd if self.exhausted else 0.0
+        self._usage = replace(self._usage, rollout_usd=max(known, cost_usd))
+        self.save()
+
+    @property
+    def affords_rollout(self) -> bool:
+        """Whether another rollout like the last one, as far as one is known, fits under the cap."""
+        usage = self._usage
+        return not self.exhausted and (self.cap is None or usage.cost_usd + usage.rollout_usd <= self.cap)
 
     def save(self) -> None:
         """Write the file, if there is one."""
