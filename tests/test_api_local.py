@@ -7,7 +7,7 @@ import time
 import pytest
 
 from trainers.teaching.functions import FunctionModel
-from trainers.teaching.lesson import GenerationError, Message, Prompt, Sampling
+from trainers.teaching.lesson import Completion, GenerationError, Message, Prompt, Sampling
 
 QUESTIONS = ["Add 3 and 4.", "How many apples does Anna have now?", "Multiply 7 by 8, then take away 5."]
 PROMPTS = [Prompt((Message("user", question),)) for question in QUESTIONS]
@@ -54,6 +54,72 @@ def test_concurrent_calls_share_batches_and_get_their_own(local):
 
     together = asyncio.run(outcome())
     assert [call[0] for call in together] == generate(local, n=2, sampling=Sampling(8), seed=3)
+
+
+@pytest.fixture
+def slowly(local, monkeypatch):
+    """The model, its sampling replaced by a pause; and the batches it was given, by lengths of prompts."""
+    batches = []
+
+    def sample(batch):
+        batches.append([len(request.ids) for request in batch])
+        time.sleep(0.1)
+        return [Completion("x", (1,), None, "stop")] * len(batch)
+
+    monkeypatch.setattr(local, "_sample", sample)
+    return local, batches
+
+
+def ask(model, words, seed=1):
+    return asyncio.ensure_future(
+        model.generate([Prompt((Message("user", "word " * words),))], n=1, sampling=Sampling(8), seed=seed)
+    )
+
+
+@pytest.mark.slow
+def test_what_nobody_waits_for_is_not_sampled(slowly):
+    model, batches = slowly
+
+    async def outcome():
+        first = ask(model, 1)
+        await asyncio.sleep(0.05)
+        given_up, second = ask(model, 2), ask(model, 3)
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.gather(first, second)
+
+    asyncio.run(outcome())
+    assert [len(batch) for batch in batches] == [1, 1]
+
+
+@pytest.mark.slow
+def test_whoever_waits_for_a_model_that_is_closed_hears_of_it(slowly):
+    model, _ = slowly
+
+    async def outcome():
+        sampled = ask(model, 1)
+        await asyncio.sleep(0.05)
+        waiting = ask(model, 2)
+        await asyncio.sleep(0)
+        await model.aclose()
+        async with asyncio.timeout(2):
+            return await asyncio.gather(sampled, waiting, return_exceptions=True)
+
+    assert [error.cause for error in asyncio.run(outcome())] == ["closed", "closed"]
+
+
+@pytest.mark.slow
+def test_a_long_prompt_is_not_overtaken_for_ever(slowly):
+    model, batches = slowly
+
+    async def outcome():
+        first = ask(model, 1)
+        await asyncio.sleep(0.05)
+        await asyncio.gather(first, ask(model, 40), *(ask(model, 2) for _ in range(12)))
+
+    asyncio.run(outcome())
+    assert max(batches[1]) > 40
+    assert len(batches[1]) == 8
 
 
 @pytest.mark.slow

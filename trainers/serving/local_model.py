@@ -113,18 +113,22 @@ class LocalModel:
         return [Generation(ids, tuple(row) * (n // distinct)) for ids, row in zip(rendered, rows, strict=True)]
 
     async def aclose(self) -> None:
-        """Give up what still waits."""
+        """Give up what still waits: whoever waits for it hears of it."""
         if self._worker is not None:
             self._worker.cancel()
             self._worker = None
+        waiting, self._waiting = self._waiting, []
+        self._give_up(waiting)
 
     async def _work(self) -> None:
         """Sample what waits, batch by batch, until nothing does."""
         await asyncio.sleep(_COLLECT_S)
-        while self._waiting:
-            batch = self._next_batch()
+        while batch := self._next_batch():
             try:
                 completions = await asyncio.to_thread(self._sample, batch)
+            except asyncio.CancelledError:
+                self._give_up(batch)
+                raise
             except Exception as error:  # noqa: BLE001 - whoever waits must hear of any failure
                 failure = GenerationError(f"{self._model.name_or_path} failed: {error}", "model")
                 for request in batch:
@@ -135,10 +139,19 @@ class LocalModel:
             # What was answered just now asks the next question at once: let it into the next batch.
             await asyncio.sleep(_COLLECT_S)
 
+    def _give_up(self, requests: Sequence[_Request]) -> None:
+        for request in requests:
+            request.settle(GenerationError(f"{self._model.name_or_path} was closed", "closed"))
+
     def _next_batch(self) -> list[_Request]:
-        """Requests of one kind of sampling, those of similar length together, so that little is padded."""
-        kind = self._waiting[0].sampling
-        alike = sorted((r for r in self._waiting if r.sampling == kind), key=lambda request: len(request.ids))
+        """The request that has waited longest and those most like it: of one kind of sampling and of similar length,
+        so that little is padded. What nobody waits for any more is left out."""
+        self._waiting = [request for request in self._waiting if not request.completion.done()]
+        if not self._waiting:
+            return []
+        oldest = self._waiting[0]
+        alike = [request for request in self._waiting if request.sampling == oldest.sampling]
+        alike.sort(key=lambda request: abs(len(request.ids) - len(oldest.ids)))
         batch = alike[: self._batch_size]
         self._waiting = [request for request in self._waiting if request not in batch]
         return batch
