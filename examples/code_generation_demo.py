@@ -44,6 +44,7 @@ sys.path.insert(0, str(Path.cwd()))
 # %%
 from trainers.connect import local_model
 from trainers.teaching import AdaptiveTeacher, default_templates
+from trainers.teaching.verifiers import build_verifier
 
 WORKSPACE = Path(os.environ.get("ATLAS_DEMO_WORKSPACE", "results/quickstart"))
 
@@ -58,7 +59,8 @@ else:
     settings = {"max_tokens": 32, "max_probe_tokens": 16, "max_completion_length": 80}
     settings |= {"templates": default_templates("world"), "temperature": 0.0, "student_temperature": 0.0}
 
-teacher = AdaptiveTeacher(teacher_model, **settings)
+verifier = build_verifier("code", timeout_s=5)
+teacher = AdaptiveTeacher(teacher_model, verifier=verifier, **settings)
 
 # %% [markdown]
 # ## The student
@@ -144,25 +146,14 @@ print(f"{len(tasks)} tasks. The first:", tasks[0].text, *tasks[0].tests.get("tes
 
 # %%
 import asyncio
-from dataclasses import replace
 
 from IPython.display import HTML, Image
 
 from examples.side_by_side import side_by_side
-from trainers.teaching.verifiers import build_verifier
-
-verifier = build_verifier("code", timeout_s=5)
-
-
-async def judged(solution, task):
-    verdict = await verifier.verify(solution.text, None, task.tests)
-    return replace(solution, correct=verdict.correct, cause=verdict.cause)
 
 
 async def lesson(task):
-    answered = await teacher.teach(task.text, student, baseline=True)
-    answer, baseline = await asyncio.gather(judged(answered.answer, task), judged(answered.baseline, task))
-    return replace(answered, answer=answer, baseline=baseline)
+    return await teacher.teach(task.text, student, extra=task.tests, baseline=True)
 
 
 lessons = await asyncio.gather(*map(lesson, tasks[:3]))
