@@ -82,6 +82,20 @@ def test_where_the_teacher_fails_the_student_answers_all_the_same():
     assert completion.model_extra["atlas"]["failure"] == "teacher_format"
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_teacher_that_takes_too_long_does_not_cost_the_answer(streaming):
+    limits = {"limits": Limits(guidance_timeout_s=0.2)}
+    if streaming:
+        chunks, error = stream(student=student, options={"teacher": sleeps, **limits})
+        assert (content(chunks), error) == ("SOLVE 2 + 2?", None)
+        metadata = chunks[0].model_extra["atlas"]
+    else:
+        completion = ask(teacher=sleeps, options=limits)
+        assert completion.choices[0].message.content == "SOLVE 2 + 2?"
+        metadata = completion.model_extra["atlas"]
+    assert (metadata["taught"], metadata["failure"]) == (False, "guidance_timeout")
+
+
 def test_system_messages_reach_the_student_and_turns_are_told():
     messages = [
         {"role": "system", "content": "Be short."},

@@ -8,16 +8,19 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 
 from aiohttp import web
 
 from trainers.connect import api_model, local_model
 from trainers.service.app import Limits, Service
+from trainers.serving.retries import RetryPolicy
 from trainers.teaching.adaptive import Model, default_templates
 
 KEY = "ATLAS_SERVE_KEY"
 USER_ERROR = 2
+BRISK = RetryPolicy(attempts=4, first_delay_s=0.5, max_delay_s=4.0, budget_s=60.0)
+"""Somebody waits for the answer."""
 logger = logging.getLogger("serve")
 
 
@@ -63,10 +66,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help=f"address to listen on; beyond loopback {KEY} must be set")
     parser.add_argument("--port", type=int, default=8800)
     parser.add_argument("--words", default="adaptive_teaching", choices=("adaptive_teaching", "world"))
-    for field in fields(Limits):
-        flag = f"--{field.name.replace('_', '-')}"
-        least = 0 if field.name == "max_probe_tokens" else 1
-        parser.add_argument(flag, type=_at_least(least, type(field.default)), default=field.default, dest=field.name)
+    for name, default in asdict(Limits()).items():
+        least = 0 if name == "max_probe_tokens" else 1
+        parser.add_argument(f"--{name.replace('_', '-')}", type=_at_least(least, type(default)), default=default)
     return parser.parse_args(list(arguments))
 
 
@@ -97,7 +99,7 @@ def check_address(host: str, key: str | None) -> None:
 
 def reach(model: str, url: str | None, key_env: str | None) -> Model:
     """A model behind an API, or loaded into this process."""
-    return api_model(url, model, api_key_env=key_env) if url else local_model(model)
+    return api_model(url, model, api_key_env=key_env, retry=BRISK) if url else local_model(model)
 
 
 if __name__ == "__main__":

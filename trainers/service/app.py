@@ -46,6 +46,7 @@ class Limits:
     Args:
         max_concurrent_requests: answered at a time; further ones are refused with 429 and `Retry-After`.
         request_timeout_s: seconds until an answer is given up with 504.
+        guidance_timeout_s: seconds of them until the student answers without a teaching.
         max_body_bytes: of a request.
         max_tokens: of an answer; clients may ask for fewer.
         max_probe_tokens: of the student's approach.
@@ -54,6 +55,7 @@ class Limits:
 
     max_concurrent_requests: int = 64
     request_timeout_s: float = 300.0
+    guidance_timeout_s: float = 120.0
     max_body_bytes: int = 2**20
     max_tokens: int = 2048
     max_probe_tokens: int = 500
@@ -163,14 +165,24 @@ class Service:
             if asked.model != self._name:
                 return self._unknown(asked.model)
             teacher = self._taught_by(asked)
+            guidance = await self._guide(teacher, asked.question)
             if not asked.stream:
-                given = await teacher.teach(asked.question, self._student)
+                given = await teacher.answer(asked.question, self._student, guidance)
                 return web.json_response(wire.answer(*self._identity(), given, asked.stop))
-            guidance = await teacher.guide(asked.question, self._student)
             pieces = teacher.follow(asked.question, self._student, guidance)
             # The first piece decides whether there is an answer at all, which the status must say.
             first = await anext(pieces)
         return await self._stream(request, asked, guidance, first, pieces, deadline)
+
+    async def _guide(self, teacher: AdaptiveTeacher, question: str) -> Guidance:
+        """What the student is told, as long as that leaves it time to answer."""
+        limit = self._limits.guidance_timeout_s
+        try:
+            async with asyncio.timeout(limit):
+                return await teacher.guide(question, self._student)
+        except TimeoutError:
+            logger.warning("there was no teaching within %g s", limit)
+            return Guidance(question, "", "", None, 0, "guidance_timeout")
 
     async def _stream(
         self,

@@ -192,6 +192,14 @@ class AdaptiveTeacher:
         """Only the help: the student's approach, and the teaching that answers it."""
         return await self._guide(self._protocol(student), _question(question))
 
+    async def answer(self, question: str, student: Model, guidance: Guidance) -> GuidedAnswer:
+        """The student's answer after what `guide` gave.
+
+        Raises:
+            GenerationError: when the student does not answer.
+        """
+        return GuidedAnswer(guidance, await self._answer(self._protocol(student), _question(question), guidance))
+
     async def stream(self, question: str, student: Model, guidance: Guidance | None = None) -> AsyncGenerator[str]:
         """The taught answer in pieces, as the student writes it; whole at the end from a student that cannot stream.
 
