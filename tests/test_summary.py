@@ -125,6 +125,24 @@ def test_numbers_with_many_values_become_quarters():
     assert intervals(np.array([])) == []
 
 
+def test_levels_stand_in_the_order_of_their_numbers():
+    extra = {row: {"level": f"Level {row}"} for row in range(12)}
+    _, taught = evaluated(*[([False], [True])] * 12, extra=extra)
+    assert list(gain_breakdowns(taught)["level"]) == [f"Level {row}" for row in range(12)]
+    numbers = {row: {"level": (-30, 2, 9, 1e7)[row % 4] + row / 1000} for row in range(60)}
+    numbers[3] = {"level": float("nan")}
+    _, taught = evaluated(*[([False], [True])] * 60, extra=numbers)
+    parts = gain_breakdowns(taught)["level"]
+    assert [part.split()[0] for part in parts] == ["-30", "2.001", "9.002", "1e+07"]
+    assert sum(gain.n for gain in parts.values()) == 59
+
+
+def test_a_question_solved_as_often_taught_as_alone_is_unchanged():
+    third = ([True, False, False], [False, True, False])
+    gains = question_gains(evaluated(third)[1])
+    assert (gains["improved"], gains["unchanged"], gains["harmed"], gains["p50"]) == (0, 1, 0, 0)
+
+
 def test_single_questions_are_a_distribution():
     _, taught = evaluated(([False], [True]), ([True], [True]), ([True], [True]), ([True], [False]))
     gains = question_gains(taught)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -20,6 +21,8 @@ MAX_LEVELS = 24
 PARTS = 4
 SHORT = 8
 """The shortest part of teachings has up to so many tokens."""
+
+_NUMBER = re.compile(r"((?:(?<!\S)-)?\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
 
 
 def gain_breakdowns(taught: Sequence[Taught], level_column: str | None = None) -> dict[str, dict[str, Estimate]]:
@@ -67,8 +70,8 @@ def _by_level(taught: Sequence[Taught], column: str | None) -> dict[str, np.ndar
     if column is None:
         return {}
     values = [row.get(column) for row in rows]
-    labels = _labels(values)
-    found = sorted({label for label in labels if label is not None})
+    labels = _labels([None if value != value else value for value in values])  # NaN is no level
+    found = sorted({label for label in labels if label is not None}, key=_natural)
     if len(found) > MAX_LEVELS:
         return {}
     return {label: np.array([each == label for each in labels]) for label in found}
@@ -84,6 +87,12 @@ def _labels(values: Sequence[Any]) -> list[str | None]:
         None if value is None else next(f"{low:g} to {high:g}" for low, high in parts if low <= value <= high)
         for value in values
     ]
+
+
+def _natural(label: str) -> list[tuple[float, str]]:
+    """A key that sorts texts by the numbers in them: `level 2` before `level 10`, `3 to 9` before `10 to 20`."""
+    parts = _NUMBER.split(label)
+    return [(float(number), "") if index % 2 else (-math.inf, number) for index, number in enumerate(parts)]
 
 
 def intervals(values: Floats) -> list[tuple[float, float]]:

@@ -16,6 +16,7 @@ from trainers.evaluation.statistics import Estimate
 
 STUDENT_ALONE = "student alone"
 QUANTILES = {"p10": 0.1, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9}
+ROUNDED_TO = 9
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ def question_gains(taught: Sequence[Taught]) -> dict[str, float]:
     scored = ~np.isnan(correct).all(axis=1)
     if not scored.any():
         return {}
-    gains = np.nanmean(correct[scored] - base[scored], axis=1)
+    # Thirds of baselines and of lessons leave a gain of nothing at some 1e-17.
+    gains = np.nanmean(correct[scored] - base[scored], axis=1).round(ROUNDED_TO)
     shares = {"improved": gains > 0, "unchanged": gains == 0, "harmed": gains < 0}
     return {name: float(np.mean(share)) for name, share in shares.items()} | {
         name: float(np.quantile(gains, at)) for name, at in QUANTILES.items()
