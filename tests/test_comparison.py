@@ -63,6 +63,23 @@ def test_students_that_solved_differently_are_both_shown():
     assert names == ["student alone (a)", "T", "student alone (b)", "U"]
 
 
+def test_costs_and_levels_are_those_of_the_summaries():
+    extra = {row: {"level": "all", "topic": f"topic {row}"} for row in range(4)}
+    alone, taught = evaluated(*WEAK, extra=extra)
+    settings = {"student_price_per_million_tokens": {"prompt": 1.0, "completion": 2.0}, "level_column": "topic"}
+    one = Results(tuple(alone), {"T": tuple(taught)}, settings)
+    comparison = compare({"a": one, "b": replace(one, taught={"U": one.taught["T"]})})
+    assert [column.arm.best_level for column in comparison.columns[1:]] == ["topic 0", "topic 0"]
+    assert comparison.differences["student alone"]["cost"].known
+    assert comparison.differences["U"]["cost"].mean == 0
+
+
+def test_a_student_without_a_verdict_is_shown_once():
+    nothing = [([None], [None])] * 2
+    columns = compare({"a": results("T", nothing), "b": results("U", nothing)}).columns
+    assert [column.arm.name for column in columns] == ["student alone", "T", "U"]
+
+
 def test_other_questions_are_refused_by_name():
     fewer, other = results("T", WEAK[:3]), results("T", WEAK)
     question = replace(other.alone[0].prepared.question, text="another one")

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import ScriptedModel
-from trainers.evaluation.evaluate import Evaluation
+from trainers.evaluation.evaluate import Evaluation, earlier_part
 from trainers.evaluation.files import (
     LESSONS,
     STUDENT_ALONE,
+    SUMMARY,
     alone_from,
     alone_record,
     answered,
@@ -24,7 +25,7 @@ from trainers.evaluation.files import (
     read_taught,
 )
 from trainers.evaluation.measured import MeteredGenerator, metered
-from trainers.evaluation.results import Results, read_results
+from trainers.evaluation.results import Results, read_results, results_of
 from trainers.jsonl import append
 from trainers.teaching.lesson import GenerationError, Question, Sampling
 from trainers.teaching.prompts import PromptTemplates
@@ -78,7 +79,7 @@ def teacher(model=None) -> Teacher:
 
 def everything(one: Evaluation, questions=QUESTIONS, with_teacher: Teacher | None = None) -> Results:
     """Solves and teaches what is not in the files yet, as `evaluate` does."""
-    alone, taught = keep(one.output, questions, answered, lambda _, item: held(item))
+    alone, taught = keep(one.output, questions, ["T"], answered, lambda _, item: held(item))
 
     async def both() -> Results:
         solved = await one.solve_alone(questions, alone, probing=True)
@@ -135,6 +136,11 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tmp_path):
     assert len(read_lines(tmp_path / STUDENT_ALONE)) == 6
 
 
+def test_a_line_cut_off_within_a_character_is_left_out(tmp_path):
+    (tmp_path / LESSONS).write_bytes('{"row": 0, "teaching": "é"}\n{"row": 1, "teaching": "é'.encode()[:-1])
+    assert read_lines(tmp_path / LESSONS) == [{"row": 0, "teaching": "é"}]
+
+
 def test_the_order_in_which_answers_come_changes_nothing(tmp_path):
     whole = everything(evaluation(tmp_path, Student(solve)))
     for name in (STUDENT_ALONE, LESSONS):
@@ -154,12 +160,78 @@ def test_what_failed_for_a_passing_reason_is_asked_again(tmp_path):
     assert mended.arms()[1].counts["n"] == 18
 
 
+def test_what_fails_for_a_lasting_reason_is_not_asked_again(tmp_path):
+    def failing(user: str, index: int) -> str | GenerationError:
+        if "2 + 1" in user:
+            return GenerationError("too long", "context")
+        return GenerationError("withheld", "content_filter") if "3 + 1" in user else solve(user, index)
+
+    one = evaluation(tmp_path, Student(failing))
+    probed = asyncio.run(one.solve_alone(QUESTIONS, {}, probing=True))
+    alone = asyncio.run(one.solve_alone(QUESTIONS, {}, probing=False))
+    assert [item.prepared.failure for item in alone[2:4]] == ["baseline_context", "baseline_content_filter"]
+    assert all(map(answered, probed + alone))
+
+
+def test_what_cannot_be_scored_is_answered_also_where_nobody_is_probed(tmp_path):
+    unscorable = [replace(question, ground_truth=None) for question in QUESTIONS]
+    alone = asyncio.run(evaluation(tmp_path, Student(solve)).solve_alone(unscorable, {}, probing=False))
+    assert {item.prepared.failure for item in alone} == {"baseline_no_ground_truth"}
+    assert all(map(answered, alone))
+
+
+def test_what_is_not_asked_for_this_time_is_kept_for_the_next(tmp_path):
+    whole = everything(evaluation(tmp_path, Student(solve)))
+    alone, taught = keep(tmp_path, QUESTIONS[:2], ["U"], answered, lambda *_: True)
+    assert (sorted(alone), taught) == ([0, 1], {"U": {}})
+    assert read_results(tmp_path).arms() == whole.arms()
+
+
+def test_lessons_of_a_teacher_not_asked_for_wait_until_it_is(tmp_path):
+    config = {
+        "student_model": "S", "dataset_id_or_path": "D", "teacher": ["t"], "teacher_names": ["T"],
+        "num_baselines": 2, "num_rollouts": 3,
+    }  # fmt: skip
+    earlier_part(config, tmp_path, QUESTIONS)
+    everything(evaluation(tmp_path, Student(solve)))
+    other = config | {"teacher": ["u"], "teacher_names": ["U"]}
+    alone, taught = earlier_part(other, tmp_path, QUESTIONS)
+    assert (len(alone), taught) == (6, {"U": {}})
+    assert len(earlier_part(config, tmp_path, QUESTIONS)[1]["T"]) == 6
+    # Another model under the name is another teacher.
+    assert earlier_part(config | {"teacher": ["v"]}, tmp_path, QUESTIONS)[1] == {"T": {}}
+    assert earlier_part(config | {"student_model": "R"}, tmp_path, QUESTIONS) == ({}, {"T": {}})
+
+
+def test_results_are_read_of_what_the_summary_is_of(tmp_path):
+    for name in ("T", "U"):
+        one = evaluation(tmp_path, Student(solve))
+        alone, _ = keep(tmp_path, QUESTIONS, [name], answered, lambda *_: True)
+        solved = asyncio.run(one.solve_alone(QUESTIONS, alone, probing=True))
+        asyncio.run(one.teach(name, teacher(), solved, {}))
+    arms = [{"name": "student alone", "counts": {"questions": 4}}, {"name": "U"}]
+    (tmp_path / SUMMARY).write_text(json.dumps({"arms": arms, "level_column": "level"}))
+    results = read_results(tmp_path)
+    assert ([item.prepared.question.row for item in results.alone], list(results.taught)) == ([0, 1, 2, 3], ["U"])
+    assert results.settings["level_column"] == "level"
+
+
+def test_times_are_of_the_concurrency_that_is_stated(tmp_path):
+    first = everything(evaluation(tmp_path, Student(solve), concurrency=1), QUESTIONS[:4])
+    settings = {"eval_concurrency": 2}
+    assert results_of(first.alone, first.taught, settings).arms()[1].estimates["generation_time"].n == 0
+    both = everything(evaluation(tmp_path, Student(solve), concurrency=2))
+    arms = results_of(both.alone, both.taught, settings).arms()
+    assert [arm.estimates["generation_time"].n for arm in arms] == [2, 2]
+    assert [arm.estimates["accuracy"].n for arm in arms] == [6, 6]
+
+
 def test_other_questions_under_the_same_rows_are_not_taken_for_them(tmp_path):
     everything(evaluation(tmp_path, Student(solve)))
-    changed = [replace(QUESTIONS[0], text="What is 9 + 1?", ground_truth="10"), *QUESTIONS[1:]]
-    alone, taught = keep(tmp_path, changed, answered, lambda *_: True)
-    assert sorted(alone) == sorted(taught["T"]) == [1, 2, 3, 4, 5]
-    assert sorted(read_taught(tmp_path, read_alone(tmp_path))["T"]) == [1, 2, 3, 4, 5]
+    changed = [replace(QUESTIONS[0], text="What is 9 + 1?"), replace(QUESTIONS[1], ground_truth="7"), *QUESTIONS[2:]]
+    alone, taught = keep(tmp_path, changed, ["T"], answered, lambda *_: True)
+    assert sorted(alone) == sorted(taught["T"]) == [2, 3, 4, 5]
+    assert sorted(read_taught(tmp_path, read_alone(tmp_path))["T"]) == [2, 3, 4, 5]
 
 
 def test_a_line_that_is_no_json_in_the_middle_is_refused(tmp_path):

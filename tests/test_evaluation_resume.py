@@ -57,6 +57,9 @@ def test_a_finished_one_is_complete_until_something_differs(interrupted: dict) -
     mark_finished(interrupted, steps=8)
     assert decide(interrupted).action == "complete"
     assert decide(interrupted | {"eval_max_samples": 9}).action == "continue"
+    more = {**fingerprints(interrupted), "teacher asked for earlier": "x"}
+    write_models(Path(interrupted["output_dir"]), more)
+    assert decide(interrupted).action == "complete"
     assert decide(interrupted | {"resume": "never"}).action == "set_aside"
     decision = decide(interrupted | {"temperature": 0.5})
     assert decision.action == "set_aside"

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainers.evaluation.comparison import compare, write_comparison
@@ -169,9 +169,10 @@ def report(output: Path, seeds: Sequence[int], variants: Sequence[Variant]) -> N
 def together(results: Sequence[Results]) -> Results:
     """The questions of all seeds as those of one evaluation."""
     names = results[0].taught
-    return Results(
-        tuple(item for each in results for item in each.alone),
-        {name: tuple(item for each in results for item in each.taught[name]) for name in names},
+    return replace(
+        results[0],
+        alone=tuple(item for each in results for item in each.alone),
+        taught={name: tuple(item for each in results for item in each.taught[name]) for name in names},
     )
 
 

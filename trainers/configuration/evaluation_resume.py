@@ -53,7 +53,8 @@ def evaluation_action(
     changed = [name for name in (STUDENT, DATASET) if recorded.get(name) != found[name]]
     if changed:
         return "set_aside", f"since the evaluation that it holds the {' and the '.join(changed)} changed"
-    if finished and dict(recorded) == dict(found) and all(earlier.get(key) == config.get(key) for key in FREE):
+    same_models = all(recorded.get(name) == fingerprint for name, fingerprint in found.items())
+    if finished and same_models and all(earlier.get(key) == config.get(key) for key in FREE):
         return "complete", "this evaluation is complete"
     return "continue", "continues the evaluation that it holds"
 

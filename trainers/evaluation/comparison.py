@@ -91,9 +91,10 @@ def columns_of(evaluations: Mapping[str, Results]) -> list[Column]:
     found: list[tuple[str, Column]] = []
     for label, results in evaluations.items():
         alone, *taught = results.arms()
-        found.append((label, Column(alone, alone_measures(results.alone))))
+        found.append((label, Column(alone, alone_measures(results.alone, results.prices))))
         for arm in taught:
-            found.append((label, Column(arm, taught_measures(results.alone, results.taught[arm.name]))))
+            measures = taught_measures(results.alone, results.taught[arm.name], results.prices)
+            found.append((label, Column(arm, measures)))
     students = [column for _, column in found if column.arm.name == STUDENT_ALONE]
     if all(same_numbers(students[0].arm, column.arm) for column in students[1:]):
         found = [found[0], *(pair for pair in found[1:] if pair[1].arm.name != STUDENT_ALONE)]
@@ -108,7 +109,9 @@ def columns_of(evaluations: Mapping[str, Results]) -> list[Column]:
 
 def same_numbers(first: Arm, second: Arm) -> bool:
     """Whether two arms solved the same questions equally."""
-    return all(first.estimates[name] == second.estimates[name] for name in ("accuracy", "solution_tokens"))
+    named = ("accuracy", "solution_tokens")
+    # As dictionaries, in which what is not known equals itself.
+    return all(first.estimates[name].as_dict() == second.estimates[name].as_dict() for name in named)
 
 
 def check_questions(evaluations: Mapping[str, Results]) -> None:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from custom_data.preflight import load_questions
 from trainers.assembly import build_protocol
-from trainers.configuration.evaluation_resume import fingerprints, read_models, write_models
+from trainers.configuration.evaluation_resume import DATASET, STUDENT, fingerprints, read_models, write_models
 from trainers.configuration.placement import teacher_entries
 from trainers.configuration.resume import mark_finished
 from trainers.connections import connect_student, opened_teacher
@@ -32,7 +32,7 @@ from trainers.evaluation.files import (
     taught_records,
 )
 from trainers.evaluation.measured import Alone, MeteredGenerator, Taught, metered
-from trainers.evaluation.results import Results, write_results
+from trainers.evaluation.results import Results, results_of, settings_of, write_results
 from trainers.jsonl import append
 from trainers.teaching.lesson import Prepared, Question
 from trainers.teaching.protocol import Protocol, Teacher
@@ -70,7 +70,7 @@ async def evaluate(config: Mapping[str, Any]) -> Results:
         for name in teachers:
             async with opened_teacher(config, name) as teacher:
                 lessons[name] = await evaluation.teach(name, teacher, solved, taught.get(name, {}))
-    results = Results(tuple(solved), {name: tuple(items) for name, items in lessons.items()})
+    results = results_of(solved, lessons, settings_of(config))
     write_results(config, results)
     finish(config, results)
     return results
@@ -79,22 +79,26 @@ async def evaluate(config: Mapping[str, Any]) -> Results:
 def earlier_part(
     config: Mapping[str, Any], output: Path, questions: Sequence[Question]
 ) -> tuple[dict[int, Alone], dict[str, dict[int, Taught]]]:
-    """What an earlier part of the same evaluation left, by row; everything else is removed from its files."""
+    """What an earlier part of the same evaluation left, by row; what no longer holds is removed from its files."""
     recorded, found = read_models(output) or {}, fingerprints(config)
-    same = {name for name, fingerprint in found.items() if recorded.get(name) == fingerprint}
-    same_student = {"student", "dataset"} <= same
+    same_student = all(recorded.get(name) == found[name] for name in (STUDENT, DATASET))
+    models = {**recorded, **found} if same_student else found
+    teachers = teacher_entries(config)
 
     def usable_alone(item: Alone) -> bool:
-        probed = item.prepared.approach is not None or not teacher_entries(config)
-        return same_student and answered(item) and probed and len(item.prepared.baselines) == config["num_baselines"]
+        asked = not teachers or item.prepared.approach is not None or item.prepared.failure is not None
+        whole = len(item.prepared.baselines) in (0, config["num_baselines"])
+        return same_student and answered(item) and asked and whole
 
     def usable_taught(teacher: str, item: Taught) -> bool:
-        return f"teacher {teacher}" in same and held(item) and len(item.group.lessons) == config["num_rollouts"]
+        name = f"teacher {teacher}"
+        same = name in recorded and recorded[name] == models[name]
+        return same and held(item) and len(item.group.lessons) == config["num_rollouts"]
 
-    alone, taught = keep(output, questions, usable_alone, usable_taught)
-    write_models(output, found)
+    alone, taught = keep(output, questions, list(teachers), usable_alone, usable_taught)
+    write_models(output, models)
     if alone:
-        held_lessons = {name: len(items) for name, items in taught.items()}
+        held_lessons = {name: len(items) for name, items in taught.items() if items}
         logger.info("continues: %d questions solved alone, taught %s", len(alone), held_lessons or "none")
     return alone, taught
 
@@ -140,7 +144,7 @@ class Evaluation:
             row = item.prepared.question.row
             if row in done:
                 return done[row]
-            with metered() as meter:
+            with metered(self.concurrency) as meter:
                 group = await self.protocol.teach(
                     item.prepared, teacher, step=EVALUATION_STEP, num_generations=self.num_rollouts
                 )
@@ -156,7 +160,7 @@ class Evaluation:
         unprobed = replace(self.protocol, stages=replace(stages, probe=replace(stages.probe, max_tokens=0)))
 
         async def measured(protocol: Protocol, num_baselines: int):
-            with metered() as meter:
+            with metered(self.concurrency) as meter:
                 prepared = await protocol.prepare(question, step=EVALUATION_STEP, num_baselines=num_baselines)
             return prepared, meter.effort
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from trainers.teaching.lesson import Approach, Completion, Group, Lesson, Prepar
 STUDENT_ALONE = "student_alone.jsonl"
 LESSONS = "lessons.jsonl"
 SUMMARY = "summary.json"
+LASTING = ("context", "content_filter")
+"""Causes of failure that come again whenever the same is asked."""
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -32,13 +34,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         lines = file.readlines()
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
+            rows.append(json.loads(line.decode("utf-8")))
+        except ValueError as error:  # a line may have been cut off within a character
             if number < len(lines):
                 raise ValueError(f"{path}, line {number}: {error}; move the file away to evaluate anew") from error
     return rows
@@ -136,8 +138,10 @@ def read_taught(directory: Path, alone: Mapping[int, Alone]) -> dict[str, dict[i
 
 
 def answered(item: Alone) -> bool:
-    """Whether the student gave what it was asked for; what failed for a reason that may pass is asked again."""
-    return item.prepared.failure is None or bool(item.prepared.baselines and item.prepared.approach)
+    """Whether the student gave what it was asked for, or failed for a reason that stays; else it is asked again."""
+    failure = item.prepared.failure
+    unscorable = bool(item.prepared.baselines) and (failure or "").startswith("baseline_")
+    return failure is None or unscorable or _stays(failure)
 
 
 def held(item: Taught) -> bool:
@@ -146,25 +150,32 @@ def held(item: Taught) -> bool:
 
 
 def _may_pass(failure: str | None) -> bool:
-    stage, _, cause = (failure or "").partition("_")
-    return stage in ("teacher", "taught") and cause != "context"
+    return failure is not None and failure.startswith(("teacher_", "taught_")) and not _stays(failure)
+
+
+def _stays(failure: str) -> bool:
+    return failure.partition("_")[2] in LASTING
 
 
 def keep(
     directory: Path,
     questions: Sequence[Question],
+    teachers: Collection[str],
     usable_alone: Callable[[Alone], bool],
     usable_taught: Callable[[str, Taught], bool],
 ) -> tuple[dict[int, Alone], dict[str, dict[int, Taught]]]:
-    """What an earlier part of an evaluation has of these questions, by row; the files are left with exactly that."""
+    """What an earlier part of an evaluation has of these questions and teachers, by row.
+
+    The files are left with it, and with what is usable of questions and teachers that are not asked for this time.
+    """
     asked = {question.row: question for question in questions}
     alone = {
         row: item
         for row, item in read_alone(directory).items()
-        if row in asked and item.prepared.question.text == asked[row].text and usable_alone(item)
+        if usable_alone(item) and (row not in asked or _same(item.prepared.question, asked[row]))
     }
     taught = {
-        teacher: {row: item for row, item in groups.items() if row in asked and usable_taught(teacher, item)}
+        teacher: {row: item for row, item in groups.items() if usable_taught(teacher, item)}
         for teacher, groups in read_taught(directory, alone).items()
     }
     rewrite(directory / STUDENT_ALONE, map(alone_record, alone.values()))
@@ -175,4 +186,11 @@ def keep(
         for record in taught_records(teacher, item)
     )
     rewrite(directory / LESSONS, kept)
-    return alone, taught
+    return (
+        {row: item for row, item in alone.items() if row in asked},
+        {name: {row: item for row, item in taught.get(name, {}).items() if row in asked} for name in teachers},
+    )
+
+
+def _same(first: Question, second: Question) -> bool:
+    return (first.text, first.ground_truth) == (second.text, second.ground_truth)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trainers.teaching.lesson import Generation, Generator, Group, Prepared, Prompt, Sampling
@@ -14,11 +15,19 @@ from trainers.teaching.lesson import Generation, Generator, Group, Prepared, Pro
 
 @dataclass(frozen=True)
 class Effort:
-    """What one stage of one question took: wall seconds at the run's concurrency, and the student's tokens."""
+    """What one stage of one question took: wall seconds, and the student's tokens.
+
+    The seconds hold for `concurrency` questions worked on at a time; `None` where that is not known.
+    """
 
     seconds: float
     prompt_tokens: int = 0
     generated_tokens: int = 0
+    concurrency: int | None = None
+
+    def at(self, concurrency: int) -> Effort:
+        """The same without the seconds, if these were measured at another concurrency."""
+        return self if self.concurrency in (None, concurrency) else replace(self, seconds=math.nan)
 
 
 @dataclass(frozen=True)
@@ -41,8 +50,9 @@ class Taught:
 class Meter:
     """Counts while a stage runs; `effort` is what has been counted so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, concurrency: int | None = None) -> None:
         self._start = time.perf_counter()
+        self._concurrency = concurrency
         self._prompt_tokens = 0
         self._generated_tokens = 0
 
@@ -56,16 +66,17 @@ class Meter:
     @property
     def effort(self) -> Effort:
         """The wall seconds since the meter was made, and the tokens counted."""
-        return Effort(time.perf_counter() - self._start, self._prompt_tokens, self._generated_tokens)
+        seconds = time.perf_counter() - self._start
+        return Effort(seconds, self._prompt_tokens, self._generated_tokens, self._concurrency)
 
 
 _METER: ContextVar[Meter | None] = ContextVar("meter", default=None)
 
 
 @contextmanager
-def metered() -> Iterator[Meter]:
+def metered(concurrency: int | None = None) -> Iterator[Meter]:
     """Within it, what this task and those it starts ask of a `MeteredGenerator` is counted on the meter."""
-    meter = Meter()
+    meter = Meter(concurrency)
     token = _METER.set(meter)
     try:
         yield meter

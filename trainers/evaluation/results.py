@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,52 +15,78 @@ from trainers.evaluation.breakdowns import BASELINE, LENGTH, LEVEL
 from trainers.evaluation.files import SUMMARY, read_alone, read_taught
 from trainers.evaluation.lesson_page import write_lesson_page
 from trainers.evaluation.measured import Alone, Taught
-from trainers.evaluation.measures import baseline_accuracy, teaching_length
+from trainers.evaluation.measures import Prices, baseline_accuracy, teaching_length
 from trainers.evaluation.summary import Arm, student_alone, taught_arm
 from trainers.evaluation.table import Table, breakdown_tables, results_table
 from trainers.plots import accuracy_bars, gain_by_length, gain_by_part, length_by_baseline, token_bars
 
 logger = logging.getLogger(__name__)
 SETTINGS = (
-    "student_model dataset_id_or_path num_baselines num_rollouts eval_concurrency seed temperature student_temperature"
+    "student_model dataset_id_or_path num_baselines num_rollouts eval_concurrency seed temperature student_temperature "
+    "level_column student_price_per_million_tokens"
 )
 LEAST_WIDTH = 80
 
 
 @dataclass(frozen=True)
 class Results:
-    """All questions of an evaluation, and every teacher's lessons on them in the same order."""
+    """All questions of an evaluation, and every teacher's lessons on them in the same order.
+
+    `settings` are the keys of its configuration that say how the lessons were made and are to be read.
+    """
 
     alone: tuple[Alone, ...]
     taught: Mapping[str, tuple[Taught, ...]] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def arms(self, prices: Mapping[str, float] | None = None, level_column: str | None = None) -> list[Arm]:
+    @property
+    def prices(self) -> Prices | None:
+        """What the student's tokens cost, where that is known."""
+        return self.settings.get("student_price_per_million_tokens")
+
+    def arms(self) -> list[Arm]:
         """The student alone, then with each teacher."""
-        taught = [taught_arm(name, self.alone, items, prices, level_column) for name, items in self.taught.items()]
-        return [student_alone(self.alone, prices), *taught]
+        level = self.settings.get("level_column")
+        taught = [taught_arm(name, self.alone, items, self.prices, level) for name, items in self.taught.items()]
+        return [student_alone(self.alone, self.prices), *taught]
 
 
-def read_results(directory: Path, teachers: Sequence[str] | None = None) -> Results:
-    """The results that an evaluation left, of the questions on which all its teachers held their lessons.
+def results_of(alone: Iterable[Alone], taught: Mapping[str, Iterable[Taught]], settings: Mapping[str, Any]) -> Results:
+    """Results in which all times were measured at the concurrency that the settings state; others are left out."""
+    at = settings.get("eval_concurrency")
+    if at is not None:
+        alone = [replace(item, solving=item.solving.at(at), probing=item.probing.at(at)) for item in alone]
+        taught = {
+            name: [replace(each, teaching=each.teaching.at(at)) for each in items] for name, items in taught.items()
+        }
+    return Results(tuple(alone), {name: tuple(items) for name, items in taught.items()}, settings)
 
-    Args:
-        directory: its output directory.
-        teachers: the teachers to read, in order; all that it has when left out.
-    """
-    by_row, lessons = read_alone(directory), read_taught(directory, read_alone(directory))
-    names = list(lessons) if teachers is None else [name for name in teachers if name in lessons]
-    rows = sorted(row for row in by_row if all(row in lessons[name] for name in names))
-    return Results(
-        tuple(by_row[row] for row in rows), {name: tuple(lessons[name][row] for row in rows) for name in names}
-    )
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of an evaluation's results."""
+    return {key: config.get(key) for key in SETTINGS.split()}
+
+
+def read_results(directory: Path) -> Results:
+    """The results that an evaluation's summary is of; without a summary, of what all its teachers held lessons on."""
+    path = directory / SUMMARY
+    summary = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    by_row = read_alone(directory)
+    lessons = read_taught(directory, by_row)
+    names, rows = list(lessons), sorted(by_row)
+    if arms := summary.get("arms"):
+        names = [arm["name"] for arm in arms[1:]]
+        rows = [row for row in rows if row < arms[0]["counts"]["questions"]]
+    rows = [row for row in rows if all(row in lessons.get(name, {}) for name in names)]
+    taught = {name: [lessons[name][row] for row in rows] for name in names}
+    return results_of((by_row[row] for row in rows), taught, {key: summary.get(key) for key in SETTINGS.split()})
 
 
 def write_results(config: Mapping[str, Any], results: Results) -> None:
     """Write `summary.json`, `summary.md`, plots and `lessons.html` to `output_dir`, and show the tables."""
     output = Path(config["output_dir"])
-    arms = results.arms(config.get("student_price_per_million_tokens"), config["level_column"])
-    settings = {key: config[key] for key in SETTINGS.split()}
-    summary = settings | {"arms": [arm.as_dict() for arm in arms]}
+    arms, settings = results.arms(), results.settings
+    summary = dict(settings) | {"arms": [arm.as_dict() for arm in arms]}
     (output / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     tables = [results_table(arms, "Results"), *breakdown_tables(arms)]
     heading = f"Evaluation on {config['dataset_id_or_path']}"
