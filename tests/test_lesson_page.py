@@ -97,6 +97,16 @@ def test_a_page_that_would_be_too_large_keeps_first_lessons_and_counts_the_other
     assert data["left_out"] == 60 - len(data["lessons"])
 
 
+def test_a_page_that_has_no_room_for_all_questions_has_as_many_as_fit():
+    alone, taught = evaluated(*[([False], [True, True])] * 20)
+    whole = page_data(alone, {"T": taught}, "")
+    data = page_data(alone, {"T": taught}, "", max_characters=len(json.dumps(whole)) // 3)
+    assert 1 < len(data["lessons"]) < 20
+    assert set(data["questions"]) == {lesson["row"] for lesson in data["lessons"]}
+    assert len(json.dumps(data)) < len(json.dumps(whole)) / 3 + 200
+    assert data["left_out"] == 40 - len(data["lessons"])
+
+
 def test_the_file_needs_no_network(tmp_path):
     write_lesson_page(tmp_path / "lessons.html", *lessons(), "")
     page = (tmp_path / "lessons.html").read_text()

@@ -39,23 +39,27 @@ def page_data(
     heading: str,
     max_characters: int = MAX_CHARACTERS,
 ) -> dict[str, Any]:
-    """What the page shows: questions by row, and lessons that refer to them."""
+    """What the page shows: lessons, and the questions that they refer to by row."""
+    by_row = {item.prepared.question.row: item for item in alone}
     lessons = [(name, lesson) for name, items in taught.items() for item in items for lesson in item.group.lessons]
     lessons.sort(key=lambda pair: pair[1].member)
     shown: list[dict[str, Any]] = []
-    room = max_characters - sum(len(json.dumps(_question(item))) for item in alone)
+    questions: dict[int, dict[str, Any]] = {}
+    room = max_characters
     for name, lesson in lessons:
-        record = _lesson(name, lesson)
-        room -= len(json.dumps(record))
+        row, record = lesson.prepared.question.row, _lesson(name, lesson)
+        question = {} if row in questions else {row: _question(by_row[row])}
+        room -= len(json.dumps(record)) + len(json.dumps(question))
         if room < 0 and shown:
             break
         shown.append(record)
-    order = {item.prepared.question.row: index for index, item in enumerate(alone)}
+        questions |= question
+    order = {row: index for index, row in enumerate(by_row)}
     shown.sort(key=lambda record: (order[record["row"]], record["member"]))
     return {
         "heading": heading,
         "teachers": list(taught),
-        "questions": {item.prepared.question.row: _question(item) for item in alone},
+        "questions": questions,
         "lessons": shown,
         "left_out": len(lessons) - len(shown),
     }
