@@ -23,6 +23,7 @@ from trainers.plots import (
     several_seeds,
     token_bars,
 )
+from trainers.plots.style import new_figure, percent
 from trainers.plots.training import PANELS, read_metrics, series, smooth
 
 
@@ -97,6 +98,53 @@ def test_results_of_an_evaluation(tmp_path):
     )
     for name in "algstbd":
         assert _ink(tmp_path / f"{name}.png") > 0.01
+
+
+def _drawn(monkeypatch, draw, *arguments, **options):
+    """The axis of a figure that is drawn and not saved."""
+    figures = []
+    monkeypatch.setattr("trainers.plots.results.save", lambda figure, _: figures.append(figure))
+    draw(*arguments, Path("none.png"), **options)
+    figures[0].canvas.draw()
+    return figures[0]
+
+
+def test_long_names_and_many_arms_hide_no_point(monkeypatch):
+    parts = {name: Estimate(0.5, 0.4, 0.6, 9) for name in ("intermediate_algebra", "counting_and_probability")}
+    arms = {f"/a/path/that/is/much/longer/than/there/is/room/for/checkpoint-{step}": parts for step in range(8)}
+    figure = _drawn(monkeypatch, gain_by_part, arms, heading="Gain by level")
+    [axis], [legend] = figure.axes, figure.legends
+    inside = axis.get_window_extent()
+    assert not legend.get_window_extent().overlaps(inside)
+    assert inside.height > 0.4 * figure.bbox.height
+    labels = [text.get_window_extent() for text in axis.get_xticklabels()]
+    assert all(label.y0 >= legend.get_window_extent().y1 for label in labels)
+    places = [line.get_xdata() for line in axis.lines if line.get_marker() == "o"]
+    assert max(xs[0] for xs in places) < min(xs[1] for xs in places)
+    width = _drawn(monkeypatch, differences, dict.fromkeys(arms, parts["intermediate_algebra"]), reference="x").axes[0]
+    assert width.get_window_extent().width > 0.4 * width.figure.bbox.width
+
+
+def test_percentages_are_not_rounded_to_others():
+    _, (axis,) = new_figure(1, 1, (4, 3))
+    percent(axis)
+    assert [axis.yaxis.get_major_formatter()(share) for share in (0.025, 0.175, 0.3, 1)] == [
+        "2.5%",
+        "17.5%",
+        "30%",
+        "100%",
+    ]
+
+
+def test_parts_of_lengths_are_drawn_where_there_are_lessons(monkeypatch):
+    gain = Estimate(0.5, 0.4, 0.6, 9)
+    arms = {"T": ([5.0, 7.0, 300.0], [0.0, 1.0, 1.0], {"1 to 8 tokens": gain, "257 to 512 tokens": gain})}
+    [axis] = _drawn(monkeypatch, gain_by_length, arms).axes
+    low, high = axis.get_xlim()
+    assert axis.get_xscale() == "log"
+    drawn = [x for line in axis.lines[1:] for x in line.get_xdata()]
+    assert low < min(drawn)
+    assert max(drawn) < high
 
 
 def test_no_results_are_no_error(tmp_path):

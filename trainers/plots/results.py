@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from trainers.evaluation.statistics import Estimate, bootstrap_mean
 from trainers.plots.style import (
@@ -19,7 +21,6 @@ from trainers.plots.style import (
     PINK,
     VERMILION,
     arm_colours,
-    legend,
     new_figure,
     percent,
     save,
@@ -27,6 +28,9 @@ from trainers.plots.style import (
 )
 
 _LABEL_WIDTH = 22
+_WIDE_PART = 16
+_LONGEST = 36
+"""Characters: of a label on one line, of a part's name that is not slanted, and of the end of a name that is shown."""
 
 
 def accuracy_bars(arms: Mapping[str, Estimate], output_path: Path) -> None:
@@ -53,7 +57,7 @@ def accuracy_bars(arms: Mapping[str, Estimate], output_path: Path) -> None:
     axis.set_xticks(np.linspace(0, 1, 6))
     percent(axis, "x")
     questions = max((estimate.n for estimate in arms.values()), default=0)
-    title(axis, "Accuracy on held-out questions", x=f"correct solutions, 95% interval over {questions} questions")
+    title(axis, "Accuracy of the student", x=f"correct solutions, 95% interval over {questions} questions")
     save(figure, output_path)
 
 
@@ -83,10 +87,12 @@ def gain_by_part(parts: Mapping[str, Mapping[str, Estimate]], output_path: Path,
     """Accuracy gain (shares; shown in percentage points) by arm and then by part of the questions, with intervals."""
     colours = arm_colours(list(parts))
     labels = list(dict.fromkeys(part for gains in parts.values() for part in gains))
-    figure, (axis,) = new_figure(1, 1, (max(6.4, 1.6 + 1.1 * len(labels)), 4.2))
+    slanted = max(map(len, labels), default=0) > _WIDE_PART
+    height = 4.0 + 0.2 * math.ceil(len(parts) / 2) + (0.8 if slanted else 0)
+    figure, (axis,) = new_figure(1, 1, (max(6.4, 1.6 + 1.1 * len(labels)), height))
     axis.axhline(0, color="#999999", linewidth=1)
     for i, (arm, gains) in enumerate(parts.items()):
-        shift = 0.16 * (i - (len(parts) - 1) / 2)
+        shift = min(0.16, 0.8 / len(parts)) * (i - (len(parts) - 1) / 2)
         known = [(labels.index(part) + shift, gain) for part, gain in gains.items() if gain.known]
         for x, gain in known:
             _interval(axis, gain, x, horizontal=False, scale=100, colour=colours[arm])
@@ -96,15 +102,20 @@ def gain_by_part(parts: Mapping[str, Mapping[str, Estimate]], output_path: Path,
             "o",
             color=colours[arm],
             markersize=7,
-            label=arm,
+            label=_shortened(arm),
         )
     counts = [max((gains[label].n for gains in parts.values() if label in gains), default=0) for label in labels]
-    axis.set_xticks(range(len(labels)), [f"{label}\n{n} questions" for label, n in zip(labels, counts, strict=True)])
+    named = [f"{_shortened(label)}\n{n} questions" for label, n in zip(labels, counts, strict=True)]
+    axis.set_xticks(range(len(labels)), named)
+    if slanted:
+        axis.tick_params(axis="x", rotation=30)
+        for text in axis.get_xticklabels():
+            text.set(ha="right", rotation_mode="anchor")
     axis.set_xlim(-0.5, max(len(labels), 1) - 0.5)
     axis.grid(axis="x", visible=False)
     title(axis, heading, y="taught less alone, percentage points")
     if len(parts) > 1:
-        legend(axis)
+        _legend_below(figure, axis)
     save(figure, output_path)
 
 
@@ -130,7 +141,9 @@ def differences(arms: Mapping[str, Estimate], output_path: Path, *, reference: s
     axis.grid(axis="y", visible=False)
     axis.margins(x=0.12)
     count = max((estimate.n for estimate in arms.values()), default=0)
-    title(axis, f"Accuracy less that of {reference}", x=f"points, paired 95% interval over {count} questions")
+    title(
+        axis, f"Accuracy less that of {_shortened(reference)}", x=f"points, paired 95% interval over {count} questions"
+    )
     save(figure, output_path)
 
 
@@ -159,22 +172,25 @@ def token_bars(arms: Mapping[str, tuple[Estimate, Estimate | None]], output_path
 def gain_by_length(
     arms: Mapping[str, tuple[Sequence[float], Sequence[float], Mapping[str, Estimate]]], output_path: Path
 ) -> None:
-    """Accuracy gain against length of the teaching, one panel per arm.
+    """Accuracy gain against length of the teaching (on a logarithmic axis), one panel per arm.
 
     Each arm has the lengths of its lessons in tokens, their gains (shares), and the mean gain by part: the part's name
     starts with the shortest and ends with the longest length, as in `9 to 16 tokens`.
     """
     figure, axes = new_figure(1, max(len(arms), 1), (max(5.4, 4.6 * len(arms)), 4.0))
-    longest = max((max(lengths, default=1) for lengths, _, _ in arms.values()), default=1)
+    known = [length for lengths, _, _ in arms.values() for length in lengths if length > 0]
+    shortest, longest = min(known, default=1), max(known, default=1)
     for axis, (name, (lengths, gains, parts)), colour in zip(axes, arms.items(), _cycle(len(arms)), strict=False):
         axis.axhline(0, color="#999999", linewidth=1)
         _draw_gains(axis, np.asarray(lengths, dtype=np.float64), np.asarray(gains, dtype=np.float64), colour)
         for part, gain in parts.items():
             low, high = (float(word) for word in part.split()[:3:2])
-            _part_of_gains(axis, low, high, gain)
-        axis.set_xlim(0, 1.05 * longest)
+            _part_of_gains(axis, max(low, shortest), min(high, longest), gain)
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda tokens, _: f"{tokens:,g}"))
+        axis.set_xlim(shortest / 1.3, 1.3 * longest)
         axis.set_ylim(-115, 115)
-        title(axis, name, x="tokens inside <teaching>", y="taught less alone, percentage points")
+        title(axis, _shortened(name), x="tokens inside <teaching>", y="taught less alone, percentage points")
     save(figure, output_path)
 
 
@@ -183,13 +199,13 @@ def _draw_gains(axis: Axes, lengths: np.ndarray, gains: np.ndarray, colour: str)
         axis.text(0.5, 0.5, "no lessons", transform=axis.transAxes, ha="center", color=GREY)
         return
     generator = np.random.default_rng(0)
-    x = lengths + generator.uniform(-0.4, 0.4, size=len(lengths))
+    x = lengths * generator.uniform(0.97, 1.03, size=len(lengths))
     y = 100 * gains + generator.uniform(-4, 4, size=len(gains))
     axis.plot(x, y, "o", color=colour, markersize=2.8, alpha=min(0.5, 12 / len(lengths) ** 0.6), markeredgewidth=0)
 
 
 def _part_of_gains(axis: Axes, low: float, high: float, gain: Estimate) -> None:
-    middle = (low + high) / 2
+    middle = (low * high) ** 0.5
     axis.plot([low - 0.5, high + 0.5], [100 * gain.mean] * 2, color=INK, linewidth=2, solid_capstyle="butt")
     _interval(axis, gain, middle, horizontal=False, scale=100)
 
@@ -246,7 +262,12 @@ def _draw_lengths(axis: Axes, lengths: np.ndarray, position: float, colour: str)
 def _wrapped(name: str) -> str:
     """A long arm name on two lines."""
     if len(name) <= _LABEL_WIDTH or " " not in name:
-        return name
+        return _shortened(name)
     words = name.split(" ")
     cut = min(range(1, len(words)), key=lambda i: abs(len(" ".join(words[:i])) - len(" ".join(words[i:]))))
-    return " ".join(words[:cut]) + "\n" + " ".join(words[cut:])
+    return _shortened(" ".join(words[:cut])) + "\n" + _shortened(" ".join(words[cut:]))
+
+
+def _shortened(name: str) -> str:
+    """The end of a name: paths differ there."""
+    return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"

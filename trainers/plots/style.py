@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 # Okabe & Ito, Color Universal Design (2008): told apart by colour-blind readers.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -51,13 +51,14 @@ def legend(axis: Axes) -> None:
 
 
 def percent(axis: Axes, which: str = "y") -> None:
-    """Show shares in [0, 1] as percentages."""
-    (axis.yaxis if which == "y" else axis.xaxis).set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    """Show shares in [0, 1] as percentages, with the digits that they have."""
+    shown = FuncFormatter(lambda share, _: f"{round(100 * share, 6):g}%")
+    (axis.yaxis if which == "y" else axis.xaxis).set_major_formatter(shown)
 
 
 def whole_steps(axis: Axes) -> None:
     """Tick whole steps only."""
-    axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
 
 
 def arm_colours(names: Sequence[str], reference: str | None = None) -> dict[str, str]:

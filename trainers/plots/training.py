@@ -51,6 +51,9 @@ class Panel:
     share: bool = False
 
 
+FEW = 3
+"""Fewer steps make no line worth the name: their dots must do."""
+
 ACCURACY_PANEL = 1
 PANELS = (
     Panel("Reward", "mean reward per lesson", (Curve("reward", "reward", BLUE),)),
@@ -137,7 +140,7 @@ def series(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[Floats, Floats]
 
 def smooth(steps: Floats, values: Floats) -> Floats:
     """Gaussian-weighted mean over about a twentieth of the run to either side; the ends average what is there."""
-    if len(steps) < 3:
+    if len(steps) < FEW:
         return values
     width = max((steps[-1] - steps[0]) / 20, 0.5 * float(np.median(np.diff(steps))))
     weights = np.exp(-0.5 * ((steps[:, None] - steps[None, :]) / width) ** 2)
@@ -165,7 +168,9 @@ def _draw_panel(axis: Axes, panel: Panel, rows: Sequence[Mapping[str, Any]]) -> 
 def _draw_curve(axis: Axes, curve: Curve, rows: Sequence[Mapping[str, Any]]) -> Floats:
     steps, values = series(rows, curve.key)
     if len(steps):
-        axis.plot(steps, values, "o", color=curve.colour, markersize=2.6, alpha=0.28, markeredgewidth=0)
+        few = len(steps) < FEW
+        size, alpha = (5, 0.9) if few else (2.6, 0.28)
+        axis.plot(steps, values, "o", color=curve.colour, markersize=size, alpha=alpha, markeredgewidth=0)
         axis.plot(steps, smooth(steps, values), color=curve.colour, linewidth=2, label=curve.label)
     return values
 
