@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.compute as pc
 from datasets import Dataset
 
 from custom_data import loading
@@ -15,6 +16,7 @@ from custom_data.contexts import question_needs, rendering_overhead
 from custom_data.examples import example_messages
 from custom_data.overlong import fitting_examples, fitting_questions, settle
 from custom_data.questions import Questions
+from custom_data.rows import FROM_CHAT, FROM_SOLUTION, ORIGIN
 from custom_data.tables import Table
 from trainers.configuration import pick
 from trainers.configuration.fields import SFT
@@ -27,6 +29,20 @@ BUDGETS = (
     "student_max_model_len teacher_max_model_len student_max_tokens max_probe_tokens max_completion_length "
     "max_prompt_length max_length"
 )
+
+UNTAUGHT = {
+    FROM_SOLUTION: (
+        "have a solution and no teaching. The solution becomes the teaching: the teacher learns to give answers away, "
+        "and RL has to unlearn that. Prefer rows with student_approach, teacher_diagnosis and teacher_teaching, or "
+        "skip the warm-up"
+    ),
+    FROM_CHAT: (
+        "end in a turn without <teaching>, all of which becomes the teaching. Where such turns answer the question, "
+        "the teacher learns to give answers away: write <thinking>…</thinking><teaching>…</teaching>, or prefer rows "
+        "with student_approach, teacher_diagnosis and teacher_teaching"
+    ),
+}
+"""What is to be said of examples by where their teaching came from."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +64,13 @@ class DataReport:
         training: of the training rows; `None` for an evaluation.
         evaluation: of the held-out rows; `None` when there are none.
         held_out: training rows left out because their question is in the evaluation dataset.
+        warnings: what is worth a second thought before the run starts.
     """
 
     training: PartReport | None
     evaluation: PartReport | None
     held_out: int = 0
+    warnings: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """For people; one finding per line."""
@@ -101,6 +119,8 @@ def load_examples(config: Mapping[str, Any]) -> tuple[Dataset, Dataset | None]:
     checked = load_checked(config)
     for line in checked.report.lines():
         logger.info("%s", line)
+    for warning in checked.report.warnings:
+        logger.warning("%s", warning)
     assert checked.training is not None
     return checked.training.dataset(), checked.evaluation and checked.evaluation.dataset()
 
@@ -111,7 +131,17 @@ def load_checked(config: Mapping[str, Any]) -> Checked:
     fit = _fit_examples if config["experiment"] == SFT else _fit_questions
     training, training_report = _part(config, "training", parts.training, fit)
     evaluation, evaluation_report = _part(config, "evaluation", parts.evaluation, fit)
-    return Checked(training, evaluation, DataReport(training_report, evaluation_report, parts.held_out))
+    warnings = tuple(_untaught(training)) if config["experiment"] == SFT and training is not None else ()
+    return Checked(training, evaluation, DataReport(training_report, evaluation_report, parts.held_out, warnings))
+
+
+def _untaught(table: Table) -> Iterator[str]:
+    """Warnings of examples whose teaching was not written as one: they teach the teacher to give answers away."""
+    counted = pc.value_counts(table.data.data.column(ORIGIN).take(table.rows)).to_pylist()
+    counts = {entry["values"]: entry["counts"] for entry in counted}
+    for origin, said in UNTAUGHT.items():
+        if count := counts.get(origin):
+            yield f"{table.reading.source}: {count:,} of {len(table):,} examples {said}"
 
 
 def _part(

@@ -21,6 +21,9 @@ Record = dict[str, Any]
 
 QUESTION_FIELDS = {"question": "string", "ground_truth": "string", "extra": "string"}
 EXAMPLE_FIELDS = {"question": "string", "student_approach": "string", "reply": "string", "prompt": "string"}
+ORIGIN = "origin"
+"""Field of an example that says what its teaching was: written as one, a worked solution, or any turn of a chat."""
+FROM_TEACHING, FROM_SOLUTION, FROM_CHAT = "teaching", "solution", "chat"
 TEACHING = ("question", "student_approach", "teacher_diagnosis", "teacher_teaching")
 
 
@@ -98,7 +101,7 @@ class ExampleFormat:
     """
 
     columns: Mapping[str, str]
-    fields: Mapping[str, str] = field(default_factory=lambda: EXAMPLE_FIELDS)
+    fields: Mapping[str, str] = field(default_factory=lambda: EXAMPLE_FIELDS | {ORIGIN: "string"})
 
     @classmethod
     def find(cls, found: Sequence[str], column_map: Mapping[str, str] | None) -> ExampleFormat:
@@ -127,7 +130,7 @@ class ExampleFormat:
         Raises:
             BadRowError: naming the cause.
         """
-        record = {"question": "", "student_approach": "", "prompt": ""} | self._example(row)
+        record = {"question": "", "student_approach": "", "prompt": "", ORIGIN: FROM_TEACHING} | self._example(row)
         key = text_key("\n".join(record[name] for name in EXAMPLE_FIELDS))
         return record | {"key": key, "question_key": text_key(record["question"])}
 
@@ -148,7 +151,7 @@ class ExampleFormat:
         solution = without_marker(_answer_text(values["worked_solution"]))
         if not solution:
             raise BadRowError("no answer")
-        return {"question": _question(values["question"]), "reply": write_reply(thinking, solution)}
+        return {"question": _question(values["question"]), **as_reply(solution, FROM_SOLUTION, thinking)}
 
 
 Format = QuestionFormat | ExampleFormat
@@ -165,11 +168,16 @@ def chat_example(turns: tuple[Turn, ...]) -> Record:
     before = turns[: max(index for index, turn in enumerate(turns) if turn.role == "assistant")]
     made = "<teaching>" in exchange.question
     prompt = [{"role": turn.role, "content": turn.content} for turn in before] if made else []
-    reply = exchange.reply.strip()
-    if read_reply(reply).teaching is None:
-        thinking, _, answer = reply.rpartition("</think>")
-        reply = write_reply(thinking.replace("<think>", ""), answer)
-    return {"question": exchange.question, "prompt": as_json(prompt) if prompt else "", "reply": reply}
+    thinking, _, answer = exchange.reply.rpartition("</think>")
+    reply = as_reply(exchange.reply, FROM_CHAT, thinking.replace("<think>", ""), answer)
+    return {"question": exchange.question, "prompt": as_json(prompt) if prompt else "", **reply}
+
+
+def as_reply(text: str, origin: str, thinking: str, teaching: str | None = None) -> Record:
+    """A text as the teacher's reply: as it is, if it has the form of one; else `teaching`, or all, becomes one."""
+    if read_reply(text).teaching is not None:
+        return {"reply": text.strip()}
+    return {"reply": write_reply(thinking, text if teaching is None else teaching), ORIGIN: origin}
 
 
 def check_text(name: str, text: str) -> str:

@@ -15,6 +15,7 @@ from custom_data.questions import Questions
 from tests.data_configs import data_config, write_rows
 from tests.shared_data import SHARED_DATA
 from trainers.configuration import ConfigurationError
+from trainers.launch.inspection import Findings, with_data
 from trainers.serving.rendering import ChatRenderer
 from trainers.teaching.lesson import Message, Prompt
 
@@ -214,6 +215,26 @@ def test_an_example_that_would_be_cut_off_is_dropped(tmp_path, tiny_student_dir)
     assert (len(training), evaluation) == (1, None)
     assert [entry.places for entry in check_data(config).training.overlong] == [("line 2",)]
     assert check_data({**config, "max_length": None}).training.used == 2
+
+
+def test_examples_that_teach_to_give_answers_away_are_warned_of(tmp_path, tiny_student_dir, caplog):
+    config = served(tmp_path, tiny_student_dir, "sft", max_length=None)
+    write_rows(tmp_path / "rows.jsonl", [SFT_ROW])
+    assert check_data(config).warnings == ()
+
+    write_rows(tmp_path / "rows.jsonl", rows(3))
+    [warning] = check_data(config).warnings
+    assert "rows.jsonl: 3 of 3 examples have a solution and no teaching" in warning
+    load_examples(config)
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [warning]
+    assert with_data(Findings(warnings=("another",)), config).warnings == ("another", warning)
+    assert check_data(served(tmp_path, tiny_student_dir)).warnings == ()
+
+    turns = [{"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "2"}]
+    taught = [turns[0], {"role": "assistant", "content": "<thinking>t</thinking><teaching>Add.</teaching>"}]
+    write_rows(tmp_path / "rows.jsonl", [{"messages": turns}, {"messages": taught}])
+    [warning] = check_data(config).warnings
+    assert "1 of 2 examples end in a turn without <teaching>" in warning
 
 
 def test_questions_are_read_when_asked_for(tmp_path, tiny_student_dir):

@@ -101,6 +101,7 @@ OWN_PROMPT = [SYSTEM, {"role": "user", "content": "Teach inside <teaching> and <
             {"question": "q", "answer": "2+2=<<2+2=4>>4\n#### 4"},
             *("q", "", "<thinking></thinking><teaching>2+2=4</teaching>"),
         ),
+        ({"question": "q", "solution": FORM}, "q", "", FORM),
         ({"messages": [USER, {"role": "assistant", "content": FORM}]}, "2 + 2?", "", FORM),
         (
             {"conversations": [*SHARE_GPT[:1], {"from": "gpt", "value": "<think>hm</think>\n\nAdd."}]},

@@ -155,7 +155,8 @@ def with_data(found: Findings, config: Mapping[str, Any]) -> Findings:
     except ConfigurationError as error:
         return replace(found, problems=error.problems)
     used = report.training or report.evaluation
-    return replace(found, data=tuple(report.lines()), rows=used.used if used else None)
+    warnings = (*found.warnings, *report.warnings)
+    return replace(found, warnings=warnings, data=tuple(report.lines()), rows=used.used if used else None)
 
 
 if __name__ == "__main__":
