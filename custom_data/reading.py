@@ -1,4 +1,4 @@
-"""Rows of text files one by one, each with its line number, so that one broken line costs a row and not the file."""
+"""Rows of files one by one, each with its place, so that one broken line costs a row and not the file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from custom_data.bad_rows import BadRowError
 
 Placed = tuple[int, Any]
 """A line number (from 1) or row index (from 0), and a row or the `BadRowError` that took its place."""
 
 CHUNK = 1 << 20
+BATCH = 1000
 
 
 def read_lines(path: Path) -> Iterator[Placed]:
@@ -55,11 +59,34 @@ def read_csv(path: Path) -> Iterator[Placed]:
                 yield begins, _cells(header, cells)
 
 
+def read_parquet(path: Path) -> Iterator[Placed]:
+    """A parquet file, some rows in memory at a time however large its row groups are."""
+    # Arrow holds a row group as a whole unless it reads ahead nothing and buffers pages.
+    with pq.ParquetFile(path, buffer_size=CHUNK, pre_buffer=False) as file:
+        start = 0
+        for batch in file.iter_batches(batch_size=BATCH, use_threads=False):
+            yield from enumerate(batch_rows(batch), start)
+            start += batch.num_rows
+
+
+def batch_rows(batch: pa.Table | pa.RecordBatch) -> Iterator[Any]:
+    """The rows of a batch as dictionaries, one by one if a text of it is no UTF-8."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        for index in range(batch.num_rows):
+            try:
+                yield from batch.slice(index, 1).to_pylist()
+            except UnicodeDecodeError:
+                yield BadRowError("invalid UTF-8")
+
+
 READERS: dict[str, Callable[[Path], Iterator[Placed]]] = {
     ".jsonl": read_lines,
     ".ndjson": read_lines,
     ".json": read_json,
     ".csv": read_csv,
+    ".parquet": read_parquet,
 }
 
 
@@ -81,8 +108,8 @@ def text_suffix(name: str) -> str:
 
 
 def counts_lines(suffix: str) -> bool:
-    """Whether places in such a file are lines; an array is counted by its rows."""
-    return suffix != ".json"
+    """Whether places in such a file are lines; arrays and tables are counted by their rows."""
+    return suffix not in (".json", ".parquet")
 
 
 def _object(content: bytes) -> Any:

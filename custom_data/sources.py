@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -23,24 +24,25 @@ from datasets import (
     load_from_disk,
 )
 from datasets.exceptions import DatasetsError
+from pyarrow.parquet import read_metadata
 
 from custom_data.bad_rows import BadRowError
 from custom_data.column_names import ACCEPTED
 from custom_data.columns import find_columns
-from custom_data.reading import READERS, Placed, counts_lines, text_suffix
+from custom_data.reading import BATCH, READERS, Placed, batch_rows, counts_lines, text_suffix
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.surroundings import looks_local
 
-TABLES = {".parquet": "parquet", ".arrow": "arrow"}
 FORMATS = (".jsonl", ".json", ".csv", ".parquet", ".arrow")
-TEXT_BUILDERS = {"json": ".jsonl", "csv": ".csv"}
+OWN_BUILDERS = {"json": ".jsonl", "csv": ".csv", "parquet": ".parquet"}
+"""What `datasets` calls the formats that are read by us."""
 PEEKED = 200
 """Rows from which the columns are known."""
 
 RawRow = Mapping[str, Any]
 RowReader = Callable[[RawRow], RawRow | None]
 
-_READ_ERRORS = (OSError, ValueError, DatasetsError, pa.ArrowException)
+_READ_ERRORS = (OSError, EOFError, ValueError, DatasetsError, pa.ArrowException, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,17 @@ class DataSource:
     def _file(self, path: Path) -> Part:
         suffix = text_suffix(path.name)
         if suffix in READERS:
-            return text_part(path)
-        if suffix not in TABLES:
+            return self._part(path)
+        if suffix != ".arrow":
             raise self.problem(f"expected one of the formats {', '.join(FORMATS)}", "convert or rename the file")
-        table = self._guarded(lambda: load_dataset(TABLES[suffix], data_files=str(path), split="train"))
+        table = self._guarded(lambda: load_dataset("arrow", data_files=str(path), split="train"))
         return table_part(table)
+
+    def _part(self, path: Path, suffix: str | None = None, label: str = "") -> Part:
+        part = file_part(path, suffix, label)
+        if (suffix or text_suffix(path.name)) == ".parquet":
+            self._guarded(lambda: read_metadata(path))
+        return replace(part, rows=lambda: self._guarded_rows(part.rows))
 
     def _built(self, name: str) -> Iterator[Part]:
         download = DownloadConfig(max_retries=1)
@@ -149,14 +157,15 @@ class DataSource:
             )
         )
         files = builder.config.data_files
-        if builder.name in TEXT_BUILDERS and files and getattr(builder.config, "field", None) is None:
-            # Read by us, so that a broken line is a bad row with a number and not the end of the run.
+        chosen = any(getattr(builder.config, name, None) is not None for name in ("field", "columns", "filters"))
+        if builder.name in OWN_BUILDERS and files and not chosen:
+            # Read by us: a broken line is a bad row with a number, and a parquet file needs no memory for its groups.
             manager = DownloadManager(dataset_name=builder.dataset_name, download_config=download)
 
             def of_split(urls: Sequence[str]) -> Callable[[], list[Part]]:
-                suffix = TEXT_BUILDERS[builder.name]
+                suffix = OWN_BUILDERS[builder.name]
                 return lambda: [
-                    text_part(Path(local), suffix if _unnamed(local) else None, Path(url).name if urls[1:] else "")
+                    self._part(Path(local), suffix if _unnamed(local) else None, Path(url).name if urls[1:] else "")
                     for url, local in zip(urls, self._guarded(lambda: manager.download(list(urls))), strict=True)
                 ]
 
@@ -196,6 +205,12 @@ class DataSource:
             if start < min(end, count):
                 yield part.cut(start, min(end, count))
             offset += count
+
+    def _guarded_rows(self, rows: Callable[[], Iterator[Placed]]) -> Iterator[Placed]:
+        try:
+            yield from rows()
+        except _READ_ERRORS as error:
+            raise ConfigurationError([self._explain(error)]) from error
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
         try:
@@ -302,8 +317,8 @@ class Rows:
         return filtered
 
 
-def text_part(path: Path, suffix: str | None = None, label: str = "") -> Part:
-    """A text file as a part; `label` says which one it is, where there are several."""
+def file_part(path: Path, suffix: str | None = None, label: str = "") -> Part:
+    """A file that we read as a part; `label` says which one it is, where there are several."""
     suffix = suffix or text_suffix(path.name)
     state = path.stat()
     noun = "line" if counts_lines(suffix) else "row"
@@ -323,20 +338,9 @@ def table_part(table: Dataset) -> Part:
 def read_table(table: Dataset) -> Iterator[Placed]:
     """Rows of an Arrow table with their indices, a batch in memory at a time."""
     start = 0
-    for batch in table.with_format("arrow").iter(batch_size=1000):
-        yield from enumerate(_batch_rows(batch), start)
+    for batch in table.with_format("arrow").iter(batch_size=BATCH):
+        yield from enumerate(batch_rows(batch), start)
         start += batch.num_rows
-
-
-def _batch_rows(batch: pa.Table) -> Iterator[Any]:
-    try:
-        yield from batch.to_pylist()
-    except UnicodeDecodeError:
-        for index in range(batch.num_rows):
-            try:
-                yield from batch.slice(index, 1).to_pylist()
-            except UnicodeDecodeError:
-                yield BadRowError("invalid UTF-8")
 
 
 def _loader(table: Dataset) -> Callable[[], list[Part]]:

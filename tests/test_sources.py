@@ -4,10 +4,13 @@ import csv
 import gzip
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict
 
 from custom_data.bad_rows import BadRowError
+from custom_data.reading import read_parquet
 from custom_data.sources import DataSource
 from tests.data_configs import write_rows
 from trainers.configuration import ConfigurationError
@@ -226,6 +229,30 @@ def test_a_broken_table_is_said_without_a_stack_of_causes(tmp_path):
     (tmp_path / "rows.parquet").write_bytes(b"PAR1 nothing PAR1")
     with pytest.raises(ConfigurationError, match=r"rows.parquet: it cannot be read: .*\n.*check the file"):
         DataSource(str(tmp_path / "rows.parquet")).open()
+
+
+def test_a_file_that_breaks_off_is_said_as_well(tmp_path):
+    write_rows(tmp_path / "rows.jsonl", ROWS * 5000)
+    packed = gzip.compress((tmp_path / "rows.jsonl").read_bytes())
+    (tmp_path / "rows.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    Dataset.from_list(ROWS * 5000).to_parquet(tmp_path / "rows.parquet")
+    whole = (tmp_path / "rows.parquet").read_bytes()
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1" + b"\xff" * 200 + whole[204:])
+    for name in ("rows.jsonl.gz", "rows.parquet"):
+        with pytest.raises(ConfigurationError, match=rf"{name}: it cannot be read: .*\n.*check the file"):
+            rows_of(str(tmp_path / name))
+
+
+def test_a_large_row_group_takes_little_memory(tmp_path):
+    texts = pa.array(f"{number} " + "x" * 2000 for number in range(20_000))
+    pq.write_table(
+        pa.table({"question": texts}), tmp_path / "rows.parquet", row_group_size=20_000, use_dictionary=False
+    )
+    del texts
+    before = pa.total_allocated_bytes()
+    rows = read_parquet(tmp_path / "rows.parquet")
+    most = max(pa.total_allocated_bytes() - before for _, _ in rows)
+    assert most < 10_000_000
 
 
 def test_an_unknown_format_is_refused(tmp_path):
