@@ -69,7 +69,17 @@ def main() -> None:
             prepare(directory, seed)
             for name, overrides in VARIANTS.items():
                 train(directory, seed, name, [f"max_steps={arguments.steps}", *overrides, *arguments.overrides])
-    report(arguments.seeds, arguments.output)
+    done = [seed for seed in arguments.seeds if finished(arguments.output / str(seed))]
+    if left_out := sorted({*arguments.seeds} - {*done}):
+        logger.warning("left out, not finished: seeds %s", left_out)
+    if not done:
+        raise SystemExit(f"no seed has finished in {arguments.output}")
+    report(done, arguments.output)
+
+
+def finished(directory: Path) -> bool:
+    """Whether all variants of a seed have been trained."""
+    return all((directory / slug(name) / "finished.json").is_file() for name in VARIANTS)
 
 
 def prepare(directory: Path, seed: int) -> None:

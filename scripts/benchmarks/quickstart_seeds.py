@@ -52,9 +52,19 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="options and overrides for scripts/quickstart.sh")
     arguments = parser.parse_args()
     for seed in arguments.seeds:
-        if not arguments.report_only and not (arguments.output / str(seed) / "seconds").exists():
+        if not arguments.report_only and not finished(arguments.output / str(seed)):
             run(seed, arguments.output / str(seed), arguments.overrides)
-    report(arguments.seeds, arguments.output)
+    done = [seed for seed in arguments.seeds if finished(arguments.output / str(seed))]
+    if left_out := sorted({*arguments.seeds} - {*done}):
+        logger.warning("left out, not finished: seeds %s", left_out)
+    if not done:
+        raise SystemExit(f"no seed has finished in {arguments.output}")
+    report(done, arguments.output)
+
+
+def finished(output: Path) -> bool:
+    """Whether a seed's quickstart has reached its end."""
+    return (output / "seconds").is_file()
 
 
 def run(seed: int, output: Path, overrides: Sequence[str]) -> None:
