@@ -47,6 +47,11 @@ def test_an_api_may_name_the_budget_otherwise_and_take_no_seed():
     assert Dialect().without("temperature") is None
 
 
+def test_half_a_character_can_be_written_and_sent():
+    for content in ("four \ud83d", [{"type": "text", "text": "four \ud83d"}]):
+        assert read_answer(answer(content, usage=None), PROMPT).completion.text == "four ?"
+
+
 def test_samples_have_seeds_of_their_own():
     seeds = [sample_seed(seed, i) for seed in (5, 6) for i in range(8)]
     assert len(set(seeds)) == 16

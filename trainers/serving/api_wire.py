@@ -135,12 +135,15 @@ def tokens_charged(usage: Mapping[str, Any], prompt: Prompt, text: str) -> tuple
 
 
 def _text(content: Any) -> str:
-    """The text of a message: null when reasoning used up the budget, and a list of parts at some APIs."""
+    """The text of a message: null when reasoning used up the budget, and a list of parts at some APIs.
+
+    Half a character, where a budget ended between the two escapes of one, can be neither written nor sent: it is `?`.
+    """
     if content is None:
         return ""
-    if isinstance(content, str):
-        return content
-    return "".join(part["text"] for part in content if part["type"] == "text")
+    if not isinstance(content, str):
+        content = "".join(part["text"] for part in content if part["type"] == "text")
+    return content.encode(errors="replace").decode()
 
 
 def _count(value: Any, otherwise: int) -> int:
