@@ -49,6 +49,7 @@ RIGHT = [
 
 # (answer, ground truth) where it is wrong
 WRONG = [
+    ("≠ 4", "4"), (r"\neq 4", "4"), (r"x \ne 4", "4"), ("x != 4", "4"),
     # Several answers are none.
     ("(A) or (B)", "A"), ("A, B", "A"), ("A. B. C.", "A"), ("A or B", "A"), ("A/B", "A"), ("18 or 20", "18"),
     ("20 or 18", "18"), ("18/20", "18"), ("18; 20", "18"), ("18 (or 20)", "18"), ("20 (or 18)", "18"),

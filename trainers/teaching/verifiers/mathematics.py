@@ -28,6 +28,7 @@ _FURTHER_CHOICE = re.compile(r"\([A-Z]\)|(?:^|[\s,/&])(?:or|and|[,/&])\s*\(?[A-Z
 _LABELLED_TRUTH = re.compile(r"\(([A-Z])\)\s*(\S.*)|([A-Z])[.):]\s+(\S.*)")
 # "18 or 20" hedges, unless several values were asked for.
 _OR = re.compile(r"\bor\b")
+_UNEQUAL = re.compile(r"≠|\\neq?(?![A-Za-z])|\\not\s*=|!=")
 _SEVERAL = re.compile(r"\b(?:or|and)\b|[,;]|\\(?:pm|cup)\b")
 _NAME_EQUALS = re.compile(r"^[A-Za-z](?:[\w ]*|\([a-z]\))\s*=(?!=)\s*(?=[^=<>]+$)")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z'.-]*(?:\s+[A-Za-z][A-Za-z'.-]*)*")
@@ -56,6 +57,8 @@ def decide(answer: str, ground_truth: str) -> Verdict | Pairs:
     if {_half_of_day(given), _half_of_day(truth)} == {"am", "pm"}:
         return WRONG
     if _OR.search(given) and not _SEVERAL.search(truth):
+        return WRONG
+    if _UNEQUAL.search(given) and not _UNEQUAL.search(truth):
         return WRONG
     if _WORDS.fullmatch(truth) and len(truth) > 2 and words_to_number(truth) is None:
         return WRONG
