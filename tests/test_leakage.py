@@ -16,6 +16,15 @@ LEAKS = [
     ("So 4 * 6 = 24 times.", "24", "q", "a"),
     ("Thus he has 14 - 12 = $2 more than she.", "2", "q", "a"),
     ("This is 12/20 x 100% = 60% of the class.", "60", "q", "a"),
+    ("18", "18", Q, A),
+    ("**18**", "18", Q, A),
+    ("18 apples.", "18", Q, A),
+    ("Think of the total.\nAns: 18", "18", Q, A),
+    ("Therefore, eighteen.", "18", Q, A),
+    ("(B)", "B", "q", "a"),
+    ("12", "12", Q, A),
+    ("It's 18.", "18", Q, A),
+    ("The answer is minus eight.", "-8", "q", "a"),
     ("The answer is 18.", "18", Q, A),
     ("So the final answer: 18", "18", Q, A),
     ("Final answer = 18", "18", Q, A),
@@ -96,6 +105,9 @@ SUSPECTED = [
     ("Write 2 equations.", "2", "q", "a"),
     ("You get 2 equations from this.", "2", "q", "a"),
     ("Check whether the answer is 18.", "18", Q, "so 18"),
+    ("Divide by 2", "2", "q", "a"),
+    ("2\nis where to begin.", "2", "q", "a"),
+    ("Two hints follow.", "2", "q", "a"),
     ("The interval is (1,2).", "(1,2)", "q", "a"),
 ]  # fmt: skip
 
@@ -111,6 +123,7 @@ INNOCENT = [
     ("By the way, be careful.", "B", "q", "a"),
     ("Consider 1250 or 0.125 or 3125 here", "125", "q", "a"),
     ("The answer is 5.", "-5", "q", "a"),
+    ("The answer is minus eight.", "8", "q", "a"),
     ("The answer is -5.", "5", "q", "a"),
     ("Multiply 16 by 2 and divide: 32/4 in the end.", "8", "q", "a"),
     ("Nothing to see.", None, "q", "a"),
@@ -156,7 +169,19 @@ def test_a_distinctive_answer_leaks_unless_question_or_approach_say_it():
 
 def test_hostile_text_takes_no_time():
     started = time.perf_counter()
-    for piece in ("answer is ", "18 ", "the ", "= ", "one hundred and ", "{", "$", "you get ", "answer: : "):
+    for piece in (
+        "answer is ",
+        "18 ",
+        "* ",
+        "* 18 ",
+        "the ",
+        "= ",
+        "one hundred and ",
+        "{",
+        "$",
+        "you get ",
+        "answer: : ",
+    ):
         find_leak(piece * 3000 + "18", "18", piece * 1000, piece * 1000)
     assert time.perf_counter() - started < 5
 

@@ -93,7 +93,7 @@ _FILLER = (
     r"(?:(?:exactly|simply|just|therefore|thus|clearly|indeed|actually|equal\s+to|precisely|option|choice|letter|number|"
     r"value|the|x|y)\b[\s:]*|\\(?:boxed|text|textbf|mathbf|mathrm|displaystyle)\b\s*\{?)*"
 )
-_UP_TO_VALUE = rf"{_OPENING}{_FILLER}{_OPENING}[-−]?\s*$"
+_UP_TO_VALUE = rf"{_OPENING}{_FILLER}{_OPENING}(?:[-−]|(?:minus|negative)\s)?\s*$"
 _NEGATION = re.compile(
     r"(?:\b(?:not|never|avoid|without|rather\s+than|instead\s+of|cannot|wrong|incorrect|whether|if)|n['’]t)\s+"
     r"(?:to\s+|be\s+|say\s+|that\s+)?(?:the\s+|your\s+|an?\s+)?(?:final\s+)?$",
@@ -116,9 +116,12 @@ _CONFIRMATION = re.compile(
     r"(?:correct|right|final|true)\b|(?:answer|result|solution)\b)",
     re.IGNORECASE,
 )
+# "8", "**8**", "Ans: 8", "Therefore, 8." and "8 apples", where nothing else follows.
+_ALONE_BEFORE = re.compile(r"[\W_]*(?:[^\W\d_]+\s*[:=→]|(?:so|therefore|thus|hence|finally)\b)?[\W_]*", re.IGNORECASE)
+_ALONE_AFTER = re.compile(r"[\W_]*(?:[^\W\d_]+[\W_]*)?")
 _WEAK_ASSERTION = re.compile(
     r"(?:"
-    r"\b(?:you|we|it|this|that|which|they|she|he)(?:['’]ll|\s+(?:should|will|would|must|can))?\s+"
+    r"\b(?:it|that)['’]s|\b(?:you|we|it|this|that|which|they|she|he)(?:['’]ll|\s+(?:should|will|would|must|can))?\s+"
     r"(?:gets?|obtains?|finds?|reach(?:es)?|haves?|gives?|makes?|leaves?|equals?|comes?\s+(?:out\s+)?to|be|is)"
     r"|\b(?:gives|yields|produces|leaves|makes|giving|getting|obtaining|leaving|equals?|equal\s+to|comes\s+(?:out\s+)?to|amounts\s+to|adds\s+up\s+to)"
     r"|\b(?:total|sum|difference|product|quotient|remainder|amount|value|profit|cost)\s+(?:is|of|equals|will\s+be|must\s+be)"
@@ -148,11 +151,24 @@ def _before(text: str, mention: _Mention) -> str:
 def _is_asserted(text: str, mention: _Mention) -> bool:
     if _CONTINUES.match(text, mention.end):
         return False
+    if _is_alone(text, mention):
+        return True
     before = _before(text, mention)
     match = _ASSERTION.search(before)
     if match and not _NEGATION.search(before, 0, match.start()):
         return True
     return bool(_CONFIRMATION.match(text, mention.end)) and not re.search(r"(?i)\b(?:if|whether)\s[^,]*$", before)
+
+
+def _is_alone(text: str, mention: _Mention) -> bool:
+    """Whether the teaching, or its last line, is nothing but the answer: the shortest way to give it away."""
+    start = text.rfind("\n", 0, mention.start) + 1
+    if max(mention.start - start, len(text) - mention.end) > _CONTEXT:
+        return False
+    return (
+        _ALONE_BEFORE.fullmatch(text, start, mention.start) is not None
+        and _ALONE_AFTER.fullmatch(text, mention.end) is not None
+    )
 
 
 def _is_weakly_asserted(text: str, mention: _Mention) -> bool:
@@ -262,7 +278,8 @@ def _number_finder(number: PlainNumber) -> Callable[[str], Iterator[_Mention]]:
             if bool(_MINUS.search(text, max(0, match.start() - 12), match.start())) == negative:
                 yield _Mention(match.start(), match.end(), "/" in match[0] and number.value.denominator == 1)
         for match in NUMBER_WORDS.finditer(text) if worded else ():
-            if _worded_value(match[0]) == number.value:
+            minus = bool(_MINUS.search(text, max(0, match.start() - 12), match.start()))
+            if _worded_value(match[0]) == magnitude.value and minus == negative:
                 yield _Mention(match.start(), match.end())
 
     return find
