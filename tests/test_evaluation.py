@@ -25,7 +25,7 @@ from trainers.evaluation.files import (
     read_taught,
 )
 from trainers.evaluation.measured import MeteredGenerator, metered
-from trainers.evaluation.results import Results, read_results, results_of
+from trainers.evaluation.results import SETTINGS, Results, read_results, results_of, settings_of, write_results
 from trainers.jsonl import append
 from trainers.teaching.lesson import GenerationError, Question, Sampling
 from trainers.teaching.prompts import PromptTemplates
@@ -214,6 +214,14 @@ def test_results_are_read_of_what_the_summary_is_of(tmp_path):
     results = read_results(tmp_path)
     assert ([item.prepared.question.row for item in results.alone], list(results.taught)) == ([0, 1, 2, 3], ["U"])
     assert results.settings["level_column"] == "level"
+
+
+def test_a_level_column_that_no_question_has_is_told(tmp_path, caplog):
+    results = everything(evaluation(tmp_path, Student(solve)))
+    config = dict.fromkeys(SETTINGS.split()) | {"output_dir": str(tmp_path), "level_column": "levle"}
+    write_results(config, replace(results, settings=settings_of(config)))
+    assert "level_column=levle gives no breakdown" in caplog.text
+    assert (tmp_path / "lessons.html").is_file()
 
 
 def test_times_are_of_the_concurrency_that_is_stated(tmp_path):

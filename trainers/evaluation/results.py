@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from trainers.evaluation.breakdowns import BASELINE, LENGTH, LEVEL
+from trainers.evaluation.breakdowns import BASELINE, LENGTH, LEVEL, MAX_LEVELS
 from trainers.evaluation.files import SUMMARY, read_alone, read_taught
 from trainers.evaluation.lesson_page import write_lesson_page
 from trainers.evaluation.measured import Alone, Taught
@@ -95,6 +95,9 @@ def write_results(config: Mapping[str, Any], results: Results) -> None:
     )
     draw(output, arms, results)
     show(tables)
+    if settings.get("level_column") and len(arms) > 1 and not any(LEVEL in arm.gains for arm in arms):
+        reason = f"no scored question has such a column, or it has more than {MAX_LEVELS} values"
+        logger.warning("level_column=%s gives no breakdown: %s", settings["level_column"], reason)
     logger.info("results: %s", output / "summary.md")
     if results.taught:
         write_lesson_page(output / "lessons.html", results.alone, results.taught, heading)
