@@ -82,7 +82,11 @@ def test_commands_are_shown_so_that_a_shell_takes_them() -> None:
     run = script("launch_with_server.sh 1 1 teacher_rcl --dry-run --assume-gpus 2")
     shown = run.stdout.partition("Commands\n")[2].partition("\nProcesses")[0].replace("\\\n", "")
     typed = [shlex.split(command) for command in re.split(r"^\s*# .*$", shown, flags=re.MULTILINE) if command.strip()]
-    assert [words[-1] for words in typed] == ['{"backend": "nccl"}', "1", "--config-name=config"]
+    assert [words[-1] for words in typed] == [
+        "trainers.serving.vllm_plugin.WorkerExtension",
+        "1",
+        "--config-name=config",
+    ]
 
 
 def test_a_plan_that_cannot_fit_the_assumed_cards_is_refused() -> None:
@@ -126,7 +130,10 @@ WRONG = [
     ("launch_with_server.sh 4 4 teacher_rcl --dry-run --assume-gpus 4", "8 GPUs are needed, of 4 assumed"),
     ("launch_with_server.sh 4 4 teacher_rcl num_generation=4 zeroo1 --dry-run --assume-gpus 8", "2 problems"),
     ("launch_with_server.sh 1 1 quickstart_rl workspace=/no/where --dry-run", "python -m custom_data.world --output"),
-    ("launch.sh 1 quickstart_rl workspace=/no/where --dry-run", "no server answers at http://127.0.0.1:8765"),
+    (
+        "launch.sh 1 quickstart_rl workspace=/no/where vllm_port=19765 --dry-run",
+        "no server answers at http://127.0.0.1:19765",
+    ),
 ]
 
 
