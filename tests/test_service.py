@@ -16,7 +16,7 @@ from aiohttp import web
 
 from tests.chat_api import ChatApi, listening
 from tests.fakes import ScriptedModel
-from trainers.service.__main__ import check_address, main, parse
+from trainers.service.__main__ import check_address, main, parse, reach
 from trainers.service.app import Limits, Service
 from trainers.service.wire import BadRequest, read_request
 from trainers.teaching.lesson import Completion, Generation, GenerationError
@@ -437,7 +437,8 @@ def test_beyond_this_machine_a_key_is_needed():
 def test_options_that_make_no_sense_are_refused(free_port, monkeypatch, capsys):
     monkeypatch.setenv("ATLAS_SERVE_KEY", "")
     models = ["--teacher", "t", "--teacher-url", "http://h/v1", "--student", "s", "--student-url", "http://h/v1"]
-    for option in (["--max-concurrent-requests", "0"], ["--request-timeout-s", "nan"], ["--max-tokens", "x"]):
+    wrong = (["--max-concurrent-requests", "0"], ["--request-timeout-s", "nan"], ["--max-tokens", "x"])
+    for option in (*wrong, ["--student-extra-body", "{thinking"], ["--teacher-extra-body", "[1]"]):
         with pytest.raises(SystemExit):
             parse([*models, *option])
         assert option[0] in capsys.readouterr().err
@@ -451,6 +452,26 @@ def test_options_that_make_no_sense_are_refused(free_port, monkeypatch, capsys):
         assert main([*models, "--port", str(free_port)]) == 2
     assert main([*models, "--port", "99999"]) == 2
     assert capsys.readouterr().err.count("Cannot listen at") == 2
+
+
+def test_fields_of_ones_own_go_into_the_requests_of_an_api():
+    async def outcome():
+        api = ChatApi()
+        async with listening(api) as url:
+            models = ["--teacher", "t", "--teacher-url", url, "--student", "s", "--student-url", url]
+            options = parse([*models, "--student-extra-body", '{"chat_template_kwargs": {"enable_thinking": false}}'])
+            student, teacher = reach(options, "student"), reach(options, "teacher")
+            async with serving(student, teacher=teacher) as (client, _):
+                await client.chat.completions.create(model="small", messages=ASKED)
+        return [(body["model"], body.get("chat_template_kwargs")) for body in api.bodies]
+
+    assert sorted(set(map(repr, asyncio.run(outcome())))) == [
+        "('s', {'enable_thinking': False})",
+        "('t', None)",
+    ]
+    options = parse(["--teacher", "t", "--student", "/no/where", "--student-extra-body", '{"a": 1}'])
+    with pytest.raises(ValueError, match=r"--student-extra-body \{\"a\": 1\}.*/no/where.*--student-url"):
+        reach(options, "student")
 
 
 @pytest.mark.slow

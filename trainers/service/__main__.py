@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
+from typing import Any
 
 from aiohttp import web
 
@@ -32,8 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     key = os.environ.get(KEY) or None
     try:
         check_address(options.host, key)
-        teacher = reach(options.teacher, options.teacher_url, options.teacher_key_env)
-        student = reach(options.student, options.student_url, options.student_key_env)
+        teacher = reach(options, "teacher")
+        student = reach(options, "student")
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return USER_ERROR
@@ -62,6 +64,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         parser.add_argument(f"--{role}", required=True, help="path, hub id, or the name an API knows it by")
         parser.add_argument(f"--{role}-url", help=f"OpenAI-compatible API of the {role}; else it is loaded here")
         parser.add_argument(f"--{role}-key-env", help="environment variable that holds the key of that API")
+        parser.add_argument(
+            f"--{role}-extra-body",
+            type=_json_object,
+            default={},
+            metavar="JSON",
+            help="fields added to every request to that API, such as "
+            '\'{"chat_template_kwargs": {"enable_thinking": false}}\' for a model of vLLM that shall not think',
+        )
     parser.add_argument("--name", help="what clients call the taught student; the student's own name by default")
     parser.add_argument("--host", default="127.0.0.1", help=f"address to listen on; beyond loopback {KEY} must be set")
     parser.add_argument("--port", type=int, default=8800)
@@ -70,6 +80,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         least = 0 if name == "max_probe_tokens" else 1
         parser.add_argument(f"--{name.replace('_', '-')}", type=_at_least(least, type(default)), default=default)
     return parser.parse_args(list(arguments))
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected a JSON object, got {text} ({error})") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"expected a JSON object, got {text}")
+    return value
 
 
 def _at_least(least: int, kind: type[float]) -> Callable[[str], float]:
@@ -97,9 +117,23 @@ def check_address(host: str, key: str | None) -> None:
         raise ValueError(f"--host {host} is reached from outside: export {KEY}=…, which clients then send as their key")
 
 
-def reach(model: str, url: str | None, key_env: str | None) -> Model:
-    """A model behind an API, or loaded into this process."""
-    return api_model(url, model, api_key_env=key_env, retry=BRISK) if url else local_model(model)
+def reach(options: argparse.Namespace, role: str) -> Model:
+    """A role's model, behind an API or loaded into this process.
+
+    Raises:
+        ValueError: when it cannot be reached as the options say.
+    """
+    model, url, key_env, extra_body = (
+        getattr(options, name) for name in (role, f"{role}_url", f"{role}_key_env", f"{role}_extra_body")
+    )
+    if url:
+        return api_model(url, model, api_key_env=key_env, extra_body=extra_body, retry=BRISK)
+    if extra_body:
+        raise ValueError(
+            f"--{role}-extra-body {json.dumps(extra_body)} goes into requests to an API, and {model} would be loaded "
+            f"here: name its address with --{role}-url, or leave it out"
+        )
+    return local_model(model)
 
 
 if __name__ == "__main__":
