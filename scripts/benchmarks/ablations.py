@@ -158,7 +158,7 @@ def report(output: Path, seeds: Sequence[int], variants: Sequence[Variant]) -> N
         raise SystemExit(f"nothing in {output} has been evaluated on all of the seeds {list(seeds)}")
     reference = WHOLE if WHOLE in found else None
     comparison = compare({name: together(results) for name, results in found.items()}, reference)
-    heading = f"Ablations on the embedded world, {len(seeds)} seeds"
+    heading = f"Ablations on the embedded world, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     write_comparison(comparison, output, heading)
     page = f"# {heading}\n\n" + (output / "comparison.md").read_text(encoding="utf-8").partition("\n\n")[2]
     page += f"\n## Accuracy seed by seed\n\n{by_seed(found, seeds).markdown()}"
