@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from base64 import b64decode
-from concurrent.futures import CancelledError
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
@@ -29,7 +28,7 @@ class FakeServer:
     `hanging` ones not before the test is over."""
 
     def __init__(self, world_size=1):
-        self.calls = []
+        self.calls, self.answered = [], []
         self.failing, self.slow, self.hanging = set(), set(), set()
         self.closed = threading.Event()
         self.version = "default"
@@ -57,6 +56,7 @@ class FakeServer:
                 self.send_response(status)
                 self.end_headers()
                 answer = {"world_size": fake.world_size, "weight_version": fake.version, "error": "no such weight"}
+                fake.answered.append(path)
                 self.wfile.write(json.dumps(answer).encode())
 
             def log_message(self, *_):
@@ -138,6 +138,25 @@ def test_a_failed_call_is_not_repeated_and_the_server_that_cannot_finish_is_name
         sync.update(TENSORS, METADATA, 8)
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_server_is_not_asked_to_finish_before_it_has_answered_the_call_that_is_on_its_way(fakes, order):
+    sync = connected(fakes)
+    slow, failing = order
+    fakes[slow].slow, fakes[failing].failing = {"/update_weights"}, {"/update_weights"}
+    answered_before = []
+    answer = fakes[slow].http.RequestHandlerClass.answer
+
+    def observed(handler, body):
+        if handler.path == "/finish_weight_update":
+            answered_before.extend(fakes[slow].answered)
+        answer(handler, body)
+
+    fakes[slow].http.RequestHandlerClass.answer = observed
+    with pytest.raises(WeightSyncError, match="no such weight"):
+        sync.update(TENSORS, METADATA, 7)
+    assert answered_before[-1] == "/update_weights"
+
+
 def test_a_server_that_was_never_told_to_start_is_only_resumed(fakes):
     sync = connected(fakes)
     fakes[2].failing = {"/pause"}
@@ -205,7 +224,7 @@ except WeightSyncError:
 
 
 def test_a_process_that_gives_up_ends_although_another_server_never_answers(fakes):
-    fakes[0].failing, fakes[1].hanging = {"/update_weights"}, {"/update_weights"}
+    fakes[1].failing, fakes[0].hanging = {"/update_weights"}, {"/update_weights"}
     command = [sys.executable, "-c", HANGING, *(fake.url for fake in fakes)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, cwd=ROOT)
     assert run.stderr == "gave up\n"
@@ -218,7 +237,7 @@ def test_whoever_waits_for_an_answer_that_never_comes_is_let_go_after_a_failure(
     while not fakes[0].paths:
         time.sleep(0.01)
     control.recover(1)
-    with pytest.raises(CancelledError):
+    with pytest.raises(WeightSyncError, match="given up"):
         waiting.result(timeout=5)
 
 

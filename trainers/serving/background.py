@@ -14,18 +14,17 @@ T = TypeVar("T")
 
 
 def in_background(work: Callable[..., T], *arguments: Any, name: str) -> Future[T]:
-    """Start work in a daemon thread; cancelling its future, at any time, gives up its outcome but does not end it."""
+    """Start work in a daemon thread; its future cannot be cancelled."""
     future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
 
     def run() -> None:
         try:
             result = work(*arguments)
         except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
-            if future.set_running_or_notify_cancel():
-                future.set_exception(error)
+            future.set_exception(error)
         else:
-            if future.set_running_or_notify_cancel():
-                future.set_result(result)
+            future.set_result(result)
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return future

@@ -6,7 +6,7 @@ A repeated update would not be the same update, and a call without a deadline ha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import httpx
@@ -36,7 +36,8 @@ class ControlPlane:
         self.timeout_s = timeout_s
         # Loopback and cluster addresses: no proxy of the user's environment may stand between.
         self._client = httpx.Client(timeout=timeout_s, trust_env=False)
-        self._calls: set[Future[Any]] = set()
+        self._calls: dict[Future[Any], str] = {}
+        self._given_up: Future[None] = Future()
         self.next_version = 0
         self._open: set[str] = set()
 
@@ -103,12 +104,14 @@ class ControlPlane:
 
     def _give_up(self) -> None:
         """Let go of whoever waits for an answer: a server in the middle of a broken update may never give one."""
-        for call in tuple(self._calls):
-            call.cancel()
+        given_up, self._given_up = self._given_up, Future()
+        given_up.set_result(None)
 
     def _recover(self, url: str, timeout_s: float) -> bool:
         finish = {"/finish_weight_update": {"weight_version": INCOMPLETE}} if url in self._open else {}
         self._open.discard(url)
+        # A call of the broken update that arrived after its end would meet a server that serves again.
+        wait([call for call, whose in tuple(self._calls.items()) if whose == url], timeout=timeout_s)
         try:
             for path, payload in (finish | {"/resume": {}}).items():
                 self._client.post(url + path, json=payload, timeout=timeout_s).raise_for_status()
@@ -122,15 +125,24 @@ class ControlPlane:
     def _each(
         self, method: str, path: str, payloads: Sequence[dict[str, Any] | None], *, all_answer: bool = False
     ) -> list[Any]:
+        given_up = self._given_up
         calls = [self._start(method, url, path, payload) for url, payload in zip(self.base_urls, payloads, strict=True)]
-        if all_answer:
-            wait(calls)
+        waiting = set(calls)
+        while waiting:
+            done = waiting & wait({*waiting, given_up}, return_when=FIRST_COMPLETED).done
+            if given_up.done():
+                raise WeightSyncError(f"{path} was given up, because the update failed.")
+            waiting -= done
+            if not all_answer:
+                # One server's failure is everybody's: who waits for the others might wait until their deadlines.
+                for call in done:
+                    call.result()
         return [call.result() for call in calls]
 
     def _start(self, method: str, base_url: str, path: str, payload: dict[str, Any] | None) -> Future[Any]:
         call = in_background(self._call, method, base_url, path, payload, name="weight-control")
-        self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
+        self._calls[call] = base_url
+        call.add_done_callback(self._calls.pop)
         return call
 
     def _call(self, method: str, base_url: str, path: str, payload: dict[str, Any] | None) -> Any:
