@@ -45,7 +45,7 @@ class Lengths:
 
     def lessons(self, prompts: list[Any], trainer: Any) -> dict[str, list[Any]]:
         """A rollout function: every fifth lesson is masked out, every second completion ends by itself."""
-        chance = random.Random(7)
+        chance = random.Random(7 + trainer.accelerator.process_index)
         rows = [prompt[-1]["row"] for prompt in prompts]
         widths = {row: self._draw(chance, self.prompt, self.prompt_sigma) for row in sorted(set(rows))}
         completions = [

@@ -1,14 +1,11 @@
 """What fails on one rank ends all of them with its error, instead of leaving the others in a collective operation."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 
-from trainers.launch.plan import ROOT
+from tests.ranks import on_two_ranks
 from trainers.models import parameters
 from trainers.models.parameters import full_parameters
 
@@ -19,30 +16,8 @@ NO_SPACE = "OSError: [Errno 28] No space left on device"
 def raised(tmp_path_factory, free_port):
     """What either rank raised, by case."""
     directory = tmp_path_factory.mktemp("ranks")
-    shared = {
-        **os.environ,
-        **{"PYTHONPATH": str(ROOT), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port), "WORLD_SIZE": "2"},
-        **{"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-    }
-    command = [sys.executable, "-m", "tests.failing_ranks", str(directory)]
-    ranks = [
-        subprocess.Popen(
-            command,
-            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        for rank in range(2)
-    ]
-    try:
-        outputs = [rank.communicate(timeout=200) for rank in ranks]
-    finally:
-        for rank in ranks:
-            rank.kill()
-    assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(error[-3000:] for _, error in outputs)
-    return [json.loads(output.splitlines()[-1]) for output, _ in outputs]
+    outputs = on_two_ranks(["tests.failing_ranks", str(directory)], free_port)
+    return [json.loads(output.splitlines()[-1]) for output in outputs]
 
 
 @pytest.mark.slow

@@ -1,10 +1,13 @@
 """The lean trainer learns what TRL's learns: same weights after a step, from fewer tokens."""
 
+import json
+
 import pytest
 import torch
 from trl import GRPOTrainer
 
 from tests.bare_trainer import Lengths, build, watch
+from tests.ranks import on_two_ranks
 from tests.tiny import build_model, build_tokenizer
 from trainers.grpo.lean import LeanGRPOTrainer
 
@@ -31,6 +34,8 @@ def trained(kind, directory, **settings):
         {"loss_type": "cispo", "vllm_importance_sampling_mode": "sequence_truncate"},
         {"importance_sampling_level": "sequence", "loss_type": "grpo"},
         {"loss_type": "vespo"},
+        {"loss_type": "sapo"},
+        {"loss_type": "luspo", "importance_sampling_level": "sequence"},
         {"vllm_importance_sampling_correction": False, "temperature": 0.7},
         {"mask_truncated_completions": True},
         {"off_policy_mask_threshold": 0.5},
@@ -54,6 +59,17 @@ def test_a_step_changes_the_weights_as_trls_does(settings, tmp_path):
             assert ours[name] == pytest.approx(theirs[name], abs=1e-4), name
 
 
+def test_a_step_on_two_ranks_with_lessons_of_different_lengths_is_trls(tmp_path, free_port):
+    settings = json.dumps({"loss_type": "grpo", "ddp_backend": "gloo", "beta": 0.1})
+    for kind in ("lean", "trl"):
+        on_two_ranks(["tests.lean_ranks", kind, str(tmp_path / kind), settings], free_port)
+    lean, plain = (torch.load(tmp_path / kind / "weights.pt") for kind in ("lean", "trl"))
+    start = build_model(build_tokenizer(), tied=False, seed=0).state_dict()
+    assert max((plain[name] - start[name]).abs().max().item() for name in start) > 1e-3
+    for name in start:
+        assert torch.allclose(lean[name], plain[name], atol=TOLERANCE), name
+
+
 def test_little_is_computed_on_padding_and_no_pass_is_run_twice(tmp_path):
     _, seen = trained(LeanGRPOTrainer, tmp_path / "lean", beta=0.1)
     assert [(done.model, done.graded) for done in seen] == [("reference", False)] * BATCHES + [
@@ -61,8 +77,9 @@ def test_little_is_computed_on_padding_and_no_pass_is_run_twice(tmp_path):
     ] * BATCHES
     assert padding(seen, "policy") < 1.3
     assert padding(seen, "reference") < 1.3
-    _, seen = trained(GRPOTrainer, tmp_path / "plain", beta=0.1)
-    assert padding(seen, "policy") > 1.5
+    _, plain = trained(GRPOTrainer, tmp_path / "plain", beta=0.1)
+    assert padding(plain, "policy") > 1.5
+    assert max(done.computed for done in seen) < 0.8 * max(done.computed for done in plain)
 
 
 def padding(seen, model):

@@ -1,51 +1,122 @@
 """How sequences share micro-batches, move to one edge, and are weighed."""
 
+from itertools import combinations, pairwise
+from math import ceil
+from random import Random
+
 import pytest
 import torch
 
-from trainers.grpo.alignment import aligned, by_length, in_columns
+from trainers.grpo.alignment import aligned, in_columns
+from trainers.grpo.balance import SLACK, balanced_sizes
 from trainers.grpo.importance import Correction, correction_metrics, correction_statistics, importance_ratio
-from trainers.grpo.microbatches import assignment, composition_matters, select
+from trainers.grpo.microbatches import (
+    composition_matters,
+    cut,
+    loss_weight,
+    optimizer_steps,
+    select,
+)
 
 LENGTHS = [5, 90, 7, 60, 6, 80, 8, 70]
 
 
-def test_sequences_of_like_length_share_a_micro_batch_and_all_are_used_once():
-    batches = assignment(LENGTHS, batches=4, batches_per_step=4, seed="a", by_length=True)
-    assert sorted(index for batch in batches for index in batch) == list(range(8))
-    assert [[LENGTHS[index] for index in batch] for batch in batches] == [[90, 80], [70, 60], [8, 7], [6, 5]]
+def test_every_sequence_is_in_one_step_longest_first():
+    (step,) = optimizer_steps(LENGTHS, steps=1, seed="a", by_length=True)
+    assert [LENGTHS[index] for index in step] == [90, 80, 70, 60, 8, 7, 6, 5]
 
 
 def test_chance_decides_which_optimizer_step_a_sequence_is_in():
-    drawn = [assignment(LENGTHS, batches=4, batches_per_step=2, seed=str(n), by_length=True) for n in range(20)]
-    assert len({frozenset(batches[0] + batches[1]) for batches in drawn}) > 10
-    for batches in drawn:
-        for step in (batches[:2], batches[2:]):
-            lengths = [LENGTHS[index] for batch in step for index in batch]
+    drawn = [optimizer_steps(LENGTHS, steps=2, seed=str(n), by_length=True) for n in range(20)]
+    assert len({frozenset(steps[0]) for steps in drawn}) > 10
+    for steps in drawn:
+        assert sorted(index for step in steps for index in step) == list(range(8))
+        for step in steps:
+            lengths = [LENGTHS[index] for index in step]
+            assert len(step) == 4
             assert lengths == sorted(lengths, reverse=True)
 
 
 def test_without_sorting_it_is_a_seeded_shuffle():
-    one, same, other = (
-        assignment(LENGTHS, batches=2, batches_per_step=2, seed=seed, by_length=False) for seed in ("a", "a", "b")
-    )
+    one, same, other = (optimizer_steps(LENGTHS, steps=2, seed=seed, by_length=False) for seed in ("a", "a", "b"))
     assert one == same != other
+
+
+def test_runs_of_these_sizes():
+    assert cut([5, 4, 3, 2], [1, 3]) == [[5], [4, 3, 2]]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "batches", "expected"),
+    [
+        ([90, 80, 70, 60, 8, 7, 6, 5], 4, [1, 1, 2, 4]),
+        ([90, 80, 70, 60, 8, 7, 6, 5], 2, [4, 4]),
+        ([7] * 8, 4, [2, 2, 2, 2]),
+        ([7] * 3, 3, [1, 1, 1]),
+        ([100] + [1] * 7, 4, [1, 2, 2, 3]),
+        ([0, 0], 2, [1, 1]),
+        ([9, 2, 1], 1, [3]),
+    ],
+)
+def test_micro_batches_are_alike_in_tokens(lengths, batches, expected):
+    assert sorted(balanced_sizes(lengths, batches)) == sorted(expected)
+    assert sum(balanced_sizes(lengths, batches)) == len(lengths)
+
+
+def test_of_all_cuts_none_is_much_better():
+    draw = Random(0)
+    wasted = []
+    for _ in range(100):
+        lengths = sorted((draw.randint(1, 50) for _ in range(8)), reverse=True)
+        batches = draw.randint(1, 8)
+        every = [cut_at(inner) for inner in combinations(range(1, 8), batches - 1)]
+        found = balanced_sizes(lengths, batches)
+        capacity = SLACK * min(max(tokens(lengths, sizes)) for sizes in every)
+        assert max(tokens(lengths, found)) <= min(capacity, lengths[0] * ceil(8 / batches))
+        fewest = min(sum(tokens(lengths, sizes)) for sizes in every if max(tokens(lengths, sizes)) <= capacity)
+        wasted.append(sum(tokens(lengths, found)) / fewest - 1)
+    assert max(wasted) < 0.15
+    assert sum(wasted) / len(wasted) < 0.01
+
+
+def cut_at(bounds):
+    """The sizes of micro-batches of eight sequences between these bounds."""
+    return [end - start for start, end in pairwise((0, *bounds, 8))]
+
+
+def tokens(lengths, sizes):
+    """Tokens of every micro-batch, padding included."""
+    return [batch[0] * len(batch) for batch in cut(lengths, sizes)]
+
+
+def test_thousands_of_sequences_are_cut_at_once():
+    draw = Random(0)
+    lengths = sorted((int(draw.lognormvariate(6, 1)) for _ in range(4096)), reverse=True)
+    for sizes in (balanced_sizes(lengths, 1024), balanced_sizes([lengths[0], *[9] * 4095], 1024)):
+        assert (len(sizes), sum(sizes), min(sizes)) == (1024, 4096, 1)
+
+
+@pytest.mark.parametrize(("loss_type", "expected"), [("dapo", 1.0), ("grpo", 0.5), ("dr_grpo", 0.5)])
+def test_means_over_few_sequences_count_for_less(loss_type, expected):
+    assert loss_weight(loss_type, 0.5) == expected
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("dapo", False, 1.0), False),
-        (("grpo", False, 1.0), False),
-        (("bnpo", False, 1.0), True),
-        (("dapo", True, 1.0), True),
-        (("dapo", False, 0.2), True),
-        (("of_the_future", False, 1.0), True),
+        (("dapo", False, 1.0, False), False),
+        (("grpo", False, 1.0, False), False),
+        (("bnpo", False, 1.0, False), True),
+        (("dapo", True, 1.0, False), True),
+        (("dapo", False, 0.2, False), True),
+        (("dapo", False, 1.0, True), True),
+        (("of_the_future", False, 1.0, False), True),
     ],
 )
 def test_where_composition_matters(arguments, expected):
-    loss_type, bonus, quantile = arguments
-    assert composition_matters(loss_type, entropy_bonus=bonus, top_entropy_quantile=quantile) is expected
+    loss_type, bonus, quantile, router = arguments
+    found = composition_matters(loss_type, entropy_bonus=bonus, top_entropy_quantile=quantile, router_loss=router)
+    assert found is expected
 
 
 def rollout():
@@ -89,10 +160,6 @@ def test_a_sequence_without_completion_is_no_obstacle():
     moved = aligned(torch.tensor([[5, 6, 7, 8]]), torch.tensor([[1, 1, 0, 0]]), completion_columns=2)
     assert (moved.ids.tolist(), moved.completion_width) == ([[5, 6]], 1)
     assert in_columns(torch.tensor([[3.0]]), moved.completion_lengths, 2).tolist() == [[0.0, 0.0]]
-
-
-def test_batches_by_length():
-    assert [rows.tolist() for rows in by_length(torch.tensor([3, 9, 4]), 2)] == [[1, 2], [0]]
 
 
 def test_values_find_back_with_their_gradients():

@@ -6,7 +6,6 @@ longest completion together. Aligned on the right it is as wide as its longest s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -57,8 +56,3 @@ def in_columns(values: torch.Tensor, lengths: torch.Tensor, completion_columns: 
     column = torch.arange(completion_columns, device=values.device)[None]
     source = column + (width - lengths)[:, None]
     return values.gather(1, source.clamp(max=width - 1)).masked_fill(column >= lengths[:, None], 0.0)
-
-
-def by_length(lengths: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
-    """Indices of sequences in batches of like length, longest first."""
-    yield from torch.argsort(lengths, descending=True, stable=True).split(batch_size)

@@ -6,18 +6,34 @@ each with TRL's own.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from trl import GRPOTrainer
 
-from trainers.grpo.alignment import aligned, by_length, in_columns
+from trainers.grpo.alignment import aligned, in_columns
+from trainers.grpo.balance import balanced_sizes
 from trainers.grpo.importance import Correction, correction_metrics, correction_statistics, importance_ratio
-from trainers.grpo.microbatches import assignment, composition_matters, select, sequence_lengths
+from trainers.grpo.microbatches import (
+    composition_matters,
+    cut,
+    loss_weight,
+    optimizer_steps,
+    select,
+    sequence_lengths,
+)
+
+LOSS_WEIGHT = "loss_weight"
+"""Beside the columns of a micro-batch: what its loss by TRL is multiplied by."""
 
 
 class LeanGRPOTrainer(GRPOTrainer):
-    """`GRPOTrainer` whose micro-batches are as wide as their longest sequence."""
+    """`GRPOTrainer` whose micro-batches are as wide as their longest sequence, and alike in tokens.
+
+    A micro-batch holds `per_device_train_batch_size` sequences on average, and the same number on every rank.
+    """
 
     _buffered_inputs: list[dict[str, Any]] | None  # TRL's: the micro-batches of the rollout in use
 
@@ -37,6 +53,11 @@ class LeanGRPOTrainer(GRPOTrainer):
         one_step = self.args.gradient_accumulation_steps % self.micro_batches == 0
         return one_step and self.use_vllm and self.args.vllm_importance_sampling_correction
 
+    @property
+    def _batches_per_step(self) -> int:
+        """Micro-batches of one rollout that an optimizer step uses."""
+        return min(self.args.gradient_accumulation_steps, self.args.steps_per_generation)
+
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
         if not self.model.training:
             return super()._prepare_inputs(generation_batch)
@@ -47,16 +68,33 @@ class LeanGRPOTrainer(GRPOTrainer):
     def _into_micro_batches(self, rollout: dict[str, Any]) -> list[dict[str, Any]]:
         """This rank's share of a scored rollout, cut into the micro-batches of its optimizer steps."""
         mixed = composition_matters(
-            self.loss_type, entropy_bonus=self._entropy_bonus_enabled, top_entropy_quantile=self.top_entropy_quantile
+            self.loss_type,
+            entropy_bonus=self._entropy_bonus_enabled,
+            top_entropy_quantile=self.top_entropy_quantile,
+            router_loss=self.aux_loss_enabled,
         )
-        chosen = assignment(
-            sequence_lengths(rollout),
-            batches=self.args.steps_per_generation,
-            batches_per_step=self.args.gradient_accumulation_steps,
+        lengths = sequence_lengths(rollout)
+        batches = self._batches_per_step
+        steps = optimizer_steps(
+            lengths,
+            steps=self.args.steps_per_generation // batches,
             seed=f"{self.args.seed}/micro-batches/{self.state.global_step}/{self.accelerator.process_index}",
             by_length=not mixed,
         )
-        return [select(rollout, indices) for indices in chosen]
+        chosen = []
+        for step in steps:
+            sizes = [len(step) // batches] * batches if mixed else self._common_sizes([lengths[i] for i in step])
+            for indices in cut(step, sizes):
+                share = len(indices) * batches / len(step)
+                weight = loss_weight(self.loss_type, share)
+                chosen.append(select(rollout, indices) | {LOSS_WEIGHT: weight})
+        return chosen
+
+    def _common_sizes(self, lengths: list[int]) -> list[int]:
+        """Sizes of a step's micro-batches, which TRL's metrics want to be the same on all ranks."""
+        mine = torch.tensor(lengths, device=self.accelerator.device)
+        longest = self.accelerator.gather(mine).view(-1, len(lengths)).amax(0)
+        return balanced_sizes(longest.tolist(), self._batches_per_step)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         # TRL would compute the policy's log-probabilities of the whole rollout here, for the correction alone.
@@ -72,7 +110,8 @@ class LeanGRPOTrainer(GRPOTrainer):
         """TRL's loss of one micro-batch."""
         self._micro_batch = inputs
         try:
-            return super().compute_loss(model, inputs, *args, **kwargs)
+            loss: torch.Tensor = super().compute_loss(model, inputs, *args, **kwargs)
+            return loss * inputs.get(LOSS_WEIGHT, 1.0)
         finally:
             self._micro_batch = None
 
@@ -90,7 +129,7 @@ class LeanGRPOTrainer(GRPOTrainer):
         logprobs = torch.zeros(input_ids.size(0), logits_to_keep, device=input_ids.device)
         entropies = torch.zeros_like(logprobs) if compute_entropy else None
         aux_losses = []
-        for rows in by_length(attention_mask.sum(1), batch_size or input_ids.size(0)):
+        for rows in _in_batches(attention_mask.sum(1), batch_size or input_ids.size(0)):
             batch = aligned(input_ids[rows], attention_mask[rows], logits_to_keep)
             found, entropy, aux_loss = super()._get_per_token_logps_and_entropies(
                 model,
@@ -130,3 +169,10 @@ class LeanGRPOTrainer(GRPOTrainer):
             self._correction_statistics.clear()
             logs.update(correction_metrics(gathered))
         super().log(logs, start_time)
+
+
+def _in_batches(lengths: torch.Tensor, batch_size: int) -> Sequence[torch.Tensor]:
+    """Indices of sequences in batches that hold `batch_size` on average, as many batches on every rank."""
+    order = torch.argsort(lengths, descending=True, stable=True)
+    batches = math.ceil(len(lengths) / batch_size)
+    return order.split(balanced_sizes(lengths[order].tolist(), batches))

@@ -1,13 +1,15 @@
 """How the sequences of a rollout are spread over micro-batches, so that little padding is computed on.
 
-TRL pads all sequences of a rollout to the longest and shuffles them. Here sequences of like length share a micro-batch
-and each micro-batch is as wide as its own longest; which sequences make an optimizer step stays random.
+TRL pads all sequences of a rollout to the longest, shuffles them and cuts them into micro-batches of one size. Here
+sequences of like length share a micro-batch, each is as wide as its own longest, and all have about as many tokens: few
+long sequences or many short ones. Which sequences make an optimizer step stays random.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -22,39 +24,48 @@ COMPLETION_COLUMNS = (
     "sampling_per_token_logps",
     "importance_sampling_ratio",
 )
-_LENGTH_BLIND = ("cispo", "dapo", "dr_grpo", "grpo", "luspo", "sapo", "vespo")
+_SUMS_OVER_TOKENS = ("cispo", "dapo", "vespo")
+_LENGTH_BLIND = (*_SUMS_OVER_TOKENS, "dr_grpo", "grpo", "luspo", "sapo")
 MINIMUM_WIDTH = 2
 """TRL takes a tensor of one column for one value per sequence."""
 
 
-def composition_matters(loss_type: str, *, entropy_bonus: bool, top_entropy_quantile: float) -> bool:
+def composition_matters(loss_type: str, *, entropy_bonus: bool, top_entropy_quantile: float, router_loss: bool) -> bool:
     """Whether a step's gradient depends on which sequences share a micro-batch.
 
     It does where something is averaged over the tokens of a micro-batch: there TRL's random mix must stay.
     """
-    return loss_type not in _LENGTH_BLIND or entropy_bonus or top_entropy_quantile < 1.0
+    return loss_type not in _LENGTH_BLIND or entropy_bonus or top_entropy_quantile < 1.0 or router_loss
 
 
-def assignment(
-    lengths: Sequence[int], *, batches: int, batches_per_step: int, seed: str, by_length: bool
-) -> list[list[int]]:
-    """The sequences of each micro-batch, as indices.
+def loss_weight(loss_type: str, share: float) -> float:
+    """What a micro-batch's loss by TRL counts for, when it holds `share` times the mean number of sequences.
+
+    Most losses are means over the micro-batch's own sequences, as if all micro-batches held equally many; the others
+    are sums over tokens, divided by those of the whole step.
+    """
+    return 1.0 if loss_type in _SUMS_OVER_TOKENS else share
+
+
+def optimizer_steps(lengths: Sequence[int], *, steps: int, seed: str, by_length: bool) -> list[list[int]]:
+    """Which sequences, as indices, make each optimizer step.
 
     Args:
         lengths: tokens of each sequence.
-        batches: micro-batches to make, all of one size.
-        batches_per_step: how many of them make an optimizer step.
-        seed: seed of the shuffle that decides on the steps.
+        steps: optimizer steps to make, all of one size.
+        seed: seed of the shuffle that decides.
         by_length: whether to sort each step by length, longest first: what does not fit into memory shows at once.
     """
     shuffled = torch.randperm(len(lengths), generator=_generator(seed)).tolist()
-    per_step = len(lengths) // batches * batches_per_step
-    steps = [shuffled[start : start + per_step] for start in range(0, len(shuffled), per_step)]
-    if by_length:
-        steps = [sorted(step, key=lambda index: -lengths[index]) for step in steps]
-    ordered = [index for step in steps for index in step]
-    size = len(lengths) // batches
-    return [ordered[start : start + size] for start in range(0, batches * size, size)]
+    size = len(lengths) // steps
+    chosen = [shuffled[start : start + size] for start in range(0, len(shuffled), size)]
+    return [sorted(step, key=lambda index: -lengths[index]) for step in chosen] if by_length else chosen
+
+
+def cut(indices: Sequence[int], sizes: Sequence[int]) -> list[list[int]]:
+    """The indices in runs of these sizes."""
+    ends = list(accumulate(sizes))
+    return [list(indices[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def select(rollout: Mapping[str, Any], indices: Sequence[int]) -> dict[str, Any]:
