@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import ScriptedModel
-from trainers.evaluation.evaluate import Evaluation, earlier_part
+from tests.evaluations import evaluated
+from tests.fakes import ScriptedModel, StreamingModel
+from tests.lessons import group
+from trainers.configuration import ConfigurationError
+from trainers.evaluation.evaluate import Evaluation, earlier_part, finish
 from trainers.evaluation.files import (
     LESSONS,
     STUDENT_ALONE,
@@ -23,10 +26,12 @@ from trainers.evaluation.files import (
     read_alone,
     read_lines,
     read_taught,
+    rewrite,
 )
-from trainers.evaluation.measured import MeteredGenerator, metered
+from trainers.evaluation.measured import MeteredGenerator, counted, metered
 from trainers.evaluation.results import SETTINGS, Results, read_results, results_of, settings_of, write_results
 from trainers.jsonl import append
+from trainers.lesson_record import FORMAT
 from trainers.teaching.lesson import GenerationError, Question, Sampling
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Protocol, Stages, Teacher
@@ -136,6 +141,74 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tmp_path):
     assert len(read_lines(tmp_path / STUDENT_ALONE)) == 6
 
 
+def test_what_a_teacher_is_asked_for_is_counted_and_kept(tmp_path):
+    prices = {"student_price_per_million_tokens": {"prompt": 1.0, "completion": 1.0}}
+    settings = prices | {"teacher_price_per_million_tokens": {"T": {"prompt": 1.0, "completion": 1.0}}}
+    results = replace(everything(evaluation(tmp_path, Student(solve))), settings=settings)
+    [prompt, *_] = {len(TEMPLATES.teacher(question.text, "guess").messages[-1].content) for question in QUESTIONS}
+    arm = results.arms()[1]
+    assert arm.estimates["cost_teacher"].mean * 1e6 == pytest.approx(prompt / 3 + len(TEACHING))
+    both = arm.estimates["cost_student"].mean + arm.estimates["cost_teacher"].mean
+    assert arm.estimates["cost"].mean == pytest.approx(both)
+    (tmp_path / SUMMARY).write_text(json.dumps(settings | {"arms": [arm.as_dict() for arm in results.arms()]}))
+    assert [arm.as_dict() for arm in read_results(tmp_path).arms()] == [arm.as_dict() for arm in results.arms()]
+
+
+def test_a_teacher_that_streams_goes_on_streaming(tmp_path):
+    model = StreamingModel(lambda *_: TEACHING)
+    results = everything(evaluation(tmp_path, Student(solve)), with_teacher=teacher(model))
+    assert results.taught["T"][0].teaching.teacher_prompt_tokens is None
+    assert counted(teacher(model)).generator is model
+
+
+def test_prices_of_teachers_are_kept_by_name():
+    prices = {"prompt": 1.0, "completion": 2.0}
+    config = {"teacher": ["a/rl", {"model": "large", "price_per_million_tokens": prices}], "teacher_names": None}
+    found = settings_of(config)
+    assert found["teacher_price_per_million_tokens"] == {"large": prices}
+    assert settings_of(config | {"teacher": None})["teacher_price_per_million_tokens"] is None
+
+
+@pytest.mark.parametrize("name", [STUDENT_ALONE, LESSONS])
+def test_files_of_another_format_are_refused_and_those_without_one_read(tmp_path, name):
+    results = everything(evaluation(tmp_path, Student(solve)))
+    written = read_lines(tmp_path / name)
+    assert {row.pop("format") for row in written} == {FORMAT}
+    rewrite(tmp_path / name, written)
+    assert [arm.as_dict() for arm in read_results(tmp_path).arms()] == [arm.as_dict() for arm in results.arms()]
+    rewrite(tmp_path / name, [*written[:2], written[2] | {"format": FORMAT + 1}, *written[3:]])
+    with pytest.raises(ValueError, match=rf"{name}, line 3: written in format {FORMAT + 1} by another version"):
+        read_results(tmp_path)
+
+
+def test_an_evaluation_of_another_format_is_not_continued_and_stays_as_it_is(tmp_path):
+    everything(evaluation(tmp_path, Student(solve)))
+    rewrite(tmp_path / LESSONS, [row | {"format": FORMAT + 1} for row in read_lines(tmp_path / LESSONS)])
+    before = (tmp_path / LESSONS).read_bytes()
+    config = {"student_model": "s", "dataset_id_or_path": "d", "teacher": ["T"], "teacher_names": None}
+    with pytest.raises(ConfigurationError, match=r"cannot be continued: .*written in format .*[\s\S]*resume=never"):
+        earlier_part(config | {"num_baselines": 2, "num_rollouts": 3}, tmp_path, QUESTIONS)
+    assert (tmp_path / LESSONS).read_bytes() == before
+
+
+def test_lines_of_something_else_are_said_to_be(tmp_path):
+    everything(evaluation(tmp_path, Student(solve)))
+    append(tmp_path / LESSONS, [{"row": 0}])
+    with pytest.raises(ValueError, match=r"lessons\.jsonl: holds a line that is not an evaluation's \(KeyError"):
+        read_results(tmp_path)
+
+
+def test_the_caps_that_are_to_be_raised_are_named(caplog):
+    alone, [item] = evaluated(([False], [True, True]))
+    first, second = item.group.lessons
+    failed = [replace(first, failure="teacher_spending_cap"), replace(second, failure="taught_spending_cap")]
+    for lessons, said in ((failed[:1], "a higher spending_cap of the teacher."), (failed[1:], "student_spending_cap.")):
+        caplog.clear()
+        finish({}, Results(tuple(alone), {"T": (replace(item, group=group(*lessons)),)}))
+        assert said in caplog.text
+        assert (" and a " in caplog.text) is False
+
+
 def test_a_line_cut_off_within_a_character_is_left_out(tmp_path):
     (tmp_path / LESSONS).write_bytes('{"row": 0, "teaching": "é"}\n{"row": 1, "teaching": "é'.encode()[:-1])
     assert read_lines(tmp_path / LESSONS) == [{"row": 0, "teaching": "é"}]
@@ -219,6 +292,7 @@ def test_results_are_read_of_what_the_summary_is_of(tmp_path):
 def test_a_level_column_that_no_question_has_is_told(tmp_path, caplog):
     results = everything(evaluation(tmp_path, Student(solve)))
     config = dict.fromkeys(SETTINGS.split()) | {"output_dir": str(tmp_path), "level_column": "levle"}
+    config |= {"teacher": None, "teacher_names": None}
     write_results(config, replace(results, settings=settings_of(config)))
     assert "level_column=levle gives no breakdown" in caplog.text
     assert (tmp_path / "lessons.html").is_file()

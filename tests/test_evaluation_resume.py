@@ -74,6 +74,27 @@ def test_models_that_were_trained_further_are_noticed(interrupted: dict, changed
     assert decide(interrupted).action == action
 
 
+def test_other_terms_of_an_api_keep_what_its_teacher_said(config: dict) -> None:
+    entry = {"base_url": "http://a/v1", "model": "large", "spending_cap": 1, "extra_body": {"effort": "low"}}
+
+    def found(**changed) -> str:
+        return fingerprints(config | {"teacher": [entry | changed]})["teacher large"]
+
+    prices = {"prompt": 1, "completion": 2}
+    assert found() == found(spending_cap=5, base_url="http://b/v1", price_per_million_tokens=prices, api_key_env="KEY")
+    assert found() != found(extra_body={"effort": "high"})
+    assert (
+        found()
+        != fingerprints(config | {"teacher": [entry | {"model": "small"}], "teacher_names": ["large"]})["teacher large"]
+    )
+
+
+def test_a_finished_one_is_summed_up_anew_by_other_prices(interrupted: dict) -> None:
+    mark_finished(interrupted, steps=8)
+    prices = {"student_price_per_million_tokens": {"prompt": 1.0, "completion": 2.0}}
+    assert decide(interrupted | prices).action == "continue"
+
+
 def test_a_changed_dataset_is_noticed_and_a_log_beside_the_weights_is_not(interrupted: dict) -> None:
     (Path(interrupted["teacher"][0]) / "metrics.jsonl").write_text("{}\n")
     (Path(interrupted["teacher"][0]) / "finished.json").write_text("{}\n")

@@ -86,6 +86,45 @@ def test_time_and_cost_of_one_lesson():
     assert "cost" not in alone_measures(alone)
 
 
+def priced(alone, taught, **prices) -> dict[str, float]:
+    measures = taught_measures(alone, taught, **prices)
+    return {name: each.estimate().mean * 1e6 for name, each in measures.items() if name.startswith("cost")}
+
+
+def test_a_teacher_with_a_price_is_part_of_the_cost():
+    alone, [item] = evaluated(([False], [True, True]))
+    spent = replace(item.teaching, teacher_prompt_tokens=300, teacher_generated_tokens=50)
+    taught, teacher = [replace(item, teaching=spent)], {"prompt": 10.0, "completion": 20.0}
+    of_student, of_teacher = 100 + 2 * 10 + (1000 + 2 * 500) / 2, (10 * 300 + 20 * 50) / 2
+    assert priced(alone, taught, prices=PRICES, teacher_prices=teacher) == pytest.approx(
+        {"cost": of_student + of_teacher, "cost_student": of_student, "cost_teacher": of_teacher}
+    )
+    assert priced(alone, taught, teacher_prices=teacher) == pytest.approx(
+        {"cost": of_teacher, "cost_teacher": of_teacher}
+    )
+    arm = taught_arm("T", alone, taught, PRICES, teacher_prices=teacher)
+    rows = {row[0]: row[1:-1] for row in results_table([student_alone(alone, PRICES), arm]).rows}
+    assert [bool(cell) for cell in rows["cost of the teacher's API"]] == [False, True]
+
+
+def test_a_teaching_that_is_malformed_has_been_paid():
+    alone, [item] = evaluated(([False], [True, True]))
+    spent = replace(item.teaching, teacher_prompt_tokens=300, teacher_generated_tokens=50)
+    first, second = item.group.lessons
+    malformed = group(first, replace(second, teaching=None, taught=None))
+    found = priced(alone, [Taught(malformed, spent)], prices=PRICES, teacher_prices=PRICES)
+    assert found["cost_teacher"] == pytest.approx((300 + 2 * 50) / 2)
+    assert found["cost_student"] == pytest.approx(100 + 2 * 10 + (1000 + 2 * 500) / 2)
+
+
+def test_a_cost_of_which_a_part_was_not_counted_is_not_known():
+    alone, taught = evaluated(([False], [True, True]))
+    measures = taught_measures(alone, taught, PRICES, PRICES)
+    assert {name: measures[name].estimate().n for name in ("cost", "cost_student", "cost_teacher")} == {
+        "cost": 0, "cost_student": 1, "cost_teacher": 0,
+    }  # fmt: skip
+
+
 def test_gain_by_what_the_student_solves_alone():
     _, taught = evaluated(
         ([False, False], [True]), ([False, True], [True]), ([True, True], [False]), ([False, False], [False])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,13 +12,14 @@ from transformers import AutoTokenizer
 from trainers.assembly import connect_pool, layout_of, token_counter
 from trainers.configuration import pick
 from trainers.configuration.api_keys import missing_keys
-from trainers.configuration.placement import teacher_entries
+from trainers.configuration.placement import record_name, teacher_entries
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.serving.api_model import ApiModel, ApiSettings
 from trainers.serving.api_usage import Account, read_usage
 from trainers.serving.connection import Connection
 from trainers.serving.specs import Role
 from trainers.teaching.estimates import estimated_tokens
+from trainers.teaching.lesson import Generator
 from trainers.teaching.protocol import Teacher
 
 
@@ -63,14 +63,14 @@ async def opened_teacher(config: Mapping[str, Any], name: str) -> AsyncIterator[
         await connection.aclose()
 
 
-def account_of(connection: Connection) -> Account | None:
+def account_of(model: Generator) -> Account | None:
     """What a model behind an API is charged for; `None` for models that cost nothing by the token."""
-    return connection.account if isinstance(connection, ApiModel) else None
+    return model.account if isinstance(model, ApiModel) else None
 
 
 def usage_file(config: Mapping[str, Any], name: str) -> Path:
     """Where the usage of an API model is recorded, by its role or a teacher's name."""
-    return Path(config["output_dir"]) / "usage" / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}.json"
+    return Path(config["output_dir"]) / "usage" / record_name(name)
 
 
 def _connect_api(config: Mapping[str, Any], settings: ApiSettings, name: str) -> ApiModel:
@@ -81,7 +81,8 @@ def _connect_api(config: Mapping[str, Any], settings: ApiSettings, name: str) ->
     spent = read_usage(file).cost_usd
     if cap is not None and spent >= cap:
         expected = f"{spent:.4f} USD are spent already, by {file}"
-        raise ConfigurationError([Problem(f"{name}_spending_cap={cap}", expected, "raise the cap to continue")])
+        key = "student_spending_cap" if name == "student" else f"teacher {name}: spending_cap"
+        raise ConfigurationError([Problem(f"{key}={cap}", expected, "raise the cap to continue")])
     return ApiModel(
         settings,
         name=name,

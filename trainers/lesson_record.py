@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from trainers.teaching.lesson import Lesson
+
+FORMAT = 1
+"""Of the objects below; to be raised when readers of the former one would misread or reject them."""
+
+
+def check_format(record: Mapping[str, Any]) -> None:
+    """Refuse what another version of ATLAS wrote in another format; objects that name none are of the first.
+
+    Raises:
+        ValueError: when it is.
+    """
+    found = record.get("format", 1)
+    if found != FORMAT:
+        raise ValueError(f"written in format {found!r} by another version of ATLAS, this one reads format {FORMAT}")
 
 
 def lesson_record(lesson: Lesson) -> dict[str, Any]:
     """All of a lesson but what its group shares (the baselines) and what only training needs (token ids)."""
     prepared, sample = lesson.prepared, lesson.sample
     return {
+        "format": FORMAT,
         "row": prepared.question.row,
         "member": lesson.member,
         "question": prepared.question.text,

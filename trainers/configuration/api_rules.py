@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from trainers.configuration.annotations import fits
 from trainers.configuration.command_line import suggestion
-from trainers.configuration.placement import models, teacher_list
+from trainers.configuration.placement import STUDENT_ALONE, models, record_name, teacher_list
 from trainers.configuration.problems import Problem
 from trainers.configuration.values import within
 from trainers.configuration.wording import expected, typed
@@ -45,6 +45,19 @@ def check_apis(config: Mapping[str, Any]) -> Iterator[Problem]:
         elif not isinstance(entry, str):
             remedy = "write teacher=[results/rl,{base_url: https://…/v1, model: NAME, api_key_env: VARIABLE}]"
             yield Problem(f"teacher[{index}]={entry}", "expected a path, a hub id, or an API as a table", remedy)
+
+
+def check_names(entries: Mapping[str, Any]) -> Iterator[Problem]:
+    """Names of teachers that results, or records of usage, have for something else."""
+    remedy = "give every teacher a name of its own: teacher_names=[…]"
+    records = {record_name("student"): "the student"}
+    for name, entry in entries.items():
+        if name == STUDENT_ALONE:
+            yield Problem(f"teacher {name}", "is what results call the student without a teacher", remedy)
+        if isinstance(entry, Mapping):
+            owner = records.setdefault(record_name(name), name)
+            if owner != name:
+                yield Problem(f"teacher {name}", f"its record of usage would be that of {owner}", remedy)
 
 
 def _student(config: Mapping[str, Any]) -> Iterator[Problem]:

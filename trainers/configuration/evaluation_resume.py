@@ -15,6 +15,13 @@ OUTPUT = ("student_alone.jsonl", "lessons.jsonl", "summary.json")
 STUDENT, DATASET = "student", "dataset"
 FREE = ("teacher", "teacher_names", "eval_max_samples", "eval_concurrency", "level_column")
 """Keys that may change between the parts of one evaluation: lessons are kept per teacher and question."""
+MONEY = "student_price_per_million_tokens"
+"""May change as well; a finished evaluation then is summed up anew."""
+TERMS = (
+    *("base_url", "api_key_env", "requests_per_minute", "tokens_per_minute"),
+    *("spending_cap", "price_per_million_tokens"),
+)
+"""What of an API teacher's entry says how it is reached and paid, not who answers."""
 
 _MODEL_SUFFIXES = {".safetensors", ".bin", ".json", ".jinja", ".model"}
 _RECORDS = {"finished.json", "servers.json", "trainer_state.json"}
@@ -54,7 +61,7 @@ def evaluation_action(
     if changed:
         return "set_aside", f"since the evaluation that it holds the {' and the '.join(changed)} changed"
     same_models = all(recorded.get(name) == fingerprint for name, fingerprint in found.items())
-    if finished and same_models and all(earlier.get(key) == config.get(key) for key in FREE):
+    if finished and same_models and all(earlier.get(key) == config.get(key) for key in (*FREE, MONEY)):
         return "complete", "this evaluation is complete"
     return "continue", "continues the evaluation that it holds"
 
@@ -67,7 +74,14 @@ def fingerprints(config: Mapping[str, Any]) -> dict[str, str]:
         DATASET: fingerprint(config["dataset_id_or_path"], _all_files),
     }
     entries = teacher_entries(config)
-    return found | {f"teacher {name}": fingerprint(str(entry), _model_files) for name, entry in entries.items()}
+    return found | {f"teacher {name}": fingerprint(_identity(entry), _model_files) for name, entry in entries.items()}
+
+
+def _identity(entry: Any) -> str:
+    """A path or hub id, or of an API's table what its answers depend on."""
+    if not isinstance(entry, Mapping):
+        return str(entry)
+    return json.dumps({key: value for key, value in entry.items() if key not in TERMS}, sort_keys=True)
 
 
 def fingerprint(name: str, files_of: Callable[[Path], list[Path]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from trainers.serving.specs import Role, ServerSpec
 SERVERS_SHARE = 0.9
 SERVERS_SHARE_BESIDE_TRAINER = 0.5
 MOST_BESIDE_TRAINER = 0.8
+STUDENT_ALONE = "student alone"
+"""What results call the student without a teacher."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,11 @@ def teacher_list(config: Mapping[str, Any]) -> tuple[Any, ...]:
 def default_name(entry: Any) -> str:
     """What a teacher without a name of its own is called."""
     return str(entry.get("model")) if isinstance(entry, Mapping) else str(entry)
+
+
+def record_name(name: str) -> str:
+    """The file in which the usage of an API model of that name is kept."""
+    return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}.json"
 
 
 def teacher_entries(config: Mapping[str, Any]) -> dict[str, Any]:

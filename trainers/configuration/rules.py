@@ -9,11 +9,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from custom_data.column_names import ACCEPTED
-from trainers.configuration.api_rules import check_apis
+from trainers.configuration.api_rules import check_apis, check_names
 from trainers.configuration.batches import Batch
 from trainers.configuration.fields import EVALUATION, GRPO, SFT
 from trainers.configuration.model_rules import check_model
-from trainers.configuration.placement import default_name, models, slots_used, teacher_list, teachers
+from trainers.configuration.placement import default_name, models, slots_used, teacher_entries, teacher_list, teachers
 from trainers.configuration.problems import Problem
 from trainers.configuration.schedule import check_schedule
 from trainers.configuration.wording import typed
@@ -244,3 +244,5 @@ def _evaluation(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(
             f"teacher_names={typed(names)}", "expected names that differ", "give every teacher a name of its own"
         )
+    else:
+        yield from check_names(teacher_entries(config))

@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainers.configuration.placement import short_names
+from trainers.configuration.placement import STUDENT_ALONE, short_names
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.evaluation.files import SUMMARY
 from trainers.evaluation.measures import Measure, alone_measures, taught_measures
 from trainers.evaluation.results import Results, markdown, read_results, show
 from trainers.evaluation.statistics import Estimate
-from trainers.evaluation.summary import STUDENT_ALONE, Arm
+from trainers.evaluation.summary import Arm
 from trainers.evaluation.table import ROWS, Row, Table, cell, questions, results_table
 from trainers.plots import accuracy_bars, differences
 
@@ -93,7 +93,9 @@ def columns_of(evaluations: Mapping[str, Results]) -> list[Column]:
         alone, *taught = results.arms()
         found.append((label, Column(alone, alone_measures(results.alone, results.prices))))
         for arm in taught:
-            measures = taught_measures(results.alone, results.taught[arm.name], results.prices)
+            measures = taught_measures(
+                results.alone, results.taught[arm.name], results.prices, results.teacher_prices.get(arm.name)
+            )
             found.append((label, Column(arm, measures)))
     students = [column for _, column in found if column.arm.name == STUDENT_ALONE]
     if all(same_numbers(students[0].arm, column.arm) for column in students[1:]):
@@ -159,7 +161,7 @@ def read_evaluations(directories: Sequence[Path]) -> dict[str, Results]:
     """The results in output directories, by the shortest endings of their paths that differ.
 
     Raises:
-        ConfigurationError: when a directory holds no finished evaluation.
+        ConfigurationError: when a directory holds no finished evaluation, or one that this version cannot read.
     """
     problems = [
         Problem(str(path), f"expected the output of an evaluation, it has no {SUMMARY}", "finish the evaluation first")
@@ -168,7 +170,15 @@ def read_evaluations(directories: Sequence[Path]) -> dict[str, Results]:
     ]
     if problems:
         raise ConfigurationError(problems)
-    return {label: read_results(path) for label, path in zip(labels(directories), directories, strict=True)}
+    found = {}
+    for label, path in zip(labels(directories), directories, strict=True):
+        try:
+            found[label] = read_results(path)
+        except ValueError as error:
+            problems.append(Problem(str(path), f"cannot be read: {error}", "use the version of ATLAS that wrote it"))
+    if problems:
+        raise ConfigurationError(problems)
+    return found
 
 
 def labels(paths: Sequence[Path]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +20,9 @@ from custom_data.preflight import load_questions
 from trainers.assembly import build_protocol
 from trainers.configuration.evaluation_resume import DATASET, STUDENT, fingerprints, read_models, write_models
 from trainers.configuration.placement import teacher_entries
+from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.resume import mark_finished
-from trainers.connections import connect_student, opened_teacher
+from trainers.connections import account_of, connect_student, opened_teacher
 from trainers.evaluation.files import (
     LESSONS,
     STUDENT_ALONE,
@@ -31,9 +32,10 @@ from trainers.evaluation.files import (
     keep,
     taught_records,
 )
-from trainers.evaluation.measured import Alone, MeteredGenerator, Taught, metered
+from trainers.evaluation.measured import Alone, MeteredGenerator, Taught, counted, metered
 from trainers.evaluation.results import Results, results_of, settings_of, write_results
 from trainers.jsonl import append
+from trainers.serving.api_usage import CAP_REACHED, Account
 from trainers.teaching.lesson import Prepared, Question
 from trainers.teaching.protocol import Protocol, Teacher
 
@@ -66,13 +68,15 @@ async def evaluate(config: Mapping[str, Any]) -> Results:
         )
         teachers = list(teacher_entries(config))
         solved = await evaluation.solve_alone(questions, alone, probing=bool(teachers))
-        lessons = {}
+        lessons, accounts = {}, [account_of(student)]
         for name in teachers:
             async with opened_teacher(config, name) as teacher:
                 lessons[name] = await evaluation.teach(name, teacher, solved, taught.get(name, {}))
+                accounts.append(account_of(teacher.generator))
     results = results_of(solved, lessons, settings_of(config))
     write_results(config, results)
     finish(config, results)
+    report_spending([account for account in accounts if account is not None])
     return results
 
 
@@ -95,7 +99,11 @@ def earlier_part(
         same = name in recorded and recorded[name] == models[name]
         return same and held(item) and len(item.group.lessons) == config["num_rollouts"]
 
-    alone, taught = keep(output, questions, list(teachers), usable_alone, usable_taught)
+    try:
+        alone, taught = keep(output, questions, list(teachers), usable_alone, usable_taught)
+    except ValueError as error:
+        remedy = "use the version of ATLAS that wrote it, or resume=never, which sets it aside and evaluates anew"
+        raise ConfigurationError([Problem(f"output_dir={output}", f"cannot be continued: {error}", remedy)]) from error
     write_models(output, models)
     if alone:
         held_lessons = {name: len(items) for name, items in taught.items() if items}
@@ -139,6 +147,7 @@ class Evaluation:
         self, name: str, teacher: Teacher, solved: Sequence[Alone], done: Mapping[int, Taught]
     ) -> list[Taught]:
         """The lessons of one teacher, question by question, in order."""
+        counting = counted(teacher)
 
         async def one(item: Alone) -> Taught:
             row = item.prepared.question.row
@@ -146,7 +155,7 @@ class Evaluation:
                 return done[row]
             with metered(self.concurrency) as meter:
                 group = await self.protocol.teach(
-                    item.prepared, teacher, step=EVALUATION_STEP, num_generations=self.num_rollouts
+                    item.prepared, counting, step=EVALUATION_STEP, num_generations=self.num_rollouts
                 )
             taught = Taught(group, meter.effort)
             append(self.output / LESSONS, taught_records(name, taught))
@@ -184,6 +193,14 @@ class Evaluation:
             return list(await asyncio.gather(*map(counted, items)))
 
 
+def report_spending(accounts: Sequence[Account]) -> None:
+    """Say what APIs with prices were paid, by model and together, all parts of this evaluation included."""
+    spent = {account.name: account.usage.cost_usd for account in accounts if account.priced}
+    if spent:
+        listed = ", ".join(f"{name} {usd:.4f}" for name, usd in spent.items())
+        logger.info("spent on APIs: %s; %.4f USD in all", listed, sum(spent.values()))
+
+
 def finish(config: Mapping[str, Any], results: Results) -> None:
     """Record that the evaluation is complete, or say what is missing of it."""
     missing = Counter(item.prepared.failure for item in results.alone if not answered(item))
@@ -197,5 +214,14 @@ def finish(config: Mapping[str, Any], results: Results) -> None:
     logger.warning(
         "the results lack what models did not answer, by cause: %s. The same command asks for it again%s.",
         dict(missing),
-        ", with a higher student_spending_cap" if any("spending_cap" in str(cause) for cause in missing) else "",
+        _higher_caps(missing),
     )
+
+
+def _higher_caps(missing: Collection[str | None]) -> str:
+    """Which caps are to be raised, by the causes of what is missing."""
+    reached = [str(cause) for cause in missing if str(cause).endswith(f"_{CAP_REACHED}")]
+    keys = {
+        "spending_cap of the teacher" if cause.startswith("teacher_") else "student_spending_cap" for cause in reached
+    }
+    return f", with a higher {' and a higher '.join(sorted(keys))}" if keys else ""

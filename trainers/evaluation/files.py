@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from trainers.evaluation.measured import Alone, Effort, Taught
 from trainers.jsonl import as_lines
-from trainers.lesson_record import lesson_record
+from trainers.lesson_record import FORMAT, check_format, lesson_record
 from trainers.teaching.lesson import Approach, Completion, Group, Lesson, Prepared, Question, Solution, TeacherSample
 
 STUDENT_ALONE = "student_alone.jsonl"
@@ -42,7 +43,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             rows.append(json.loads(line.decode("utf-8")))
         except ValueError as error:  # a line may have been cut off within a character
             if number < len(lines):
-                raise ValueError(f"{path}, line {number}: {error}; move the file away to evaluate anew") from error
+                raise ValueError(f"{path}, line {number}: {error}") from error
     return rows
 
 
@@ -57,6 +58,7 @@ def alone_record(item: Alone) -> dict[str, Any]:
     """A question that the student solved alone, as a JSON object."""
     prepared = item.prepared
     return {
+        "format": FORMAT,
         "row": prepared.question.row,
         "question": prepared.question.text,
         "ground_truth": prepared.question.ground_truth,
@@ -121,20 +123,43 @@ def _lesson_from(record: Mapping[str, Any], prepared: Prepared) -> Lesson:
 
 def read_alone(directory: Path) -> dict[int, Alone]:
     """The questions of `student_alone.jsonl` by row; of one that was written twice the last counts."""
-    return {record["row"]: alone_from(record) for record in read_lines(directory / STUDENT_ALONE)}
+    path = directory / STUDENT_ALONE
+    with _readable(path):
+        return {record["row"]: alone_from(record) for record in _records(path)}
 
 
 def read_taught(directory: Path, alone: Mapping[int, Alone]) -> dict[str, dict[int, Taught]]:
     """The complete groups of `lessons.jsonl`, by teacher and row."""
+    path = directory / LESSONS
     groups: dict[tuple[str, int], dict[int, dict[str, Any]]] = defaultdict(dict)
-    for record in read_lines(directory / LESSONS):
-        groups[record["teacher"], record["row"]][record["member"]] = record
     found: dict[str, dict[int, Taught]] = defaultdict(dict)
-    for (teacher, row), members in groups.items():
-        records = list(members.values())
-        if row in alone and len(records) == records[0]["lessons"]:
-            found[teacher][row] = taught_from(records, alone[row].prepared)
+    with _readable(path):
+        for record in _records(path):
+            groups[record["teacher"], record["row"]][record["member"]] = record
+        for (teacher, row), members in groups.items():
+            records = list(members.values())
+            if row in alone and len(records) == records[0]["lessons"]:
+                found[teacher][row] = taught_from(records, alone[row].prepared)
     return dict(found)
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a file, all in a format that is known here."""
+    for number, record in enumerate(read_lines(path), start=1):
+        try:
+            check_format(record)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
+        yield record
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turns what a file lacks into what is wrong with it."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: holds a line that is not an evaluation's ({error!r})") from error
 
 
 def answered(item: Alone) -> bool:

@@ -8,22 +8,28 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
-from trainers.teaching.lesson import Generation, Generator, Group, Prepared, Prompt, Sampling
+from trainers.teaching.lesson import Generation, Generator, Group, Prepared, Prompt, Sampling, StreamingGenerator
+from trainers.teaching.protocol import Teacher
+
+Asked = Literal["student", "teacher"]
 
 
 @dataclass(frozen=True)
 class Effort:
-    """What one stage of one question took: wall seconds, and the student's tokens.
+    """What one stage of one question took: wall seconds, the student's tokens, and the teacher's.
 
-    The seconds hold for `concurrency` questions worked on at a time; `None` where that is not known.
+    The seconds hold for `concurrency` questions worked on at a time; `None` where that is not known. The teacher's
+    tokens are `None` where nobody counted them.
     """
 
     seconds: float
     prompt_tokens: int = 0
     generated_tokens: int = 0
     concurrency: int | None = None
+    teacher_prompt_tokens: int | None = None
+    teacher_generated_tokens: int | None = None
 
     def at(self, concurrency: int) -> Effort:
         """The same without the seconds, if these were measured at another concurrency."""
@@ -53,21 +59,21 @@ class Meter:
     def __init__(self, concurrency: int | None = None) -> None:
         self._start = time.perf_counter()
         self._concurrency = concurrency
-        self._prompt_tokens = 0
-        self._generated_tokens = 0
+        self._counted: dict[Asked, tuple[int, int]] = {"student": (0, 0)}
 
-    def count(self, generations: Sequence[Generation]) -> None:
-        """Add what a call to the student generated."""
-        self._prompt_tokens += sum(generation.prompt_tokens for generation in generations)
-        self._generated_tokens += sum(
-            completion.tokens for generation in generations for completion in generation.completions
-        )
+    def count(self, asked: Asked, generations: Sequence[Generation]) -> None:
+        """Add what a call to a model was prompted with and generated."""
+        prompted, generated = self._counted.get(asked, (0, 0))
+        prompted += sum(generation.prompt_tokens for generation in generations)
+        generated += sum(completion.tokens for generation in generations for completion in generation.completions)
+        self._counted[asked] = prompted, generated
 
     @property
     def effort(self) -> Effort:
         """The wall seconds since the meter was made, and the tokens counted."""
         seconds = time.perf_counter() - self._start
-        return Effort(seconds, self._prompt_tokens, self._generated_tokens, self._concurrency)
+        teacher = self._counted.get("teacher", (None, None))
+        return Effort(seconds, *self._counted["student"], self._concurrency, *teacher)
 
 
 _METER: ContextVar[Meter | None] = ContextVar("meter", default=None)
@@ -89,6 +95,7 @@ class MeteredGenerator:
     """A generator that counts on the meter of whoever asks."""
 
     generator: Generator
+    asked: Asked = "student"
 
     async def generate(
         self, prompts: Sequence[Prompt], *, n: int, sampling: Sampling, seed: int, **options: Any
@@ -97,5 +104,12 @@ class MeteredGenerator:
         generations = await self.generator.generate(prompts, n=n, sampling=sampling, seed=seed, **options)
         meter = _METER.get()
         if meter is not None:
-            meter.count(generations)
+            meter.count(self.asked, generations)
         return generations
+
+
+def counted(teacher: Teacher) -> Teacher:
+    """The same teacher with its tokens counted, unless it streams: only servers of ours do, whose tokens are free."""
+    if isinstance(teacher.generator, StreamingGenerator):
+        return teacher
+    return replace(teacher, generator=MeteredGenerator(teacher.generator, "teacher"))

@@ -22,7 +22,7 @@ from trainers.teaching.lesson import Lesson, Solution
 
 POINTS_PER_1000_TOKENS = 100 * 1000
 Prices = Mapping[str, float]
-"""US dollars per million tokens of the student, under `prompt` and `completion`."""
+"""US dollars per million tokens of a model, under `prompt` and `completion`."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,22 @@ def alone_measures(alone: Sequence[Alone], prices: Prices | None = None) -> dict
         "generation_time": mean_of(table([[_seconds(item)] for item in alone])),
     }
     if prices is not None:
-        measures["cost"] = mean_of(table([[_cost_alone(item, prices)] for item in alone]))
+        cost = mean_of(table([[_cost_alone(item, prices)] for item in alone]))
+        measures |= {"cost": cost, "cost_student": cost}
     return measures
 
 
 def taught_measures(
-    alone: Sequence[Alone], taught: Sequence[Taught], prices: Prices | None = None
+    alone: Sequence[Alone],
+    taught: Sequence[Taught],
+    prices: Prices | None = None,
+    teacher_prices: Prices | None = None,
 ) -> dict[str, Measure]:
     """What the student does with a teacher, and what that costs; both sequences have the same questions in order.
 
     A lesson is compared with all its scorable baselines. One without a well-formed teaching counts as taught wrong;
-    one without a verdict, or without a scorable baseline, is left out (and counted elsewhere).
+    one without a verdict, or without a scorable baseline, is left out (and counted elsewhere). `prices` are the
+    student's; the cost is of the models that have some.
     """
 
     def of(value: Callable[[Lesson], float | None]) -> Floats:
@@ -107,9 +112,7 @@ def taught_measures(
         "learning_efficiency": Measure(question_means(gain) * POINTS_PER_1000_TOKENS, guidance),
         "generation_time": mean_of(table([[_seconds(*pair)] for pair in zip(alone, taught, strict=True)])),
     }
-    if prices is not None:
-        measures["cost"] = mean_of(table([[_cost_taught(*pair, prices)] for pair in zip(alone, taught, strict=True)]))
-    return measures
+    return measures | _costs_taught(alone, taught, prices, teacher_prices)
 
 
 def compared(taught: Sequence[Taught]) -> tuple[Floats, Floats]:
@@ -174,11 +177,38 @@ def _cost_alone(alone: Alone, prices: Prices) -> float | None:
     return _dollars(alone.solving, prices) / baselines if baselines else None
 
 
-def _cost_taught(alone: Alone, taught: Taught, prices: Prices) -> float | None:
-    """US dollars of one lesson on its own: a whole probe, and its share of what the group's lessons took."""
-    lessons = sum(lesson.taught is not None for lesson in taught.group.lessons)
+def _costs_taught(
+    alone: Sequence[Alone], taught: Sequence[Taught], prices: Prices | None, teacher_prices: Prices | None
+) -> dict[str, Measure]:
+    """US dollars of one lesson on its own, by model and together; a question of which one is not known has no sum."""
+    costs = {}
+    if prices is not None:
+        pairs = zip(alone, taught, strict=True)
+        costs["cost_student"] = table([[_student_cost(*pair, prices)] for pair in pairs])
+    if teacher_prices is not None:
+        costs["cost_teacher"] = table([[_teacher_cost(item, teacher_prices)] for item in taught])
+    if not costs:
+        return {}
+    return {name: mean_of(values) for name, values in {"cost": sum(costs.values(), np.zeros(())), **costs}.items()}
+
+
+def _student_cost(alone: Alone, taught: Taught, prices: Prices) -> float | None:
+    """A whole probe, and a lesson's share of the taught solutions; a malformed teaching is a lesson without one."""
+    lessons = sum(lesson.taught is not None or lesson.format_failure for lesson in taught.group.lessons)
     return _dollars(alone.probing, prices) + _dollars(taught.teaching, prices) / lessons if lessons else None
 
 
+def _teacher_cost(taught: Taught, prices: Prices) -> float | None:
+    """A lesson's share of what the teacher was asked for; `None` where its tokens were not counted."""
+    effort, lessons = taught.teaching, sum(lesson.sample is not None for lesson in taught.group.lessons)
+    if not lessons or effort.teacher_prompt_tokens is None or effort.teacher_generated_tokens is None:
+        return None
+    return _charge(effort.teacher_prompt_tokens, effort.teacher_generated_tokens, prices) / lessons
+
+
 def _dollars(effort: Effort, prices: Prices) -> float:
-    return (effort.prompt_tokens * prices["prompt"] + effort.generated_tokens * prices["completion"]) / 1e6
+    return _charge(effort.prompt_tokens, effort.generated_tokens, prices)
+
+
+def _charge(prompt_tokens: int, generated_tokens: int, prices: Prices) -> float:
+    return (prompt_tokens * prices["prompt"] + generated_tokens * prices["completion"]) / 1e6

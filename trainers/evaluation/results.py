@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from trainers.configuration.placement import teacher_entries
 from trainers.evaluation.breakdowns import BASELINE, LENGTH, LEVEL, MAX_LEVELS
 from trainers.evaluation.files import SUMMARY, read_alone, read_taught
 from trainers.evaluation.lesson_page import write_lesson_page
@@ -23,8 +24,10 @@ from trainers.plots import accuracy_bars, gain_by_length, gain_by_part, length_b
 logger = logging.getLogger(__name__)
 SETTINGS = (
     "student_model dataset_id_or_path num_baselines num_rollouts eval_concurrency seed temperature student_temperature "
-    "level_column student_price_per_million_tokens"
+    "level_column student_price_per_million_tokens teacher_price_per_million_tokens"
 )
+TEACHER_PRICES = "teacher_price_per_million_tokens"
+"""In a summary, not a key: the price tables of teachers behind APIs, by name."""
 LEAST_WIDTH = 80
 
 
@@ -44,10 +47,18 @@ class Results:
         """What the student's tokens cost, where that is known."""
         return self.settings.get("student_price_per_million_tokens")
 
+    @property
+    def teacher_prices(self) -> Mapping[str, Prices]:
+        """What teachers' tokens cost, by name, where that is known."""
+        return self.settings.get(TEACHER_PRICES) or {}
+
     def arms(self) -> list[Arm]:
         """The student alone, then with each teacher."""
         level = self.settings.get("level_column")
-        taught = [taught_arm(name, self.alone, items, self.prices, level) for name, items in self.taught.items()]
+        taught = [
+            taught_arm(name, self.alone, items, self.prices, level, self.teacher_prices.get(name))
+            for name, items in self.taught.items()
+        ]
         return [student_alone(self.alone, self.prices), *taught]
 
 
@@ -64,7 +75,13 @@ def results_of(alone: Iterable[Alone], taught: Mapping[str, Iterable[Taught]], s
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of an evaluation's results."""
-    return {key: config.get(key) for key in SETTINGS.split()}
+    prices = {name: price for name, entry in teacher_entries(config).items() if (price := price_of(entry))}
+    return {key: config.get(key) for key in SETTINGS.split()} | {TEACHER_PRICES: prices or None}
+
+
+def price_of(entry: Any) -> Prices | None:
+    """The price table of a teacher, by its entry in the configuration."""
+    return entry.get("price_per_million_tokens") if isinstance(entry, Mapping) else None
 
 
 def read_results(directory: Path) -> Results:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from trainers.configuration.placement import STUDENT_ALONE
 from trainers.evaluation.breakdowns import gain_breakdowns, largest
 from trainers.evaluation.measured import Alone, Taught
 from trainers.evaluation.measures import Prices, alone_measures, compared, taught_measures
 from trainers.evaluation.statistics import Estimate
 
-STUDENT_ALONE = "student alone"
 QUANTILES = {"p10": 0.1, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9}
 ROUNDED_TO = 9
 
@@ -74,12 +74,14 @@ def taught_arm(
     taught: Sequence[Taught],
     prices: Prices | None = None,
     level_column: str | None = None,
+    teacher_prices: Prices | None = None,
 ) -> Arm:
     """The student with one teacher; `alone` and `taught` have the same questions in the same order."""
     lessons = [lesson for item in taught for lesson in item.group.lessons]
     solutions = [lesson.taught for lesson in lessons if lesson.taught is not None]
     approaches = [item.prepared.approach for item in alone if item.prepared.approach is not None]
-    estimates = {name: measure.estimate() for name, measure in taught_measures(alone, taught, prices).items()}
+    measures = taught_measures(alone, taught, prices, teacher_prices)
+    estimates = {name: measure.estimate() for name, measure in measures.items()}
     gains = gain_breakdowns(taught, level_column)
     best_level = largest(gains.get("level", {}))
     if best_level is not None:

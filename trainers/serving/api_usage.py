@@ -96,6 +96,11 @@ class Account:
         self._settled = asyncio.Event()
 
     @property
+    def priced(self) -> bool:
+        """Whether it knows what tokens cost."""
+        return self._prices is not None
+
+    @property
     def usage(self) -> Usage:
         """The totals so far."""
         return self._usage
