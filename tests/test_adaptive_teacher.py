@@ -62,6 +62,22 @@ def test_a_question_may_come_with_tests():
     assert (answered.baseline.correct, answered.answer.correct) == (False, True)
 
 
+def test_what_an_agent_raises_reaches_whoever_wrapped_it():
+    def broken(text):
+        raise RuntimeError("the tool is missing")
+
+    with pytest.raises(GenerationError, match="broken raised RuntimeError: the tool is missing") as caught:
+        teach(asked=broken)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert caught.value.cause == "function"
+
+
+def test_why_a_function_that_teaches_failed_is_told(caplog):
+    answered = teach(teacher=lambda text: None)
+    assert answered.guidance.failure == "teacher_function"
+    assert "<lambda> returned NoneType, expected str" in caplog.text
+
+
 class Wrapped:
     def generate(self, ids):
         return ids

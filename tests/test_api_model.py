@@ -90,6 +90,14 @@ def test_what_does_not_pass_is_an_error_with_its_cause(behaviour, cause, request
     assert model.traffic.failures == {cause: 1}
 
 
+def test_what_an_api_says_to_a_refusal_is_told_once(caplog):
+    _, model = run(ChatApi(*[404] * 5), calls=5)
+    said = [record.message for record in caplog.records if "answered 404" in record.message]
+    assert len(said) == 1
+    assert said[0].startswith("student: http://127.0.0.1")
+    assert model.traffic.failures["http_404"] == 5
+
+
 def test_retry_after_is_waited_for_by_every_request():
     api = ChatApi((429, 0.4))
     outcomes, _ = run(api, calls=1)

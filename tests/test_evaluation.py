@@ -13,7 +13,7 @@ from tests.evaluations import evaluated
 from tests.fakes import ScriptedModel, StreamingModel
 from tests.lessons import group
 from trainers.configuration import ConfigurationError
-from trainers.evaluation.evaluate import Evaluation, earlier_part, finish
+from trainers.evaluation.evaluate import Evaluation, check_answers, earlier_part, finish
 from trainers.evaluation.files import (
     LESSONS,
     STUDENT_ALONE,
@@ -196,6 +196,18 @@ def test_lines_of_something_else_are_said_to_be(tmp_path):
     append(tmp_path / LESSONS, [{"row": 0}])
     with pytest.raises(ValueError, match=r"lessons\.jsonl: holds a line that is not an evaluation's \(KeyError"):
         read_results(tmp_path)
+
+
+def test_a_student_that_answers_nothing_ends_the_evaluation(tmp_path):
+    def refused(*_):
+        return GenerationError("no such model", "http_404")
+
+    one = evaluation(tmp_path, Student(refused))
+    solved = asyncio.run(one.solve_alone(QUESTIONS, {}, probing=True))
+    with pytest.raises(ConfigurationError, match=r"student_model=m: answered none of 6 .*baseline_http_404': 6"):
+        check_answers({"student_model": "m"}, solved)
+    check_answers({"student_model": "m"}, [*solved, evaluated(([True], [True]))[0][0]])
+    check_answers({"student_model": "m"}, [])
 
 
 def test_the_caps_that_are_to_be_raised_are_named(caplog):

@@ -68,6 +68,7 @@ async def evaluate(config: Mapping[str, Any]) -> Results:
         )
         teachers = list(teacher_entries(config))
         solved = await evaluation.solve_alone(questions, alone, probing=bool(teachers))
+        check_answers(config, solved)
         lessons, accounts = {}, [account_of(student)]
         for name in teachers:
             async with opened_teacher(config, name) as teacher:
@@ -191,6 +192,20 @@ class Evaluation:
                 return result
 
             return list(await asyncio.gather(*map(counted, items)))
+
+
+def check_answers(config: Mapping[str, Any], solved: Sequence[Alone]) -> None:
+    """Go no further with a student that answers nothing at all, such as one under a name that its API does not know.
+
+    Raises:
+        ConfigurationError: when it is so; what it failed with is in `student_alone.jsonl` and asked for again.
+    """
+    if not solved or any(answered(item) for item in solved):
+        return
+    causes = dict(Counter(item.prepared.failure for item in solved))
+    expected = f"answered none of {len(solved)} questions; causes: {causes}"
+    remedy = "mend what the messages above say, then the same command goes on"
+    raise ConfigurationError([Problem(f"student_model={config['student_model']}", expected, remedy)])
 
 
 def report_spending(accounts: Sequence[Account]) -> None:

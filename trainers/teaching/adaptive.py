@@ -11,7 +11,7 @@ import hashlib
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast, runtime_checkable
@@ -273,12 +273,10 @@ class AdaptiveTeacher:
         return solved
 
     async def _alone(self, protocol: Protocol, question: Question) -> Solution:
-        unprobed = replace(protocol, stages=replace(self._stages, probe=replace(self._stages.probe, max_tokens=0)))
-        prepared = await unprobed.prepare(question, step=_STEP, num_baselines=1)
-        if not prepared.baselines:
-            cause = (prepared.failure or "").removeprefix("baseline_")
-            raise GenerationError(f"The student gave no answer ({cause}); see the messages of its model", cause)
-        return prepared.baselines[0]
+        solved = await protocol.solve_alone(question, step=_STEP, number=1)
+        if isinstance(solved, GenerationError):
+            raise solved
+        return solved[0]
 
     def _unjudged(self, completion: Completion) -> Solution:
         text, verdict = strip_reasoning(completion.text), NO_GROUND_TRUTH

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from trainers.teaching.estimates import estimated_tokens
 from trainers.teaching.lesson import Completion, Generation, GenerationError, Prompt, Sampling
 
+logger = logging.getLogger(__name__)
 TextFunction = Callable[[str], str] | Callable[[str], Awaitable[str]]
 
 
@@ -58,9 +60,9 @@ class FunctionModel:
             try:
                 answer = await self._answer(text)
             except Exception as error:
-                raise GenerationError(f"{self._name} raised {type(error).__name__}: {error}", "function") from error
+                raise _failure(f"{self._name} raised {type(error).__name__}: {error}") from error
         if not isinstance(answer, str):
-            raise GenerationError(f"{self._name} returned {type(answer).__name__}, expected str", "function")
+            raise _failure(f"{self._name} returned {type(answer).__name__}, expected str")
         return Completion(answer, (), None, "stop", reported_tokens=estimated_tokens(answer))
 
     async def _answer(self, text: str) -> object:
@@ -72,3 +74,9 @@ class FunctionModel:
     @property
     def _name(self) -> str:
         return getattr(self._function, "__name__", type(self._function).__name__)
+
+
+def _failure(message: str) -> GenerationError:
+    """Told here, since a lesson keeps no more of it than its cause."""
+    logger.warning(message)
+    return GenerationError(message, "function")

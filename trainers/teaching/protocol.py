@@ -99,7 +99,7 @@ class Protocol:
         """Let the student solve the question alone and, at the same time, say how it would go about it."""
         async with together() as tasks:
             probing = tasks.create_task(self._probe(question, step))
-            solving = tasks.create_task(self._baselines(question, step, num_baselines))
+            solving = tasks.create_task(self.solve_alone(question, step=step, number=num_baselines))
         return _prepared(question, solving.result(), probing.result())
 
     async def teach(self, prepared: Prepared, teacher: Teacher, *, step: int, num_generations: int) -> Group:
@@ -149,12 +149,26 @@ class Protocol:
             return error
         return await self._judge(question, completion)
 
+    async def solve_alone(
+        self, question: Question, *, step: int, number: int
+    ) -> tuple[Solution, ...] | GenerationError:
+        """Let the student solve without a teaching, so many times."""
+        if number == 0:
+            return ()
+        try:
+            completions = await self._ask("baseline", question, self.templates.baseline(question.text), step, n=number)
+        except GenerationError as error:
+            return error
+        async with together() as tasks:
+            verdicts = [tasks.create_task(self._judge(question, completion)) for completion in completions]
+        return tuple(verdict.result() for verdict in verdicts)
+
     async def _run_one(
         self, question: Question, teacher: Teacher, step: int, num_generations: int, num_baselines: int
     ) -> Group:
         async with together() as tasks:
             probing = tasks.create_task(self._probe(question, step))
-            solving = tasks.create_task(self._baselines(question, step, num_baselines))
+            solving = tasks.create_task(self.solve_alone(question, step=step, number=num_baselines))
 
             async def teaching() -> list[Lesson]:
                 probed = _prepared(question, (), await probing)
@@ -166,17 +180,6 @@ class Protocol:
                 taught.cancel()
                 return _failed_group(prepared, prepared.failure, num_generations)
             return self._scored(prepared, await taught)
-
-    async def _baselines(self, question: Question, step: int, number: int) -> tuple[Solution, ...] | GenerationError:
-        if number == 0:
-            return ()
-        try:
-            completions = await self._ask("baseline", question, self.templates.baseline(question.text), step, n=number)
-        except GenerationError as error:
-            return error
-        async with together() as tasks:
-            verdicts = [tasks.create_task(self._judge(question, completion)) for completion in completions]
-        return tuple(verdict.result() for verdict in verdicts)
 
     async def _probe(self, question: Question, step: int) -> Approach | GenerationError:
         if self.stages.probe.max_tokens == 0:

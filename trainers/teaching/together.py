@@ -14,4 +14,6 @@ async def together() -> AsyncIterator[asyncio.TaskGroup]:
         async with asyncio.TaskGroup() as tasks:
             yield tasks
     except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
+        first = failures.exceptions[0]
+        # What it came from stays with it; `from None` would strip that, too.
+        raise first from first.__cause__
