@@ -155,6 +155,21 @@ def test_buttons_and_the_address_filter_and_search(opened):
 
 @browser
 @pytest.mark.slow
+def test_no_teaching_and_a_malformed_one_are_told_apart(opened):
+    alone, taught = lessons()
+    item = taught["GRPO"][0]
+    [lesson] = item.group.lessons
+    malformed = replace(lesson, teaching=None, taught=None)
+    for changed, said in (
+        (malformed, "no well-formed teaching"),
+        (replace(malformed, sample=None, failure="teacher_http_404"), "none was given"),
+    ):
+        page = opened(alone, {"T": [replace(item, group=replace(item.group, lessons=(changed,)))]})
+        assert said in cards(page)[0]
+
+
+@browser
+@pytest.mark.slow
 def test_thousands_of_lessons_open_quickly(opened):
     alone, taught = evaluated(*[([False], [True] * 4)] * 2000)
     page = opened(alone, {"T": with_text(taught, teaching="word " * 200)})

@@ -85,7 +85,9 @@ def test_results_of_an_evaluation(tmp_path):
     accuracy_bars(
         {"student alone": known, "GRPO teacher after many steps": known, "failed": UNKNOWN}, tmp_path / "a.png"
     )
-    length_by_baseline({"SFT": ([30, 40, 35], [30, 31]), "GRPO": ([], [25.0])}, tmp_path / "l.png")
+    mean = Estimate(30.0, 25.0, 35.0, 2)
+    means = {"SFT": (mean, mean), "GRPO": (UNKNOWN, mean)}
+    length_by_baseline({"SFT": ([30, 40, 35], [30, 31]), "GRPO": ([], [25.0])}, means, tmp_path / "l.png")
     gain_by_part(
         {"GRPO": {"easy": known, "hard": UNKNOWN}, "SFT": {"easy": known}}, tmp_path / "g.png", heading="Gain by level"
     )
@@ -107,6 +109,26 @@ def _drawn(monkeypatch, draw, *arguments, **options):
     draw(*arguments, Path("none.png"), **options)
     figures[0].canvas.draw()
     return figures[0]
+
+
+def test_an_arm_without_results_has_room_of_its_own(monkeypatch):
+    known = Estimate(0.5, 0.4, 0.6, 9)
+    [axis] = _drawn(monkeypatch, accuracy_bars, {"student alone": known, "failed": UNKNOWN}).axes
+    low, high = sorted(axis.get_ylim())
+    assert low < 0 < 1 < high - 0.2
+
+
+def test_mean_lengths_are_those_of_the_table(monkeypatch):
+    mean = Estimate(12.0, 10.0, 14.0, 2)
+    [axis] = _drawn(monkeypatch, length_by_baseline, {"T": ([10, 10, 10, 30], [])}, {"T": (mean, UNKNOWN)}).axes
+    diamonds = [list(line.get_xdata()) for line in axis.lines if line.get_marker() == "D"]
+    assert [xs for xs in diamonds if xs] == [[12.0]]
+
+
+def test_one_question_is_one_question(monkeypatch):
+    gains = {"easy": Estimate(0.5, 0.4, 0.6, 1), "hard": Estimate(0.5, 0.4, 0.6, 2)}
+    [axis] = _drawn(monkeypatch, gain_by_part, {"T": gains}, heading="Gain by level").axes
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["easy\n1 question", "hard\n2 questions"]
 
 
 def test_long_names_and_many_arms_hide_no_point(monkeypatch):
@@ -149,7 +171,7 @@ def test_parts_of_lengths_are_drawn_where_there_are_lessons(monkeypatch):
 
 def test_no_results_are_no_error(tmp_path):
     accuracy_bars({}, tmp_path / "a.png")
-    length_by_baseline({}, tmp_path / "l.png")
+    length_by_baseline({}, {}, tmp_path / "l.png")
     gain_by_part({}, tmp_path / "g.png", heading="Gain by level")
     token_bars({}, tmp_path / "t.png")
     gain_by_length({}, tmp_path / "b.png")

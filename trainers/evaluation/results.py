@@ -158,7 +158,9 @@ def draw(output: Path, arms: Sequence[Arm], results: Results) -> None:
     if not taught:
         return
     lengths = {name: lengths_by_baseline(items) for name, items in results.taught.items()}
-    length_by_baseline(lengths, output / "teaching_length.png")
+    sides = ("teaching_length_baseline_right", "teaching_length_baseline_wrong")
+    means = {arm.name: (arm.estimates[sides[0]], arm.estimates[sides[1]]) for arm in taught}
+    length_by_baseline(lengths, means, output / "teaching_length.png")
     gains = {arm.name: arm.gains.get(BASELINE, {}) for arm in taught}
     gain_by_part(gains, output / "gain_by_difficulty.png", heading="Gain by what the student solves alone")
     if any(LEVEL in arm.gains for arm in taught):

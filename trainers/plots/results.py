@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from trainers.evaluation.statistics import Estimate, bootstrap_mean
+from trainers.evaluation.statistics import Estimate
 from trainers.plots.style import (
     ARMS,
     GREEN,
@@ -51,7 +51,8 @@ def accuracy_bars(arms: Mapping[str, Estimate], output_path: Path) -> None:
     if names and arms[names[0]].known:
         axis.axvline(arms[names[0]].mean, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0.9)
     axis.set_yticks(range(len(names)), [_wrapped(name) for name in names])
-    axis.invert_yaxis()
+    # Set, as an arm without bar takes no room of its own.
+    axis.set_ylim(max(len(names), 1) - 0.5, -0.5)
     axis.grid(axis="y", visible=False)
     axis.set_xlim(0, 1.1)
     axis.set_xticks(np.linspace(0, 1, 6))
@@ -61,24 +62,28 @@ def accuracy_bars(arms: Mapping[str, Estimate], output_path: Path) -> None:
     save(figure, output_path)
 
 
-def length_by_baseline(arms: Mapping[str, tuple[Sequence[float], Sequence[float]]], output_path: Path) -> None:
+def length_by_baseline(
+    arms: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    means: Mapping[str, tuple[Estimate, Estimate]],
+    output_path: Path,
+) -> None:
     """Teaching length in tokens, per arm, where the student was right alone and where it was wrong.
 
-    Each arm has the lengths of both kinds. Dots are teachings, the diamond their mean with a 95% interval that takes
-    teachings as independent.
+    Each arm has the lengths of both kinds, which are the dots, and their means over questions with intervals: the
+    diamonds.
     """
     names = list(arms)
     figure, (axis,) = new_figure(1, 1, (7.6, 1.6 + 0.95 * max(len(names), 1)))
-    for position, (right, wrong) in enumerate(arms.values()):
-        for lengths, offset, colour in ((right, -0.19, GREEN), (wrong, 0.19, ORANGE)):
-            _draw_lengths(axis, np.asarray(lengths, dtype=np.float64), position + offset, colour)
+    for position, (name, both) in enumerate(arms.items()):
+        for lengths, mean, offset, colour in zip(both, means[name], (-0.19, 0.19), (GREEN, ORANGE), strict=True):
+            _draw_lengths(axis, np.asarray(lengths, dtype=np.float64), mean, position + offset, colour)
     for label, colour in (("student right alone", GREEN), ("student wrong alone", ORANGE)):
         axis.plot([], [], "D", color=colour, markersize=6, label=label)
     axis.set_yticks(range(len(names)), [_wrapped(name) for name in names])
     axis.set_ylim(len(names) - 0.45, -0.55)
     axis.grid(axis="y", visible=False)
     axis.set_xlim(left=0)
-    title(axis, "Length of the teaching", x="tokens inside <teaching>")
+    title(axis, "Length of the teaching", x="tokens inside <teaching>, means over questions with 95% intervals")
     _legend_below(figure, axis)
     save(figure, output_path)
 
@@ -105,7 +110,8 @@ def gain_by_part(parts: Mapping[str, Mapping[str, Estimate]], output_path: Path,
             label=_shortened(arm),
         )
     counts = [max((gains[label].n for gains in parts.values() if label in gains), default=0) for label in labels]
-    named = [f"{_shortened(label)}\n{n} questions" for label, n in zip(labels, counts, strict=True)]
+    units = ["question" if n == 1 else "questions" for n in counts]
+    named = [f"{_shortened(label)}\n{n} {unit}" for label, n, unit in zip(labels, counts, units, strict=True)]
     axis.set_xticks(range(len(labels)), named)
     if slanted:
         axis.tick_params(axis="x", rotation=30)
@@ -241,8 +247,8 @@ def _interval(
     axis.plot(*((ends, across) if horizontal else (across, ends)), color=colour, linewidth=1.6, solid_capstyle="round")
 
 
-def _draw_lengths(axis: Axes, lengths: np.ndarray, position: float, colour: str) -> None:
-    if not len(lengths):
+def _draw_lengths(axis: Axes, lengths: np.ndarray, mean: Estimate, position: float, colour: str) -> None:
+    if not mean.known:
         axis.text(0, position, " none", va="center", fontsize=8.5, color=GREY)
         return
     jitter = np.random.default_rng(0).uniform(-0.11, 0.11, size=len(lengths))
@@ -250,7 +256,6 @@ def _draw_lengths(axis: Axes, lengths: np.ndarray, position: float, colour: str)
         lengths, position + jitter, "o", color=colour, markersize=3, alpha=min(0.5, 12 / len(lengths) ** 0.75),
         markeredgewidth=0,
     )  # fmt: skip
-    mean = bootstrap_mean(lengths)
     _interval(axis, mean, position, horizontal=True)
     axis.plot(mean.mean, position, "D", color=colour, markersize=7, markeredgecolor="white", markeredgewidth=1)
     axis.annotate(
