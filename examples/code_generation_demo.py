@@ -188,7 +188,7 @@ Image(picture, width=640)
 # %% [markdown]
 # ## What the sandbox says
 #
-# Wrong answers, endless loops and answers that are no program are told apart; what could not be judged counts as neither.
+# A program that fails its tests, or is none, is wrong, and so is one that never ends; what could not be judged is neither.
 
 # %%
 for program in ("def solve(first, second):\n    return first", "while True: pass", "this is not Python"):

@@ -27,7 +27,7 @@ from trainers.evaluation.summary import Arm
 from trainers.evaluation.table import ROWS, Row, Table, cell, questions, results_table
 from trainers.plots import accuracy_bars, differences
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("compare")
 USER_ERROR = 2
 SHOWN = 5
 
