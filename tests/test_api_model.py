@@ -94,7 +94,7 @@ def test_what_an_api_says_to_a_refusal_is_told_once(caplog):
     _, model = run(ChatApi(*[404] * 5), calls=5)
     said = [record.message for record in caplog.records if "answered 404" in record.message]
     assert len(said) == 1
-    assert said[0].startswith("student: http://127.0.0.1")
+    assert said[0].startswith("m: http://127.0.0.1")
     assert model.traffic.failures["http_404"] == 5
 
 

@@ -127,7 +127,7 @@ def reach(options: argparse.Namespace, role: str) -> Model:
         getattr(options, name) for name in (role, f"{role}_url", f"{role}_key_env", f"{role}_extra_body")
     )
     if url:
-        return api_model(url, model, api_key_env=key_env, extra_body=extra_body, retry=BRISK)
+        return api_model(url, model, api_key_env=key_env, extra_body=extra_body, name=role, retry=BRISK)
     if extra_body:
         raise ValueError(
             f"--{role}-extra-body {json.dumps(extra_body)} goes into requests to an API, and {model} would be loaded "

@@ -203,7 +203,7 @@ class ApiModel:
         """Count what failed for good, and tell the first of its kind: all that lessons keep of it is its cause."""
         if failure.cause not in self._told:
             self._told.add(failure.cause)
-            logger.warning("%s: %s (told once; others like it are counted)", self.account.name, failure)
+            logger.warning("%s: %s (told once; others like it are counted)", self.settings.model, failure)
         self.traffic.failures[failure.cause] += 1
 
     async def aclose(self) -> None:
