@@ -83,6 +83,7 @@ def test_other_terms_of_an_api_keep_what_its_teacher_said(config: dict) -> None:
     prices = {"prompt": 1, "completion": 2}
     assert found() == found(spending_cap=5, base_url="http://b/v1", price_per_million_tokens=prices, api_key_env="KEY")
     assert found() != found(extra_body={"effort": "high"})
+    assert found() != found(extra_body={"effort": "low, " * 1000})
     assert (
         found()
         != fingerprints(config | {"teacher": [entry | {"model": "small"}], "teacher_names": ["large"]})["teacher large"]

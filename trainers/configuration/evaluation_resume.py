@@ -74,13 +74,13 @@ def fingerprints(config: Mapping[str, Any]) -> dict[str, str]:
         DATASET: fingerprint(config["dataset_id_or_path"], _all_files),
     }
     entries = teacher_entries(config)
-    return found | {f"teacher {name}": fingerprint(_identity(entry), _model_files) for name, entry in entries.items()}
+    return found | {f"teacher {name}": _teacher_fingerprint(entry) for name, entry in entries.items()}
 
 
-def _identity(entry: Any) -> str:
-    """A path or hub id, or of an API's table what its answers depend on."""
+def _teacher_fingerprint(entry: Any) -> str:
+    """Of a model of ours by its files; of an API's table what its answers depend on."""
     if not isinstance(entry, Mapping):
-        return str(entry)
+        return fingerprint(str(entry), _model_files)
     return json.dumps({key: value for key, value in entry.items() if key not in TERMS}, sort_keys=True)
 
 
