@@ -72,6 +72,19 @@ def test_what_an_agent_raises_reaches_whoever_wrapped_it():
     assert caught.value.cause == "function"
 
 
+def test_a_batch_may_keep_what_the_others_got():
+    def moody(text):
+        if "bad" in text:
+            raise RuntimeError("no")
+        return student(text)
+
+    teacher = AdaptiveTeacher(mentor, templates=WORDS)
+    first, second, third = asyncio.run(teacher.teach_all(["a", "bad", "b"], moody, keep_going=True))
+    assert (first.text, third.text) == ("<solution>4</solution>", "<solution>4</solution>")
+    assert isinstance(second, GenerationError)
+    assert "moody raised RuntimeError: no" in str(second)
+
+
 def test_why_a_function_that_teaches_failed_is_told(caplog):
     answered = teach(teacher=lambda text: None)
     assert answered.guidance.failure == "teacher_function"

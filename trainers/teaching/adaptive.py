@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast, runtime_checkable
+from typing import Any, Literal, cast, overload, runtime_checkable
 from typing import Protocol as TypingProtocol
 
 import yaml
@@ -170,19 +170,41 @@ class AdaptiveTeacher:
             answer = await self._answer(protocol, asked, guidance)
         return GuidedAnswer(guidance, answer, untaught.result() if untaught else None)
 
+    @overload
     async def teach_all(
-        self, questions: Sequence[str], student: Model, *, baseline: bool = False
-    ) -> list[GuidedAnswer]:
+        self, questions: Sequence[str], student: Model, *, baseline: bool = False, keep_going: Literal[False] = False
+    ) -> list[GuidedAnswer]: ...
+
+    @overload
+    async def teach_all(
+        self, questions: Sequence[str], student: Model, *, baseline: bool = False, keep_going: bool
+    ) -> list[GuidedAnswer | GenerationError]: ...
+
+    async def teach_all(
+        self, questions: Sequence[str], student: Model, *, baseline: bool = False, keep_going: bool = False
+    ) -> list[GuidedAnswer] | list[GuidedAnswer | GenerationError]:
         """Answers to many questions, in order; a bounded number is worked on at a time.
+
+        Args:
+            questions: what is asked.
+            student: who answers.
+            baseline: whether to ask for untaught answers as well.
+            keep_going: whether a question that the student does not answer gets the `GenerationError` in its place,
+                instead of ending the others.
 
         Raises:
             GenerationError: when the student does not answer one of them; the others are given up then.
         """
         slots, model = asyncio.Semaphore(self._slots), as_generator(student)
 
-        async def one(question: str) -> GuidedAnswer:
+        async def one(question: str) -> GuidedAnswer | GenerationError:
             async with slots:
-                return await self.teach(question, model, baseline=baseline)
+                try:
+                    return await self.teach(question, model, baseline=baseline)
+                except GenerationError as error:
+                    if not keep_going:
+                        raise
+                    return error
 
         async with together() as tasks:
             answers = [tasks.create_task(one(question)) for question in questions]
