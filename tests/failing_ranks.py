@@ -1,4 +1,4 @@
-"""Run as two ranks: what each of them raises when something fails on rank 0, printed as one JSON object.
+"""Run as two ranks: what each raises when something fails on rank 0, and receives otherwise, as one JSON object.
 
 Nothing is connected to a server, and no trainer is built: what matters is who waits for whom.
 """
@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import torch
 from accelerate import PartialState
 
 from trainers import teacher_grpo
-from trainers.all_ranks import on_all_ranks
+from trainers.all_ranks import on_all_ranks, shared_out
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.models.served_teacher import ServedTeacher
 from trainers.records import MetricsFile
@@ -88,6 +88,38 @@ def written(main: bool, directory: Path) -> None:
     MetricsFile(str(directory / "file")).on_log(None, state, None, logs={"loss": 1.0})
 
 
+class Traced:
+    """Something to share out that notes its arrival."""
+
+    arrived: ClassVar[list[int]] = []
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ = state
+        self.arrived.append(self.number)
+
+
+def received(main: bool, directory: Path) -> dict[str, Any]:
+    """A rollout of uneven shares, after which rank 0 knows of a reason to stop, and what reached this process."""
+    made = trainer(main, directory)
+    first, second = ([Traced(number) for number in share] for share in ((0, 1, 2), (3,)))
+
+    def lessons(rows: Sequence[int]) -> list[Any]:
+        assert main
+        made.stopped_early = True
+        return [{0: first, 1: second}[row].pop(0) for row in rows]
+
+    with patch.object(made, "_run_rollout", lessons):
+        mine = made.global_rollout([[0, 0, 0], [1]])
+    return {
+        "lessons": [lesson.number for lesson in mine],
+        "stopped_early": made.stopped_early,
+        "arrived": sorted(Traced.arrived),
+    }
+
+
 def raised(work: Callable[[], Any]) -> str:
     """The name and message of what it raises."""
     try:
@@ -103,16 +135,18 @@ def main() -> None:
     first = PartialState(cpu=True).is_main_process
     made = trainer(first, directory)
     cases: dict[str, Callable[[], Any]] = {
-        "rollout": lambda: made.global_rollout([0]),
+        "rollout": lambda: made.global_rollout([[0], [0]]),
         "evaluation": made.evaluate,
         "weights": served_teacher(first).sync_weights,
         "checkpoint": lambda: made._save_checkpoint(None, None),
         "metrics": lambda: written(first, directory),
         "building": lambda: build(first),
         "cannot travel": lambda: on_all_ranks(lambda: cannot_travel(first)),
+        "too few shares": lambda: shared_out(list),
         "nothing": lambda: on_all_ranks(lambda: None),
     }
-    sys.stdout.write(json.dumps({name: raised(case) for name, case in cases.items()}) + "\n")
+    found: dict[str, Any] = {name: raised(case) for name, case in cases.items()}
+    sys.stdout.write(json.dumps(found | {"received": received(first, directory)}) + "\n")
 
 
 if __name__ == "__main__":

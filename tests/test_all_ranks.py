@@ -14,7 +14,7 @@ NO_SPACE = "OSError: [Errno 28] No space left on device"
 
 @pytest.fixture(scope="module")
 def raised(tmp_path_factory, free_port):
-    """What either rank raised, by case."""
+    """What either rank raised, by case, and what it received."""
     directory = tmp_path_factory.mktemp("ranks")
     outputs = on_two_ranks(["tests.failing_ranks", str(directory)], free_port)
     return [json.loads(output.splitlines()[-1]) for output in outputs]
@@ -41,6 +41,17 @@ def test_an_error_that_cannot_travel_is_told(raised):
     first, second = raised
     assert first["cannot travel"] == "GenerationError: no answer"
     assert second["cannot travel"] == "RankFailed: GenerationError: no answer"
+
+
+@pytest.mark.slow
+def test_every_rank_receives_its_own_lessons_alone(raised):
+    first, second = (rank["received"] for rank in raised)
+    assert first["lessons"] == [0, 1, 2]
+    assert second["lessons"] == [3]
+    assert second["arrived"] == [3]
+    assert first["stopped_early"]
+    assert second["stopped_early"]
+    assert raised[0]["too few shares"] == raised[1]["too few shares"] == "ValueError: 0 shares for 2 ranks"
 
 
 @pytest.mark.parametrize("consumed", [0, 1, 2, 3])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import torch.distributed
+from accelerate import PartialState
 from accelerate.utils import gather_object
 
 from trainers.configuration.problems import ConfigurationError
@@ -42,6 +44,30 @@ def on_all_ranks(work: Callable[[], T]) -> T:
     if first is not None:
         raise first
     return result
+
+
+def shared_out(work: Callable[[], Sequence[T]]) -> T:
+    """Let rank 0 make one share for each rank, and give every rank its own alone.
+
+    Every rank calls this at the same point; `work`, which must not contain a collective operation, runs on rank 0.
+
+    Raises:
+        Exception: on every rank, what `work` raised.
+    """
+    state = PartialState()
+    shares = on_all_ranks(lambda: _one_for_each(work(), state.num_processes) if state.is_main_process else None)
+    if state.num_processes == 1:
+        assert shares is not None
+        return shares[0]
+    mine: list[Any] = [None]
+    torch.distributed.scatter_object_list(mine, shares, src=0)
+    return mine[0]
+
+
+def _one_for_each(shares: Sequence[T], ranks: int) -> list[T]:
+    if len(shares) != ranks:
+        raise ValueError(f"{len(shares)} shares for {ranks} ranks")
+    return list(shares)
 
 
 @contextmanager

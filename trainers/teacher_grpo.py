@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,7 +24,7 @@ from trl.trainer import grpo_trainer
 
 from custom_data.preflight import load_questions
 from trainers.accumulation import agree_on_accumulation
-from trainers.all_ranks import on_all_ranks, reported_as
+from trainers.all_ranks import on_all_ranks, reported_as, shared_out
 from trainers.assembly import build_protocol, connect_pool, layout_of, token_counter
 from trainers.configuration import trl_arguments
 from trainers.configuration.resume import mark_finished
@@ -246,22 +247,27 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
             self.order, self.num_generations, self.micro_batches, epoch=lambda: self.rollout_number // epochs
         )
 
-    def global_rollout(self, rows: Sequence[int]) -> list[TrainingRow]:
-        """The lessons for the rows of all ranks, each row repeated `num_generations` times in a run.
+    def global_rollout(self, rows: Sequence[Sequence[int]]) -> list[TrainingRow]:
+        """The lessons for this rank's rows.
 
-        Rank 0 has them made and tells the others. Returns one training row per entry of `rows`.
+        Rank 0 has those of all ranks made, and gives each rank its own.
+
+        Args:
+            rows: of each rank; one after the other they stand `num_generations` times in a run each.
 
         Raises:
             RolloutFailed: on every rank, when rank 0 could not run it.
             CapTooLow: on every rank, when the student's spending cap leaves too little for it.
         """
-        lessons = on_all_ranks(lambda: self._run_rollout(rows))
-        [lessons, self.stopped_early] = broadcast_object_list([lessons, self.stopped_early])
+
+        def shares() -> list[tuple[list[TrainingRow], bool]]:
+            lessons = iter(self._run_rollout(list(chain.from_iterable(rows))))
+            return [(list(islice(lessons, len(share))), self.stopped_early) for share in rows]
+
+        lessons, self.stopped_early = shared_out(shares)
         return lessons
 
     def _run_rollout(self, rows: Sequence[int]) -> list[TrainingRow]:
-        if self.runner is None:
-            return []
         with reported_as(RolloutFailed, f"rollout at step {self.state.global_step}"):
             return self._next_lessons(rows)
 

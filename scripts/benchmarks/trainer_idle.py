@@ -65,7 +65,7 @@ class EmulatedDevice(TeacherGRPOTrainer):
 
     seconds = 0.0
 
-    def global_rollout(self, rows: Sequence[int]) -> list[TrainingRow]:
+    def global_rollout(self, rows: Sequence[Sequence[int]]) -> list[TrainingRow]:
         """The lessons, in the words of the tiny model."""
         return [
             replace(row, prompt_ids=folded(row.prompt_ids), completion_ids=folded(row.completion_ids))

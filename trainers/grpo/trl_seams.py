@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from accelerate import Accelerator
 from accelerate.utils import gather_object
 from datasets import Dataset
 
@@ -16,20 +15,14 @@ from trainers.teaching.lesson import Question
 class LessonTrainer(Protocol):
     """The trainer, as far as the rollout function knows it."""
 
-    accelerator: Accelerator
-
-    def global_rollout(self, rows: Sequence[int]) -> list[TrainingRow]:
-        """The lessons for the rows of all ranks."""
+    def global_rollout(self, rows: Sequence[Sequence[int]]) -> list[TrainingRow]:
+        """This rank's lessons, of those for the rows of each rank."""
         ...
 
 
 def rollout(prompts: list[list[dict[str, Any]]], trainer: LessonTrainer) -> dict[str, list[Any]]:
     """TRL's rollout function: this rank's prompts in, this rank's share of the global rollout out."""
-    rows = [prompt[-1]["row"] for prompt in prompts]
-    gathered = gather_object(rows)
-    lessons = trainer.global_rollout(gathered)
-    start = trainer.accelerator.process_index * len(rows)
-    mine = lessons[start : start + len(rows)]
+    mine = trainer.global_rollout(gather_object([[prompt[-1]["row"] for prompt in prompts]]))
     return {
         "prompt_ids": [row.prompt_ids for row in mine],
         "completion_ids": [row.completion_ids for row in mine],
