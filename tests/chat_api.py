@@ -19,9 +19,9 @@ class ChatApi:
     """Follows a list of behaviours, then answers well: an echo of the seed.
 
     Args:
-        behaviours: `"good"`, a status, `(status, retry_after_s)`, or one of `hang drop html truncated filtered
-            no_seed no_max_tokens cut`, and `breaks ends fails` for a stream, which drop the connection, end without
-            saying why, or tell an error instead of the rest.
+        behaviours: `"good"`, a status, `(status, retry_after_s)`, `(status, headers)`, or one of `hang drop html
+            truncated filtered no_seed no_max_tokens cut`, and `breaks ends fails` for a stream, which drop the
+            connection, end without saying why, or tell an error instead of the rest.
         pause_s: how long every answer takes.
     """
 
@@ -177,5 +177,5 @@ async def listening(api: Any):
         await runner.cleanup()
 
 
-def _wait(seconds: float) -> dict[str, str]:
-    return {"Retry-After": str(seconds)}
+def _wait(asked: float | dict[str, str]) -> dict[str, str]:
+    return asked if isinstance(asked, dict) else {"Retry-After": str(asked)}

@@ -29,7 +29,7 @@ from trainers.serving.api_wire import (
 )
 from trainers.serving.completions import MalformedResponse
 from trainers.serving.endpoints import Traffic
-from trainers.serving.retries import RetryPolicy
+from trainers.serving.retries import RetryPolicy, retry_after
 from trainers.teaching.lesson import Completion, Generation, GenerationError, Prompt, Sampling
 
 if TYPE_CHECKING:
@@ -403,18 +403,6 @@ class _Payment:
 def _was_sent(error: TimeoutError | APIConnectionError) -> bool:
     """Whether a request that failed may have reached the API."""
     return type(error.__cause__).__name__ not in _NEVER_SENT
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a `Retry-After` header, or the `retry-after-ms` of some APIs, asks to wait; dates are not read."""
-    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * unit
-        except (KeyError, ValueError):
-            continue
-        if 0 <= seconds < float("inf"):
-            return seconds
-    return None
 
 
 def _cause(status: int, text: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 _RETRYABLE_CAUSES = frozenset({"connection", "timeout", "garbage", "http_429"})
 
@@ -29,3 +32,30 @@ class RetryPolicy:
 def is_retryable(cause: str) -> bool:
     """Whether a failure may pass by itself. The server's refusal of a request (4xx) does not, being busy (429) does."""
     return cause in _RETRYABLE_CAUSES or cause.startswith("http_5")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a `Retry-After` header, or the `retry-after-ms` of some APIs, asks to wait; `None` for nonsense.
+
+    A date is counted from the answer's own `Date`, where it has one: clocks differ.
+    """
+    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) * unit
+        except (KeyError, ValueError):
+            continue
+        if 0 <= seconds < float("inf"):
+            return seconds
+    until = _date(headers.get("retry-after", ""))
+    if until is None:
+        return None
+    return max(0.0, (until - (_date(headers.get("date", "")) or datetime.now(UTC))).total_seconds())
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    # The oldest of the three forms of a date names no zone: all are in Greenwich's.
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
