@@ -92,12 +92,14 @@ def test_what_does_not_pass_is_an_error_with_its_cause(behaviour, cause, request
     assert model.traffic.failures == {cause: 1}
 
 
-def test_what_an_api_says_to_a_refusal_is_told_once(caplog):
-    _, model = run(ChatApi(*[404] * 5), calls=5)
-    said = [record.message for record in caplog.records if "answered 404" in record.message]
-    assert len(said) == 1
-    assert said[0].startswith("m: http://127.0.0.1")
-    assert model.traffic.failures["http_404"] == 5
+def test_of_failures_with_one_cause_the_first_is_told_and_the_others_are_counted(caplog):
+    outcomes, model = run(ChatApi(*[404] * 3), calls=3)
+    assert all(isinstance(outcome, GenerationError) for outcome in outcomes)
+    assert model.traffic.failures == {"http_404": 3}
+    assert [message for message in caplog.messages if "given up" in message] == [
+        f"{outcomes[0]}; given up, and from now on only counted (http_404)"
+    ]
+    assert KEY not in caplog.text
 
 
 def test_retry_after_is_waited_for_by_every_request():

@@ -148,6 +148,12 @@ def test_what_does_not_pass_is_an_error_with_its_cause(behaviour, cause, request
     assert pool.traffic.failures == {cause: 1}
 
 
+def test_of_failures_with_one_cause_the_first_is_told_and_the_others_are_counted(caplog):
+    (first, *_), pool = run(Script(*[404] * 3), calls=3)
+    assert pool.traffic.failures == {"http_404": 3}
+    assert caplog.messages == [f"{first}; given up, and from now on only counted (http_404)"]
+
+
 def test_a_prompt_without_room_to_answer_is_refused_before_it_is_sent():
     script = Script()
     long = Prompt((Message("user", "x" * 61),))

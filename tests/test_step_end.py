@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -37,6 +38,21 @@ def test_a_harvest_keeps_rows_metrics_and_a_sample_of_lessons(tmp_path):
     assert (batch.metrics["teaching/dropped_groups"], batch.metrics["time/rollout_s"]) == (1.0, 2.0)
     lines = (tmp_path / "lessons/step_000006.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [6, 6]
+
+
+def test_a_harvest_says_why_lessons_are_excluded_and_groups_dropped(tmp_path, caplog):
+    lost = [replace(lesson([False], None, member=member), failure="taught_http_400") for member in (0, 1)]
+    groups = [
+        group(
+            *lost, replace(lesson([False], None, member=2), failure="verdict_timeout"), lesson([False], True, member=3)
+        ),
+        group(replace(lesson([True], None, row=7), failure="probe_timeout"), dropped="probe_timeout"),
+    ]
+    Harvest(str(tmp_path), seed=0, share_saved=0.0, steps_per_rollout=1, filler_id=9)(4, Rollout(groups, 2.0, {}))
+    assert caplog.messages == [
+        "step 4: dropped question 7: probe_timeout",
+        "step 4: excluded 3 of 4 lessons: taught_http_400 2, verdict_timeout 1",
+    ]
 
 
 @pytest.mark.parametrize(("share", "stops"), [(0.5, False), (0.4, True)])

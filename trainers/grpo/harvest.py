@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import Counter
 from dataclasses import dataclass
 
 from trainers.grpo.overlap import LessonBatch
@@ -38,6 +39,11 @@ class Harvest:
         for group in groups:
             if group.dropped:
                 logger.warning("step %d: dropped question %d: %s", step, group.prepared.question.row, group.dropped)
+        kept = [lesson for group in groups if not group.dropped for lesson in group.lessons]
+        excluded = Counter(lesson.failure for lesson in kept if lesson.failure)
+        if excluded:
+            causes = ", ".join(f"{cause} {count}" for cause, count in excluded.most_common())
+            logger.warning("step %d: excluded %d of %d lessons: %s", step, excluded.total(), len(kept), causes)
         chooser = random.Random(f"{self.seed}/{step}")
         save_lessons(self.output_dir, step, [group for group in groups if chooser.random() < self.share_saved])
         versions = [lesson.sample.weight_version for group in groups for lesson in group.lessons if lesson.sample]

@@ -131,7 +131,6 @@ class ApiModel:
         self._slots = asyncio.Semaphore(max_concurrent_requests)
         self._retry = retry
         self._dialect = Dialect()
-        self._told: set[str] = set()
         self._client: AsyncOpenAI | None = None
 
     async def generate(
@@ -159,7 +158,7 @@ class ApiModel:
         answers = await asyncio.gather(*requests, return_exceptions=True)
         for failure in answers:
             if isinstance(failure, GenerationError):
-                self._note(failure)
+                self.traffic.failed(failure)
             if isinstance(failure, BaseException):
                 raise failure
         got = [answer for answer in answers if isinstance(answer, Answer)]
@@ -198,13 +197,6 @@ class ApiModel:
                     if begun:
                         raise
                     await self._before_retry(failure, failures, start)
-
-    def _note(self, failure: GenerationError) -> None:
-        """Count what failed for good, and tell the first of its kind: all that lessons keep of it is its cause."""
-        if failure.cause not in self._told:
-            self._told.add(failure.cause)
-            logger.warning("%s: %s (told once; others like it are counted)", self.settings.model, failure)
-        self.traffic.failures[failure.cause] += 1
 
     async def aclose(self) -> None:
         """Write the record of usage and close all connections; new ones are opened if the model is used again."""

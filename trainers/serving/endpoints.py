@@ -38,6 +38,12 @@ class Traffic:
     retries: int = 0
     failures: Counter[str] = field(default_factory=Counter)
 
+    def failed(self, error: GenerationError) -> None:
+        """Count a request that failed for good; the first of each cause says what happened."""
+        if not self.failures[error.cause]:
+            logger.warning("%s; given up, and from now on only counted (%s)", error, error.cause)
+        self.failures[error.cause] += 1
+
 
 class EndpointPool:
     """The servers of one model, as a `Generator` of the teaching protocol.
@@ -192,7 +198,7 @@ class EndpointPool:
                     turn.done()
                     yield index, completion
         except GenerationError as error:
-            self.traffic.failures[error.cause] += 1
+            self.traffic.failed(error)
             raise
 
     async def _attempts(self, request: _Request) -> AsyncGenerator[tuple[int, Completion]]:

@@ -112,7 +112,8 @@ class WeightSync:
             else "All servers answer again, but their weights may be old and new ones mixed: connect() and update them "
             "before they are used."
         )
-        return WeightSyncError(f"Weight update {version} failed: {error} {state}")
+        reason = str(error).rstrip(".")
+        return WeightSyncError(f"Weight update {version} failed: {reason}. {state}")
 
 
 def metadata_of(named_tensors: Iterable[tuple[str, torch.Tensor]]) -> list[TensorMeta]:
