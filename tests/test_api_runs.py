@@ -182,7 +182,7 @@ def test_training_with_an_api_student_stops_at_its_spending_cap_and_goes_on(serv
     output = tmp_path / "run"
     done = train(servers, questions, output, "student_spending_cap=1.6")
     printed = done.stdout + done.stderr
-    assert done.returncode == 0, printed[-3000:]
+    assert done.returncode == 4, printed[-3000:]
     assert "student_spending_cap=1.6" in printed
     first = steps(output)
     assert 0 < len(first) < 6

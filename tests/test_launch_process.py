@@ -141,6 +141,24 @@ def test_a_failed_trainer_is_explained_last(tmp_path: Path, caplog: pytest.LogCa
     assert "continues from the last checkpoint" in said[2]
 
 
+@pytest.mark.parametrize(("recipe", "ends"), [("teacher_rcl", 4), ("teacher_sft", 4), ("evaluate", 0)])
+def test_only_a_training_that_has_done_all_its_steps_is_finished(
+    recipe: str, ends: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    servers, trainers = {"teacher_rcl": (4, 4), "teacher_sft": (0, 8), "evaluate": (4, 0)}[recipe]
+    config = compose(
+        [recipe, f"output_dir={tmp_path}", "teacher=t"][: 3 if recipe == "evaluate" else 2], assume(8)
+    ).config
+    plan = make_plan(config, assume(8), servers, trainers)
+    with caplog.at_level("INFO"):
+        assert launcher.conclude(plan, 0, "") == ends
+    assert caplog.messages[-1].startswith("stopped early" if ends else "finished")
+    (tmp_path / "finished.json").touch()
+    with caplog.at_level("INFO"):
+        assert launcher.conclude(plan, 0, "") == 0
+    assert caplog.messages[-1] == f"finished; output is in {tmp_path}"
+
+
 def test_a_server_failure_is_explained(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     def fail(_: object) -> int:
         raise ServerError("Server teacher-0 ended. The end of its log:\nNo available memory for the cache blocks.")

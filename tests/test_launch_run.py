@@ -30,6 +30,8 @@ behaviour, pids = os.environ["STAND_IN"], Path(os.environ["STAND_IN_PIDS"])
 def main():
     if behaviour.isdigit():
         print("arguments", *sys.argv[1:])
+        if behaviour == "0":
+            (Path(os.environ["STAND_IN_OUTPUT"]) / "finished.json").touch()
         sys.exit(int(behaviour))
     rank = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     pids.write_text(f"{os.getpid()} {rank.pid}")
@@ -67,7 +69,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def start(workspace: Path, environment: dict[str, str], behaviour: str, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [str(ROOT / "scripts" / "launch.sh"), "1", "quickstart_sft", f"workspace={workspace}", "--no-preflight", *more],
-        env={**environment, "STAND_IN": behaviour},
+        env={**environment, "STAND_IN": behaviour, "STAND_IN_OUTPUT": str(workspace / "sft")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

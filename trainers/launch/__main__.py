@@ -12,8 +12,9 @@ import yaml
 
 from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.composition import Composition
+from trainers.configuration.fields import EVALUATION
 from trainers.configuration.machine import Machine, assume, detect
-from trainers.configuration.resume import decide, settle
+from trainers.configuration.resume import FINISHED, decide, settle
 from trainers.launch.fit import Cards, memory_problems, memory_warnings
 from trainers.launch.gpus import cards
 from trainers.launch.hints import server_hints, trainer_hints
@@ -31,6 +32,7 @@ from trainers.serving.servers import ServerError, ServerGroup
 
 USER_ERROR = 2
 SERVER_ERROR = 3
+STOPPED_EARLY = 4
 WATCH_INTERVAL_S = 0.5
 TRAINER_LOG = "trainer.log"
 NOT_CHECKED = "tokenizers, data and disk were not looked at: a launch on that machine does so before servers start"
@@ -171,20 +173,30 @@ def run(plan: Plan) -> int:
         if status:
             # A server that died is why the trainer failed, even where the trainer was quicker to say so.
             servers.poll()
-    conclude(plan, status, trainer.tail)
-    return status
+    return conclude(plan, status, trainer.tail)
 
 
-def conclude(plan: Plan, status: int, tail: str) -> None:
-    """Says how a run ended, and what helps against it."""
+def conclude(plan: Plan, status: int, tail: str) -> int:
+    """Says how a run ended, and what helps against it; returns the launcher's exit status."""
+    if not status and stopped_early(plan):
+        logger.error(
+            "stopped early, for the reason above: the same command continues; output is in %s", plan.output_dir
+        )
+        return STOPPED_EARLY
     if not status:
         logger.info("finished; output is in %s", plan.output_dir)
-        return
+        return 0
     logger.error("the trainer failed with status %d; what it wrote is in %s", status, plan.output_dir / TRAINER_LOG)
     for hint in trainer_hints(status, tail, plan.config):
         logger.error("%s", hint)
     if any(plan.output_dir.glob("checkpoint-*")):
         logger.error("the same command continues from the last checkpoint in %s", plan.output_dir)
+    return status
+
+
+def stopped_early(plan: Plan) -> bool:
+    """Whether a training that ended well has steps left. An evaluation that lacks answers has results all the same."""
+    return plan.config["experiment"] != EVALUATION and not (plan.output_dir / FINISHED).is_file()
 
 
 def write_accelerate(plan: Plan) -> None:
