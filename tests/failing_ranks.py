@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -129,6 +131,12 @@ def raised(work: Callable[[], Any]) -> str:
     return "nothing"
 
 
+def slow(main: bool) -> None:
+    """Work that takes longer than a collective operation of training may."""
+    torch.distributed.distributed_c10d._set_pg_timeout(timedelta(seconds=0.5))
+    on_all_ranks(lambda: time.sleep(2 * main))
+
+
 def main() -> None:
     """Every case, in the same order on both ranks."""
     directory = Path(sys.argv[1])
@@ -146,7 +154,8 @@ def main() -> None:
         "nothing": lambda: on_all_ranks(lambda: None),
     }
     found: dict[str, Any] = {name: raised(case) for name, case in cases.items()}
-    sys.stdout.write(json.dumps(found | {"received": received(first, directory)}) + "\n")
+    found |= {"received": received(first, directory), "slow": raised(lambda: slow(first))}
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

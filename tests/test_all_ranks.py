@@ -44,6 +44,11 @@ def test_an_error_that_cannot_travel_is_told(raised):
 
 
 @pytest.mark.slow
+def test_a_rank_is_waited_for_longer_than_collective_operations_may_take(raised):
+    assert [rank["slow"] for rank in raised] == ["nothing", "nothing"]
+
+
+@pytest.mark.slow
 def test_every_rank_receives_its_own_lessons_alone(raised):
     first, second = (rank["received"] for rank in raised)
     assert first["lessons"] == [0, 1, 2]

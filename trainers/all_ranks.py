@@ -1,4 +1,8 @@
-"""Work of single ranks between collective operations: an error of one ends all, where the others would wait for it."""
+"""Work of single ranks between collective operations: an error of one ends all, where the others would wait for it.
+
+They wait in a group of their own: a rollout, whose requests have deadlines, may take longer than `ddp_timeout` leaves
+to a collective operation of training.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,20 @@ import logging
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 import torch.distributed
 from accelerate import PartialState
-from accelerate.utils import gather_object
 
 from trainers.configuration.problems import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_PATIENCE = timedelta(days=30)
 
 
 class RankFailed(RuntimeError):
@@ -32,12 +39,17 @@ def on_all_ranks(work: Callable[[], T]) -> T:
     Raises:
         Exception: on every rank: what its own work raised, else what that of the first rank that failed raised.
     """
+    ranks = PartialState().num_processes
+    # Before the work, as all ranks have to make it at about the same time.
+    group = _patient_group(torch.distributed.group.WORLD) if ranks > 1 else None
     failure: Exception | None = None
     try:
         result = work()
     except Exception as error:  # noqa: BLE001 - raised below, when all ranks know of it
         failure = error
-    failures = gather_object([failure and portable(failure)])
+    failures: list[Exception | None] = [None] * ranks
+    if group is not None:
+        torch.distributed.all_gather_object(failures, failure and portable(failure), group)
     if failure is not None:
         raise failure
     first = next((error for error in failures if error is not None), None)
@@ -60,8 +72,14 @@ def shared_out(work: Callable[[], Sequence[T]]) -> T:
         assert shares is not None
         return shares[0]
     mine: list[Any] = [None]
-    torch.distributed.scatter_object_list(mine, shares, src=0)
+    torch.distributed.scatter_object_list(mine, shares, src=0, group=_patient_group(torch.distributed.group.WORLD))
     return mine[0]
+
+
+@cache
+def _patient_group(_world: Any) -> Any:
+    """All ranks of a world, on the CPU."""
+    return torch.distributed.new_group(backend="gloo", timeout=_PATIENCE)
 
 
 def _one_for_each(shares: Sequence[T], ranks: int) -> list[T]:

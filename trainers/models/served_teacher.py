@@ -57,7 +57,8 @@ class ServedTeacher:
         Raises:
             WeightSyncError: on every rank, when any server could not be updated.
         """
-        self.before_update()
+        # Others would wait in the first gathering of sharded weights, which has a deadline.
+        on_all_ranks(self.before_update)
         start = time.perf_counter()
         plugin = self.accelerator.state.deepspeed_plugin
         parameters = full_parameters(self.model, sharded=plugin is not None and plugin.zero_stage == 3)
