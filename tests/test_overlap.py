@@ -1,6 +1,7 @@
 """The order of questions, and when their rollouts run."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -127,6 +128,16 @@ def test_a_checkpoint_holds_the_lessons_run_ahead_and_a_resumed_run_takes_them()
     strict.restore(state)
     strict.take(1)
     assert servers.events[-2:] == ["start 1", "end 1"]
+
+
+def test_lessons_run_ahead_that_are_of_no_use_are_run_anew_after_a_resume(caplog):
+    servers = Servers()
+    schedule = RolloutSchedule(servers.start, batch, ahead=True)
+    spoiled = replace(batch(1), groups=8, lost=["teacher_connection"] * 7)
+    schedule.restore(spoiled.to_json(), usable=lambda kept: not kept.lost)
+    assert schedule.take(1) == batch(1)
+    assert servers.events == ["start 1", "end 1"]
+    assert caplog.messages == ["Rollout 1 had lost 7 of 8 groups before the checkpoint: it is run anew"]
 
 
 def test_lessons_of_another_rollout_are_not_taken():

@@ -1,6 +1,7 @@
 """What ranks receive of a rollout, and how sharded parameters are walked."""
 
 import asyncio
+import logging
 from concurrent.futures import CancelledError
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from tests.lessons import group, lesson
 from trainers.costs import CapTooLow
 from trainers.event_loop import EventLoopThread
 from trainers.grpo.rollouts import PendingRollout, RolloutRunner, training_rows
-from trainers.grpo.trl_seams import prompt_dataset, unrepeated
+from trainers.grpo.trl_seams import exclude_quietly, prompt_dataset, unrepeated
 from trainers.models.parameters import full_parameters, parameter_metadata
 from trainers.serving.api_usage import Account, Prices
 from trainers.serving.buckets import plan_buckets
@@ -46,6 +47,14 @@ def test_a_rollout_that_the_cap_has_no_money_for_is_not_begun():
     trainer._next_lessons = lambda rows: TeacherGRPOTrainer._start_rollout(trainer, 0)
     with pytest.raises(CapTooLow, match="student_spending_cap=10"):
         TeacherGRPOTrainer._run_rollout(trainer, [0])
+
+
+def test_trl_does_not_ask_for_a_reward_where_a_lesson_is_excluded(caplog):
+    exclude_quietly()
+    trl = logging.getLogger("trl.trainer.grpo_trainer")
+    trl.warning("All reward functions returned None for the following kwargs:\n{}")
+    trl.warning("something else")
+    assert caplog.messages == ["something else"]
 
 
 def test_unrepeated():

@@ -47,7 +47,7 @@ from trainers.grpo.resumption import (
 from trainers.grpo.rollouts import PendingRollout, RolloutRunner, TrainingRow
 from trainers.grpo.step_metrics import StepMetrics
 from trainers.grpo.stopping import StopEarly, lost_too_many, nothing_left_to_spend
-from trainers.grpo.trl_seams import prompt_dataset, rollout, teaching_reward, unrepeated
+from trainers.grpo.trl_seams import exclude_quietly, prompt_dataset, rollout, teaching_reward, unrepeated
 from trainers.models.adapters import align_reference, new_adapter
 from trainers.models.final_model import push_to_hub, save_final_model
 from trainers.models.loading import load_model, load_tokenizer, reference_arguments
@@ -126,6 +126,7 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         self._history = StepMetrics()
 
         stop_early = StopEarly()
+        exclude_quietly()
 
         def served_teacher(model: PreTrainedModel, accelerator: Accelerator, **_: Any) -> ServedTeacher:
             return ServedTeacher(model, accelerator, weight_sync, self._weights_arrived, self._before_weights)
@@ -191,7 +192,8 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         progress = load_progress(checkpoint)
         self.vllm_generation.version = progress.weight_version
         if self.runner is not None:
-            self._rollouts().restore(progress.ahead)
+            # Servers that went away in the middle of it are back, or the next one tells.
+            self._rollouts().restore(progress.ahead, usable=lambda batch: self._lost_too_many(batch) is None)
         if self.args.sync_ref_model:
             load_reference(checkpoint, self._reference(), sharded=self._sharded())
 
@@ -312,11 +314,14 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         if self.runner.account is not None:
             # Not the account's last charges: an evaluation may have come between.
             self.runner.account.note_rollout(batch.metrics.get(ROLLOUT_COST, 0.0))
-        lost = lost_too_many(batch, self.max_lost_groups, self.args.output_dir)
+        lost = self._lost_too_many(batch)
         spent = None if last else nothing_left_to_spend(self.runner.account)
         for reason in filter(None, (lost, spent)):
             logger.error("step %d: %s", self.state.global_step, reason)
             self.stopped_early = True
+
+    def _lost_too_many(self, batch: LessonBatch) -> str | None:
+        return lost_too_many(batch, self.max_lost_groups, self.args.output_dir)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add what rank 0 knows of the lessons since the last log, then log as TRL does."""

@@ -123,10 +123,21 @@ class RolloutSchedule:
         self.join()
         return self._ready.to_json() if self._ready is not None else None
 
-    def restore(self, state: Mapping[str, Any] | None) -> None:
-        """Take lessons of a checkpoint as run ahead; without overlap they are run anew, from the weights of then."""
-        if state is not None and self._ahead:
-            self._ready = LessonBatch.from_json(state)
+    def restore(self, state: Mapping[str, Any] | None, usable: Callable[[LessonBatch], bool] = lambda _: True) -> None:
+        """Take lessons of a checkpoint as run ahead, where they are of use.
+
+        Others are run anew, as all are without overlap, from the weights of then.
+        """
+        if state is None or not self._ahead:
+            return
+        batch = LessonBatch.from_json(state)
+        if usable(batch):
+            self._ready = batch
+        else:
+            logger.warning(
+                "Rollout %d had lost %d of %d groups before the checkpoint: it is run anew",
+                *(batch.number, len(batch.lost), batch.groups),
+            )
 
     def cancel(self) -> None:
         """Give up a rollout that still runs."""

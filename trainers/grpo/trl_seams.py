@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from accelerate.utils import gather_object
 from datasets import Dataset
+from trl.trainer import grpo_trainer
 
 from trainers.grpo.rollouts import TrainingRow
 from trainers.teaching.lesson import Question
@@ -36,6 +38,15 @@ def teaching_reward(completions: list[Any], lesson_reward: list[float | None], *
     """TRL's reward function: the rewards that came with the lessons; `None` marks a lesson unscorable."""
     assert len(completions) == len(lesson_reward)
     return lesson_reward
+
+
+def exclude_quietly() -> None:
+    """Keep TRL from asking for a valid reward where a lesson is excluded, which our own log tells with its cause."""
+    logging.getLogger(grpo_trainer.__name__).addFilter(_of_use)
+
+
+def _of_use(record: logging.LogRecord) -> bool:
+    return "All reward functions returned None" not in record.getMessage()
 
 
 def prompt_dataset(questions: Sequence[Question]) -> Dataset:
