@@ -4,4 +4,5 @@
 #   scripts/launch.sh 8 configs/run/teacher_sft.yaml output_dir=results/pre_rl_model
 source "$(dirname "${BASH_SOURCE[0]}")/launcher.sh"
 (($# >= 2)) || usage "$0"
+numbers "$0" "$1"
 launch --servers 0 --trainers "$@"

@@ -4,4 +4,5 @@
 #   scripts/launch_with_server.sh 4 4 configs/run/teacher_rcl.yaml
 source "$(dirname "${BASH_SOURCE[0]}")/launcher.sh"
 (($# >= 3)) || usage "$0"
+numbers "$0" "$1" "$2"
 launch --servers "$1" --trainers "${@:2}"

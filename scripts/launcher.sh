@@ -8,6 +8,17 @@ usage() { # usage SCRIPT: the comment at its top
     exit 2
 }
 
+numbers() { # numbers SCRIPT WORD…: refuses what is no number of GPUs, and shows how the script is called
+    local script="$1" word
+    shift
+    for word in "$@"; do
+        [[ "$word" =~ ^[0-9]+$ ]] || {
+            printf "error: '%s' is not a number of GPUs, which come first:\n\n" "$word" >&2
+            usage "$script"
+        }
+    done
+}
+
 PYTHON=python
 [[ -n "${VIRTUAL_ENV:-}" || ! -x "$ROOT/.venv/bin/python" ]] || PYTHON="$ROOT/.venv/bin/python"
 export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"

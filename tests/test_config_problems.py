@@ -171,7 +171,21 @@ BAD = [
     ("evaluate teacher=[a,a]", "teacher=[a,a]", "listed 2 times", "once"),
     ("evaluate teacher=[a,b] teacher_names=[x]", "teacher_names=[x]", "2 teachers need 2 names", "one name per teacher"),
     ("evaluate teacher=[a,b] teacher_names=[x,x]", "teacher_names=[x,x]", "names that differ", "a name of its own"),
+    ("evaluate 'teacher=\"\"'", "teacher=", "teachers that have a name", "teacher=null evaluates the student alone"),
+    ("evaluate 'teacher=[a,\"\"]'", "teacher=[a,]", "teachers that have a name", "teacher=null"),
+    ("teacher_sft 'exp_name=\"\"'", "exp_name=", "name of a directory inside results_dir", "exp_name=first_try"),
+    ("teacher_sft seed=99999999999", "seed=99999999999", ">= 0 and <= 4294967295", "seed=42"),
+    ("teacher_rcl vllm_host=http://h:1", "vllm_host=http://h:1", "and nothing else", "the port is vllm_port"),
+    ("teacher_rcl use_peft=true lora_target_modules=[]", "lora_target_modules=[]", "nothing to train", "all-linear"),
+    ("teacher_sft push_to_hub=true 'hub_model_id=my teacher'", "hub_model_id=my teacher", "owner/name", "owner/teacher"),
+    ("teacher_sft hub_model_id=a/b/c", "hub_model_id=a/b/c", "name or owner/name", "owner/teacher"),
     # grammar
+    ("teacher_sft zero1 zero2", "zero1 zero2", "one stage of DeepSpeed", "keep one of zero1, zero2"),
+    ("zero1 teacher_sft offload", "zero1 offload", "one stage of DeepSpeed", "keep one of zero1, zero3_cpu_offloading"),
+    ("teacher_sft zero1 deepspeed=zero3", "zero1 deepspeed=zero3", "one stage of DeepSpeed", "keep one of zero1, zero3"),
+    ("1 teacher_sft", "1", "expected a recipe, not another number of GPUs", "launch_with_server.sh takes two"),
+    ("teacher_sft ''", "an empty argument", "expected key=value", "must not stand in quotes"),
+    ("teacher_sft max_steps=1,000", "max_steps=1,000", "one value per key", "write max_steps=1000"),
     ("""teacher_rcl 'student_system_prompt=Be short, please'""", "student_system_prompt=", "one value per key", "Be short, please"),
     ("""teacher_rcl 'student_system_prompt=Say {x: "y"'""", "student_system_prompt=", "must be quoted", "both kinds"),
     ("teacher_rcl dataset_split=train[90%:]", "dataset_split=", "must be quoted", """'dataset_split="train[90%:]"'"""),
@@ -264,6 +278,18 @@ def test_a_recipe_outside_a_directory_run_says_where_to_put_it(tmp_path: Path) -
     recipe.write_text("max_steps: 7\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="directory named run"):
         compose([str(recipe)], GPUS)
+
+
+def test_offloading_is_the_zero3_that_it_extends() -> None:
+    for words in (["offload", "zero3"], ["zero3", "offload"], ["offload", "offload"]):
+        assert compose(["teacher_sft", *words], GPUS).config["deepspeed"] == "zero3_cpu_offloading"
+    assert compose(["teacher_sft", "zero1", "deepspeed=zero1"], GPUS).config["deepspeed"] == "zero1"
+
+
+@pytest.mark.parametrize("name", ["Qwen/Qwen3 4B", "owner/-name", "my model", "a--b/c", "größe/x"])
+def test_what_is_neither_a_path_nor_a_name_of_the_hub_is_said(name: str) -> None:
+    for key in ("student_model", "model_name_or_path", "dataset_id_or_path"):
+        assert "owner/name" in found("teacher_rcl", f'{key}="{name}"')[key]
 
 
 def test_latex_in_templates_is_plain_text() -> None:

@@ -116,7 +116,11 @@ def test_what_only_the_other_machine_knows_is_a_warning() -> None:
 WRONG = [
     ("launch.sh", "scripts/launch.sh T RECIPE"),
     ("launch_with_server.sh 1 1", "scripts/launch_with_server.sh V T RECIPE"),
-    ("launch.sh one teacher_sft", "'one' is not a number of GPUs"),
+    ("launch.sh one teacher_sft", "'one' is not a number of GPUs, which come first:\n\nTrain on T GPUs"),
+    ("launch_with_server.sh 1 teacher_rcl seed=1", "'teacher_rcl' is not a number of GPUs, which come first"),
+    ("launch_with_server.sh 1 1 1 teacher_rcl", "expected a recipe, not another number of GPUs"),
+    ("launch.sh 8 teacher_sft --dryrun --seed=1", "did you mean --dry-run?\n  2. --seed=1: keys are written without"),
+    ("launch_with_server.sh 1 1 teacher_rcl vllm_host=192.0.2.1 --dry-run", "it has no such address"),
     ("launch.sh 8 teacher_sft --assume-gpus 8", "--dry-run"),
     ("launch.sh 8 teacher_sft --dry-run --assume-gpu-memory 80", "belongs to --assume-gpus"),
     ("launch.sh 8 teacher_sft --dry-run --assume-gpus 8 --assume-gpu-memory much", "no amount of GPU memory in GiB"),

@@ -96,7 +96,20 @@ def parse(arguments: Sequence[str]) -> CommandLine:
             line = _with_recipe(line, problems, word)
         else:
             problems.append(_stray(word, line.recipe))
-    return replace(_with_recipe_of_flags(line), problems=tuple(problems))
+    return replace(_with_one_stage(_with_recipe_of_flags(line), problems, arguments), problems=tuple(problems))
+
+
+def _with_one_stage(line: CommandLine, problems: list[Problem], arguments: Sequence[str]) -> CommandLine:
+    """Stage words have no order that anyone could mean, so that two of them never are one overriding the other."""
+    words = [word for word in dict.fromkeys(arguments) if word in FLAG_WORDS]
+    asked = {str(override.value) for override in line.overrides if override.path == "deepspeed"}
+    if not words or len(asked) == 1:
+        return line
+    if set(words) == {"zero3", "offload"} and asked == {FLAG_WORDS[word] for word in words}:
+        return _with_value(line.without({"deepspeed"}), problems, "deepspeed", FLAG_WORDS["offload"])
+    given = " ".join(word for word in arguments if word in words or word.startswith("deepspeed="))
+    problems.append(Problem(given, "expected one stage of DeepSpeed", f"keep one of {', '.join(sorted(asked))}"))
+    return line
 
 
 def options(group: str) -> list[str]:
@@ -201,6 +214,8 @@ def _with_value(line: CommandLine, problems: list[Problem], path: str, value: st
         return line
     if parsed.is_sweep_override():
         remedy = f"""write '{path}="{value}"' for text with a comma, or {path}=[{value}] for a list"""
+        if re.fullmatch(r"\d{1,3}(,\d{3})+", value):
+            remedy = f"write {path}={value.replace(',', '')}"
         problems.append(Problem(text, "one run takes one value per key", remedy))
         return line
     override = Override(path.partition(".")[0], path, parsed.value(), text)
@@ -221,6 +236,9 @@ def _with_recipe(line: CommandLine, problems: list[Problem], word: str) -> Comma
         return _with_foreign_recipe(line, problems, path.resolve())
     elif name in options("run"):
         return replace(line, recipe=name)
+    elif word.isdigit():
+        remedy = "launch.sh takes one number, of training GPUs; launch_with_server.sh takes two, V for servers and T"
+        problems.append(Problem(word, "expected a recipe, not another number of GPUs", remedy))
     else:
         problems.append(Problem(word, "configs/run has no such recipe", suggestion(name, options("run"))))
     return line
@@ -243,6 +261,8 @@ def _stray(word: str, recipe: str) -> Problem:
         return Problem(word, expected, f"write {word}=…")
     if Path(word).name.removesuffix(".yaml") in options("run"):
         return Problem(word, expected, "name one recipe only")
+    if not word.strip():
+        return Problem("an empty argument", expected, "leave it out: an unset variable must not stand in quotes")
     close = get_close_matches(word, [*FLAG_WORDS, *all_names()], n=1)
     return Problem(word, expected, f"did you mean {close[0]}?" if close else "write key=value, or leave it out")
 

@@ -358,7 +358,7 @@ _BOUNDS = {
     "eval_accumulation_steps torch_empty_cache_steps dataloader_prefetch_factor dataset_num_proc ddp_bucket_cap_mb "
     "ddp_timeout",
     ">= 2": "num_generations",
-    ">= 0": "learning_rate weight_decay beta temperature warmup_steps max_grad_norm seed data_seed top_k entropy_coef "
+    ">= 0": "learning_rate weight_decay beta temperature warmup_steps max_grad_norm top_k entropy_coef "
     "eval_delay dataloader_num_workers num_completions_to_print neftune_noise_alpha vllm_importance_sampling_clip_min",
     "> 0": "num_train_epochs logging_steps save_steps eval_steps epsilon epsilon_high delta repetition_penalty "
     "vllm_importance_sampling_clip_max adam_epsilon",
@@ -366,6 +366,8 @@ _BOUNDS = {
     ">= 0, < 1": "adam_beta1 adam_beta2 label_smoothing_factor",
     ">= 0, <= 1": "min_p ref_model_mixup_alpha",
     ">= -1, != 0": "max_steps",
+    # What numpy takes.
+    ">= 0, <= 4294967295": "seed data_seed",
 }
 _CHOICES = {
     f"{SFT}.loss_type": ("nll", "dft"),

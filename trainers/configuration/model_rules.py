@@ -8,6 +8,7 @@ from typing import Any
 from trainers.configuration.fields import EVALUATION, fields_of
 from trainers.configuration.placement import teachers
 from trainers.configuration.problems import Problem
+from trainers.configuration.surroundings import is_hub_id
 from trainers.configuration.wording import typed
 
 NEEDS_PEFT = ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "use_rslora", "load_in_4bit")
@@ -32,6 +33,10 @@ def check_model(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(
             "push_to_hub=true save_final_model=false", "what is pushed is saved first", "set save_final_model=true"
         )
+    hub = config["hub_model_id"]
+    if hub is not None and not is_hub_id(hub):
+        expected = "expected name or owner/name, of letters, digits, dots, dashes and underscores"
+        yield Problem(f"hub_model_id={hub}", expected, "write for example hub_model_id=owner/teacher")
 
 
 def _without_effect(config: Mapping[str, Any], switch: str, keys: tuple[str, ...]) -> Iterator[Problem]:
@@ -45,6 +50,9 @@ def _without_effect(config: Mapping[str, Any], switch: str, keys: tuple[str, ...
 
 def _adapter(config: Mapping[str, Any]) -> Iterator[Problem]:
     asked = config["lora_target_modules"]
+    if asked in ("", []):
+        expected = "expected at least one layer: without any there is nothing to train"
+        yield Problem(f"lora_target_modules={typed(asked)}", expected, "write lora_target_modules=all-linear")
     named = {name.rpartition(".")[2] for name in ([asked] if isinstance(asked, str) else asked or [])}
     for name in sorted(named & UNADAPTED):
         expected = f"expected layers inside the blocks; {name} cannot have an adapter here"

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from pathlib import PurePath
 from typing import Any
 
 from custom_data.column_names import ACCEPTED
@@ -38,6 +39,7 @@ PLACEHOLDERS = {
 }
 """Per template: the placeholders it must have, and those it may have besides."""
 
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _PLACEHOLDER = re.compile(r"(?<!\w)\{(\w+)\}")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 MAX_GROWTH = 2
@@ -68,6 +70,9 @@ def _required(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _common(config: Mapping[str, Any]) -> Iterator[Problem]:
+    if config["exp_name"] is not None and not PurePath(config["exp_name"]).name:
+        expected = "expected the name of a directory inside results_dir"
+        yield Problem(f"exp_name={config['exp_name']}", expected, "write for example exp_name=first_try")
     if config.get("bf16") and config.get("fp16"):
         yield Problem("bf16=true fp16=true", "at most one of the two may be true", "set fp16=false")
     yield from _columns(config["column_map"] or {})
@@ -189,6 +194,10 @@ def _servers(config: Mapping[str, Any]) -> Iterator[Problem]:
     if not config["use_vllm_server"] and config["experiment"] != EVALUATION:
         remedy = "leave it out; servers that already run are used by vllm_host and vllm_port"
         yield Problem("use_vllm_server=false", "generation goes through vLLM servers only", remedy)
+    if not _HOST.fullmatch(config["vllm_host"]):
+        remedy = "write for example vllm_host=127.0.0.1; the port is vllm_port"
+        expected = "expected the name or the IPv4 address of a machine, and nothing else"
+        yield Problem(f"vllm_host={config['vllm_host']}", expected, remedy)
     servers = max(slots, len(models(config)))
     if first + servers > 65536:
         remedy = f"set vllm_port to at most {65536 - servers}"
@@ -234,6 +243,9 @@ def _grpo(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _evaluation(config: Mapping[str, Any]) -> Iterator[Problem]:
     listed, names = teacher_list(config), config["teacher_names"]
+    if "" in listed:
+        remedy = "name a path, a hub id or an API; teacher=null evaluates the student alone"
+        yield Problem(f"teacher={typed(config['teacher'])}", "expected teachers that have a name", remedy)
     for path, count in Counter(teachers(config) if names else map(default_name, listed)).items():
         if count > 1:
             yield Problem(f"teacher={typed(listed)}", f"{path} is listed {count} times", "name each teacher once")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,16 @@ SFT_COMMANDS = {
 }
 
 
+_HUB_ID = re.compile(r"(?:[A-Za-z0-9_](?:[\w.-]{0,94}\w)?/)?[A-Za-z0-9_](?:[\w.-]{0,94}\w)?", re.ASCII)
+
+
 def missing_paths(config: Mapping[str, Any]) -> Iterator[Problem]:
     """One problem per missing or half-written path, with the command that makes it."""
     for key, path in _models(config):
         if looks_local(path) and not any((Path(path).expanduser() / name).is_file() for name in MODEL_FILES):
             yield _missing(config, key, path, f"a directory with a model ({' or '.join(MODEL_FILES)})")
+        elif not looks_local(path) and not is_hub_id(path):
+            yield _missing(config, key, path, "a directory that is there, or a model of the hub as owner/name")
     yield from _output(config)
     yield from check_adapters(config)
     yield from check_packages(config)
@@ -34,6 +40,10 @@ def missing_paths(config: Mapping[str, Any]) -> Iterator[Problem]:
         data = config.get(key)
         if data and looks_local(data) and not Path(data).expanduser().exists():
             yield _missing(config, key, data, "an existing file or directory")
+        elif data and not looks_local(data) and not is_hub_id(data):
+            yield _missing(
+                config, key, data, "a file or directory that is there, or a dataset of the hub as owner/name"
+            )
         elif data and Path(data).is_file() and Path(data.lower().removesuffix(".gz")).suffix not in DATA_SUFFIXES:
             listed = ", ".join(sorted(DATA_SUFFIXES))
             remedy = "convert the file, or rename it if its content is one of these"
@@ -64,6 +74,11 @@ def looks_local(path: str) -> bool:
     parts = Path(path).parts
     marked = path.startswith(("/", "./", "../", "~")) or Path(path).suffix in DATA_SUFFIXES
     return marked or len(parts) > 2 or parts[0] == "results" or Path(path).exists()
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether the hub could have something of that name: `name` or `owner/name`."""
+    return _HUB_ID.fullmatch(name) is not None and "--" not in name and ".." not in name and not name.endswith(".git")
 
 
 def all_local(config: Mapping[str, Any]) -> bool:

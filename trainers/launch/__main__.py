@@ -6,13 +6,14 @@ import argparse
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import yaml
 
 from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.composition import Composition
-from trainers.configuration.fields import EVALUATION
+from trainers.configuration.fields import EVALUATION, all_names
 from trainers.configuration.machine import Machine, assume, detect
 from trainers.configuration.resume import FINISHED, decide, settle
 from trainers.launch.fit import Cards, memory_problems, memory_warnings
@@ -35,6 +36,7 @@ SERVER_ERROR = 3
 STOPPED_EARLY = 4
 WATCH_INTERVAL_S = 0.5
 TRAINER_LOG = "trainer.log"
+OPTIONS = ("--dry-run", "--assume-gpus", "--assume-gpu-memory", "--no-preflight")
 NOT_CHECKED = "tokenizers, data and disk were not looked at: a launch on that machine does so before servers start"
 logger = logging.getLogger("launch")
 
@@ -42,8 +44,8 @@ logger = logging.getLogger("launch")
 def main(arguments: Sequence[str]) -> int:
     """Launches a run; returns the trainer's exit status, 2 for a mistake of the user, 3 for a server that failed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
-    options = parse(arguments)
     try:
+        options = parse(arguments)
         with interruptible():
             return launch(options)
     except ConfigurationError as error:
@@ -75,7 +77,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--no-preflight", action="store_true", help="do not load tokenizers and data before the servers start"
     )
     parser.add_argument("arguments", nargs="*", metavar="RECIPE | key=value | zero1 | zero2 | offload")
-    options = parser.parse_intermixed_args(list(arguments))
+    options, unknown = parser.parse_known_intermixed_args(list(arguments))
+    if unknown:
+        raise ConfigurationError([_unknown_option(word) for word in unknown if word.startswith("-")])
     if options.assume_gpus is not None and not options.dry_run:
         parser.error("--assume-gpus plans for another machine, which only --dry-run can do")
     if options.assume_gpu_memory is not None and options.assume_gpus is None:
@@ -221,8 +225,17 @@ def _line(problem: Problem) -> str:
     return " ".join(str(problem).split())
 
 
+def _unknown_option(word: str) -> Problem:
+    name, _, value = word.lstrip("-").partition("=")
+    if name in all_names():
+        return Problem(word, "keys are written without dashes", f"write {name}={value or '…'}")
+    close = get_close_matches(word, OPTIONS, n=1)
+    remedy = f"did you mean {close[0]}?" if close else "leave it out; keys of the configuration are key=value"
+    return Problem(word, f"expected one of the options {', '.join(OPTIONS)}", remedy)
+
+
 def _count(text: str) -> int:
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of GPUs (0, 1, 2 …)")
     return int(text)
 

@@ -32,7 +32,7 @@ from trainers.launch.inspection import CONFIG_FILE, FINDINGS_FILE, Findings
 from trainers.launch.plan import Command, Plan
 from trainers.launch.process import Process
 from trainers.launch.trained_on import trained_on
-from trainers.serving.servers import unavailable_ports
+from trainers.serving.servers import is_elsewhere, unavailable_ports
 
 INSPECTION = "trainers.launch.inspection"
 WATCH_INTERVAL_S = 0.2
@@ -83,7 +83,11 @@ def check_surroundings(plan: Plan) -> Iterator[Problem]:
 
 def _ports(plan: Plan) -> Iterator[Problem]:
     taken = unavailable_ports(plan.servers)
-    if taken:
+    if any(is_elsewhere(spec) for spec in taken):
+        expected = "servers are started on this machine, and it has no such address"
+        remedy = "leave vllm_host out; servers that already run elsewhere are used by scripts/launch.sh T RECIPE"
+        yield Problem(f"vllm_host={plan.config['vllm_host']}", expected, remedy)
+    elif taken:
         listed = ", ".join(f"{spec.port} ({spec.name})" for spec in taken)
         remedy = "stop what listens there, or choose another: vllm_port=…"
         yield Problem(f"vllm_port={plan.config['vllm_port']}", f"already in use: {listed}", remedy)

@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from trainers.configuration.surroundings import looks_local
+from trainers.configuration.surroundings import is_hub_id, looks_local
 from trainers.serving.adapters import read_adapter
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -152,7 +152,7 @@ def local_shape(model: str) -> ModelShape | None:
     if directory.is_dir():
         shape = _read(directory / "config.json")
         return replace(shape, exact=count_weights(directory)) if shape else None
-    if looks_local(model):
+    if looks_local(model) or not is_hub_id(model):
         return None
     return _read(_cached(model)) or (shape_of(KNOWN[model]) if model in KNOWN else None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import logging
@@ -41,8 +42,14 @@ class ServerError(RuntimeError):
 
 
 def unavailable_ports(specs: Iterable[ServerSpec]) -> list[ServerSpec]:
-    """The specs whose address something else already listens on."""
-    return [spec for spec in specs if not _can_bind(spec.host, spec.port)]
+    """The specs whose address cannot be had, mostly because something else already listens on it."""
+    return [spec for spec in specs if _refused(spec) is not None]
+
+
+def is_elsewhere(spec: ServerSpec) -> bool:
+    """Whether a spec's host is no address of this machine, so that no server can be started there."""
+    error = _refused(spec)
+    return isinstance(error, socket.gaierror) or (error is not None and error.errno == errno.EADDRNOTAVAIL)
 
 
 def log_tail(path: Path, lines: int = _LOG_TAIL_LINES) -> str:
@@ -254,14 +261,14 @@ def _address(server: Server) -> dict[str, Any]:
     return {"name": spec.name, "role": spec.role, "model": spec.model, "url": spec.base_url, "pid": server.pid}
 
 
-def _can_bind(host: str, port: int) -> bool:
+def _refused(spec: ServerSpec) -> OSError | None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+            probe.bind((spec.host, spec.port))
+        except OSError as error:
+            return error
+    return None
 
 
 def _get(url: str) -> bytes | None:
