@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 
 from custom_data.column_names import ACCEPTED
 from trainers.configuration.problems import ConfigurationError, Problem
@@ -50,5 +51,14 @@ def resolve_columns(
 
 def _no_column(name: str, found: Sequence[str]) -> Problem:
     expected = f"expected one of {', '.join(ACCEPTED[name])}, found the columns {', '.join(found)}"
-    remedy = f"say which to use, for example column_map.{name}={found[0] if found else 'NAME'}"
+    remedy = f"say which of them to use: {mapping(name, found)}"
     return Problem(f"no column for {name!r}", expected, remedy)
+
+
+def mapping(name: str, found: Sequence[str]) -> str:
+    """The entry of `column_map` to write for one of our names: with a column that is called like it, else `NAME`."""
+    meant = {column.strip().lower(): column for column in found}
+    like = [meant[accepted] for accepted in ACCEPTED[name] if accepted in meant]
+    close = like or [meant[word] for word in get_close_matches(name, list(meant), n=1, cutoff=0.75)]
+    column = close[0] if close else "NAME"
+    return f"column_map.{name}={column}" if column.isidentifier() else f"'column_map.{name}=\"{column}\"'"

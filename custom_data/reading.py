@@ -7,6 +7,8 @@ import csv
 import gzip
 import io
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
@@ -33,19 +35,26 @@ def read_lines(path: Path) -> Iterator[Placed]:
 
 
 def read_json(path: Path) -> Iterator[Placed]:
-    """A JSON array of rows, read piece by piece; or JSON lines in a file that is called `.json`."""
+    """A JSON array of rows, read piece by piece; or JSON lines in a file that is called `.json`.
+
+    Raises:
+        ValueError: when an array breaks off.
+    """
     with open_binary(path) as file:
         start = file.read(CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()
     return _array(path) if start.startswith(b"[") else read_lines(path)
 
 
 def read_csv(path: Path) -> Iterator[Placed]:
-    """CSV with a header; a row's place is the line on which it begins."""
+    """CSV with a header; a row's place is the line on which it begins.
+
+    Raises:
+        ValueError: when the header cannot be used, or a quote is open to the end, so that nobody knows what is lost.
+    """
     csv.field_size_limit(1 << 30)
     with open_binary(path) as file:
-        text = _decoded(file)
-        reader = csv.reader(text)
-        header = next(reader, [])
+        reader = csv.reader(_decoded(file), strict=True)
+        header = _header(reader)
         while True:
             begins = reader.line_num + 1
             try:
@@ -53,7 +62,10 @@ def read_csv(path: Path) -> Iterator[Placed]:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield begins, BadRowError(f"invalid CSV ({error})")
+                _check_closed(error, begins)
+                # A stray quote takes all lines up to the next one with it, and each may have been a row.
+                cause = BadRowError(f"invalid CSV ({error})")
+                yield from ((line, cause) for line in range(begins, reader.line_num + 1))
                 continue
             if cells:
                 yield begins, _cells(header, cells)
@@ -128,6 +140,24 @@ def _cells(header: list[str], cells: list[str]) -> Any:
     return dict(zip(header, cells, strict=True))
 
 
+def _header(reader: Iterator[list[str]]) -> list[str]:
+    try:
+        names = next(reader, [])
+    except csv.Error as error:
+        _check_closed(error, 1)
+        raise ValueError(f"its header is no CSV ({error})") from error
+    if len(names) == 1 and (separators := re.findall("[;\t|]", names[0])):
+        raise ValueError(f"its cells seem to be separated by {separators[0]!r}; expected commas")
+    if twice := [name for name, count in Counter(names).items() if name and count > 1]:
+        raise ValueError(f"its header has several columns {twice[0]}")
+    return names
+
+
+def _check_closed(error: csv.Error, line: int) -> None:
+    if "end of data" in str(error):
+        raise ValueError(f"the quote that opens in line {line} is never closed") from error
+
+
 def _array(path: Path) -> Iterator[Placed]:
     decoder = json.JSONDecoder()
     with open_binary(path) as file:
@@ -148,6 +178,6 @@ def _array(path: Path) -> Iterator[Placed]:
                 continue
             more = text.read(max(CHUNK, len(buffer)))
             if not more:
-                yield index, BadRowError("invalid JSON from here to the end of the file")
-                return
+                # How many rows are lost with it, nobody knows: there is no telling where the next one begins.
+                raise ValueError(f"it is no JSON from row {index} on")
             buffer += more

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from custom_data.answers import answer_of_turn, ground_truth, without_marker
@@ -219,7 +220,7 @@ def _question(value: Any) -> str:
 def _answer_text(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if not isinstance(value, str | int | float):
+    if not isinstance(value, str | int | float | Decimal):
         raise BadRowError(f"answer is neither text nor a number but {type(value).__name__}")
     return check_text("answer", str(value)).strip()
 

@@ -98,6 +98,11 @@ class DataSource:
         """How messages call it: the key and value."""
         return f"{self.prefix}dataset_id_or_path={self.dataset_id_or_path}"
 
+    @property
+    def split_name(self) -> str:
+        """How messages call the split."""
+        return f"{self.prefix}dataset_split={self.dataset_split}"
+
     def open(self) -> Rows:
         """Find the rows; text files are not read yet.
 
@@ -190,14 +195,14 @@ class DataSource:
                 expected = f"{self.dataset_id_or_path} has the splits {', '.join(splits)}"
                 example = next(iter(splits))
                 remedy = f"write dataset_split={example}, or a part such as {example}[:10%]"
-                raise ConfigurationError([Problem(f"dataset_split={self.dataset_split}", expected, remedy)])
+                raise ConfigurationError([Problem(self.split_name, expected, remedy)])
             parts = splits[name]()
             yield from self._cut(name, matched[2], parts) if matched[2] else parts
 
     def _cut(self, name: str, brackets: str, parts: list[Part]) -> Iterator[Part]:
         counts = [sum(1 for _ in part.rows()) for part in parts]
-        spec = ReadInstruction.from_spec(f"{name}{brackets}")
-        [wanted] = self._guarded(lambda: spec.to_absolute({name: sum(counts)}))
+        total = {name: sum(counts)}
+        [wanted] = self._guarded(lambda: ReadInstruction.from_spec(f"{name}{brackets}").to_absolute(total))
         offset = 0
         for part, count in zip(parts, counts, strict=True):
             start = max(0, (wanted.from_ or 0) - offset)
@@ -230,13 +235,22 @@ class DataSource:
                 "write one of them",
             )
         if "nknown split" in text or "ad split" in text:
-            return Problem(f"dataset_split={self.dataset_split}", text, "write one of these splits")
+            return Problem(self.split_name, text, "write one of these splits")
+        if "instruction format" in text or "slice boundaries" in text:
+            example = "train[:1000], train[10%:20%] or train[-500:]"
+            return Problem(
+                self.split_name, f"expected a split or a part of one ({text})", f"write for example {example}"
+            )
         if isinstance(error, ConnectionError):
             return Problem(
                 self.name, f"the hub cannot be reached ({text})", f"connect, unset HF_HUB_OFFLINE, or {local}"
             )
         if self.dataset_files and "ind '" in text and not isinstance(error, DatasetsError):
             return Problem(f"dataset_files={self.dataset_files}", text, "name a file that is there, or leave it out")
+        if Path(self.dataset_id_or_path).expanduser().is_dir():
+            formats = ", ".join(FORMATS)
+            remedy = f"check what is in it ({formats}, or what save_to_disk wrote), or name one file"
+            return Problem(self.name, f"it cannot be read: {text}", remedy)
         if isinstance(error, DatasetsError | FileNotFoundError):
             remedy = f"check the spelling; for a private or gated one export HF_TOKEN=… of who may read it; or {local}"
             return Problem(self.name, f"it cannot be read: {text}", remedy)

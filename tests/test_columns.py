@@ -27,9 +27,23 @@ def test_an_explicit_mapping_wins():
 
 def test_what_is_missing_is_said_with_the_remedy():
     with pytest.raises(
-        ConfigurationError, match=r"(?s)'question'.*'solution'.*ground_truth.*columns frage.*column_map\.solution=frage"
+        ConfigurationError, match=r"(?s)'question'.*'solution'.*ground_truth.*columns frage.*column_map\.solution=NAME"
     ):
         resolve_columns(["frage"], ("question", "solution"))
+
+
+def test_the_mapping_to_write_names_a_column_only_where_one_is_meant():
+    def remedies(found: list[str]) -> list[str]:
+        with pytest.raises(ConfigurationError) as caught:
+            resolve_columns(found, ("question", "solution"))
+        return [problem.remedy.partition(": ")[2] for problem in caught.value.problems]
+
+    assert remedies(["Question", "Final_Answer"]) == [
+        "column_map.question=Question",
+        "column_map.solution=Final_Answer",
+    ]
+    assert remedies(["questions", "x"]) == ["column_map.question=questions", "column_map.solution=NAME"]
+    assert remedies([" question ", "x"])[0] == """'column_map.question=" question "'"""
 
 
 def test_a_mapping_to_a_column_that_is_not_there_lists_the_columns():

@@ -1,6 +1,7 @@
 """Rows of every kind are read; every kind of badness is counted under its name, with the place to look at."""
 
 import json
+from decimal import Decimal
 
 import pytest
 from datasets import Dataset
@@ -42,6 +43,7 @@ SHARE_GPT = [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": REPL
     [
         ({"prompt": "q", "ground_truth": "4"}, "q", "4"),
         ({"question": "q", "solution": 4}, "q", "4"),
+        ({"question": "q", "solution": 4.5}, "q", "4.5"),
         ({"problem": "q", "solution": "long", "answer": "4"}, "q", "4"),
         ({"problem_text": "q", "final_answer": "4"}, "q", "4"),
         ({"question": "q", "answer": "2 + 2 = 4\n#### 4"}, "q", "4"),
@@ -62,6 +64,13 @@ def test_what_else_a_row_carries_travels_with_its_question(tmp_path):
     row = {"question": "q", "answer": "4", "level": 5, "tags": ["a"], "none": None}
     [question] = questions(tmp_path, row)
     assert question.extra == {"level": 5, "tags": ["a"], "none": None}
+
+
+def test_decimals_of_a_table_are_answers(tmp_path):
+    rows = [{"question": "q", "answer": Decimal("1.50")}, {"question": "r", "answer": Decimal("2.00")}]
+    Dataset.from_list(rows).to_parquet(tmp_path / "rows.parquet")
+    table = loading.load(data_config("teacher_grpo", tmp_path / "rows.parquet")).training
+    assert [question.ground_truth for question in Questions(table)] == ["1.50", "2.00"]
 
 
 def test_columns_may_have_other_names(tmp_path):

@@ -114,12 +114,44 @@ def test_a_csv_row_with_line_breaks_counts_where_it_begins(tmp_path):
     assert found[3] == ("line 6", {"question": "e\u2028f", "answer": "4"})
 
 
-def test_an_array_that_breaks_off_is_read_as_far_as_it_goes(tmp_path):
-    path = tmp_path / "rows.json"
-    path.write_text(json.dumps(ROWS)[:-30], encoding="utf-8")
-    found = list(DataSource(str(path)).open())
-    assert [row for _, row in found[:4]] == ROWS[:4]
-    assert str(found[4][1]) == "invalid JSON from here to the end of the file"
+BREAKS_OFF = [
+    ("rows.json", json.dumps(ROWS)[:-30], r"it is no JSON from row 4 on\."),
+    ("rows.json", json.dumps(ROWS).replace("}, {", "} oops {", 1), r"it is no JSON from row 1 on\."),
+    ("rows.csv", 'question,answer\na,1\n"b,2\nc,3\nd,4\n', "the quote that opens in line 3 is never closed"),
+    ("rows.csv", '"question,answer\na,1\n', "the quote that opens in line 1 is never closed"),
+    ("rows.csv", '"question"x,answer\na,1\n', "its header is no CSV"),
+    ("rows.csv", "question;answer\na;1\n", "its cells seem to be separated by ';'; expected commas"),
+    ("rows.csv", "question\tanswer\na\t1\n", "its cells seem to be separated by .*; expected commas"),
+    ("rows.csv", "question,answer,question\na,1,b\n", "its header has several columns question"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), BREAKS_OFF)
+def test_a_file_of_which_nobody_knows_what_is_lost_is_refused(tmp_path, name, text, expected):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=rf"{name}: it cannot be read: {expected}.*\n.*check the file"):
+        rows_of(str(tmp_path / name))
+
+
+def test_a_stray_quote_costs_every_line_that_it_takes_with_it(tmp_path):
+    (tmp_path / "rows.csv").write_text('question,answer\na,1\nb,"2\nc,3\nd,4\ne,"5"\nf,6\n', encoding="utf-8")
+    found = list(DataSource(str(tmp_path / "rows.csv")).open())
+    assert [place for place, row in found if isinstance(row, BadRowError)] == [f"line {n}" for n in (3, 4, 5, 6)]
+    assert [row["question"] for _, row in found if not isinstance(row, BadRowError)] == ["a", "f"]
+
+
+@pytest.mark.parametrize("split", ["train[:200%]", "train[a:b]", "train[1:2:3]", "train[:10%"])
+def test_what_is_no_part_of_a_split_is_said(tmp_path, split):
+    source = DataSource(write(tmp_path, "jsonl"), dataset_split=split, prefix="eval_")
+    with pytest.raises(ConfigurationError, match=r"eval_dataset_split=train\[.*\n.*write .*train\["):
+        source.open()
+
+
+def test_a_directory_without_data_is_no_hub_dataset(tmp_path):
+    (tmp_path / "README.md").write_text("nothing", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="check what is in it") as caught:
+        DataSource(str(tmp_path)).open()
+    assert "HF_TOKEN" not in str(caught.value)
 
 
 def test_an_array_longer_than_a_chunk(tmp_path, monkeypatch):
