@@ -44,12 +44,28 @@ RIGHT = [
     ("1, 1, 2", "{1, 2}"), ("(1, 2, 3)", "(1,2,3)"), ("(1,2),(3,4)", "(3,4),(1,2)"), ("1000", "1,000"),
     ("0.1 + 0.2", "0.3"), (r"\frac{1}{3} + \frac{1}{6}", "1/2"), ("2^{-1}", "0.5"), (r"\sqrt[3]{8}", "2"),
     (r"\infty", "∞"), ("a", "A"), ("xy", "yx"), ("100%", "1"), (r"12.5\%", "0.125"), (r"\frac{1}{8}", "12.5%"),
+    ("≈3", "3"), ("≈ 3.14", "3.14"), (r"\approx 3", "3"), ("x ≈ 3", "3"), ("about 3", "3"), ("≈$5", "5"),
+    ("approximately 3 cm", "3 cm"), ("x = approximately 3", "3"), ("≈ 33.3%", "33.3"), ("roughly $5", "5"),
+    ("1 000", "1000"), ("1\u2009000", "1000"), ("1\u00a0000", "1000"), ("1\u202f000", "1000"), ("1 000 000", "1000000"),
+    ("12 345.67", "12345.67"), ("$1 000", "1000"), ("1 000 km", "1000 km"), ("1000", "1 000"), (r"1\;000", "1000"),
+    ("-1 000", "-1000"), ("(1 000, 2 000)", "(1000, 2000)"), ("2 125/1000", "2.125"),
+    ("¥500", "500 yen"), ("₹500", "500"), ("⅓", "1/3"), ("2⅔", "8/3"), ("2⁄3", "2/3"), ("x⁴", "x^4"),
+    ("10⁻³", "0.001"), ("x¹⁰", "x^{10}"), ("﹣3", "-3"), ("12％", "12%"), ("five apples", "5"),
+    ("seven days", "1 week"),
+    ("3.0 x 10^8", "3e8"), ("3.0 × 10^8 m/s", r"3\times10^8"), (r"3 \times 10^2 x", "300x"),
+    ("3.0 × 10⁸", "300000000"), ("3 hours 30 minutes", "3.5 hours"),
+    ("3 hours and 30 minutes", "210"), ("5 feet 6 inches", "66 inches"), ("5 more apples", "5"),
     ("+3", "3"), ("3-", "3"), ("one hundred and five", "105"), ("10 am", "10 a.m."),
 ]  # fmt: skip
 
 # (answer, ground truth) where it is wrong
 WRONG = [
     ("≠ 4", "4"), (r"\neq 4", "4"), (r"x \ne 4", "4"), ("x != 4", "4"),
+    ("≈3", "4"), ("≈3", "3.2"), ("almost 18", "18"), ("1 000", "1"), ("1 000", "0"), ("1 00", "100"),
+    ("1 0000", "10000"), ("1 000 00", "100000"), ("⅓", "1/2"), ("x⁴", "x^3"), ("¥500", "500 dollars"),
+    ("two out of five", "2"), ("5 out of ten", "5"), ("5 less than ten", "5"), ("five less than ten", "5"),
+    ("3 hours 30 minutes", "3"), ("3 hours 30 minutes", "3.3 hours"), ("3 cm 2 kg", "3 cm"),
+    ("30 minutes 3 hours", "3.5 hours"),
     # Several answers are none.
     ("(A) or (B)", "A"), ("A, B", "A"), ("A. B. C.", "A"), ("A or B", "A"), ("A/B", "A"), ("18 or 20", "18"),
     ("20 or 18", "18"), ("18/20", "18"), ("18; 20", "18"), ("18 (or 20)", "18"), ("20 (or 18)", "18"),
@@ -92,7 +108,23 @@ SOLUTIONS = [
     ('Final answer = 12\nDone.', "12", 'correct'),
     ('The answer to the question is 12.', "12", 'correct'),
     ('Reasoning.\n\n**Final Answer:** $\\frac{3}{4}$', "0.75", 'correct'),
-    ('Answer:\n12', "12", 'wrong'),
+    ('Answer:\n12', "12", 'correct'),
+    ('**Final Answer:**\n\n$$\n12\n$$', "12", 'correct'),
+    ('Answer:\nI am not sure about any of this.', "12", 'wrong'),
+    ('#### \n12', "12", 'correct'),
+    # The last statement is the final one.
+    ('<solution>12</solution><solution>18</solution>', "12", 'wrong'),
+    ('<solution>The answer is 12. Wait, the answer is 18.</solution>', "18", 'correct'),
+    ('<solution>The answer is 12. Wait, the answer is 18.</solution>', "12", 'wrong'),
+    ('<solution>x = 12\nx = 18</solution>', "18", 'correct'),
+    ('<solution>\\boxed{12}, no: \\boxed{18}</solution>', "18", 'correct'),
+    ('<solution>Answer: 12\nAnswer: 18</solution>', "12", 'wrong'),
+    ('The answer is 12. Actually, the answer is 18.', "18", 'correct'),
+    ('The answer is 18. The answer is not 12.', "18", 'correct'),
+    ('The answer is 18.\nThe answer is in dollars.', "18", 'correct'),
+    ('The answer is 18. This answer is correct.', "18", 'correct'),
+    ('The answer is 18 because 12 + 6 is 18.', "18", 'correct'),
+    ('The answer is Paris. Wait, the answer is London.', "London", 'correct'),
     ('yes', "yes", 'wrong'),
 ]  # fmt: skip
 

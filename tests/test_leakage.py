@@ -25,6 +25,17 @@ LEAKS = [
     ("12", "12", Q, A),
     ("It's 18.", "18", Q, A),
     ("The answer is minus eight.", "-8", "q", "a"),
+    ("The answer is 1 000.", "1000", "q", "a"),
+    ("Remember 12\u2009345.", "12345", "q", "a"),
+    ("The answer is 1000.", "1 000", "q", "a"),
+    ("The answer is ½.", "1/2", "q", "a"),
+    ("The answer is about 18.", "18", Q, A),
+    ("You should get approximately 18.", "18", Q, A),
+    ("The answer is:\n18\nNow write it down.", "18", Q, A),
+    ("**Answer:**\n\n18\n\nGood luck!", "18", Q, A),
+    ("Choose b.", "B", "q", "a"),
+    ("Go for B, as it is the longest.", "B", "q", "a"),
+    ("Option B", "B", "q", "a"),
     ("The answer is 18.", "18", Q, A),
     ("So the final answer: 18", "18", Q, A),
     ("Final answer = 18", "18", Q, A),
@@ -78,6 +89,9 @@ LEAKS = [
 ]  # fmt: skip
 
 SUSPECTED = [
+    ("Buy 3 500 g bags.", "500", "q", "a"),
+    ("Do not choose b.", "B", "q", "a"),
+    ("The answer is\n**Step 2**\nlater.", "2", "q", "a"),
     ("Write x = 2 more than y.", "2", "q", "a"),
     ("The answer is not 18.", "18", Q, A),
     ("There are 18 ways to go wrong here.", "18", Q, A),

@@ -16,7 +16,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
-from trainers.teaching.verifiers.notation import clean
+from trainers.teaching.verifiers.notation import FRACTIONS, clean, join_thousands
 from trainers.teaching.verifiers.number_words import NUMBER_WORDS, words_to_number
 from trainers.teaching.verifiers.numbers import PlainNumber, equal_numbers, parse_plain_number
 from trainers.teaching.verifiers.quantities import read_quantity
@@ -66,13 +66,22 @@ def find_leak(teaching: str, ground_truth: str | None, question: str, approach: 
     """
     if not ground_truth or not (target := _target(ground_truth)):
         return _NO_LEAK
-    text = _tidy(teaching)
+    text, given = _tidy(teaching), _tidy(f"{question}\n{approach}")
+    joined = join_thousands(text)
+    found = _judge(target, text, given)
+    if joined == text or found.leaked:
+        return found
+    # "1 000" is a thousand, or a 1 beside another number.
+    other = _judge(target, joined, f"{given}\n{join_thousands(given)}")
+    return other if other.leaked or not found.suspected else found
+
+
+def _judge(target: _Target, text: str, given: str) -> Leak:
     mentions = list(target.mentions(text))
     if not mentions:
         return _NO_LEAK
     if any(_is_asserted(text, mention) for mention in mentions):
         return Leak(True, False, "assertion")
-    given = _tidy(f"{question}\n{approach}")
     known = any(not mention.computed for mention in target.mentions(given))
     if not known and any(_is_weakly_asserted(text, mention) for mention in mentions):
         return Leak(True, False, "assertion")
@@ -90,7 +99,7 @@ def find_leak(teaching: str, ground_truth: str | None, question: str, approach: 
 
 _OPENING = r"[\s$€£*_`\"'“”‘(\[{\\]*"
 _FILLER = (
-    r"(?:(?:exactly|simply|just|therefore|thus|clearly|indeed|actually|equal\s+to|precisely|option|choice|letter|number|"
+    r"(?:(?:exactly|about|around|approximately|approx\.?|roughly|simply|just|therefore|thus|clearly|indeed|actually|equal\s+to|precisely|option|choice|letter|number|"
     r"value|the|x|y)\b[\s:]*|\\(?:boxed|text|textbf|mathbf|mathrm|displaystyle)\b\s*\{?)*"
 )
 _UP_TO_VALUE = rf"{_OPENING}{_FILLER}{_OPENING}(?:[-−]|(?:minus|negative)\s)?\s*$"
@@ -104,7 +113,7 @@ _ASSERTION = re.compile(
     r"\b(?:answer|result|solution)s?\b[*_]*(?:\s+(?:to|for|of|in|you|we|that|here)\b[^.;:?!\n]{0,40}?)?"
     r"(?:[*_]*\s*(?:[:=→,]|\b(?:is|are|was|be|being|equals?|becomes|must|should|will|would|has|have|comes?|turns?|works?|"
     r"to|out|as|of|then|also|now|still|with|so)\b))+"
-    r"|\b(?:choose|choosing|select|pick|picking|go(?:ing)?\s+with|opt(?:ing)?\s+for|mark|circle|tick|answer)\b"
+    r"|\b(?:choose|choosing|select|pick|picking|go(?:ing)?\s+(?:with|for)|opt(?:ing)?\s+for|mark|circle|tick|answer)\b"
     r"|\b(?:correct|right|best|final|true)\s+(?:answer|option|choice|letter|one|value|result)\b\s*(?:is|:|=|→)?"
     r"|\\(?:boxed|fbox)\s*\{|<(?:solution|answer)>|\#{4}"
     r"|\byou(?:['’]ll|\s+(?:should|will|would|must|can))?\s+(?:finally\s+)?(?:end\s+up\s+with|arrive\s+at)"
@@ -117,7 +126,9 @@ _CONFIRMATION = re.compile(
     re.IGNORECASE,
 )
 # "8", "**8**", "Ans: 8", "Therefore, 8." and "8 apples", where nothing else follows.
-_ALONE_BEFORE = re.compile(r"[\W_]*(?:[^\W\d_]+\s*[:=→]|(?:so|therefore|thus|hence|finally)\b)?[\W_]*", re.IGNORECASE)
+_ALONE_BEFORE = re.compile(
+    r"[\W_]*(?:[^\W\d_]+\s*[:=→]|(?:so|therefore|thus|hence|finally|option|choice|letter)\b)?[\W_]*", re.IGNORECASE
+)
 _ALONE_AFTER = re.compile(r"[\W_]*(?:[^\W\d_]+[\W_]*)?")
 _WEAK_ASSERTION = re.compile(
     r"(?:"
@@ -139,7 +150,8 @@ _CONTINUES = re.compile(
 )
 _ENDS = re.compile(r"[\s)\]}$*\"'’”]*(?:$|[.,;:!?<\n]|(?:as|in|inside|for|because|since|when)\b)", re.IGNORECASE)
 _EQUALS = re.compile(r"(?<![<>!=])=|≈|\bequals\b")
-_SENTENCE_END = re.compile(r"\.\s|\n")
+# What stands below "The answer is:" belongs to it.
+_SENTENCE_END = re.compile(r"\.\s|(?<![:*\n$\[])\n")
 _CONTEXT = 90
 
 
@@ -225,6 +237,7 @@ _LARGEST_WORDED = 1_000_000
 
 
 def _tidy(text: str) -> str:
+    text = text.translate(FRACTIONS)
     return _TIDY.sub(",", text) if "{,}" in text or "\\" in text or "\u202f" in text else text
 
 
@@ -254,6 +267,9 @@ def _is_distinctive_text(truth: str) -> bool:
 
 def _choice_finder(letter: str) -> Callable[[str], Iterator[_Mention]]:
     pattern = re.compile(rf"\({letter}\)|(?<![\w\\]){letter}(?![\w'’])|\({letter.lower()}\)")
+    small = re.compile(
+        rf"(?i:\b(?:choose|pick|select|option|choice|letter|answer\s+is)\s+)({letter.lower()})[)*]*(?:[.,;:!\n]|$)"
+    )
 
     def find(text: str) -> Iterator[_Mention]:
         for match in pattern.finditer(text):
@@ -261,6 +277,7 @@ def _choice_finder(letter: str) -> Callable[[str], Iterator[_Mention]]:
             is_word = letter in "AI" and re.match(r"\s+[a-z]", text[match.end() :]) is not None
             if not (is_word and len(match[0]) == 1):
                 yield _Mention(match.start(), match.end())
+        yield from (_Mention(match.start(1), match.end(1)) for match in small.finditer(text))
 
     return find
 

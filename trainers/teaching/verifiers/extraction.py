@@ -13,6 +13,13 @@ _CUE = re.compile(
     r"[ \t]{0,3}(?::|=|\bis\b(?:[ \t]{0,3}(?::|=|equal to\b))?)[*_]{0,3}",
     re.IGNORECASE,
 )
+# "The answer is in dollars", "this answer is final": about the answer, and not the answer.
+_COMMENT = re.compile(
+    r"not\b|(?:in|on|based|rounded|given|final|correct|right|wrong|incorrect|exact|expressed|reasonable|consistent|"
+    r"unique|therefore|thus|as|also|indeed|only|just|because|since)\b(?![ \t]*[\d\\$([])",
+    re.IGNORECASE,
+)
+_REASON = re.compile(r",?\s+(?:because|since)\b", re.IGNORECASE)
 _NEXT_SENTENCE = re.compile(r"(?<=[^\s.])\.\s+(?=[A-Z])")
 # A solution that is nothing but a value is its own final-answer line.
 _BARE_VALUE = re.compile(r"[^\w\s]*[\d\\(\[{$√π∞.+\-−][^\n?!]*|\(?[A-Za-z]\)?[.)]?")
@@ -25,8 +32,8 @@ def extract_answer(text: str) -> str | None:
 
     Looks, in this order, for the last non-empty `<solution>…</solution>`, the last `\\boxed{…}` and the last
     final-answer line ("The answer is …", "Answer: …", "#### …"); a text that is nothing but one short value is such a
-    line too. Inside `<solution>` a box or a final-answer line narrows the answer further. An unclosed `<solution>` is
-    not an answer: the text was cut off.
+    line too. Of several statements the last is final, in one line as well. Inside `<solution>` a box or a final-answer
+    line narrows the answer further. An unclosed `<solution>` is not an answer: the text was cut off.
     """
     tagged = [content.strip() for content in _SOLUTION.findall(text) if content.strip()]
     if tagged:
@@ -49,15 +56,31 @@ def _boxed(text: str) -> str | None:
 
 
 def _answer_line(text: str) -> str | None:
-    for line in reversed(text.splitlines()):
-        if cue := _CUE.search(line):
-            stated = _NEXT_SENTENCE.split(line[cue.end() :].strip(" \t*_"), maxsplit=1)[0]
-            # "Final answer: The answer is 12"
-            inner = list(_CUE.finditer(stated))
-            stated = stated[inner[-1].end() :].strip(" \t*_") if inner else stated
-            if stated.strip(".:"):
+    """What the last statement of an answer states: "The answer is 12. Wait, the answer is 15" ends with 15."""
+    lines = [line for line in text.splitlines() if line.strip(" \t*_$`\\[]")]
+    comment: str | None = None
+    for number in reversed(range(len(lines))):
+        cues = list(_CUE.finditer(lines[number]))
+        ends = [*(cue.start() for cue in cues[1:]), len(lines[number])][: len(cues)]
+        for cue, end in reversed(list(zip(cues, ends, strict=True))):
+            stated = _stated(lines[number][cue.end() : end])
+            if not stated.strip(".:") and end == len(lines[number]):
+                stated = _alone(lines[number + 1]) if number + 1 < len(lines) else ""
+            if stated.strip(".:") and not _COMMENT.match(stated):
                 return stated
-    return None
+            comment = comment or stated.strip(".:")
+    return comment or None
+
+
+def _stated(text: str) -> str:
+    sentence = _NEXT_SENTENCE.split(text.strip(" \t*_"), maxsplit=1)[0]
+    return _REASON.split(sentence, maxsplit=1)[0].strip(" \t*_")
+
+
+def _alone(line: str) -> str:
+    """A line that may stand below "Answer:" as the answer."""
+    stripped = line.strip(" \t*_")
+    return "" if len(stripped) > _LONGEST_BARE_VALUE or _PROSE.search(stripped) else stripped
 
 
 def _bare_value(text: str) -> str | None:

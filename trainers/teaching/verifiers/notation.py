@@ -9,15 +9,34 @@ _SYMBOLS = str.maketrans(
     {
         "−": "-", "–": "-", "—": "-", "×": r"\times ", "⋅": r"\cdot ", "·": r"\cdot ", "÷": "/", "≤": r"\le ",
         "≥": r"\ge ", "≠": r"\ne ", "∞": r"\infty ", "π": r"\pi ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ",
-        "±": r"\pm ", "∅": r"\emptyset ", "ℝ": r"\mathbb{R}", "°": r"^\circ ", "½": " 1/2", "¼": " 1/4", "¾": " 3/4",
-        "²": "^2", "³": "^3", "\u00a0": " ", "’": "'", "`": "", "∶": ":",
+        "±": r"\pm ", "∅": r"\emptyset ", "ℝ": r"\mathbb{R}", "°": r"^\circ ", "’": "'", "`": "", "∶": ":", "⁄": "/",
+        "﹣": "-", "－": "-", "＋": "+", "％": "%", "，": ",", "．": ".", "。": ".", "≈": r"\approx ",
     }
 )  # fmt: skip
+FRACTIONS = str.maketrans(
+    {
+        "½": " 1/2", "⅓": " 1/3", "⅔": " 2/3", "¼": " 1/4", "¾": " 3/4", "⅕": " 1/5", "⅖": " 2/5", "⅗": " 3/5",
+        "⅘": " 4/5", "⅙": " 1/6", "⅚": " 5/6", "⅛": " 1/8", "⅜": " 3/8", "⅝": " 5/8", "⅞": " 7/8",
+    }
+)  # fmt: skip
+_SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")
+_PLAIN = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
+# One space (no-break, thin, figure, narrow) between groups of three, but not "2 125/1000", which is a mixed number.
+_SPACED_THOUSANDS = re.compile(
+    r"(?<![\w.,/^])(?<!\d )\d{1,3}(?:[ \u00a0\u2007\u2009\u202f]\d{3})+(?![\w/]|\s?\d|\s*\\[dt]?frac)"
+)
+_LEFT_SIDE = r"[^=<>]{1,40}="
+_ABOUT = (
+    r"(?:\\(?:approx|sim|simeq|cong)(?![A-Za-z])|[~≃≅]|(?:approximately|approx\.?|about|roughly|around)(?![A-Za-z]))"
+)
 _REWRITES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\*\*([^*]+)\*\*", r"\1"),
-        (r"(?<=\d)(?:\\[,! ]|\{,\}|~|\u202f)(?=\d{3}(?!\d))", ""),
+        (r"(?<=\d)(?:\\[,!:; ]|\{,\}|~)(?=\d{3}(?!\d))", ""),
+        # A value that is said to be rounded is judged as it stands: how far it may be off is not the answer's to say.
+        (rf"(?i)^({_LEFT_SIDE})?\s*{_ABOUT}\s*(?=[\d.$€£¥₹\\+-])", r"\1"),
+        (r"(?<=\d)\s*[xX]\s*(?=10\s*(?:\^|\*\*))", r"\\times "),
         (r"\\!", ""),
         (r"\{,\}", ","),
         (r"\\[,;:! ]|~|\\quad\b|\\qquad\b", " "),
@@ -56,13 +75,23 @@ _WRAPPERS = (
 
 def clean(text: str) -> str:
     """Bring notation to one form: no delimiters, Unicode as LaTeX, no spacing commands, `\\frac12` of digits as 1/2."""
-    text = _unwrap(text.strip()).translate(_SYMBOLS)
+    text = _SUPERSCRIPTS.sub(_power, join_thousands(_unwrap(text.strip()))).translate(FRACTIONS).translate(_SYMBOLS)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     text = re.sub(r"\s+", " ", text).strip().rstrip(".,;").strip()
     if text.startswith("{") and text.endswith("}"):
         text = rf"\{{{text[1:-1]}\}}"
     return text
+
+
+def join_thousands(text: str) -> str:
+    """`1 000 000` as `1000000`, whichever kind of space stands between the groups."""
+    return _SPACED_THOUSANDS.sub(lambda match: re.sub(r"\s", "", match[0]), text)
+
+
+def _power(match: re.Match[str]) -> str:
+    exponent = match[0].translate(_PLAIN)
+    return f"^{exponent}" if len(exponent) == 1 else f"^{{{exponent}}}"
 
 
 def _unwrap(text: str) -> str:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from trainers.teaching.verifiers.number_words import words_to_number
+from trainers.teaching.verifiers.number_words import NUMBER_WORDS, words_to_number
 from trainers.teaching.verifiers.numbers import PlainNumber, parse_plain_number
 from trainers.teaching.verifiers.units import Unit, parse_unit
 
@@ -15,13 +15,15 @@ _QUANTITY = re.compile(
     re.DOTALL,
 )
 _REPEATING = re.compile(r"(?P<sign>-?)(?P<whole>\d*)\.(?P<fixed>\d*)\\overline\s*\{?(?P<repeated>\d+)\}?")
-_CURRENCY = {"$": "dollars", "€": "euros", "£": "gbp"}
-_CURRENCY_SIGN = re.compile(r"(?P<minus>-?)\s*\\?(?P<symbol>[$€£])\s*")
+_SCIENTIFIC = re.compile(r"([+-]?[\d.,]+)\s*\\(?:times|cdot)\s*10\s*\^\s*\{?([+-]?\d{1,3})\}?(?!\d)(.*)", re.DOTALL)
+_COMPOUND = re.compile(r"(\d+)\s*([A-Za-z]+)\.?,?\s+(?:and\s+)?(\d+(?:\.\d+)?)\s*([A-Za-z]+)\.?")
+_CURRENCY = {"$": "dollars", "€": "euros", "£": "gbp", "¥": "yen", "₹": "rupees"}
+_CURRENCY_SIGN = re.compile(r"(?P<minus>-?)\s*\\?(?P<symbol>[$€£¥₹])\s*")
 SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _COUNTED = re.compile(r"[A-Za-z][A-Za-z'-]*(?:\s+[A-Za-z][A-Za-z'-]*){0,4}")
 # Words that change the value they follow, so that they are no counted noun ("3 apples" is 3, "3 pi" is not).
 NOT_COUNTED = re.compile(
-    r"\b(?:or|and|to|not|pi|sqrt|sin|cos|tan|log|ln|exp|mod|over|plus|minus|times|percent|squared|cubed|hal(?:f|ves)|"
+    r"\b(?:out\s+of|or|and|to|not|than|pi|sqrt|sin|cos|tan|log|ln|exp|mod|over|plus|minus|times|percent|squared|cubed|hal(?:f|ves)|"
     r"(?:third|quarter|fourth|fifth|sixth|eighth|tenth|hundredth|thousandth)s?)\b"
 )
 
@@ -44,6 +46,14 @@ def read_quantity(text: str) -> Quantity:
     text = re.sub(r"(?i)\s*\bper\s?cent\b", "%", text)
     if (words := words_to_number(text)) is not None:
         return Quantity(text, PlainNumber(words), unit)
+    if scientific := _SCIENTIFIC.fullmatch(text):
+        value = read_quantity("{}e{}{}".format(*scientific.groups()))
+        if value.number is not None:
+            return Quantity(value.expression, value.number, value.unit or unit)
+    if (counted := _worded(text)) is not None:
+        return counted
+    if (compound := _COMPOUND.fullmatch(text)) and (whole := _together(compound)) is not None:
+        return whole
     if repeating := _REPEATING.fullmatch(text):
         return Quantity(text, PlainNumber(_repeating_value(repeating)), unit)
     if (match := _QUANTITY.fullmatch(text)) and (number := parse_plain_number(match["number"])):
@@ -56,6 +66,24 @@ def read_quantity(text: str) -> Quantity:
     if expression and len(tail) > 1 and (found := parse_unit(tail)) is not None:
         return Quantity(expression, None, found)
     return Quantity(text, None, unit)
+
+
+def _worded(text: str) -> Quantity | None:
+    """ "five apples", "seven days"."""
+    lead = NUMBER_WORDS.match(text)
+    number = words_to_number(lead[0]) if lead else None
+    if lead is None or number is None or (known := _read_rest(text[lead.end() :].strip())) is None or known[0] != 1:
+        return None
+    return Quantity(text, PlainNumber(number), known[1])
+
+
+def _together(match: re.Match[str]) -> Quantity | None:
+    """ "3 hours 30 minutes": the parts in the smaller unit, if the first is the larger one of the same kind."""
+    large, small = parse_unit(match[2]), parse_unit(match[4])
+    if large is None or small is None or large.dimensions != small.dimensions or large.size <= small.size:
+        return None
+    value = int(match[1]) * large.size / small.size + Fraction(match[3])
+    return Quantity(match[0], PlainNumber(value), small)
 
 
 def _read_rest(rest: str) -> tuple[int, Unit | None] | None:

@@ -22,6 +22,8 @@ _TABLE: dict[str, dict[str, str]] = {
     "dollars": {"dollar dollars usd": "1", "cent cents": "1/100"},
     "euros": {"euro euros eur": "1"},
     "pounds": {"gbp": "1"},
+    "yen": {"yen jpy": "1"},
+    "rupees": {"rupee rupees inr": "1"},
     "months": {"month months": "1", "year years yr yrs": "12"},
 }  # fmt: skip
 _UNITS = {
