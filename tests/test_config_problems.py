@@ -250,6 +250,7 @@ BROKEN = [
     (BASE + "1: 2\n", "mine.yaml", "expected a name before the colon", "correct it"),
     ("defaults: teacher_sft\n", "mine.yaml", "defaults must be a list", "mend the file"),
     ("defaults:\n  - nope\n", "mine.yaml", "Could not load 'run/nope'", "mend the file"),
+    ("defaults:\n  - teacher_rclx\n", "mine.yaml", "Could not load 'run/teacher_rclx'", "did you mean teacher_rcl"),
     ("defaults:\n  - mine\n", "mine.yaml", "includes itself", "mend the file"),
     ("defaults:\n  - /model@_global_: nope\n", "mine.yaml", "Available options in 'model'", "mend the file"),
     ("seed: 3\n", "mine.yaml", "expected one of sft, teacher_grpo", "/trainer@_global_: sft"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
@@ -21,11 +22,13 @@ from trainers.configuration import machine as machines
 from trainers.configuration import wording
 from trainers.configuration.command_line import (
     CONFIGS,
+    GROUPS,
     CommandLine,
     is_secret,
     options,
     parse,
     secret_problem,
+    suggestion,
     unknown_key,
 )
 from trainers.configuration.derived import batch_of, derive
@@ -163,9 +166,11 @@ def _from_hydra(line: CommandLine, error: Exception) -> Problem:
         return Problem(
             str(line.config_path), f"cannot be loaded: {text}", "give --config-path=DIRECTORY --config-name=config"
         )
-    return Problem(
-        f"recipe {line.recipe}", f"cannot be composed: {text}", "mend the file or the argument that this names"
-    )
+    remedy = "mend the file or the argument that this names"
+    if (absent := re.search(r"Could not load '([\w/]+)/(\w+)'\.?", text)) and absent[1] in GROUPS:
+        # What follows is the search path of Hydra, most of which no one has heard of.
+        text, remedy = text[: absent.end()].rstrip("."), f"mend the file: {suggestion(absent[2], options(absent[1]))}"
+    return Problem(f"recipe {line.recipe}", f"cannot be composed: {text}", remedy)
 
 
 def _incomplete(line: CommandLine, experiment: str, lacking: Set[str]) -> Problem:
