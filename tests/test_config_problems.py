@@ -293,6 +293,16 @@ def test_what_is_neither_a_path_nor_a_name_of_the_hub_is_said(name: str) -> None
         assert "owner/name" in found("teacher_rcl", f'{key}="{name}"')[key]
 
 
+def test_packages_that_a_value_needs_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    keys = ["optim=paged_adamw_8bit", "use_liger_kernel=true", "attn_implementation=flash_attention_2"]
+    problems = found("teacher_sft", *keys, "report_to=[mlflow,tensorboard]")
+    assert problems["optim"] == "pip install bitsandbytes, or write optim=adamw_torch"
+    assert problems["use_liger_kernel"] == "pip install liger-kernel, or leave it out"
+    assert problems["attn_implementation"] == "pip install flash-attn, or write attn_implementation=sdpa"
+    assert problems["report_to"].startswith("pip install ")
+
+
 def test_latex_in_templates_is_plain_text() -> None:
     template = r"""baseline_template="{question} Put it into \\boxed{answer}, {\"a\": 1} or {}." """.strip()
     compose(["teacher_rcl", template], GPUS)

@@ -13,6 +13,7 @@ from trainers.configuration import Problem, compose
 from trainers.configuration.machine import Machine, assume
 from trainers.launch.compatibility import model_problems, model_warnings, vllm_knows
 from trainers.launch.inspection import Findings, loading_problem
+from trainers.launch.own_functions import function_problems
 from trainers.launch.plan import make_plan
 from trainers.launch.preflight import examine
 from trainers.launch.shapes import KNOWN, ModelShape, shape_of
@@ -100,6 +101,23 @@ def test_findings_survive_the_way_to_the_launcher(tmp_path: Path) -> None:
     assert Findings.load(tmp_path / "findings.json") == found
 
 
+def problems_of(**config: str | None) -> dict[str, str]:
+    return {problem.given: problem.expected for problem in function_problems(config)}
+
+
+def test_a_function_of_ones_own_is_imported_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_broken_checks.py").write_text("raise NotImplementedError('later')\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert problems_of(verifier="math", reward=None) == {}
+    assert problems_of(verifier="tests.test_verifiers.longer_than_two", reward="os.getcwd") == {}
+    found = problems_of(verifier="os.path", reward="no_such_package.reward")
+    assert found["verifier=os.path"] == "expected something to call, got a module"
+    assert found["reward=no_such_package.reward"].startswith("cannot be imported (ModuleNotFoundError: ")
+    assert "later" in problems_of(verifier="my_broken_checks.verify")["verifier=my_broken_checks.verify"]
+
+
 def write_run(directory: Path, teacher: Path, student: Path) -> Path:
     rows = [{"question": f"What is {n} + {n}?", "answer": str(2 * n)} for n in range(20)]
     data = directory / "rows.jsonl"
@@ -129,6 +147,7 @@ def test_a_real_look_at_models_and_rows(tmp_path: Path, tiny_teacher_dir: Path, 
     for file in tiny_student_dir.iterdir():
         if file.name != "chat_template.jinja":
             os.link(file, bare / file.name)
-    wrong = compose([*command, f"student_model={bare}", "teacher_max_model_len=2048"], Machine(), 1, 1).config
+    changes = [f"student_model={bare}", "teacher_max_model_len=2048", "reward=os.no_such_function"]
+    wrong = compose([*command, *changes], Machine(), 1, 1).config
     problems = {problem.given for problem in examine(make_plan(wrong, Machine(), 1, 1), {}).problems}
-    assert problems == {"teacher_max_model_len=2048", f"student_model={bare}"}
+    assert problems == {"teacher_max_model_len=2048", f"student_model={bare}", "reward=os.no_such_function"}

@@ -6,8 +6,14 @@ import importlib.util
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from trainers.configuration.fields import EVALUATION
 from trainers.configuration.problems import Problem
 from trainers.serving.adapters import read_adapter
+
+REPORTERS = {name: (name,) for name in ("wandb", "mlflow", "trackio", "swanlab", "comet_ml", "clearml", "dvclive")} | {
+    "tensorboard": ("tensorboard", "tensorboardX")
+}
+"""The packages that reporting needs, any one of them."""
 
 
 def merge_command(path: str) -> str:
@@ -28,8 +34,26 @@ def check_adapters(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def check_packages(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Whether bitsandbytes is there when `load_in_4bit` needs it."""
-    if not config.get("load_in_4bit"):
+    """Whether the packages are there that only some values need; any of several will do."""
+    for given, packages, instead in _needed(config):
+        if not any(importlib.util.find_spec(name) for name in packages):
+            remedy = f"pip install {packages[0].replace('_', '-')}{instead}"
+            yield Problem(given, f"the package {' or '.join(packages)} is not installed", remedy)
+
+
+def _needed(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    if config["experiment"] == EVALUATION:
         return
-    if importlib.util.find_spec("bitsandbytes") is None:
-        yield Problem("load_in_4bit=true", "the package bitsandbytes is not installed", "pip install bitsandbytes")
+    if config["load_in_4bit"]:
+        yield "load_in_4bit=true", ("bitsandbytes",), ""
+    if any(mark in config["optim"] for mark in ("8bit", "paged", "bnb")):
+        yield f"optim={config['optim']}", ("bitsandbytes",), ", or write optim=adamw_torch"
+    if config["use_liger_kernel"]:
+        yield "use_liger_kernel=true", ("liger_kernel",), ", or leave it out"
+    if config["attn_implementation"] == "flash_attention_2":
+        packages = ("flash_attn", "kernels")
+        yield "attn_implementation=flash_attention_2", packages, ", or write attn_implementation=sdpa"
+    asked = config["report_to"] or ()
+    for name in (asked,) if isinstance(asked, str) else asked:
+        if name in REPORTERS:
+            yield f"report_to={name}", REPORTERS[name], ", or report to another"

@@ -19,6 +19,7 @@ from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.surroundings import looks_local
 from trainers.launch.compatibility import model_problems, model_warnings
 from trainers.launch.credentials import has_hub_token
+from trainers.launch.own_functions import function_problems
 from trainers.launch.shapes import COUNTED_BY_FORMULA, ModelShape, count_weights, shape_of
 from trainers.launch.uses import ModelUse, model_uses
 
@@ -64,6 +65,8 @@ def main(directory: Path) -> None:
     """Inspects the run that a directory describes."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     logger.setLevel(logging.INFO)
+    # It reports what cannot be imported, which is among the problems.
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
     # It has a handler of its own: a hub that does not answer would be reported twice.
     logging.getLogger("huggingface_hub").propagate = False
     config = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
@@ -73,7 +76,7 @@ def main(directory: Path) -> None:
 
 def inspect(config: Mapping[str, Any]) -> Findings:
     """Loads what a run will load, except weights; every problem is found, none raised."""
-    problems: list[Problem] = []
+    problems = list(function_problems(config))
     warnings: list[str] = []
     shapes: dict[str, ModelShape | None] = {}
     for use in model_uses(config):
