@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -192,16 +193,60 @@ def plan(tmp_path: Path):
     return made
 
 
-def test_a_dead_server_stops_the_trainer(plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_server_stops_a_trainer_that_does_not_end(plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     servers, pid_file = FakeServers(polls=3), tmp_path / "pid"
     code = f"import os, pathlib, time; pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid())); time.sleep(600)"
     endless = Command((sys.executable, "-c", code), {})
     monkeypatch.setattr(launcher, "ServerGroup", lambda *_: servers)
     monkeypatch.setattr(launcher, "Process", lambda *_: Process(endless, "trainer"))
+    monkeypatch.setattr(launcher, "SAVING_GRACE_S", 0.5)
     with pytest.raises(ServerError, match="out of memory"):
         launcher.run(plan)
     assert servers.stopped
     assert is_gone(int(pid_file.read_text()))
+    assert not (plan.output_dir / "stop").exists()
+
+
+SAVING = """
+import pathlib, time
+output = pathlib.Path({output!r})
+while not (output / "stop").is_file() or not (reason := (output / "stop").read_text()):
+    time.sleep(0.05)
+(output / "checkpoint-3").mkdir()
+(output / "checkpoint-3" / "reason").write_text(reason)
+if {finishes}:
+    (output / "finished.json").write_text("{{}}")
+"""
+
+
+@pytest.mark.parametrize("finishes", [False, True])
+def test_a_trainer_that_lost_a_server_is_asked_to_save(
+    finishes, plan, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    servers = FakeServers(polls=3)
+    code = SAVING.format(output=str(plan.output_dir), finishes=finishes)
+    monkeypatch.setattr(launcher, "ServerGroup", lambda *_: servers)
+    monkeypatch.setattr(launcher, "Process", lambda *_: Process(Command((sys.executable, "-c", code), {}), "trainer"))
+    if finishes:
+        assert launcher.run(plan) == 0
+    else:
+        with pytest.raises(ServerError, match="out of memory"):
+            launcher.run(plan)
+    reason = (plan.output_dir / "checkpoint-3" / "reason").read_text()
+    assert reason == "Server student-0 ended with status 1."
+    assert servers.stopped
+    assert not (plan.output_dir / "stop").exists()
+    assert f"the same command continues from the last checkpoint in {plan.output_dir}" in caplog.text
+
+
+@pytest.mark.parametrize("experiment", ["evaluation", "sft"])
+def test_nothing_but_grpo_is_waited_for(experiment, plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    endless = Command((sys.executable, "-c", "import time; time.sleep(600)"), {})
+    monkeypatch.setattr(launcher, "ServerGroup", lambda *_: FakeServers(polls=1))
+    monkeypatch.setattr(launcher, "Process", lambda *_: Process(endless, "trainer"))
+    with pytest.raises(ServerError, match="out of memory"):
+        launcher.run(replace(plan, config={**plan.config, "experiment": experiment}))
+    assert not (plan.output_dir / "stop").exists()
 
 
 def test_servers_are_stopped_when_the_trainer_has_failed(plan, monkeypatch: pytest.MonkeyPatch) -> None:

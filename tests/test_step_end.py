@@ -3,15 +3,17 @@
 import asyncio
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from transformers import TrainerControl, TrainerState
 
 from tests.lessons import group, lesson
 from trainers.grpo.harvest import Harvest
 from trainers.grpo.overlap import LessonBatch
 from trainers.grpo.rollouts import Rollout
 from trainers.grpo.step_metrics import StepMetrics
-from trainers.grpo.stopping import lost_too_many, nothing_left_to_spend
+from trainers.grpo.stopping import StopEarly, asked_to_stop, lost_too_many, nothing_left_to_spend
 from trainers.serving.api_usage import Account, Prices
 
 
@@ -77,3 +79,26 @@ def test_a_run_stops_that_cannot_pay_for_another_rollout(cap, stops):
 
 def test_a_run_without_an_account_pays_nothing():
     assert nothing_left_to_spend(None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("Server student-0 ended\n", "Server student-0 ended: saving"), ("", "asked to stop by ")]
+)
+def test_a_file_asks_a_run_to_stop_once(text, expected, tmp_path):
+    assert asked_to_stop(str(tmp_path)) is None
+    (tmp_path / "stop").write_text(text)
+    assert asked_to_stop(str(tmp_path)).startswith(expected)
+    assert asked_to_stop(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize(("step", "stops"), [(3, True), (5, False)])
+def test_a_run_that_is_asked_to_stop_saves_and_does_not_evaluate(step, stops, tmp_path, caplog):
+    (tmp_path / "stop").touch()
+    callback = StopEarly()
+    callback.trainer = SimpleNamespace(stopped_early=False)
+    control = TrainerControl(should_evaluate=True)
+    state = TrainerState(global_step=step, max_steps=5)
+    callback.on_step_end(SimpleNamespace(output_dir=str(tmp_path)), state, control)
+    assert callback.trainer.stopped_early is stops
+    assert (control.should_save, control.should_training_stop, control.should_evaluate) == (stops, stops, not stops)
+    assert ("step 3: asked to stop by" in caplog.text) is stops

@@ -23,6 +23,8 @@ from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.surroundings import missing_paths
 
 FINISHED = "finished.json"
+STOP = "stop"
+"""A file in the output of a GRPO run that asks it to end after its step, with a checkpoint; it may say why."""
 OWN_OUTPUT = ("metrics.jsonl", "lessons", "servers")
 Action = Literal["start", "continue", "complete", "set_aside", "refuse"]
 

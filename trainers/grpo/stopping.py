@@ -1,14 +1,21 @@
-"""When a run ends before its last step, with a checkpoint: too many lost groups, or no money for another rollout."""
+"""When a run ends before its last step, with a checkpoint: too many lost groups, no money for another, or a request."""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
+from pathlib import Path
 from typing import Protocol
 
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 
+from trainers.configuration.resume import STOP
 from trainers.grpo.overlap import LessonBatch
 from trainers.serving.api_usage import Account
+
+logger = logging.getLogger(__name__)
 
 
 class Stoppable(Protocol):
@@ -24,9 +31,36 @@ class StopEarly(TrainerCallback):
         self.trainer: Stoppable | None = None
 
     def on_step_end(self, args, state, control, **kwargs):
-        if self.trainer is not None and self.trainer.stopped_early:
+        if self.trainer is None:
+            return
+        # After the last step nothing is left to stop.
+        more = state.global_step < state.max_steps and not self.trainer.stopped_early
+        if more and (reason := _reason_of_rank_0(args.output_dir)):
+            if PartialState().is_main_process:
+                logger.error("step %d: %s", state.global_step, reason)
+            self.trainer.stopped_early = True
+        if self.trainer.stopped_early:
             control.should_save = True
             control.should_training_stop = True
+            # It would ask servers that may be gone, or an account that is empty, before the checkpoint is written.
+            control.should_evaluate = False
+
+
+def _reason_of_rank_0(output_dir: str) -> str | None:
+    """Every rank must stop at the same step, and the others may not see rank 0's files."""
+    [reason] = broadcast_object_list([asked_to_stop(output_dir) if PartialState().is_main_process else None])
+    return reason
+
+
+def asked_to_stop(output_dir: str) -> str | None:
+    """Why somebody asks a run to stop, if so, by the file `STOP` in its output; the request is taken away."""
+    file = Path(output_dir) / STOP
+    try:
+        why = file.read_text(encoding="utf-8").strip().rstrip(".")
+        file.unlink()
+    except FileNotFoundError:
+        return None
+    return f"{why or f'asked to stop by {file}'}: saving a checkpoint and stopping. The same command continues from it."
 
 
 def lost_too_many(batch: LessonBatch, max_lost_groups: float, output_dir: str) -> str | None:

@@ -13,9 +13,9 @@ import yaml
 
 from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.composition import Composition
-from trainers.configuration.fields import EVALUATION, all_names
+from trainers.configuration.fields import EVALUATION, GRPO, all_names
 from trainers.configuration.machine import Machine, assume, detect
-from trainers.configuration.resume import FINISHED, decide, settle
+from trainers.configuration.resume import FINISHED, STOP, decide, settle
 from trainers.launch.fit import Cards, memory_problems, memory_warnings
 from trainers.launch.gpus import cards
 from trainers.launch.hints import server_hints, trainer_hints
@@ -35,6 +35,8 @@ USER_ERROR = 2
 SERVER_ERROR = 3
 STOPPED_EARLY = 4
 WATCH_INTERVAL_S = 0.5
+SAVING_GRACE_S = 1800.0
+"""How long a trainer that lost a server may take for the rest of its step and a checkpoint."""
 TRAINER_LOG = "trainer.log"
 OPTIONS = ("--dry-run", "--assume-gpus", "--assume-gpu-memory", "--no-preflight")
 NOT_CHECKED = "tokenizers, data and disk were not looked at: a launch on that machine does so before servers start"
@@ -163,13 +165,13 @@ def run(plan: Plan) -> int:
         logger.info("%s", line)
     failure = plan.output_dir / "failure.json"
     failure.unlink(missing_ok=True)
+    (plan.output_dir / STOP).unlink(missing_ok=True)
     command = Command(plan.trainer.argv, {**plan.trainer.env, FAILURE_FILE: str(failure.absolute())})
     with ServerGroup(plan.servers, plan.output_dir) as servers:
         for server in servers.servers:
             logger.info("%s is up: curl %s/health  (log: %s)", server.spec.name, server.spec.base_url, server.log_path)
         with Process(command, "trainer", plan.output_dir / TRAINER_LOG) as trainer:
-            while (status := trainer.status(WATCH_INTERVAL_S)) is None:
-                servers.poll()
+            status = watched(plan, servers, trainer)
         recorded = recorded_failure(failure)
         if recorded is not None:
             failure.unlink()
@@ -178,6 +180,43 @@ def run(plan: Plan) -> int:
             # A server that died is why the trainer failed, even where the trainer was quicker to say so.
             servers.poll()
     return conclude(plan, status, trainer.tail)
+
+
+def watched(plan: Plan, servers: ServerGroup, trainer: Process) -> int:
+    """The status with which a trainer ends beside its servers.
+
+    Raises:
+        ServerError: when a server ended before it. A GRPO training has saved a checkpoint then, if that could be done.
+    """
+    while (status := trainer.status(WATCH_INTERVAL_S)) is None:
+        try:
+            servers.poll()
+        except ServerError as error:
+            if plan.config["experiment"] != GRPO:
+                raise
+            if saved(plan, str(error).partition(" The end of its log")[0], trainer) == 0 and not stopped_early(plan):
+                return 0
+            raise
+    return status
+
+
+def saved(plan: Plan, reason: str, trainer: Process) -> int | None:
+    """Has a trainer end its step and save, within a deadline; its status then, `None` while it still runs."""
+    logger.error("%s", reason)
+    logger.error(
+        "waiting up to %.0f min for the trainer to end its step with a checkpoint; Ctrl-C ends everything at once",
+        SAVING_GRACE_S / 60,
+    )
+    (plan.output_dir / STOP).write_text(reason, encoding="utf-8")
+    status = trainer.status(SAVING_GRACE_S)
+    (plan.output_dir / STOP).unlink(missing_ok=True)
+    _say_how_to_continue(plan)
+    return status
+
+
+def _say_how_to_continue(plan: Plan) -> None:
+    if any(plan.output_dir.glob("checkpoint-*")):
+        logger.error("the same command continues from the last checkpoint in %s", plan.output_dir)
 
 
 def conclude(plan: Plan, status: int, tail: str) -> int:
@@ -193,8 +232,7 @@ def conclude(plan: Plan, status: int, tail: str) -> int:
     logger.error("the trainer failed with status %d; what it wrote is in %s", status, plan.output_dir / TRAINER_LOG)
     for hint in trainer_hints(status, tail, plan.config):
         logger.error("%s", hint)
-    if any(plan.output_dir.glob("checkpoint-*")):
-        logger.error("the same command continues from the last checkpoint in %s", plan.output_dir)
+    _say_how_to_continue(plan)
     return status
 
 
