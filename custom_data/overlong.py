@@ -49,8 +49,10 @@ def fitting_examples(
     return _fitting(table, certain, lambda _, row: "example" if count(row) > max_length else None)
 
 
-def settle(part: str, dropped: tuple[Dropped, ...], table: Table, overlong_prompts: str, limits: str) -> None:
-    """Apply `overlong_prompts` to what does not fit; `limits` are the keys to change, with their values.
+def settle(
+    part: str, dropped: tuple[Dropped, ...], table: Table, overlong_prompts: str, limits: str, ways: str
+) -> None:
+    """Apply `overlong_prompts` to what does not fit; `limits` are the keys to change, with their values, `ways` how.
 
     Raises:
         ConfigurationError: when nothing may be dropped, or everything would be.
@@ -61,7 +63,6 @@ def settle(part: str, dropped: tuple[Dropped, ...], table: Table, overlong_promp
     given = f"{part}: {count:,} of {len(table) + count:,} rows are too long ({limits})"
     expected = f"expected {'all' if overlong_prompts == 'error' else 'at least one'} to fit: "
     expected += "; ".join(map(str, dropped))
-    ways = "raise the contexts or lower the token budgets"
     remedy = f"{ways}, or set overlong_prompts=drop" if len(table) else ways
     raise ConfigurationError([Problem(given, expected, remedy)])
 

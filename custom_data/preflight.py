@@ -26,8 +26,8 @@ from trainers.teaching.prompts import PromptTemplates
 Fit = Callable[[Mapping[str, Any], Table], tuple[Table, tuple[Dropped, ...]]]
 
 BUDGETS = (
-    "student_max_model_len teacher_max_model_len student_max_tokens max_probe_tokens max_completion_length "
-    "max_prompt_length max_length"
+    *("student_max_model_len", "teacher_max_model_len", "student_max_tokens", "max_probe_tokens"),
+    *("max_completion_length", "max_prompt_length"),
 )
 
 UNTAUGHT = {
@@ -150,8 +150,11 @@ def _part(
     if table is None:
         return None, None
     kept, dropped = fit(config, table)
-    limits = " ".join(f"{key}={config[key]}" for key in BUDGETS.split() if config.get(key) is not None)
-    settle(name, dropped, kept, config["overlong_prompts"], limits)
+    sft = config["experiment"] == SFT
+    budgets = ("max_length",) if sft else BUDGETS
+    limits = " ".join(f"{key}={config[key]}" for key in budgets if config.get(key) is not None)
+    ways = "raise max_length" if sft else "raise the contexts or lower the token budgets"
+    settle(name, dropped, kept, config["overlong_prompts"], limits, ways)
     return kept, PartReport(table.reading, len(kept), dropped)
 
 

@@ -215,6 +215,11 @@ def test_an_example_that_would_be_cut_off_is_dropped(tmp_path, tiny_student_dir)
     assert (len(training), evaluation) == (1, None)
     assert [entry.places for entry in check_data(config).training.overlong] == [("line 2",)]
     assert check_data({**config, "max_length": None}).training.used == 2
+    with pytest.raises(ConfigurationError) as caught:
+        check_data({**config, "overlong_prompts": "error"})
+    [problem] = caught.value.problems
+    assert problem.given == "training: 1 of 2 rows are too long (max_length=100)"
+    assert problem.remedy == "raise max_length, or set overlong_prompts=drop"
 
 
 def test_examples_that_teach_to_give_answers_away_are_warned_of(tmp_path, tiny_student_dir, caplog):

@@ -153,7 +153,7 @@ def difference_table(comparison: Comparison) -> Table:
 def as_difference(row: Row) -> Row:
     """How the difference of a measure is shown: with its sign, and shares in points."""
     if row.spec.endswith("%"):
-        return Row(f"{row.label} (points)", "+.1f", 100)
+        return Row(f"{row.label} (points)", "+z.1f", 100)
     return Row(row.label, f"+{row.spec.lstrip('+')}", row.scale)
 
 

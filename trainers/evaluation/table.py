@@ -23,8 +23,8 @@ class Row:
 
 ROWS = {
     "accuracy": Row("accuracy", ".1%"),
-    "accuracy_gain": Row("accuracy gain (points)", "+.1f", 100),
-    "maximum_improvement": Row("maximum improvement (points, best level)", "+.1f", 100),
+    "accuracy_gain": Row("accuracy gain (points)", "+z.1f", 100),
+    "maximum_improvement": Row("maximum improvement (points, best level)", "+z.1f", 100),
     "non_degradation_rate": Row("non-degradation rate", ".1%"),
     "improvement_rate": Row("improvement rate", ".1%"),
     "fix_rate": Row("fix rate (wrong students made right)", ".1%"),
@@ -32,7 +32,7 @@ ROWS = {
     "solution_tokens": Row("solution tokens (student)", ".1f"),
     "guidance_tokens": Row("guidance tokens (probe + teacher)", ".1f"),
     "generation_time": Row("generation time (s per lesson)", ".2f"),
-    "learning_efficiency": Row("learning efficiency (points per 1,000 guidance tokens)", "+.1f"),
+    "learning_efficiency": Row("learning efficiency (points per 1,000 guidance tokens)", "+z.1f"),
     "cost": Row("cost (US$ per 1,000 lessons; alone: solutions)", ".3f", 1000),
     "cost_student": Row("cost of the student's API", ".3f", 1000),
     "cost_teacher": Row("cost of the teacher's API", ".3f", 1000),
@@ -57,7 +57,7 @@ BREAKDOWNS = {
     "teaching_length": "Gain by length of the teaching",
     "level": "Gain by level",
 }
-GAIN = Row("", "+.1f", 100)
+GAIN = Row("", "+z.1f", 100)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _question_table(taught: Sequence[Arm]) -> Table:
         (
             "gain of a question: 10 / 25 / 50 / 75 / 90% quantile (points)",
             *(
-                " / ".join(f"{100 * arm.question_gains[name]:+.0f}" for name in QUANTILES)
+                " / ".join(f"{100 * arm.question_gains[name]:+z.0f}" for name in QUANTILES)
                 if arm.question_gains
                 else "n/a"
                 for arm in taught

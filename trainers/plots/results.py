@@ -139,7 +139,7 @@ def differences(arms: Mapping[str, Estimate], output_path: Path, *, reference: s
         _interval(axis, estimate, position, horizontal=True, scale=100, colour=colour)
         axis.plot(100 * estimate.mean, position, "o", color=colour, markersize=8)
         axis.annotate(
-            f"{100 * estimate.mean:+.1f}", (100 * estimate.mean, position), xytext=(0, 8), textcoords="offset points",
+            f"{100 * estimate.mean:+z.1f}", (100 * estimate.mean, position), xytext=(0, 8), textcoords="offset points",
             ha="center", fontsize=9, fontweight="bold", color=INK,
         )  # fmt: skip
     axis.set_yticks(range(len(names)), [_wrapped(name) for name in names])
