@@ -196,6 +196,7 @@ def watched(plan: Plan, servers: ServerGroup, trainer: Process) -> int:
                 raise
             if saved(plan, str(error).partition(" The end of its log")[0], trainer) == 0 and not stopped_early(plan):
                 return 0
+            _say_how_to_continue(plan)
             raise
     return status
 
@@ -210,7 +211,6 @@ def saved(plan: Plan, reason: str, trainer: Process) -> int | None:
     (plan.output_dir / STOP).write_text(reason, encoding="utf-8")
     status = trainer.status(SAVING_GRACE_S)
     (plan.output_dir / STOP).unlink(missing_ok=True)
-    _say_how_to_continue(plan)
     return status
 
 
