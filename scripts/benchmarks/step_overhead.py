@@ -4,8 +4,8 @@
 
 Both train the same tiny model on completions of the same lengths that are there at once: TRL gets them from where its
 client for `trl vllm-serve` stands (that server cannot be started without a GPU), ours as finished lessons from where
-rollouts come from, with one stage. Forward and backward passes and the optimizer are timed and subtracted; what remains
-is tokenising, decoding, padding, rewards, advantages, records and logs.
+rollouts come from, with one stage. Making these up, forward and backward passes and the optimizer are timed and
+subtracted; what remains is tokenising, decoding, padding, rewards, advantages, records and logs.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Step:
-    """CPU-seconds of one step, and those of them in forward, backward and optimizer."""
+    """CPU-seconds of one step, and those of them in generation, forward, backward and optimizer."""
 
     seconds: float
     computing: float
@@ -180,7 +180,7 @@ def trl(questions: int, tokens: int, steps: int, model: Mapping[str, int]) -> li
             processing_class=tokenizer,
         )
         trainer.add_callback(MetricsFile(scratch))
-        return timed_steps(trainer)
+        return timed_steps(trainer, trainer.vllm_generation, "generate")
 
 
 def ours(questions: int, tokens: int, steps: int, model: Mapping[str, int]) -> list[Step]:
@@ -214,13 +214,14 @@ def ours(questions: int, tokens: int, steps: int, model: Mapping[str, int]) -> l
             processing_class=tokenizer,
         )
         trainer.add_callback(MetricsFile(scratch))
-        return timed_steps(trainer)
+        return timed_steps(trainer, runner, "result")
 
 
-def timed_steps(trainer: GRPOTrainer) -> list[Step]:
-    """The steps of a run but the first."""
+def timed_steps(trainer: GRPOTrainer, generator: Any, method: str) -> list[Step]:
+    """The steps of a run but the first; what the generator does in its method is generation."""
     watch, step = Stopwatch(), torch.optim.AdamW.step
     watch.watch(trainer)
+    setattr(generator, method, watch.timed(getattr(generator, method)))
     try:
         trainer.train()
     finally:
