@@ -2,6 +2,7 @@
 their batch; and plain functions."""
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -182,13 +183,18 @@ def test_a_function_that_fails_is_a_failed_generation():
 
 
 def test_functions_run_at_the_same_time_up_to_a_limit():
-    def slow(text):
-        time.sleep(0.1)
+    together, running = threading.Barrier(8), []
+
+    def meet(text):
+        together.wait(timeout=30)
         return text
 
-    start = time.perf_counter()
-    generate(FunctionModel(slow, max_concurrent_calls=8), PROMPTS[:1], n=8)
-    assert time.perf_counter() - start < 0.5
-    start = time.perf_counter()
-    generate(FunctionModel(slow, max_concurrent_calls=1), PROMPTS[:1], n=4)
-    assert time.perf_counter() - start >= 0.4
+    def alone(text):
+        running.append(text)
+        time.sleep(0.01)
+        assert len(running) == 1
+        running.pop()
+        return text
+
+    generate(FunctionModel(meet, max_concurrent_calls=8), PROMPTS[:1], n=8)
+    generate(FunctionModel(alone, max_concurrent_calls=1), PROMPTS[:1], n=4)

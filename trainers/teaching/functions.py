@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from trainers.teaching.estimates import estimated_tokens
 from trainers.teaching.lesson import Completion, Generation, GenerationError, Prompt, Sampling
@@ -28,6 +31,8 @@ class FunctionModel:
     def __init__(self, function: TextFunction, *, max_concurrent_calls: int = 8) -> None:
         self._function = function
         self._slots = asyncio.Semaphore(max_concurrent_calls)
+        # asyncio's own threads are few on a machine with few cores, where an agent mostly waits for others.
+        self._threads = ThreadPoolExecutor(max_concurrent_calls, thread_name_prefix="function-model")
 
     async def generate(
         self,
@@ -68,7 +73,8 @@ class FunctionModel:
     async def _answer(self, text: str) -> object:
         if inspect.iscoroutinefunction(self._function):
             return await self._function(text)
-        answer = await asyncio.to_thread(self._function, text)
+        call = partial(contextvars.copy_context().run, self._function, text)
+        answer = await asyncio.get_running_loop().run_in_executor(self._threads, call)
         return await answer if inspect.isawaitable(answer) else answer
 
     @property
