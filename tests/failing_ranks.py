@@ -17,10 +17,12 @@ from unittest.mock import patch
 
 import torch
 from accelerate import PartialState
+from transformers import TrainerControl, TrainerState
 
 from trainers import teacher_grpo
 from trainers.all_ranks import on_all_ranks, shared_out
 from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.grpo.stopping import StopEarly
 from trainers.models.served_teacher import ServedTeacher
 from trainers.records import MetricsFile
 from trainers.teacher_grpo import TeacherGRPOTrainer
@@ -137,6 +139,30 @@ def slow(main: bool) -> None:
     on_all_ranks(lambda: time.sleep(2 * main))
 
 
+def asked_to_stop(main: bool, request: Path) -> bool:
+    """Whether a run that ends a step stops, when rank 0's request is there; others have a directory of their own."""
+    callback, control = StopEarly(), TrainerControl()
+    callback.trainer = SimpleNamespace(stopped_early=False)
+    output = request.parent if main else request.parent / "elsewhere"
+    callback.on_step_end(SimpleNamespace(output_dir=str(output)), TrainerState(global_step=3, max_steps=5), control)
+    return control.should_save and control.should_training_stop
+
+
+def unreadable_request(main: bool, directory: Path) -> None:
+    """A request to stop that is no file."""
+    (directory / "unreadable" / "stop").mkdir(parents=True, exist_ok=True)
+    asked_to_stop(main, directory / "unreadable" / "stop")
+
+
+def readable_request(main: bool, directory: Path) -> bool:
+    """A request to stop that only rank 0 sees."""
+    request = directory / "readable" / "stop"
+    if main:
+        request.parent.mkdir()
+        request.touch()
+    return asked_to_stop(main, request)
+
+
 def main() -> None:
     """Every case, in the same order on both ranks."""
     directory = Path(sys.argv[1])
@@ -151,10 +177,12 @@ def main() -> None:
         "building": lambda: build(first),
         "cannot travel": lambda: on_all_ranks(lambda: cannot_travel(first)),
         "too few shares": lambda: shared_out(list),
+        "unreadable request": lambda: unreadable_request(first, directory),
         "nothing": lambda: on_all_ranks(lambda: None),
     }
     found: dict[str, Any] = {name: raised(case) for name, case in cases.items()}
     found |= {"received": received(first, directory), "slow": raised(lambda: slow(first))}
+    found |= {"stopped": readable_request(first, directory)}
     sys.stdout.write(json.dumps(found) + "\n")
 
 

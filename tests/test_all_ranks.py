@@ -37,6 +37,14 @@ def test_both_ranks_raise_what_failed_on_rank_0(raised):
 
 
 @pytest.mark.slow
+def test_all_ranks_stop_where_rank_0_is_asked_to(raised):
+    assert [rank["stopped"] for rank in raised] == [True, True]
+    first, second = (rank["unreadable request"] for rank in raised)
+    assert first == second
+    assert first.startswith("IsADirectoryError")
+
+
+@pytest.mark.slow
 def test_an_error_that_cannot_travel_is_told(raised):
     first, second = raised
     assert first["cannot travel"] == "GenerationError: no answer"

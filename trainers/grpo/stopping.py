@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 
+from trainers.all_ranks import shared_out
 from trainers.configuration.resume import STOP
 from trainers.grpo.overlap import LessonBatch
 from trainers.serving.api_usage import Account
@@ -48,8 +48,7 @@ class StopEarly(TrainerCallback):
 
 def _reason_of_rank_0(output_dir: str) -> str | None:
     """Every rank must stop at the same step, and the others may not see rank 0's files."""
-    [reason] = broadcast_object_list([asked_to_stop(output_dir) if PartialState().is_main_process else None])
-    return reason
+    return shared_out(lambda: [asked_to_stop(output_dir)] * PartialState().num_processes)
 
 
 def asked_to_stop(output_dir: str) -> str | None:
