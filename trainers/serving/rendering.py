@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from trainers.teaching.lesson import Prompt
+from trainers.teaching.lesson import Message, Prompt
 
 
 class ChatRenderer:
@@ -44,8 +44,19 @@ class ChatRenderer:
 
     def render(self, prompt: Prompt) -> tuple[int, ...]:
         """Token ids of the conversation, up to where the model is to continue it."""
-        messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
-        token_ids = self.tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=True, return_dict=False, **self._chat_template_kwargs
-        )
-        return tuple(token_ids)
+        return chat_ids(self.tokenizer, prompt.messages, self._chat_template_kwargs)
+
+
+def chat_ids(
+    tokenizer: Any, messages: Sequence[Message], chat_template_kwargs: Mapping[str, Any] | None = None
+) -> tuple[int, ...]:
+    """Return the token ids of a conversation in a model's own template, up to where the model is to continue it.
+
+    SFT, GRPO, evaluation and the service all prompt through this function: what a model was trained on is what it
+    meets later.
+    """
+    listed = [{"role": message.role, "content": message.content} for message in messages]
+    token_ids = tokenizer.apply_chat_template(
+        listed, add_generation_prompt=True, tokenize=True, return_dict=False, **(chat_template_kwargs or {})
+    )
+    return tuple(token_ids)
