@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from tests.conftest import ServerPair
 from trainers.configuration import compose
 from trainers.configuration.resume import settle
-from trainers.models.parameters import full_parameters, parameter_metadata
+from trainers.models.checkpoint_format import checkpoint_metadata, checkpoint_tensors
 from trainers.serving.weight_sync import WeightSync, make_transport
 
 QUESTIONS = 20
@@ -82,7 +82,7 @@ def restore(servers: ServerPair) -> None:
     model = AutoModelForCausalLM.from_pretrained(servers.teacher.model, dtype=torch.float32)
     sync = WeightSync([servers.teacher.base_url], make_transport("gloo"))
     sync.connect()
-    sync.update(full_parameters(model, sharded=False), parameter_metadata(model), 0)
+    sync.update(checkpoint_tensors(model, sharded=False), checkpoint_metadata(model), 0)
     sync.close()
 
 

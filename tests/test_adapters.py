@@ -10,9 +10,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.test_weight_sync import assert_logprobs_are_those_of, served
 from trainers.configuration.problems import ConfigurationError
 from trainers.models.adapters import align_reference, new_adapter, refuse_unmergeable
+from trainers.models.checkpoint_format import checkpoint_metadata, checkpoint_tensors
 from trainers.models.loading import load_model, load_tokenizer
 from trainers.models.merge_adapter import main as merge
-from trainers.models.parameters import full_parameters, parameter_metadata
 from trainers.serving.adapters import read_adapter
 from trainers.serving.servers import ServerGroup
 from trainers.serving.specs import ServerSpec
@@ -69,8 +69,8 @@ def logits(model):
 def test_servers_get_the_merged_weights_under_the_names_of_the_base(tiny_teacher_dir, tiny_student_dir, tied, options):
     model = adapted(tiny_student_dir if tied else tiny_teacher_dir, **options)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    sent = {name: tensor.clone() for name, tensor in full_parameters(model, sharded=False, bucket_bytes=2**12)}
-    announced = [(meta.name, meta.dtype, meta.shape) for meta in parameter_metadata(model)]
+    sent = {name: tensor.clone() for name, tensor in checkpoint_tensors(model, sharded=False, bucket_bytes=2**12)}
+    announced = [(meta.name, meta.dtype, meta.shape) for meta in checkpoint_metadata(model)]
     assert announced == [(name, tensor.dtype, tuple(tensor.shape)) for name, tensor in sent.items()]
     # Nothing was merged in place.
     assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
@@ -91,7 +91,7 @@ def test_a_merged_weight_is_rounded_once_to_the_precision_of_the_base(tiny_teach
     exact = layer.base_layer.weight.data.to(torch.bfloat16).float() + layer.get_delta_weight("default")
     for parameter in layer.base_layer.parameters():
         parameter.data = parameter.data.to(torch.bfloat16)
-    sent = dict(full_parameters(model, sharded=False))[f"{name}.weight"]
+    sent = dict(checkpoint_tensors(model, sharded=False))[f"{name}.weight"]
     assert torch.equal(sent, exact.to(torch.bfloat16))
 
 
@@ -158,11 +158,11 @@ def test_a_synced_server_is_the_adapted_model(servers):
     sync = WeightSync([servers.teacher.base_url], make_transport("gloo"))
     sync.connect()
     try:
-        sync.update(full_parameters(model, sharded=False, bucket_bytes=2**14), parameter_metadata(model), 1)
+        sync.update(checkpoint_tensors(model, sharded=False, bucket_bytes=2**14), checkpoint_metadata(model), 1)
         assert_logprobs_are_those_of(model, served(servers.teacher, logprobs=True))
     finally:
         whole = load(servers.teacher.model)
-        sync.update(full_parameters(whole, sharded=False), parameter_metadata(whole), 0)
+        sync.update(checkpoint_tensors(whole, sharded=False), checkpoint_metadata(whole), 0)
         sync.close()
 
 

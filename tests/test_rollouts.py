@@ -13,7 +13,7 @@ from trainers.costs import CapTooLow
 from trainers.event_loop import EventLoopThread
 from trainers.grpo.rollouts import PendingRollout, RolloutRunner, training_rows
 from trainers.grpo.trl_seams import exclude_quietly, prompt_dataset, unrepeated
-from trainers.models.parameters import full_parameters, parameter_metadata
+from trainers.models.checkpoint_format import checkpoint_metadata, checkpoint_tensors
 from trainers.serving.api_usage import Account, Prices
 from trainers.serving.buckets import plan_buckets
 from trainers.teacher_grpo import TeacherGRPOTrainer
@@ -72,8 +72,8 @@ def test_the_row_travels_inside_the_message():
 
 def test_parameters_come_whole_once_and_in_bounded_buckets():
     model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 2))
-    metadata = parameter_metadata(model)
-    walked = list(full_parameters(model, sharded=False, bucket_bytes=64))
+    metadata = checkpoint_metadata(model)
+    walked = list(checkpoint_tensors(model, sharded=False, bucket_bytes=64))
     assert [meta.name for meta in metadata] == [name for name, _ in walked] == [n for n, _ in model.named_parameters()]
     assert [meta.shape for meta in metadata] == [tuple(tensor.shape) for _, tensor in walked]
     sizes = [sum(meta.size_bytes for meta in bucket) for bucket in plan_buckets(metadata, 64)]

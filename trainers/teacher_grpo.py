@@ -52,8 +52,10 @@ from trainers.models.adapters import align_reference, new_adapter
 from trainers.models.final_model import push_to_hub, save_final_model
 from trainers.models.loading import load_model, load_tokenizer, reference_arguments
 from trainers.models.served_teacher import ServedTeacher
+from trainers.models.weight_verification import WeightVerifier, tolerance_for
 from trainers.plots import learning_curves
 from trainers.records import install_records
+from trainers.serving.greedy import GreedySample, greedy_samples
 from trainers.serving.weight_sync import WeightSync, WeightSyncError, make_transport
 from trainers.teaching.lesson import Question
 from trainers.teaching.metrics import teaching_metrics
@@ -62,6 +64,10 @@ logger = logging.getLogger(__name__)
 
 SETTINGS = ("num_baselines", "save_completions_probability", "max_lost_groups", "rollout_overlap")
 """Keys of the configuration that the trainer takes as they are."""
+
+
+VERIFIED_PROMPTS, VERIFIED_TOKENS = 4, 16
+"""How many teacher prompts each server continues to prove its weights, by at most how many tokens."""
 
 
 class RolloutFailed(RuntimeError):
@@ -87,6 +93,7 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         max_lost_groups: a rollout that loses a larger share of its groups saves a checkpoint and stops.
         rollout_overlap: 1 runs the next rollout while the last one is trained on, 0 keeps training strictly on-policy.
         evaluation_questions: questions for the periodic evaluation, if any.
+        weight_verifier: makes sure that servers compute with the weights they are sent; on every rank, or nowhere.
 
     Raises:
         ValueError: when the questions do not fill one rollout.
@@ -108,6 +115,7 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         max_lost_groups: float = 1.0,
         rollout_overlap: int = 0,
         evaluation_questions: Sequence[Question] = (),
+        weight_verifier: WeightVerifier | None = None,
         **kwargs: Any,
     ) -> None:
         self.questions = questions
@@ -129,7 +137,9 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         exclude_quietly()
 
         def served_teacher(model: PreTrainedModel, accelerator: Accelerator, **_: Any) -> ServedTeacher:
-            return ServedTeacher(model, accelerator, weight_sync, self._weights_arrived, self._before_weights)
+            return ServedTeacher(
+                model, accelerator, weight_sync, self._weights_arrived, self._before_weights, weight_verifier
+            )
 
         with patch.object(grpo_trainer, "VLLMGeneration", served_teacher):
             super().__init__(
@@ -306,6 +316,8 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         metrics = batch.metrics | {"time/sync_s": sync, "time/idle_trainer_s": waited + sync}
         if batch.weight_version is not None:
             metrics["teaching/weight_version_lag"] = float(self.vllm_generation.version - batch.weight_version)
+        if self.vllm_generation.logprob_difference is not None:
+            metrics["weights/logprob_difference"] = self.vllm_generation.logprob_difference
         self._history.add(metrics)
 
     def _find_reason_to_stop(self, batch: LessonBatch, *, last: bool) -> None:
@@ -404,6 +416,31 @@ def connect_servers(config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBas
     return runner, weight_sync
 
 
+def build_weight_verifier(
+    config: Mapping[str, Any], runner: RolloutRunner | None, questions: Sequence[Question]
+) -> WeightVerifier:
+    """Verify with the first questions' own prompts, as if their students had given no approach."""
+    servers = layout_of(config, "teacher")
+
+    def ask() -> list[GreedySample]:
+        assert runner is not None
+        templates = runner.protocol.templates
+        prompts = [
+            runner.teacher_pool.render(templates.teacher(questions[index].text, ""))
+            for index in range(min(VERIFIED_PROMPTS, len(questions)))
+        ]
+        return greedy_samples(
+            [spec.base_url for spec in servers],
+            servers[0].model,
+            prompts,
+            max_tokens=min(VERIFIED_TOKENS, config["max_completion_length"]),
+            timeout_s=config["request_timeout_s"],
+        )
+
+    tolerance = config["verify_weights_tolerance"] or tolerance_for([config["dtype"], servers[0].dtype])
+    return WeightVerifier(ask, every=config["verify_weights_every"], tolerance=tolerance)
+
+
 def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
     """Join policy, questions, servers and TRL's `GRPOConfig`."""
     arguments = GRPOConfig(**trl_arguments(config), **reference_arguments(config), use_vllm=True, vllm_mode="server")
@@ -421,6 +458,7 @@ def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
         processing_class=tokenizer,
         peft_config=new_adapter(config),
         evaluation_questions=evaluation[: config["eval_max_samples"]],
+        weight_verifier=build_weight_verifier(config, runner, train),
         **{key: config[key] for key in SETTINGS},
     )
     align_reference(trainer.model)

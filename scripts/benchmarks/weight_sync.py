@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
 from scripts.benchmarks.measure import Report
 from tests.conftest import consecutive_free_ports
 from tests.tiny import build_tokenizer
-from trainers.models.parameters import full_parameters, parameter_metadata
+from trainers.models.checkpoint_format import checkpoint_metadata, checkpoint_tensors
 from trainers.serving.servers import ServerGroup
 from trainers.serving.specs import ServerSpec
 from trainers.serving.weight_sync import WeightSync, make_transport
@@ -80,7 +80,9 @@ def measure(directory: Path, model: Any, count: int, repeats: int) -> dict[str, 
         for version in range(repeats + 1):
             calls.clear()
             sent.clear()
-            seconds.append(sync.update(full_parameters(model, sharded=False), parameter_metadata(model), version + 1))
+            seconds.append(
+                sync.update(checkpoint_tensors(model, sharded=False), checkpoint_metadata(model), version + 1)
+            )
         sync.close()
     return {
         "model_bytes": model_bytes,

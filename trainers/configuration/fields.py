@@ -295,6 +295,21 @@ OWN = (
                 ("auto", "gloo", "nccl", "ipc"),
             ),
             Field(
+                "verify_weights_every",
+                "int",
+                50,
+                "Compare a server's greedy tokens with the trainer's own pass after the first two weight updates and "
+                "every so many; 0: only after those.",
+                bounds=">= 0",
+            ),
+            Field(
+                "verify_weights_tolerance",
+                "float | null",
+                None,
+                "Difference of log-probabilities that ends the run; null: what rounding explains in the precision.",
+                bounds="> 0",
+            ),
+            Field(
                 "save_completions_probability",
                 "float",
                 0.1,

@@ -22,6 +22,7 @@ from trainers.launch.credentials import has_hub_token
 from trainers.launch.own_functions import function_problems
 from trainers.launch.shapes import COUNTED_BY_FORMULA, ModelShape, count_weights, shape_of
 from trainers.launch.uses import ModelUse, model_uses
+from trainers.launch.weight_updates import update_problems, update_warnings
 
 CONFIG_FILE, FINDINGS_FILE = "config.json", "findings.json"
 LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError)
@@ -82,20 +83,20 @@ def inspect(config: Mapping[str, Any]) -> Findings:
     for use in model_uses(config):
         logger.info("tokenizer and configuration of the %s, %s", use.role, use.model)
         try:
-            shape, tokens, has_template = load(use, config["trust_remote_code"])
+            model, shape, tokens, has_template = load(use, config["trust_remote_code"])
         except LOADING_ERRORS as error:
             problems.append(loading_problem(use, error))
             continue
         shapes[use.model] = shape
-        problems += model_problems(use, shape, tokens, has_template)
-        warnings += model_warnings(use, shape)
+        problems += (*model_problems(use, shape, tokens, has_template), *update_problems(use, model))
+        warnings += (*model_warnings(use, shape), *update_warnings(use, model))
     found = Findings(tuple(problems), tuple(warnings), shapes)
     # The lengths of questions are counted with both tokenizers.
     return found if problems else with_data(found, config)
 
 
-def load(use: ModelUse, trust_remote_code: bool) -> tuple[ModelShape | None, int, bool]:
-    """The shape of a model, the number of its tokenizer's tokens, and whether that has a chat template."""
+def load(use: ModelUse, trust_remote_code: bool) -> tuple[dict[str, Any], ModelShape | None, int, bool]:
+    """A model's configuration and shape, the number of its tokenizer's tokens, and whether that has a chat template."""
     from transformers import AutoConfig, AutoTokenizer
     from transformers import logging as transformers_logging
 
@@ -103,7 +104,8 @@ def load(use: ModelUse, trust_remote_code: bool) -> tuple[ModelShape | None, int
     options = {"revision": use.revision, "trust_remote_code": trust_remote_code}
     config = AutoConfig.from_pretrained(use.weights, **options)
     tokenizer = AutoTokenizer.from_pretrained(use.tokenizer, **options)
-    return counted(use, config, shape_of(config.to_dict())), len(tokenizer), tokenizer.chat_template is not None
+    model = config.to_dict()
+    return model, counted(use, config, shape_of(model)), len(tokenizer), tokenizer.chat_template is not None
 
 
 def counted(use: ModelUse, config: Any, shape: ModelShape | None) -> ModelShape | None:

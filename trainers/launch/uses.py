@@ -14,8 +14,9 @@ from trainers.serving.adapters import read_adapter
 @dataclass(frozen=True)
 class ModelUse:
     """One model in one role. `key` is the configuration key that names it, `length_key` the one that says how long
-    sequences may be (`length` tokens, `None` for as long as it takes); `served` whether vLLM loads it. `weights` and
-    `tokenizer` are where those lie, which for an adapter is its base.
+    sequences may be (`length` tokens, `None` for as long as it takes); `served` whether vLLM loads it, `updated`
+    whether its servers are sent new weights. `weights` and `tokenizer` are where those lie, which for an adapter is its
+    base.
     """
 
     role: str
@@ -27,6 +28,7 @@ class ModelUse:
     length_key: str
     length: int | None
     served: bool
+    updated: bool = False
 
 
 def model_uses(config: Mapping[str, Any]) -> tuple[ModelUse, ...]:
@@ -47,6 +49,7 @@ def model_uses(config: Mapping[str, Any]) -> tuple[ModelUse, ...]:
             length_key=f"{spec.role}_max_model_len",
             length=spec.max_model_len,
             served=True,
+            updated=spec.weight_transfer is not None,
         )
         for spec in server_layout(config)
     }

@@ -1,34 +1,54 @@
-"""The weights that servers of the base model need, from a model that may be sharded, adapted by LoRA or quantised.
+"""The weights of a base model, from a model that may be sharded, adapted by LoRA or quantised.
 
 They come a bounded number of bytes at a time, and nothing of the model is changed: a LoRA layer gives W + s·BA,
 computed out of place (Hu et al. 2021, https://arxiv.org/abs/2106.09685), a weight in 4 bits its dequantised value.
+Names are those that the base model has in memory; see `models.checkpoint_format` for what servers load.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from peft import PeftModel
-from peft.tuners.lora import LoraLayer
+from peft.tuners.lora import LoraLayer, ParamWrapper
 from torch import nn
 
 from trainers.serving.buckets import TensorMeta, plan_buckets
 
 BUCKET_BYTES = 256 * 2**20
-_BASE_LAYER = ".base_layer."
+_WRAPPED = "base_layer"
 _ADAPTER_PREFIX = "lora_"
 
 
-@dataclass(frozen=True)
-class ServedWeight:
-    """One tensor of the base model's checkpoint.
+class Weights(Protocol):
+    """Some tensors that are computed together, from parameters that must be whole while `tensors` is read."""
 
-    `meta` has its name there and its full shape; `parameters` are what it is computed from, which must be whole while
-    `value` is called.
+    @property
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """What the tensors are computed from."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the tensors."""
+        ...
+
+    def tensors(self) -> Iterable[tuple[str, torch.Tensor]]:
+        """Compute the tensors; names and values."""
+        ...
+
+
+@dataclass(frozen=True)
+class BaseWeight:
+    """One tensor of the base model.
+
+    `meta` has its name in memory and its full shape; `parameters` are what it is computed from, which must be whole
+    while `value` is called.
     """
 
     meta: TensorMeta
@@ -37,30 +57,50 @@ class ServedWeight:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the tensor as it is sent."""
+        """Bytes of the tensor."""
         return self.meta.size_bytes
 
-
-def served_weights(model: nn.Module) -> list[ServedWeight]:
-    """Every tensor that a server of the base model has, tied ones once, without gathering or computing anything."""
-    if not isinstance(model, PeftModel):
-        return [_plain(name, parameter) for name, parameter in model.named_parameters()]
-    return list(_adapted(model))
+    def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Compute the tensor."""
+        yield self.meta.name, self.value()
 
 
-def parameter_metadata(model: nn.Module) -> list[TensorMeta]:
-    """Name, dtype and full (unsharded) shape of everything that `full_parameters` yields."""
-    return [weight.meta for weight in served_weights(model)]
+def base_model(model: nn.Module) -> nn.Module:
+    """Return the model that an adapter was put on, or the model itself."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+def base_weights(model: nn.Module) -> list[BaseWeight]:
+    """Return every tensor of the base model, tied ones once, without gathering or computing anything.
+
+    Raises:
+        ValueError: when a LoRA layer adapts something that is no parameter of the base model, so that what it has
+            learned would reach no server.
+    """
+    base = base_model(model)
+    adapters = _adapters(base)
+    weights = [
+        _merged(_clean(name), adapters.pop(id(parameter)), parameter)
+        if id(parameter) in adapters
+        else _plain(_clean(name), parameter)
+        for name, parameter in base.named_parameters()
+        if not _of_adapter(name)
+    ]
+    weights += [_plain(_clean(name), buffer) for name, buffer in _saved_buffers(base)]
+    if adapters:
+        layers = ", ".join(type(layer).__name__ for found in adapters.values() for layer in found)
+        raise ValueError(f"LoRA layers adapt what is no parameter of the model: {layers}")
+    return weights
 
 
 class FullParameters(Iterator[tuple[str, torch.Tensor]]):
-    """Every served weight whole, in the order of `parameter_metadata`.
+    """Tensors whole, one after the other.
 
     Under ZeRO-3 (`sharded`) what they are computed from is gathered in buckets, never the whole model at once.
     Gathering is a collective: every rank must exhaust the iterator, or give up its rest by `skip_rest`.
     """
 
-    def __init__(self, weights: Iterable[ServedWeight], sharded: bool, bucket_bytes: int) -> None:
+    def __init__(self, weights: Iterable[Weights], sharded: bool, bucket_bytes: int) -> None:
         self._left = deque(plan_buckets(weights, bucket_bytes))
         self._sharded = sharded
         self._values = self._walk()
@@ -78,24 +118,24 @@ class FullParameters(Iterator[tuple[str, torch.Tensor]]):
     def _walk(self) -> Generator[tuple[str, torch.Tensor]]:
         while self._left:
             with self._next_gathered() as bucket:
-                for weight in bucket:
+                for weights in bucket:
                     with torch.no_grad():
-                        value = weight.value()
-                    yield weight.meta.name, value
+                        tensors = list(weights.tensors())
+                    yield from tensors
 
     @contextmanager
-    def _next_gathered(self) -> Iterator[list[ServedWeight]]:
+    def _next_gathered(self) -> Iterator[list[Weights]]:
         bucket = self._left.popleft()
-        with gathered([parameter for weight in bucket for parameter in weight.parameters], self._sharded):
+        with gathered([parameter for weights in bucket for parameter in weights.parameters], self._sharded):
             yield bucket
 
 
 def full_parameters(model: nn.Module, *, sharded: bool, bucket_bytes: int = BUCKET_BYTES) -> FullParameters:
-    """Every tensor that a server of the base model has, whole, one after the other: see `FullParameters`."""
-    return FullParameters(served_weights(model), sharded, bucket_bytes)
+    """Return every tensor of the base model, whole, one after the other: see `FullParameters`."""
+    return FullParameters(base_weights(model), sharded, bucket_bytes)
 
 
-def full_shape(parameter: nn.Parameter) -> tuple[int, ...]:
+def full_shape(parameter: torch.Tensor) -> tuple[int, ...]:
     """The shape a parameter has when it is neither sharded nor quantised."""
     if _is_quantised(parameter):
         return tuple(parameter.quant_state.shape)
@@ -103,7 +143,7 @@ def full_shape(parameter: nn.Parameter) -> tuple[int, ...]:
     return tuple(getattr(parameter, "ds_shape", parameter.shape))
 
 
-def dense(parameter: nn.Parameter) -> torch.Tensor:
+def dense(parameter: torch.Tensor) -> torch.Tensor:
     """The values of a parameter: as they are, or dequantised by bitsandbytes into a new tensor."""
     if not _is_quantised(parameter):
         return parameter.data
@@ -112,40 +152,75 @@ def dense(parameter: nn.Parameter) -> torch.Tensor:
     return dequantize_4bit(parameter.data, parameter.quant_state)
 
 
-def _adapted(model: PeftModel) -> Iterator[ServedWeight]:
-    base = model.get_base_model()
-    layers = {name: module for name, module in base.named_modules() if isinstance(module, LoraLayer)}
-    for name, parameter in base.named_parameters():
-        layer_name, adapted, rest = name.partition(_BASE_LAYER)
-        if adapted and rest == "weight":
-            yield _merged(f"{layer_name}.{rest}", layers[layer_name], parameter)
-        elif not any(part.startswith(_ADAPTER_PREFIX) for part in name.split(".")):
-            yield _plain(name.replace(_BASE_LAYER, "."), parameter)
+def _adapters(base: nn.Module) -> dict[int, list[LoraLayer]]:
+    """Return the LoRA layers by the identity of the parameter that they adapt.
+
+    peft adapts a linear layer's weight, or any parameter by a `ParamWrapper`; wrappers of one module are nested.
+    """
+    found: dict[int, list[LoraLayer]] = defaultdict(list)
+    for module in base.modules():
+        if isinstance(module, LoraLayer):
+            name = module.parameter_name if isinstance(module, ParamWrapper) else "weight"
+            found[id(getattr(module.get_base_layer(), name))].append(module)
+    return dict(found)
 
 
-def _plain(name: str, parameter: nn.Parameter) -> ServedWeight:
-    return ServedWeight(_meta(name, parameter), (parameter,), lambda: dense(parameter))
+def _saved_buffers(base: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the buffers that belong to the checkpoint, such as the expert biases of DeepSeek-V3's router."""
+    saved = base.state_dict(keep_vars=True).keys()
+    for name, buffer in base.named_buffers():
+        if name in saved and not _of_adapter(name):
+            yield name, buffer
 
 
-def _merged(name: str, layer: LoraLayer, weight: nn.Parameter) -> ServedWeight:
-    # peft keeps the trained adapter active, beside the copy of it that TRL's reference policy may be.
-    [adapter] = layer.active_adapters
+def _of_adapter(name: str) -> bool:
+    return any(part.startswith(_ADAPTER_PREFIX) for part in name.split("."))
 
+
+def _clean(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part != _WRAPPED)
+
+
+def _plain(name: str, tensor: torch.Tensor) -> BaseWeight:
+    # A buffer is whole on every rank: there is nothing to gather.
+    parameters = (tensor,) if isinstance(tensor, nn.Parameter) else ()
+    return BaseWeight(_meta(name, tensor), parameters, lambda: dense(tensor))
+
+
+def _merged(name: str, layers: Sequence[LoraLayer], weight: nn.Parameter) -> BaseWeight:
     def value() -> torch.Tensor:
         whole = dense(weight)
-        # The sum of two precisions has the higher one, so that it is rounded once.
-        return (whole + layer.get_delta_weight(adapter)).to(whole.dtype)
+        merged = whole
+        for layer in layers:
+            # The sum of two precisions has the higher one, so that it is rounded once.
+            merged = merged + layer.get_delta_weight(_trained(layer))
+        return merged.to(whole.dtype)
 
-    factors = (layer.lora_A[adapter].weight, layer.lora_B[adapter].weight)
-    return ServedWeight(_meta(name, weight), (weight, *factors), value)
+    factors = [factor for layer in layers for factor in _factors(layer)]
+    return BaseWeight(_meta(name, weight), (weight, *factors), value)
 
 
-def _meta(name: str, parameter: nn.Parameter) -> TensorMeta:
+def _trained(layer: LoraLayer) -> str:
+    # peft keeps the trained adapter active, beside the copy of it that TRL's reference policy may be.
+    [adapter] = layer.active_adapters
+    return adapter
+
+
+def _factors(layer: LoraLayer) -> Iterator[nn.Parameter]:
+    adapter = _trained(layer)
+    for kind in layer.adapter_layer_names:
+        matrices = getattr(layer, kind)
+        if adapter in matrices:
+            found = matrices[adapter]
+            yield from [found] if isinstance(found, nn.Parameter) else found.parameters()
+
+
+def _meta(name: str, parameter: torch.Tensor) -> TensorMeta:
     dtype = parameter.quant_state.dtype if _is_quantised(parameter) else parameter.dtype
     return TensorMeta(name, dtype, full_shape(parameter))
 
 
-def _is_quantised(parameter: nn.Parameter) -> bool:
+def _is_quantised(parameter: torch.Tensor) -> bool:
     return getattr(parameter, "quant_state", None) is not None
 
 

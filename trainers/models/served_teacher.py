@@ -14,7 +14,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from trainers.all_ranks import on_all_ranks
-from trainers.models.parameters import full_parameters, parameter_metadata
+from trainers.models.checkpoint_format import checkpoint_metadata, checkpoint_tensors
+from trainers.models.weight_verification import WeightVerifier
 from trainers.serving.weight_sync import WeightSync, WeightSyncError
 
 
@@ -27,6 +28,7 @@ class ServedTeacher:
         weight_sync: connected on rank 0, `None` on the others.
         on_version: told the new weight version after every confirmed update (rank 0).
         before_update: called on every rank before the servers are touched; rank 0 ends its running requests there.
+        verifier: makes sure that the servers compute with what they were sent; `None` trusts them.
     """
 
     def __init__(
@@ -36,12 +38,15 @@ class ServedTeacher:
         weight_sync: WeightSync | None,
         on_version: Callable[[int], None],
         before_update: Callable[[], None] = lambda: None,
+        verifier: WeightVerifier | None = None,
     ) -> None:
         self.model = model
         self.accelerator = accelerator
         self.weight_sync = weight_sync
         self.on_version = on_version
         self.before_update = before_update
+        self.verifier = verifier
+        self.logprob_difference: float | None = None
         self.version = 0
         self.seconds = 0.0
         # TRL asks this client for the servers' log-probability mode; ours is fixed by the command line they start with.
@@ -55,22 +60,25 @@ class ServedTeacher:
         """Send the current weights and wait until every teacher server confirms them.
 
         Raises:
-            WeightSyncError: on every rank, when any server could not be updated.
+            WeightSyncError: on every rank, when any server could not be updated, or does not compute with the weights.
         """
         # Others would wait in the first gathering of sharded weights, which has a deadline.
         on_all_ranks(self.before_update)
         start = time.perf_counter()
         plugin = self.accelerator.state.deepspeed_plugin
-        parameters = full_parameters(self.model, sharded=plugin is not None and plugin.zero_stage == 3)
+        metadata = checkpoint_metadata(self.model)
+        parameters = checkpoint_tensors(self.model, sharded=plugin is not None and plugin.zero_stage == 3)
         failure: Exception | None = None
         if self.weight_sync is not None:
             try:
-                self.weight_sync.update(parameters, parameter_metadata(self.model), self.version + 1)
+                self.weight_sync.update(parameters, metadata, self.version + 1)
             except Exception as error:  # noqa: BLE001 - raised below, when all ranks know of it
                 failure = error
         # Gathering is a collective: ranks that send nothing, and a rank whose sending failed, still take part.
         parameters.skip_rest()
         on_all_ranks(lambda: _raise_as_sync_error(failure))
+        if self.verifier is not None:
+            self.logprob_difference = self.verifier.after_update(self.model, self.accelerator, len(metadata))
         self.version += 1
         self.on_version(self.version)
         self.seconds = time.perf_counter() - start

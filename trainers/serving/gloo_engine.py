@@ -15,11 +15,13 @@ from vllm.distributed.weight_transfer.base import (
     WeightTransferInitInfo,
     WeightTransferUpdateInfo,
 )
+from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import UnquantizedFusedMoEMethod
 from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
 from trainers.serving.buckets import TensorMeta, bucket_size, plan_buckets, unpack
 from trainers.serving.gloo_group import join_group, join_store
+from trainers.serving.reloading import LoadRecord, keep_directly_written_tensors
 
 
 @dataclass
@@ -50,6 +52,7 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
     update_info_cls = GlooUpdateInfo
     _group: Any = None  # a ProcessGroupGloo, whose broadcast torch's stubs do not know
     _bucket_bytes = 0
+    _record: LoadRecord | None = None
 
     def init_transfer_engine(self, init_info: GlooInitInfo) -> None:
         """Join the trainer's group; the group of an earlier trainer is left first."""
@@ -61,7 +64,17 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
         self._bucket_bytes = init_info.bucket_bytes
 
     def start_weight_update(self) -> None:
-        """Prepare the model to be loaded anew, layer by layer."""
+        """Prepare the model to be loaded anew, layer by layer.
+
+        vLLM packs the experts of a mixture for the CPU where it sets up their kernel, which it does once: it would
+        compute with unpacked weights as if they were packed. Without a kernel it sets one up again.
+        """
+        for module in self.model.modules():
+            method = getattr(module, "quant_method", None)
+            if isinstance(method, UnquantizedFusedMoEMethod):
+                method.moe_kernel = None
+        keep_directly_written_tensors()
+        self._record = LoadRecord(self.model)
         initialize_layerwise_reload(self.model)
 
     def update_weights(self, update_info: dict[str, Any]) -> None:
@@ -70,7 +83,7 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
             self.receive_weights(self.parse_update_info(update_info))
         except BaseException:
             # vLLM ends the session here, and could start no other one on a model whose layers are half loaded.
-            self.finish_weight_update()
+            self._complete()
             raise
 
     def receive_weights(self, update_info: GlooUpdateInfo) -> None:
@@ -90,15 +103,29 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
             model.load_weights(unpack(bucket, payload))
 
     def finish_weight_update(self) -> None:
+        """Complete the reload.
+
+        Raises:
+            WeightsMissing: when a part of the model got no weights; the model can be used and updated again.
+        """
+        record = self._complete()
+        if record is not None:
+            record.check()
+
+    def _complete(self) -> LoadRecord | None:
         """Complete the reload, including the packed copy of an output layer that is tied to the embedding.
 
         vLLM packs a tied output layer at first load only; it would go on computing with the old weights.
         """
+        record, self._record = self._record, None
+        if record is not None:
+            record.close()
         finalize_layerwise_reload(self.model, self.model_config)
         for module in self.model.modules():
             if isinstance(module, VocabParallelEmbedding):
                 method: Any = module.quant_method
                 method.process_weights_after_loading(module)
+        return record
 
     def shutdown(self) -> None:
         """Leave the group."""
