@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from trl import GRPOTrainer
+from trl.trainer import utils as trl_utils
 
-from trainers.grpo.alignment import aligned, in_columns
+from trainers.grpo.alignment import Aligned, aligned, in_columns
 from trainers.grpo.balance import balanced_sizes
 from trainers.grpo.importance import Correction, correction_metrics, correction_statistics, importance_ratio
 from trainers.grpo.microbatches import (
@@ -24,6 +27,7 @@ from trainers.grpo.microbatches import (
     select,
     sequence_lengths,
 )
+from trainers.grpo.sampled_head import SampledHead, reshapes, sampling_of
 
 LOSS_WEIGHT = "loss_weight"
 """Beside the columns of a micro-batch: what its loss by TRL is multiplied by."""
@@ -131,15 +135,16 @@ class LeanGRPOTrainer(GRPOTrainer):
         aux_losses = []
         for rows in _in_batches(attention_mask.sum(1), batch_size or input_ids.size(0)):
             batch = aligned(input_ids[rows], attention_mask[rows], logits_to_keep)
-            found, entropy, aux_loss = super()._get_per_token_logps_and_entropies(
-                model,
-                batch.ids,
-                batch.mask,
-                batch.completion_width,
-                compute_entropy=compute_entropy,
-                compute_aux_loss=compute_aux_loss,
-                **kwargs,
-            )
+            with self._sampled_distribution(batch):
+                found, entropy, aux_loss = super()._get_per_token_logps_and_entropies(
+                    model,
+                    batch.ids,
+                    batch.mask,
+                    batch.completion_width,
+                    compute_entropy=compute_entropy,
+                    compute_aux_loss=compute_aux_loss,
+                    **kwargs,
+                )
             logprobs = logprobs.index_copy(0, rows, in_columns(found, batch.completion_lengths, logits_to_keep))
             if entropies is not None and entropy is not None:
                 entropies = entropies.index_copy(0, rows, in_columns(entropy, batch.completion_lengths, logits_to_keep))
@@ -148,6 +153,14 @@ class LeanGRPOTrainer(GRPOTrainer):
         if self._micro_batch is not None and self.corrects_in_policy_pass:
             self._correct(self._micro_batch, logprobs.detach())
         return logprobs, entropies, torch.stack(aux_losses).mean() if aux_losses else None
+
+    def _sampled_distribution(self, batch: Aligned) -> AbstractContextManager[Any]:
+        """Have log-probabilities computed in the distribution that was sampled from, where TRL's are of another."""
+        sampling = sampling_of(self.args)
+        if not reshapes(sampling):
+            return nullcontext()
+        head = SampledHead(sampling, batch.ids, batch.mask, batch.completion_width)
+        return patch.object(trl_utils, "_ChunkedLogProbFunction", head)
 
     def _correct(self, micro_batch: dict[str, Any], logprobs: torch.Tensor) -> None:
         """Give a micro-batch the importance ratios that TRL's loss reads, from the policy pass itself."""
