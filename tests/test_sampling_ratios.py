@@ -12,6 +12,7 @@ import torch
 from trl import GRPOTrainer
 
 from tests.bare_trainer import build
+from trainers.configuration.rules import LEAST_TEMPERATURE
 from trainers.grpo.lean import LeanGRPOTrainer
 from trainers.grpo.sampled_head import sampling_of
 from trainers.serving.endpoints import EndpointPool
@@ -109,6 +110,12 @@ def test_sequences_are_not_masked_for_being_sampled_from_a_nucleus(lessons, tmp_
     _, ours = first_step(LeanGRPOTrainer, tmp_path / "ours", lessons, **keys)
     _, full = first_step(LeanGRPOTrainer, tmp_path / "full", lessons, **keys | {"top_p": 1.0})
     assert ours["grad_norm"] == pytest.approx(full["grad_norm"], rel=0.5)
+
+
+def test_the_least_temperature_is_vllms():
+    from vllm.sampling_params import _MAX_TEMP
+
+    assert _MAX_TEMP == LEAST_TEMPERATURE
 
 
 def shown(logged):

@@ -406,7 +406,9 @@ def connect_servers(config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBas
 
 def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
     """Join policy, questions, servers and TRL's `GRPOConfig`."""
-    arguments = GRPOConfig(**trl_arguments(config), **reference_arguments(config), use_vllm=True, vllm_mode="server")
+    arguments = GRPOConfig(
+        **trl_arguments(config), **reference_arguments(config), use_vllm=True, vllm_mode="server", disable_dropout=True
+    )
     tokenizer = load_tokenizer(config)
     train, evaluation = load_questions(config)
     main = PartialState().is_main_process
