@@ -1,6 +1,6 @@
 """On-policy the importance ratio is 1, whatever sampling keys are set: a server samples, the trainer computes.
 
-`python -m pytest -q --log-cli-level=INFO tests/test_sampling_ratios.py` shows the table of docs/guides/rl-training.md.
+The table of docs/architecture/training-step.md is what `python -m pytest -q --log-cli-level=INFO` shows of this file.
 """
 
 import asyncio
@@ -119,6 +119,6 @@ def test_the_least_temperature_is_vllms():
 
 
 def shown(logged):
-    """The mean ratio and its extremes, as the table of the guide has them."""
+    """The mean ratio, its extremes, and the norm of the gradient, as the table has them."""
     low, mean, high = (logged[f"{RATIO}{statistic}"] for statistic in ("min", "mean", "max"))
     return f"{mean:.4f} ({low:.4f} to {high:.4f}) | {logged['grad_norm']:.3f}"
