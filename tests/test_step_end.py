@@ -48,6 +48,18 @@ def test_metrics_of_several_rollouts_are_those_of_all_their_lessons(tmp_path):
     assert taken["servers_idle/teacher"] == pytest.approx(1 / 3)
 
 
+@pytest.mark.slow
+@pytest.mark.servers
+def test_groups_that_agree_are_counted_by_group_also_where_rewards_are_scaled_by_batch(servers, tmp_path):
+    # Importing TRL takes seconds, which collecting tests need not spend.
+    from tests.grpo_runs import metrics, train
+
+    how = ("max_steps=1", "eval_strategy=no", "scale_rewards=batch", "reward=tests.rewards.of_the_question")
+    [row] = metrics(train(servers, tmp_path, *how)).values()
+    assert row["reward_std"] > 0
+    assert row["frac_reward_zero_std"] == 1.0
+
+
 def test_a_harvest_keeps_rows_metrics_and_a_sample_of_lessons(tmp_path):
     groups = [
         group(lesson([False], True, reward=1.5)),
