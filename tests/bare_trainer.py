@@ -15,6 +15,7 @@ from trl import GRPOConfig, GRPOTrainer
 from trl.trainer import grpo_trainer
 
 from tests.tiny import build_model, build_tokenizer
+from trainers.grpo.lean import LeanGRPOTrainer
 
 Lessons = Callable[[list[Any], Any], dict[str, list[Any]]]
 
@@ -94,6 +95,22 @@ def build(kind: type[GRPOTrainer], directory: Path, lessons: Lessons, **settings
             processing_class=tokenizer,
             rollout_func=lessons,
         )
+
+
+class Observed(LeanGRPOTrainer):
+    """Keeps the micro-batches that it trains on, masked sequences included, in `seen`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.seen: list[dict[str, torch.Tensor]] = []
+        super().__init__(*args, **kwargs)
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        found = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        if self._micro_batch is not None:
+            logprobs, entropies = (values.detach() for values in found[:2])
+            batch = {"logprobs": logprobs, "entropies": entropies} | self._micro_batch
+            self.seen.append({name: value for name, value in batch.items() if isinstance(value, torch.Tensor)})
+        return found
 
 
 @dataclass(frozen=True)

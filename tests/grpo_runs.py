@@ -88,7 +88,9 @@ def restore(servers: ServerPair) -> None:
 
 def read_jsonl(path: Path) -> list[dict]:
     """The objects of a JSON-lines file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    # Not `splitlines`, which also parts lines at separators inside texts.
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
 
 
 def metrics(output: Path) -> dict[int, dict]:

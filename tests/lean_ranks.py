@@ -1,6 +1,7 @@
-"""One of several ranks that train one step without servers: `python -m tests.lean_ranks lean|trl DIRECTORY SETTINGS`.
+"""One of several ranks that train without servers: `python -m tests.lean_ranks lean|observed|trl DIRECTORY SETTINGS`.
 
-Rank 0 writes its weights after the step to `DIRECTORY/weights.pt`. Every rank draws lessons of its own lengths.
+Rank 0 writes its weights to `DIRECTORY/weights.pt` and what it logged to `DIRECTORY/logged.json`; observed ranks write
+their micro-batches to `DIRECTORY/RANK/seen.pt`. Every rank draws lessons of its own lengths.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from pathlib import Path
 import torch
 from trl import GRPOTrainer
 
-from tests.bare_trainer import Lengths, build
+from tests.bare_trainer import Lengths, Observed, build
 from trainers.grpo.lean import LeanGRPOTrainer
 
-KINDS = {"lean": LeanGRPOTrainer, "trl": GRPOTrainer}
+KINDS = {"lean": LeanGRPOTrainer, "observed": Observed, "trl": GRPOTrainer}
 
 
 def main(kind: str, directory: str, settings: str) -> None:
@@ -28,6 +29,9 @@ def main(kind: str, directory: str, settings: str) -> None:
     trainer.train()
     if rank == 0:
         torch.save(trainer.accelerator.unwrap_model(trainer.model).state_dict(), Path(directory) / "weights.pt")
+        (Path(directory) / "logged.json").write_text(json.dumps(trainer.state.log_history), encoding="utf-8")
+    if isinstance(trainer, Observed):
+        torch.save(trainer.seen, scratch / "seen.pt")
 
 
 if __name__ == "__main__":

@@ -14,3 +14,8 @@ def checksum(lesson: Lesson) -> float | None:
 def checksum_unless_lost(lesson: Lesson) -> float | None:
     """As `checksum`, but no lesson can be scored while the file that `ATLAS_TEST_LOST` names is there."""
     return None if Path(os.environ["ATLAS_TEST_LOST"]).exists() else checksum(lesson)
+
+
+def of_the_question(lesson: Lesson) -> float:
+    """A number that the lessons of a question share."""
+    return float(lesson.prepared.question.row % 2)

@@ -48,8 +48,8 @@ def adapted(directory, **options):
     return model
 
 
-def write_adapter(base, directory):
-    adapted(base).save_pretrained(directory)
+def write_adapter(base, directory, **options):
+    adapted(base, **options).save_pretrained(directory)
     AutoTokenizer.from_pretrained(base).save_pretrained(directory)
     return directory
 

@@ -48,6 +48,17 @@ def test_a_sample_depends_on_its_seed_and_not_on_its_batch(local):
 
 
 @pytest.mark.slow
+def test_padding_is_not_taken_for_a_repeated_token():
+    import torch
+
+    from trainers.serving.local_model import RepetitionPenalty
+
+    ids, scores = torch.tensor([[0, 0, 2], [0, 1, 2]]), torch.tensor([[4.0, 4.0, -4.0, 4.0]] * 2)
+    penalised = RepetitionPenalty(2.0, paddings=[2, 0])(ids, scores)
+    assert penalised.tolist() == [[4.0, 4.0, -8.0, 4.0], [2.0, 2.0, -8.0, 4.0]]
+
+
+@pytest.mark.slow
 def test_concurrent_calls_share_batches_and_get_their_own(local):
     async def outcome():
         calls = [local.generate([prompt], n=2, sampling=Sampling(8), seed=3) for prompt in PROMPTS]

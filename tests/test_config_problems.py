@@ -154,6 +154,10 @@ BAD = [
     ("teacher_rcl fp16=true", "bf16=true fp16=true", "at most one of the two may be true", "fp16=false"),
     ("teacher_rcl beta=0 sync_ref_model=true", "sync_ref_model=true", "no reference model", "beta above 0"),
     ("teacher_rcl temperature=0", "temperature=0", "must differ", "temperature=0.7"),
+    ("teacher_rcl temperature=0.005", "temperature=0.005", "servers would sample at 0.01", "temperature=0.01 or above"),
+    ("teacher_rcl use_peft=true lora_dropout=0.05", "lora_dropout=0.05", "without noise in adapters", "lora_dropout=0.0; SFT"),
+    ("teacher_rcl neftune_noise_alpha=5", "neftune_noise_alpha=5", "noise in embeddings", "neftune_noise_alpha=null"),
+    ("teacher_rcl disable_dropout=false", "disable_dropout=false", "no key", "without dropout"),
     ("teacher_rcl loss_type=luspo", "importance_sampling_level=token", "loss_type=luspo needs sequence", "=sequence"),
     (
         "teacher_rcl vllm_importance_sampling_clip_min=5",

@@ -15,17 +15,49 @@ from trainers.grpo.rollouts import Rollout
 from trainers.grpo.step_metrics import StepMetrics
 from trainers.grpo.stopping import StopEarly, asked_to_stop, lost_too_many, nothing_left_to_spend
 from trainers.serving.api_usage import Account, Prices
+from trainers.teaching.metrics import teaching_metrics
 
 
 def test_metrics_are_means_over_the_rollouts_since_the_last_log():
     metrics = StepMetrics()
     assert metrics.take([1.0], steps_per_rollout=1, steps_left=3) == {}
-    metrics.add({"time/idle_trainer_s": 2.0, "teaching/fix_rate": 0.5})
-    metrics.add({"time/idle_trainer_s": 4.0})
+    metrics.add({"time/idle_trainer_s": 2.0, "teaching/fix_rate": 0.5}, {})
+    metrics.add({"time/idle_trainer_s": 4.0}, {})
     taken = metrics.take([4.0, 6.0], steps_per_rollout=2, steps_left=3)
     assert taken.pop("time/idle_trainer_s") == 3.0
     assert taken == {"teaching/fix_rate": 0.5, "time/train_s": 3.5, "time/eta_s": 15.0}
     assert metrics.take([], steps_per_rollout=2, steps_left=3) == {}
+
+
+def test_metrics_of_several_rollouts_are_those_of_all_their_lessons(tmp_path):
+    rollouts = [
+        [group(lesson([False], True, 30), lesson([True], False, 10, member=1, reward=0.0))],
+        [
+            group(*(lesson([False], False, 4 + member, member=member, row=1, reward=0.0) for member in range(5))),
+            group(lesson([True], True, 90, row=2), lesson([False], True, 2, member=1, row=2)),
+        ],
+    ]
+    harvest, metrics = Harvest(str(tmp_path), 0, 0.0, 1, filler_id=9), StepMetrics()
+    for number, groups in enumerate(rollouts):
+        batch = harvest(number, Rollout(groups, 1.0 + number, {"teacher": 0.5 * number}))
+        metrics.add(batch.metrics | {"time/idle_trainer_s": 0.0}, batch.weights)
+    taken = metrics.take([1.0], steps_per_rollout=1, steps_left=0)
+    expected = teaching_metrics([group for groups in rollouts for group in groups]) | {"dropped_groups": 0.0}
+    assert {name: taken[f"teaching/{name}"] for name in expected} == pytest.approx(expected)
+    assert taken["frac_reward_zero_std"] == pytest.approx(2 / 3)
+    assert taken["servers_idle/teacher"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.slow
+@pytest.mark.servers
+def test_groups_that_agree_are_counted_by_group_also_where_rewards_are_scaled_by_batch(servers, tmp_path):
+    # Importing TRL takes seconds, which collecting tests need not spend.
+    from tests.grpo_runs import metrics, train
+
+    how = ("max_steps=1", "eval_strategy=no", "scale_rewards=batch", "reward=tests.rewards.of_the_question")
+    [row] = metrics(train(servers, tmp_path, *how)).values()
+    assert row["reward_std"] > 0
+    assert row["frac_reward_zero_std"] == 1.0
 
 
 def test_a_harvest_keeps_rows_metrics_and_a_sample_of_lessons(tmp_path):

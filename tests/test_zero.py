@@ -16,6 +16,7 @@ STEPS = 4
 LOGPROB_TOLERANCE = 1e-4
 OVERLAP = {"zero1": 0, "zero2": 1, "zero3": 1}
 MOVING_REFERENCE = ("sync_ref_model=true", "ref_model_sync_steps=2")
+RESHAPED = ("top_k=50", "repetition_penalty=1.2")
 
 
 @pytest.fixture(scope="module", params=list(OVERLAP))
@@ -25,7 +26,7 @@ def run(request, servers, tmp_path_factory):
     settings = [
         *("eval_strategy=steps", "eval_steps=2", "eval_max_samples=4", "num_generations_eval=2"),
         *("save_strategy=steps", "save_steps=1", f"max_steps={STEPS}", f"rollout_overlap={OVERLAP[request.param]}"),
-        *(MOVING_REFERENCE if request.param == "zero3" else ()),
+        *((*MOVING_REFERENCE, *RESHAPED) if request.param == "zero3" else ()),
     ]
     return request.param, launch(2, servers, directory, *settings, flags=[request.param]), directory
 

@@ -78,7 +78,8 @@ def test_a_new_adapter_under_zero1_is_trained_served_and_saved(servers, tmp_path
 
 
 def test_an_adapter_from_sft_is_trained_further_under_zero3_and_then_evaluated(tiny_teacher_dir, tmp_path, free_port):
-    sft = write_adapter(tiny_teacher_dir, tmp_path / "sft")
+    # SFT may have dropped out: GRPO must not, or it would not find the probabilities of what the servers sampled.
+    sft = write_adapter(tiny_teacher_dir, tmp_path / "sft", lora_dropout=0.1)
     launch(
         *("scripts/launch_with_server.sh", "1", "2", "configs/run/quickstart_rl.yaml", "zero3"),
         *(*arguments(tmp_path, sft, tiny_teacher_dir), f"vllm_port={free_port}", "save_strategy=steps", "save_steps=1"),

@@ -31,7 +31,7 @@ from trainers.configuration.resume import mark_finished
 from trainers.connections import account_of, connect_student
 from trainers.costs import ROLLOUT_COST, CapTooLow, check_affordable
 from trainers.evaluation.periodic import save_periodic_summary
-from trainers.grpo.harvest import Harvest
+from trainers.grpo.harvest import AGREEMENT, Harvest
 from trainers.grpo.lean import LeanGRPOTrainer
 from trainers.grpo.overlap import LessonBatch, RolloutSchedule
 from trainers.grpo.question_order import QuestionOrder, QuestionSampler
@@ -318,7 +318,7 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
             metrics["teaching/weight_version_lag"] = float(self.vllm_generation.version - batch.weight_version)
         if self.vllm_generation.logprob_difference is not None:
             metrics["weights/logprob_difference"] = self.vllm_generation.logprob_difference
-        self._history.add(metrics)
+        self._history.add(metrics, batch.weights)
 
     def _find_reason_to_stop(self, batch: LessonBatch, *, last: bool) -> None:
         """Whoever has made the last rollout has no other one to pay for."""
@@ -343,6 +343,8 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
                 steps_per_rollout=self.steps_per_rollout,
                 steps_left=self.state.max_steps - self.state.global_step,
             )
+            if AGREEMENT in taken:
+                self._metrics["train"].pop(AGREEMENT, None)
             logs.update(taken)
         super().log(logs, start_time)
 
@@ -443,7 +445,9 @@ def build_weight_verifier(
 
 def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
     """Join policy, questions, servers and TRL's `GRPOConfig`."""
-    arguments = GRPOConfig(**trl_arguments(config), **reference_arguments(config), use_vllm=True, vllm_mode="server")
+    arguments = GRPOConfig(
+        **trl_arguments(config), **reference_arguments(config), use_vllm=True, vllm_mode="server", disable_dropout=True
+    )
     tokenizer = load_tokenizer(config)
     train, evaluation = load_questions(config)
     main = PartialState().is_main_process

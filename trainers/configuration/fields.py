@@ -131,8 +131,7 @@ OWN = (
             Field("use_peft", "bool", False, "Train a LoRA adapter instead of all weights."),
             Field("lora_r", "int", 16, "Rank of the adapter's matrices.", bounds=">= 1"),
             Field("lora_alpha", "int", 32, "Scale of the adapter: lora_alpha / lora_r.", bounds=">= 1"),
-            # The servers sample without dropout, so that with it the trainer would not find their probabilities.
-            Field("lora_dropout", "float", 0.0, "Dropout before the adapter.", bounds=">= 0, < 1"),
+            Field("lora_dropout", "float", 0.0, "Dropout before the adapter, in SFT.", bounds=">= 0, < 1"),
             Field(
                 "lora_target_modules",
                 "str | list[str] | null",

@@ -55,6 +55,7 @@ RENAMED = {
 
 NEEDLESS = {
     "completion_only_training": Needless("the loss is on the teacher's reply only", ("true",)),
+    "disable_dropout": Needless("the policy is trained without dropout, as the servers sample", ("true",)),
     "disable_student_offloading": Needless(_OWN_SERVERS),
     "do_eval": Needless("eval_strategy says whether a run evaluates"),
     "do_train": Needless("the recipe says what runs"),
@@ -92,6 +93,7 @@ REFUSED = {
     "completion_only_training": _OUT + "the loss is on the teacher's reply only",
     "data_log_name": _NAME,
     "degradation_penalty_multiplier": "set degradation_penalty, what a lesson costs that makes a right student wrong",
+    "disable_dropout": _OUT + "the policy is trained without dropout, as the servers sample",
     "do_predict": "run scripts/launch_with_server.sh V 0 configs/run/evaluate.yaml",
     "fsdp": _DEEPSPEED,
     "fsdp_config": _DEEPSPEED,

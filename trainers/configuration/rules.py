@@ -12,7 +12,7 @@ from typing import Any
 from custom_data.column_names import ACCEPTED
 from trainers.configuration.api_rules import check_apis, check_names
 from trainers.configuration.batches import Batch
-from trainers.configuration.fields import EVALUATION, GRPO, SFT
+from trainers.configuration.fields import EVALUATION, GRPO, SFT, fields_of
 from trainers.configuration.model_rules import check_model
 from trainers.configuration.placement import default_name, models, slots_used, teacher_entries, teacher_list, teachers
 from trainers.configuration.problems import Problem
@@ -43,6 +43,8 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _PLACEHOLDER = re.compile(r"(?<!\w)\{(\w+)\}")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 MAX_GROWTH = 2
+LEAST_TEMPERATURE = 0.01
+"""What vLLM raises smaller temperatures to, except 0."""
 
 
 def validate(config: Mapping[str, Any]) -> list[Problem]:
@@ -213,6 +215,7 @@ def _grpo(config: Mapping[str, Any]) -> Iterator[Problem]:
     if config["temperature"] == 0:
         remedy = "set temperature=0.7"
         yield Problem("temperature=0", "the generations of a group must differ for anything to be learned", remedy)
+    yield from _sampled_as_trained(config)
     level, loss = config["importance_sampling_level"], config["loss_type"]
     wanted = {"luspo": "sequence", "vespo": "token"}.get(loss, level)
     if level != wanted:
@@ -239,6 +242,19 @@ def _grpo(config: Mapping[str, Any]) -> Iterator[Problem]:
     if config["log_completions_hub_repo"] and not config["log_completions"]:
         remedy = "set log_completions=true, or leave it out"
         yield Problem(f"log_completions_hub_repo={config['log_completions_hub_repo']}", "needs log_completions", remedy)
+
+
+def _sampled_as_trained(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Keys with which servers would sample from another distribution than the one that is trained."""
+    if 0 < config["temperature"] < LEAST_TEMPERATURE:
+        given, remedy = f"temperature={config['temperature']}", f"set temperature={LEAST_TEMPERATURE} or above"
+        yield Problem(given, f"servers would sample at {LEAST_TEMPERATURE}, vLLM's least, and be corrected for", remedy)
+    noise = {"lora_dropout": "adapters", "neftune_noise_alpha": "embeddings"}
+    for key, where in noise.items():
+        if config[key]:
+            expected = f"servers sample without noise in {where}: every pass of the policy would be off their samples"
+            neutral = typed(fields_of(GRPO)[key].default)
+            yield Problem(f"{key}={config[key]}", expected, f"set {key}={neutral}; SFT may have it")
 
 
 def _evaluation(config: Mapping[str, Any]) -> Iterator[Problem]:

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from trainers.grpo.overlap import LessonBatch
 from trainers.grpo.rollouts import Rollout, training_rows
 from trainers.records import save_lessons
-from trainers.teaching.metrics import teaching_metrics
+from trainers.teaching.metrics import agreement, teaching_means
 
 logger = logging.getLogger(__name__)
+
+AGREEMENT = "frac_reward_zero_std"
+"""TRL's name for the share of groups whose lessons earn the same. With `scale_rewards=batch` its own is of no group."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,15 @@ class Harvest:
         chooser = random.Random(f"{self.seed}/{step}")
         save_lessons(self.output_dir, step, [group for group in groups if chooser.random() < self.share_saved])
         versions = [lesson.sample.weight_version for group in groups for lesson in group.lessons if lesson.sample]
+        means = {f"teaching/{name}": mean for name, mean in teaching_means(groups).items()}
+        agreeing = agreement(groups)
+        means |= {AGREEMENT: agreeing} if agreeing is not None else {}
+        shares = ("rollout_tokens_per_s", *(f"servers_idle/{role}" for role in rollout.idle))
         return LessonBatch(
             number=number,
             rows=training_rows(groups, self.filler_id),
-            metrics={f"teaching/{name}": value for name, value in teaching_metrics(groups).items()} | rollout.metrics(),
+            metrics={name: mean.value for name, mean in means.items()} | rollout.metrics(),
+            weights={name: mean.count for name, mean in means.items()} | dict.fromkeys(shares, rollout.seconds),
             weight_version=min(versions, default=None),
             groups=len(groups),
             lost=[group.dropped for group in groups if group.dropped],

@@ -51,7 +51,7 @@ def correction_statistics(
     trained = mask.bool()
     delta = (logprobs - sampling_logprobs).abs()[trained]
     delta = delta[~delta.isnan()]
-    ratios = ratio[trained] if ratio.shape == mask.shape else ratio.flatten()
+    ratios = ratio[trained] if ratio.shape == mask.shape else ratio[trained.any(1)].flatten()
     return torch.stack(
         [
             delta.sum(),

@@ -24,8 +24,8 @@ COMPLETION_COLUMNS = (
     "sampling_per_token_logps",
     "importance_sampling_ratio",
 )
-_SUMS_OVER_TOKENS = ("cispo", "dapo", "vespo")
-_LENGTH_BLIND = (*_SUMS_OVER_TOKENS, "dr_grpo", "grpo", "luspo", "sapo")
+SUMS_OVER_TOKENS = ("cispo", "dapo", "vespo")
+_LENGTH_BLIND = (*SUMS_OVER_TOKENS, "dr_grpo", "grpo", "luspo", "sapo")
 MINIMUM_WIDTH = 2
 """TRL takes a tensor of one column for one value per sequence."""
 
@@ -44,7 +44,7 @@ def loss_weight(loss_type: str, share: float) -> float:
     Most losses are means over the micro-batch's own sequences, as if all micro-batches held equally many; the others
     are sums over tokens, divided by those of the whole step.
     """
-    return 1.0 if loss_type in _SUMS_OVER_TOKENS else share
+    return 1.0 if loss_type in SUMS_OVER_TOKENS else share
 
 
 def optimizer_steps(lengths: Sequence[int], *, steps: int, seed: str, by_length: bool) -> list[list[int]]:
@@ -89,6 +89,11 @@ def select(rollout: Mapping[str, Any], indices: Sequence[int]) -> dict[str, Any]
 def sequence_lengths(rollout: Mapping[str, torch.Tensor]) -> list[int]:
     """Tokens of each sequence, prompt and completion."""
     return (rollout["prompt_mask"].sum(1) + rollout["completion_mask"].sum(1)).tolist()
+
+
+def trained(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return 1 for each completion token that is trained on, else 0 (sequences, tokens)."""
+    return batch["completion_mask"] * batch.get("tool_mask", 1)
 
 
 def _width(mask: torch.Tensor) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from trainers.grpo.rollouts import Rollout, TrainingRow
@@ -21,8 +21,9 @@ logger = logging.getLogger(__name__)
 class LessonBatch:
     """What training needs of one rollout; plain values, so that a checkpoint can hold it.
 
-    `number` counts rollouts from 0. `metrics` are those of the lessons and of generating them; `weight_version` is the
-    oldest that a teaching was sampled from, `None` when there is none. `lost` names why groups were dropped.
+    `number` counts rollouts from 0. `metrics` are those of the lessons and of generating them, `weights` of how many
+    values some of them are means; `weight_version` is the oldest that a teaching was sampled from, `None` when there is
+    none. `lost` names why groups were dropped.
     """
 
     number: int
@@ -31,6 +32,7 @@ class LessonBatch:
     weight_version: int | None
     groups: int
     lost: list[str]
+    weights: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The batch as JSON knows it."""

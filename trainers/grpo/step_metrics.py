@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from math import sqrt
 from statistics import fmean
+
+MEAN, DEVIATION = "teaching/teaching_length_mean", "teaching/teaching_length_std"
 
 
 class StepMetrics:
-    """Collects what rollouts said, on the rank that ran them, and gives its means once per log."""
+    """Collects what rollouts said, on the rank that ran them, and gives it over all of them once per log."""
 
     def __init__(self) -> None:
         self._values: dict[str, list[float]] = defaultdict(list)
+        self._weights: dict[str, list[float]] = defaultdict(list)
 
-    def add(self, metrics: Mapping[str, float]) -> None:
-        """Those of one rollout."""
+    def add(self, metrics: Mapping[str, float], weights: Mapping[str, float]) -> None:
+        """Take those of one rollout; `weights` are how many values some of them are means of, 1 where not said."""
         for name, value in metrics.items():
             self._values[name].append(value)
+            self._weights[name].append(weights.get(name, 1.0))
 
     def take(self, step_times: Sequence[float], *, steps_per_rollout: int, steps_left: int) -> dict[str, float]:
-        """The means since this was last asked, and what they say about time; nothing where there was no rollout.
+        """The metrics since this was last asked, and what they say about time; nothing where there was no rollout.
 
         Args:
             step_times: seconds of the steps since then.
@@ -28,10 +33,21 @@ class StepMetrics:
         """
         if not self._values:
             return {}
-        means = {name: fmean(values) for name, values in self._values.items()}
+        means = {name: self._mean(name, values) for name, values in self._values.items()}
+        if DEVIATION in means:
+            spread = [deviation**2 + mean**2 for deviation, mean in zip(*self._lengths(), strict=True)]
+            means[DEVIATION] = sqrt(max(0.0, self._mean(DEVIATION, spread) - means[MEAN] ** 2))
         self._values.clear()
+        self._weights.clear()
         if step_times:
             seconds = fmean(step_times)
             means["time/train_s"] = max(0.0, seconds - means["time/idle_trainer_s"] / steps_per_rollout)
             means["time/eta_s"] = steps_left * seconds
         return means
+
+    def _mean(self, name: str, values: Sequence[float]) -> float:
+        weights = self._weights[name]
+        return fmean(values, weights) if any(weights) else fmean(values)
+
+    def _lengths(self) -> tuple[list[float], list[float]]:
+        return self._values[DEVIATION], self._values[MEAN]

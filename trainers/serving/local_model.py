@@ -13,17 +13,14 @@ from transformers import (
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
-    MinPLogitsWarper,
     PreTrainedModel,
-    RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
 )
 
 from trainers.serving.api_wire import sample_seed
 from trainers.serving.endpoints import Traffic
 from trainers.serving.rendering import ChatRenderer
+from trainers.serving.sampling_rules import first_places, penalised, truncations
 from trainers.teaching.lesson import Completion, Generation, GenerationError, Prompt, Sampling
 
 _COLLECT_S = 0.01
@@ -167,7 +164,9 @@ class LocalModel:
                 input_ids=torch.tensor(padded, device=device),
                 attention_mask=torch.tensor(mask, device=device),
                 max_new_tokens=sampling.max_tokens,
-                logits_processor=_processors(sampling, [request.seed for request in batch]),
+                logits_processor=_processors(
+                    sampling, [request.seed for request in batch], [width - len(request.ids) for request in batch]
+                ),
             )
         return [self._completion(row, sampling.max_tokens) for row in output[:, width:].tolist()]
 
@@ -220,20 +219,35 @@ class SeededChoice(LogitsProcessor):
         return scores.float() + torch.stack(rows).to(scores.device)
 
 
-def _processors(sampling: Sampling, seeds: Sequence[int]) -> LogitsProcessorList:
+class RepetitionPenalty(LogitsProcessor):
+    """The repetition penalty without padding, whose tokens transformers' own takes for repeated.
+
+    Args:
+        penalty: what scores of repeated tokens are divided by.
+        paddings: columns of padding in front of each row.
+    """
+
+    def __init__(self, penalty: float, paddings: Sequence[int]) -> None:
+        self._penalty = penalty
+        self._paddings = torch.tensor(paddings)[:, None]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Penalise `scores` of shape (rows, vocabulary) for the tokens of `input_ids` (rows, width)."""
+        width = input_ids.size(1)
+        mask = torch.arange(width, device=input_ids.device) >= self._paddings.to(input_ids.device)
+        seen = first_places(input_ids, mask, scores.size(1)) < width
+        return penalised(scores, seen, self._penalty)
+
+
+def _processors(sampling: Sampling, seeds: Sequence[int], paddings: Sequence[int]) -> LogitsProcessorList:
     """What a sampling does to the scores, in the order of vLLM's own."""
     chosen = LogitsProcessorList()
     if sampling.repetition_penalty != 1.0:
-        chosen.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
+        chosen.append(RepetitionPenalty(sampling.repetition_penalty, paddings))
     if sampling.temperature == 0:
         return chosen
     chosen.append(TemperatureLogitsWarper(float(sampling.temperature)))
-    if sampling.min_p > 0:
-        chosen.append(MinPLogitsWarper(sampling.min_p))
-    if sampling.top_k > 0:
-        chosen.append(TopKLogitsWarper(sampling.top_k))
-    if sampling.top_p < 1:
-        chosen.append(TopPLogitsWarper(sampling.top_p))
+    chosen.extend(truncations(sampling))
     chosen.append(SeededChoice(seeds))
     return chosen
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import fsum
 from statistics import fmean, pstdev
 
 from trainers.teaching.lesson import Group, Lesson
@@ -11,12 +13,30 @@ OVERLONG = "_context"
 """How the causes of failure end that say that a prompt did not fit into a context."""
 
 
+@dataclass(frozen=True)
+class Mean:
+    """A mean as what it was taken of, so that several can be taken together."""
+
+    total: float
+    count: float
+
+    @property
+    def value(self) -> float:
+        """The mean itself."""
+        return self.total / self.count
+
+
 def teaching_metrics(groups: Sequence[Group]) -> dict[str, float]:
     """Summarise groups; a metric nothing can be said about (no wrong baseline to fix, say) is left out.
 
     Accuracies and rates are shares in [0, 1] over scorable lessons, each lesson compared with all its scorable
     baselines; lengths are in tokens of the model that wrote them.
     """
+    return {name: mean.value for name, mean in teaching_means(groups).items()}
+
+
+def teaching_means(groups: Sequence[Group]) -> dict[str, Mean]:
+    """Return the metrics of `teaching_metrics`, each with what it is the mean of."""
     lessons = [lesson for group in groups for lesson in group.lessons]
     sampled = [lesson for lesson in lessons if lesson.sample is not None]
     taught = [lesson.taught for lesson in lessons if lesson.taught is not None]
@@ -24,28 +44,33 @@ def teaching_metrics(groups: Sequence[Group]) -> dict[str, float]:
     approaches = [group.prepared.approach for group in groups if group.prepared.approach is not None]
     lengths = [lesson.teaching_length for lesson in sampled if lesson.teaching is not None]
     scored = [lesson for lesson in lessons if lesson.reward is not None]
-    return _known(
-        {
-            **_comparison(scored),
-            "leak_rate": _mean(lesson.leaked for lesson in sampled),
-            "suspected_leak_rate": _mean(lesson.suspected_leak for lesson in sampled),
-            "format_failure_rate": _mean(lesson.format_failure for lesson in sampled),
-            "unscorable_rate": _mean(lesson.reward is None for lesson in lessons),
-            "overlong_rate": _mean((lesson.failure or "").endswith(OVERLONG) for lesson in lessons),
-            "dropped_groups": float(sum(group.dropped is not None for group in groups)),
-            "empty_approach_rate": _mean(approach.text == "" for approach in approaches),
-            "truncated_rate/baseline": _mean(solution.truncated for solution in baselines),
-            "truncated_rate/approach": _mean(approach.truncated for approach in approaches),
-            "truncated_rate/teaching": _mean(lesson.sample.completion.truncated for lesson in sampled if lesson.sample),
-            "truncated_rate/taught": _mean(solution.truncated for solution in taught),
-            "teaching_length_mean": _mean(lengths),
-            "teaching_length_std": pstdev(lengths) if lengths else None,
-            "approach_length": _mean(approach.tokens for approach in approaches),
-            "solution_tokens/baseline": _mean(solution.tokens for solution in baselines),
-            "solution_tokens/taught": _mean(solution.tokens for solution in taught),
-            "token_efficiency": _token_efficiency(scored),
-        }
-    )
+    means = {
+        **_comparison(scored),
+        "leak_rate": _mean(lesson.leaked for lesson in sampled),
+        "suspected_leak_rate": _mean(lesson.suspected_leak for lesson in sampled),
+        "format_failure_rate": _mean(lesson.format_failure for lesson in sampled),
+        "unscorable_rate": _mean(lesson.reward is None for lesson in lessons),
+        "overlong_rate": _mean((lesson.failure or "").endswith(OVERLONG) for lesson in lessons),
+        "dropped_groups": Mean(sum(group.dropped is not None for group in groups), 1),
+        "empty_approach_rate": _mean(approach.text == "" for approach in approaches),
+        "truncated_rate/baseline": _mean(solution.truncated for solution in baselines),
+        "truncated_rate/approach": _mean(approach.truncated for approach in approaches),
+        "truncated_rate/teaching": _mean(lesson.sample.completion.truncated for lesson in sampled if lesson.sample),
+        "truncated_rate/taught": _mean(solution.truncated for solution in taught),
+        "teaching_length_mean": _mean(lengths),
+        "teaching_length_std": Mean(len(lengths) * pstdev(lengths), len(lengths)) if lengths else None,
+        "approach_length": _mean(approach.tokens for approach in approaches),
+        "solution_tokens/baseline": _mean(solution.tokens for solution in baselines),
+        "solution_tokens/taught": _mean(solution.tokens for solution in taught),
+        "token_efficiency": _token_efficiency(scored),
+    }
+    return {name: mean for name, mean in means.items() if mean is not None}
+
+
+def agreement(groups: Sequence[Group]) -> Mean | None:
+    """Return the share of groups whose lessons all earned the same, from which nothing is learned."""
+    rewards = [[x.reward for x in group.lessons if x.reward is not None] for group in groups if not group.dropped]
+    return _mean(max(earned) == min(earned) for earned in rewards if earned)
 
 
 def tokens_by_stage(groups: Sequence[Group]) -> dict[str, int]:
@@ -60,23 +85,22 @@ def tokens_by_stage(groups: Sequence[Group]) -> dict[str, int]:
     }
 
 
-def _comparison(scored: Sequence[Lesson]) -> dict[str, float | None]:
+def _comparison(scored: Sequence[Lesson]) -> dict[str, Mean | None]:
     pairs = [
         (bool(solution.correct), bool(lesson.taught_correct))
         for lesson in scored
         for solution in lesson.prepared.baselines
         if solution.correct is not None and lesson.taught_correct is not None
     ]
-    base, taught = _mean(b for b, _ in pairs), _mean(t for _, t in pairs)
     by_baseline: dict[bool, list[int]] = {True: [], False: []}
     for lesson in scored:
         verdicts = [solution.correct for solution in lesson.prepared.baselines if solution.correct is not None]
         if lesson.teaching is not None and verdicts:
             by_baseline[fmean(verdicts) >= 0.5].append(lesson.teaching_length)
     return {
-        "baseline_accuracy": base,
-        "taught_accuracy": taught,
-        "accuracy_gain": None if base is None or taught is None else taught - base,
+        "baseline_accuracy": _mean(b for b, _ in pairs),
+        "taught_accuracy": _mean(t for _, t in pairs),
+        "accuracy_gain": _mean(t - b for b, t in pairs),
         "improvement_rate": _mean(t and not b for b, t in pairs),
         "fix_rate": _mean(t for b, t in pairs if not b),
         "degradation_rate": _mean(b and not t for b, t in pairs),
@@ -85,16 +109,12 @@ def _comparison(scored: Sequence[Lesson]) -> dict[str, float | None]:
     }
 
 
-def _token_efficiency(scored: Sequence[Lesson]) -> float | None:
+def _token_efficiency(scored: Sequence[Lesson]) -> Mean | None:
     """Mean reward per 100 teaching tokens."""
     tokens = sum(lesson.teaching_length for lesson in scored)
-    return 100 * sum(lesson.reward or 0.0 for lesson in scored) / tokens if tokens else None
+    return Mean(100 * sum(lesson.reward or 0.0 for lesson in scored), tokens) if tokens else None
 
 
-def _mean(values: Iterable[float]) -> float | None:
+def _mean(values: Iterable[float]) -> Mean | None:
     numbers = [float(value) for value in values]
-    return fmean(numbers) if numbers else None
-
-
-def _known(metrics: dict[str, float | None]) -> dict[str, float]:
-    return {name: value for name, value in metrics.items() if value is not None}
+    return Mean(fsum(numbers), len(numbers)) if numbers else None
