@@ -15,7 +15,8 @@ from trainers.teaching.control_spellings import WELL_KNOWN, Span, spans_of
 
 _OURS = re.compile(r"</?(?:thinking|teaching|solution)>")
 _MARKUP = re.compile(r"[<\[]\S+[>\]]")
-_NOTHING = re.compile(r"(?!)")
+NOTHING = re.compile(r"(?!)")
+"""Matches no text."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def control_tokens(tokenizer: Any) -> ControlTokens:
 def any_of(spellings: Iterable[str]) -> re.Pattern[str]:
     """Return a pattern that matches each of the spellings, of two at the same place the longer."""
     alternatives = [re.escape(spelling) for spelling in sorted(spellings, key=len, reverse=True)]
-    return re.compile("|".join(alternatives)) if alternatives else _NOTHING
+    return re.compile("|".join(alternatives)) if alternatives else NOTHING
 
 
 _known: WeakKeyDictionary[Any, tuple[Any, ControlTokens]] = WeakKeyDictionary()
@@ -86,11 +87,9 @@ def _collected(tokenizer: Any) -> ControlTokens:
 
 
 def _added_tokens(tokenizer: Any) -> Mapping[int, Any]:
-    try:
-        added: Mapping[int, Any] = tokenizer.added_tokens_decoder
-    except NotImplementedError:  # Mistral's own tokenizer tells only of its special tokens
-        return {}
-    return added
+    added = tokenizer.added_tokens_decoder
+    # Mistral's own tokenizer has none to tell of, only special tokens.
+    return added if isinstance(added, Mapping) else {}
 
 
 def _is_control(spelling: str, special: bool, template: str) -> bool:

@@ -77,8 +77,9 @@ def _with_names(model: dict[str, Any], names: Mapping[str, str]) -> dict[str, An
 
     The token of unknown words keeps its name there: what is unknown still comes to it.
     """
-    names = {spelling: name for spelling, name in names.items() if spelling != model.get("unk_token")}
     vocab, merges = model["vocab"], model.get("merges") or []
+    unknown = model.get("unk_token") if model.get("unk_id") is None else vocab[model["unk_id"]][0]
+    names = {spelling: name for spelling, name in names.items() if spelling != unknown}
     if isinstance(vocab, Mapping):
         renamed: Any = {names.get(piece, piece): number for piece, number in vocab.items()}
     else:

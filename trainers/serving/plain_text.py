@@ -42,7 +42,11 @@ def text_ids(tokenizer: Any, text: str, *, reasoning: bool = False) -> tuple[int
 
 def forged_spans(control: ControlTokens, text: str, *, reasoning: bool = False) -> list[Span]:
     """Return where a text spells control tokens, the tags of a reply's own reasoning left out."""
-    spans = control.spans(text)
+    return own_text(text, control.spans(text), reasoning=reasoning)
+
+
+def own_text(text: str, spans: list[Span], *, reasoning: bool) -> list[Span]:
+    """Return the spans without those of the `<think>` and `</think>` around the reasoning that a reply begins with."""
     block = _REASONING.match(text) if reasoning and spans else None
     return [span for span in spans if block is None or span not in (block.span(1), block.span(2))]
 
@@ -81,7 +85,7 @@ def plain_ids(tokenizer: Any, text: str, hidden: Hidden) -> tuple[int, ...] | No
 
     `None` for a tokenizer that cannot be copied, or whose copy does not encode the text as it does.
     """
-    encoder = _encoder(tokenizer)
+    encoder = plain_encoder(tokenizer)
     if encoder is None:
         return None
     named = encoder.named(text)
@@ -117,8 +121,11 @@ def encoded(tokenizer: Any, text: str) -> tuple[int, ...]:
 _encoders: WeakKeyDictionary[Any, tuple[ControlTokens, PlainEncoder | None]] = WeakKeyDictionary()
 
 
-def _encoder(tokenizer: Any) -> PlainEncoder | None:
-    """The tokenizer's copy for text, made when it is first needed and again when its control tokens have changed."""
+def plain_encoder(tokenizer: Any) -> PlainEncoder | None:
+    """Return the tokenizer's copy for text, `None` where there can be none.
+
+    It is made when it is first needed, and again when the control tokens have changed.
+    """
     control = control_tokens(tokenizer)
     known = _encoders.get(tokenizer)
     if known is None or known[0] is not control:
