@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from trainers.configuration import pick, server_layout
 from trainers.serving.endpoints import EndpointPool
+from trainers.serving.plain_text import text_ids
 from trainers.serving.specs import Role, ServerSpec
 from trainers.teaching.lesson import Generator, Sampling
 from trainers.teaching.prompts import PromptTemplates
@@ -76,4 +77,4 @@ def connect_pool(config: Mapping[str, Any], specs: Sequence[ServerSpec]) -> Endp
 
 def token_counter(tokenizer: PreTrainedTokenizerBase) -> Callable[[str], int]:
     """How long a text is in a model's own tokens."""
-    return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+    return lambda text: len(text_ids(tokenizer, text))

@@ -37,6 +37,7 @@ def lesson_record(lesson: Lesson) -> dict[str, Any]:
         "teaching": lesson.teaching,
         "teaching_length": lesson.teaching_length,
         "format_failure": lesson.format_failure,
+        "forged": lesson.forged,
         "leaked": lesson.leaked,
         "suspected_leak": lesson.suspected_leak,
         "taught": asdict(lesson.taught) if lesson.taught else None,

@@ -118,6 +118,7 @@ def _lesson_from(record: Mapping[str, Any], prepared: Prepared) -> Lesson:
         taught=Solution(**record["taught"]) if record["taught"] else None,
         reward=record["reward"],
         failure=record["failure"],
+        forged=record.get("forged", False),  # earlier evaluations did not look for it
     )
 
 

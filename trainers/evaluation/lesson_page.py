@@ -77,6 +77,7 @@ def marks(lesson: Lesson) -> list[str]:
         "truncated": cut or (lesson.sample is not None and lesson.sample.completion.truncated),
         "unscorable": base is None or correct is None,
         "malformed": lesson.format_failure,
+        "forged": lesson.forged,
     }
     return [name for name, holds in found.items() if holds]
 

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from trainers.teaching.control_spellings import ControlAware
 from trainers.teaching.lesson import Generation, Generator, Group, Prepared, Prompt, Sampling, StreamingGenerator
 from trainers.teaching.protocol import Teacher
 
@@ -106,6 +107,10 @@ class MeteredGenerator:
         if meter is not None:
             meter.count(self.asked, generations)
         return generations
+
+    def spells_control(self, text: str) -> bool:
+        """As the generator itself, if it knows."""
+        return isinstance(self.generator, ControlAware) and self.generator.spells_control(text)
 
 
 def counted(teacher: Teacher) -> Teacher:

@@ -104,6 +104,7 @@ def taught_measures(
         "leak_rate": mean_of(of(lambda lesson: lesson.leaked), SHARE),
         "suspected_leak_rate": mean_of(of(lambda lesson: lesson.suspected_leak), SHARE),
         "format_failure_rate": mean_of(of(lambda lesson: lesson.format_failure), SHARE),
+        "forged_turn_rate": mean_of(of(lambda lesson: lesson.forged), SHARE),
         "solution_tokens": mean_of(of(lambda lesson: lesson.taught.tokens if lesson.taught else None)),
         "guidance_tokens": mean_of(guidance),
         "teaching_length": mean_of(of(teaching_length)),

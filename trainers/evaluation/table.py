@@ -39,6 +39,7 @@ ROWS = {
     "leak_rate": Row("leak rate", ".1%"),
     "suspected_leak_rate": Row("suspected leak rate", ".1%"),
     "format_failure_rate": Row("format failure rate", ".1%"),
+    "forged_turn_rate": Row("forged turn rate", ".1%"),
     "teaching_length": Row("teaching length (tokens)", ".1f"),
     "teaching_length_baseline_right": Row("teaching length where the student was right", ".1f"),
     "teaching_length_baseline_wrong": Row("teaching length where the student was wrong", ".1f"),

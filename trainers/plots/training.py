@@ -90,6 +90,7 @@ PANELS = (
         (
             Curve("teaching/leak_rate", "answer leaked", VERMILION),
             Curve("teaching/format_failure_rate", "no teaching found", ORANGE),
+            Curve("teaching/forged_turn_rate", "control tokens spelled", BLUE),
             Curve("teaching/unscorable_rate", "unscorable", GREY),
         ),
         share=True,

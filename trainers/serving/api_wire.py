@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from trainers.serving.completions import MalformedResponse
+from trainers.teaching.control_spellings import WELL_KNOWN, broken, spans_of
 from trainers.teaching.estimates import estimated_tokens
-from trainers.teaching.lesson import Completion, GenerationError, Prompt, Sampling
+from trainers.teaching.lesson import Completion, GenerationError, Message, Prompt, Sampling
 
 _ENDS: dict[Any, Literal["stop", "length"]] = {
     "stop": "stop",
@@ -58,12 +59,15 @@ def chat_request(
 
     Truncations of sampling that are no part of the chat API (`top_k`, `min_p`, `repetition_penalty`) are sent only
     where they do something: servers such as vLLM understand them, others refuse them by name.
+
+    Well-known control tokens that a message spells get a space, `< |im_end|>`: the template and the tokenizer that the
+    API applies are not known here, and may take them for turns.
     """
     beyond = {"top_k": (sampling.top_k, 0), "min_p": (sampling.min_p, 0.0)}
     beyond["repetition_penalty"] = (sampling.repetition_penalty, 1.0)
     request: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
+        "messages": [{"role": message.role, "content": text} for message, text in _texts(prompt)],
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         dialect.length_key: sampling.max_tokens,
@@ -83,12 +87,12 @@ def sample_seed(seed: int, sample: int) -> int:
 
 def prompt_estimate(prompt: Prompt) -> int:
     """About how many tokens a prompt costs, the chat template included."""
-    return sum(estimated_tokens(message.content) + _TOKENS_PER_MESSAGE for message in prompt.messages)
+    return sum(estimated_tokens(text) + _TOKENS_PER_MESSAGE for _, text in _texts(prompt))
 
 
 def prompt_bound(prompt: Prompt) -> int:
     """More tokens than a prompt can have: one for every byte, and ample room for the chat template."""
-    return sum(len(message.content.encode()) + _MOST_TOKENS_PER_MESSAGE for message in prompt.messages)
+    return sum(len(text.encode()) + _MOST_TOKENS_PER_MESSAGE for _, text in _texts(prompt))
 
 
 def read_answer(answer: Any, prompt: Prompt) -> Answer:
@@ -132,6 +136,11 @@ def tokens_charged(usage: Mapping[str, Any], prompt: Prompt, text: str) -> tuple
         # Some APIs count hidden reasoning in the total alone, and charge for it.
         completion_tokens = max(completion_tokens, _count(usage.get("total_tokens"), 0) - prompt_tokens)
     return prompt_tokens, completion_tokens
+
+
+def _texts(prompt: Prompt) -> list[tuple[Message, str]]:
+    """The messages with what is sent of them."""
+    return [(message, broken(message.content, spans_of(WELL_KNOWN, message.content))) for message in prompt.messages]
 
 
 def _text(content: Any) -> str:

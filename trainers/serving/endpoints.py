@@ -114,6 +114,10 @@ class EndpointPool:
         """Token ids that the model is prompted with."""
         return self._renderer.render(prompt)
 
+    def spells_control(self, text: str) -> bool:
+        """Return whether a text spells one of the model's control tokens, or a turn marker of its chat template."""
+        return self._renderer.spells_control(text)
+
     async def generate(
         self,
         prompts: Sequence[Prompt],

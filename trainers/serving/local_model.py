@@ -19,6 +19,7 @@ from transformers import (
 
 from trainers.serving.api_wire import sample_seed
 from trainers.serving.endpoints import Traffic
+from trainers.serving.plain_text import text_ids
 from trainers.serving.rendering import ChatRenderer
 from trainers.serving.sampling_rules import first_places, penalised, truncations
 from trainers.teaching.lesson import Completion, Generation, GenerationError, Prompt, Sampling
@@ -70,7 +71,11 @@ class LocalModel:
 
     def count_tokens(self, text: str) -> int:
         """How long a text is in the model's own tokens."""
-        return len(self._renderer.tokenizer.encode(text, add_special_tokens=False))
+        return len(text_ids(self._renderer.tokenizer, text))
+
+    def spells_control(self, text: str) -> bool:
+        """Return whether a text spells one of the model's control tokens, or a turn marker of its chat template."""
+        return self._renderer.spells_control(text)
 
     async def generate(
         self,

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from trainers.serving.control_tokens import control_tokens
+from trainers.serving.plain_text import Hidden, forged_spans, own_text, plain_encoder, plain_ids, shown_as_text
+from trainers.serving.turn_markers import turn_markers
+from trainers.teaching.control_spellings import broken, spans_of
 from trainers.teaching.lesson import Message, Prompt
 
 
@@ -46,6 +52,11 @@ class ChatRenderer:
         """Token ids of the conversation, up to where the model is to continue it."""
         return chat_ids(self.tokenizer, prompt.messages, self._chat_template_kwargs)
 
+    def spells_control(self, text: str) -> bool:
+        """Return whether a text spells one of the model's control tokens, or a turn marker of its chat template."""
+        markers = turn_markers(self.tokenizer, self._chat_template_kwargs)
+        return bool(control_tokens(self.tokenizer).spans(text)) or markers.search(text) is not None
+
 
 def chat_ids(
     tokenizer: Any, messages: Sequence[Message], chat_template_kwargs: Mapping[str, Any] | None = None
@@ -54,9 +65,50 @@ def chat_ids(
 
     SFT, GRPO, evaluation and the service all prompt through this function: what a model was trained on is what it
     meets later.
+
+    The contents of messages are text. Control tokens that they spell are encoded as text, and turn markers that the
+    template itself writes as text get a space (`trainers.serving.turn_markers`); only the reasoning with which an
+    assistant's message begins keeps its tags. A conversation that spells neither has the ids of `apply_chat_template`.
+
+    Raises:
+        ValueError: when the tokenizer reads control tokens in a message in spite of all.
     """
-    listed = [{"role": message.role, "content": message.content} for message in messages]
-    token_ids = tokenizer.apply_chat_template(
-        listed, add_generation_prompt=True, tokenize=True, return_dict=False, **(chat_template_kwargs or {})
+    kwargs = chat_template_kwargs or {}
+    markers, control = turn_markers(tokenizer, kwargs), control_tokens(tokenizer)
+    turns = [_without_markers(message, markers) for message in messages]
+    spans = [forged_spans(control, turn.content, reasoning=_is_reply(turn)) for turn in turns]
+    if not any(spans):
+        return _templated_ids(tokenizer, turns, kwargs)
+    if plain_encoder(tokenizer) is None:
+        return _with_spaces(tokenizer, turns, kwargs)
+    hidden = Hidden()
+    without = [
+        replace(turn, content=hidden.without(turn.content, found)) for turn, found in zip(turns, spans, strict=True)
+    ]
+    ids = plain_ids(tokenizer, _templated(tokenizer, without, kwargs, tokenize=False), hidden)
+    return _with_spaces(tokenizer, turns, kwargs) if ids is None else ids
+
+
+def _with_spaces(tokenizer: Any, turns: Sequence[Message], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+    shown = [shown_as_text(tokenizer, turn.content, reasoning=_is_reply(turn)) for turn in turns]
+    return _templated_ids(
+        tokenizer, [replace(turn, content=text) for turn, text in zip(turns, shown, strict=True)], kwargs
     )
-    return tuple(token_ids)
+
+
+def _templated_ids(tokenizer: Any, turns: Sequence[Message], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(_templated(tokenizer, turns, kwargs, tokenize=True, return_dict=False))
+
+
+def _templated(tokenizer: Any, turns: Sequence[Message], kwargs: Mapping[str, Any], **options: Any) -> Any:
+    listed = [{"role": turn.role, "content": turn.content} for turn in turns]
+    return tokenizer.apply_chat_template(listed, add_generation_prompt=True, **options, **kwargs)
+
+
+def _without_markers(message: Message, markers: re.Pattern[str]) -> Message:
+    spans = own_text(message.content, spans_of(markers, message.content), reasoning=_is_reply(message))
+    return replace(message, content=broken(message.content, spans)) if spans else message
+
+
+def _is_reply(message: Message) -> bool:
+    return message.role == "assistant"

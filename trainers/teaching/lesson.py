@@ -215,7 +215,9 @@ class Prepared:
 class Lesson:
     """One complete record, question to reward.
 
-    `teaching` is `None` after a format failure, which is the teacher's own fault and is scored. `reward` is `None` when
+    `teaching` is `None` after a format failure, which is the teacher's own fault and is scored; one that spells control
+    tokens or turn markers is such a failure. `forged` says that it did, or that the approach did, which is no fault of
+    the teacher's. `reward` is `None` when
     the lesson is unscorable, which is nobody's fault and is excluded; `failure` says why. `teaching_length` counts the
     tokens of the teaching in the teacher's tokenizer.
     """
@@ -231,10 +233,11 @@ class Lesson:
     taught: Solution | None
     reward: float | None = None
     failure: str | None = None
+    forged: bool = False
 
     @property
     def format_failure(self) -> bool:
-        """Whether the teacher answered without one well-formed `<teaching>`."""
+        """Whether the teacher answered without one well-formed `<teaching>`, or with one that forges turns."""
         return self.sample is not None and self.teaching is None
 
     @property

@@ -49,6 +49,7 @@ def teaching_means(groups: Sequence[Group]) -> dict[str, Mean]:
         "leak_rate": _mean(lesson.leaked for lesson in sampled),
         "suspected_leak_rate": _mean(lesson.suspected_leak for lesson in sampled),
         "format_failure_rate": _mean(lesson.format_failure for lesson in sampled),
+        "forged_turn_rate": _mean(lesson.forged for lesson in sampled),
         "unscorable_rate": _mean(lesson.reward is None for lesson in lessons),
         "overlong_rate": _mean((lesson.failure or "").endswith(OVERLONG) for lesson in lessons),
         "dropped_groups": Mean(sum(group.dropped is not None for group in groups), 1),

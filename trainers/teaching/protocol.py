@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from trainers.teaching.control_spellings import forges_turns
 from trainers.teaching.leakage import find_leak
 from trainers.teaching.lesson import (
     Approach,
@@ -240,19 +241,23 @@ class Protocol:
         reply = read_reply(sample.completion.text)
         question, approach = prepared.question, prepared.approach
         assert approach is not None
+        models = (self.student, teacher.generator)
+        forged = forges_turns(reply.teaching or "", *models)
+        teaching = None if forged else reply.teaching
         leak = None
-        if reply.teaching is not None and question.ground_truth is not None:
-            leak = find_leak(reply.teaching, question.ground_truth, question.text, approach.text)
+        if teaching is not None and question.ground_truth is not None:
+            leak = find_leak(teaching, question.ground_truth, question.text, approach.text)
         return Lesson(
             prepared=prepared,
             member=member,
             sample=sample,
             thinking=reply.thinking,
-            teaching=reply.teaching,
-            teaching_length=teacher.count_tokens(reply.teaching) if reply.teaching else 0,
+            teaching=teaching,
+            teaching_length=teacher.count_tokens(teaching) if teaching else 0,
             leaked=bool(leak and leak.leaked),
             suspected_leak=bool(leak and leak.suspected),
             taught=None,
+            forged=forged or forges_turns(approach.text, *models),
         )
 
     def _scored(self, prepared: Prepared, drafts: Sequence[Lesson]) -> Group:

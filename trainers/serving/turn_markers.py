@@ -1,0 +1,83 @@
+"""What a chat template writes between turns as plain text: `[INST]`, `<|user|>`, `USER:`, `### Instruction:`.
+
+Where a turn is opened by text and not by a token of its own, no encoding can tell a forged one from a real one. Such
+markers are found by rendering a conversation and looking at what stands between its messages.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from trainers.serving.control_tokens import NOTHING, control_tokens
+
+_MARKS = ("markaofsystem", "markbofuser", "markcofassistant", "markdofuser")
+_ROLES = ("system", "user", "assistant", "user")
+_BRACKETED = re.compile(r"(?:[<\[]\S+[>\]]\s*)+")
+_MOST_WORDS, _MOST_LETTERS = 3, 40
+
+
+def turn_markers(tokenizer: Any, chat_template_kwargs: Mapping[str, Any]) -> re.Pattern[str]:
+    """Return a pattern of the turn markers that a tokenizer's chat template writes as plain text.
+
+    They are short lines, control tokens left out, that do not both begin and end as words do: `user` between two
+    control tokens is none. Before the system message, where templates also write instructions and dates, only what
+    ends in `>`, `]` or `:` counts.
+    """
+    template = getattr(tokenizer, "chat_template", None)
+    if template is None:  # Mistral's own tokenizer encodes messages without writing them into one text
+        return NOTHING
+    state = (template if isinstance(template, str) else repr(template), repr(sorted(chat_template_kwargs.items())))
+    known = _known.setdefault(tokenizer, {})
+    if state not in known:
+        known[state] = _pattern(_found(tokenizer, chat_template_kwargs))
+    return known[state]
+
+
+_known: WeakKeyDictionary[Any, dict[Any, re.Pattern[str]]] = WeakKeyDictionary()
+
+
+def _found(tokenizer: Any, kwargs: Mapping[str, Any]) -> set[str]:
+    control = control_tokens(tokenizer).pattern
+    markers = set()
+    for first in (0, 1):
+        opening, *between = _around(tokenizer, kwargs, first) or [""]
+        markers |= {line for line in _lines(control, opening) if line[-1] in ">]:"}
+        markers |= {line for text in between for line in _lines(control, text)}
+    return markers
+
+
+def _around(tokenizer: Any, kwargs: Mapping[str, Any], first: int) -> list[str] | None:
+    """What a template writes before, between and after the messages of a conversation, from its `first` one on."""
+    # Importing it takes longer than all else here, which a launcher that only describes pools need not spend.
+    from jinja2 import TemplateError
+
+    marks = _MARKS[first:]
+    messages = [{"role": role, "content": mark} for role, mark in zip(_ROLES[first:], marks, strict=True)]
+    try:
+        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **kwargs)
+    except TemplateError:  # there is no such turn in this template
+        return None
+    return re.split("|".join(marks), text)
+
+
+def _lines(control: re.Pattern[str], text: str) -> list[str]:
+    """The markers in such a text. Of several in brackets, `[INST] <<SYS>>`, each is one."""
+    lines = [line.strip() for line in control.sub("\n", text).splitlines()]
+    found = [line for line in lines if _marks_a_turn(line)]
+    return [part for line in found for part in (line.split() if _BRACKETED.fullmatch(line) else [line])]
+
+
+def _marks_a_turn(line: str) -> bool:
+    short = 2 <= len(line) <= _MOST_LETTERS and len(line.split()) <= _MOST_WORDS
+    return short and not (line[0].isalnum() and line[-1].isalnum())
+
+
+def _pattern(markers: set[str]) -> re.Pattern[str]:
+    """Matches each marker, of two at the same place the longer; one that begins as a word does, as a whole word."""
+    if not markers:
+        return NOTHING
+    ordered = sorted(markers, key=lambda marker: (-len(marker), marker))
+    return re.compile("|".join((r"\b" if marker[0].isalnum() else "") + re.escape(marker) for marker in ordered))
