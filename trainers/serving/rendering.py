@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from trainers.serving.assistant_turn import AssistantTurn, assistant_turn, opened_reasoning, prompt_tail
 from trainers.teaching.lesson import Message, Prompt
 
 
@@ -45,6 +46,20 @@ class ChatRenderer:
     def render(self, prompt: Prompt) -> tuple[int, ...]:
         """Token ids of the conversation, up to where the model is to continue it."""
         return chat_ids(self.tokenizer, prompt.messages, self._chat_template_kwargs)
+
+    @cached_property
+    def turn(self) -> AssistantTurn:
+        """How the model's own turns are written."""
+        return assistant_turn(self.tokenizer, self._chat_template_kwargs)
+
+    @property
+    def stop_token_ids(self) -> tuple[int, ...]:
+        """Tokens that end what the model says."""
+        return self.turn.stop_ids
+
+    def opened(self, prompt_ids: Sequence[int]) -> str:
+        """Return the beginning of the block of reasoning that a rendered prompt has opened; empty if it has not."""
+        return opened_reasoning(prompt_tail(self.tokenizer, prompt_ids))
 
 
 def chat_ids(
