@@ -68,9 +68,7 @@ def _no_template(prompt: Prompt) -> int:
     return TURN_TOKENS * len(prompt.messages)
 
 
-def rendering_overhead(
-    tokenizer: Any, messages: Sequence[Message], kwargs: Mapping[str, Any], generation: bool = True
-) -> int | None:
+def rendering_overhead(tokenizer: Any, messages: Sequence[Message], kwargs: Mapping[str, Any]) -> int | None:
     """Bytes that a chat template adds to messages with these roles.
 
     Tokens of a byte-level tokenizer stand for a byte at least, and so do words: a rendered prompt has at most this many
@@ -81,7 +79,7 @@ def rendering_overhead(
         return None
     marks = [f"content{number}of{len(messages)}" for number, _ in enumerate(messages)]
     marked = [{"role": message.role, "content": mark} for message, mark in zip(messages, marks, strict=True)]
-    text = tokenizer.apply_chat_template(marked, add_generation_prompt=generation, tokenize=False, **kwargs)
+    text = tokenizer.apply_chat_template(marked, add_generation_prompt=True, tokenize=False, **kwargs)
     if any(text.count(mark) != 1 for mark in marks):
         return None
     return len(text.encode()) - sum(len(mark) for mark in marks) + SLACK

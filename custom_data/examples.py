@@ -15,8 +15,3 @@ def example_prompt(example: Mapping[str, Any], templates: PromptTemplates) -> Pr
     if example["prompt"]:
         return Prompt(tuple(Message(**message) for message in json.loads(example["prompt"])))
     return templates.teacher(example["question"], example["student_approach"])
-
-
-def example_messages(example: Mapping[str, Any], templates: PromptTemplates) -> tuple[Message, ...]:
-    """Prompt and reply as one conversation."""
-    return (*example_prompt(example, templates).messages, Message("assistant", example["reply"]))

@@ -13,14 +13,13 @@ from datasets import Dataset
 from custom_data import loading
 from custom_data.bad_rows import Dropped, Reading
 from custom_data.contexts import question_needs, rendering_overhead
-from custom_data.examples import example_messages
+from custom_data.encoding import ExampleEncoder
 from custom_data.overlong import fitting_examples, fitting_questions, settle
 from custom_data.questions import Questions
 from custom_data.rows import FROM_CHAT, FROM_SOLUTION, ORIGIN
 from custom_data.tables import Table
 from trainers.configuration import pick
 from trainers.configuration.fields import SFT
-from trainers.teaching.lesson import Message
 from trainers.teaching.prompts import PromptTemplates
 
 Fit = Callable[[Mapping[str, Any], Table], tuple[Table, tuple[Dropped, ...]]]
@@ -167,16 +166,18 @@ def _fit_examples(config: Mapping[str, Any], table: Table) -> tuple[Table, tuple
     from trainers.models.loading import load_tokenizer
 
     tokenizer, templates = load_tokenizer(config), PromptTemplates(**pick(PromptTemplates, config))
-    kwargs = config["teacher_chat_template_kwargs"] or {}
+    encoder = ExampleEncoder(tokenizer, templates, config["teacher_chat_template_kwargs"] or {})
 
     def count(example: Mapping[str, Any]) -> int:
-        messages = [{"role": turn.role, "content": turn.content} for turn in example_messages(example, templates)]
-        return len(tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False, **kwargs))
+        return len(encoder.encode(example).input_ids)
 
-    filled = example_messages({"prompt": "", "question": "", "student_approach": ".", "reply": ""}, templates)
-    overhead = rendering_overhead(tokenizer, filled, kwargs, generation=False)
-    return fitting_examples(table, config["max_length"], _with_contents(overhead, filled), count)
+    return fitting_examples(table, config["max_length"], _around_texts(encoder), count)
 
 
-def _with_contents(overhead: int | None, messages: tuple[Message, ...]) -> int | None:
-    return None if overhead is None else overhead + sum(len(message.content.encode()) for message in messages)
+def _around_texts(encoder: ExampleEncoder) -> int | None:
+    """How many tokens an example may have beyond the bytes of its texts; `None` where that cannot be said."""
+    filled = encoder.templates.teacher("", ".").messages
+    overhead = rendering_overhead(encoder.tokenizer, filled, encoder.chat_template_kwargs)
+    if overhead is None:
+        return None
+    return overhead + encoder.framing_bytes + sum(len(message.content.encode()) for message in filled)

@@ -31,8 +31,13 @@ QUESTIONS = [Question(row, f"q{row}", "1") for row in range(12)]
 class Letters:
     """Stands in for a tokenizer: a token is a character."""
 
+    stop_token_ids = ()
+
     def render(self, prompt):
         return tuple(map(ord, prompt.messages[-1].content))
+
+    def opened(self, prompt_ids):
+        return ""
 
 
 class Weather:

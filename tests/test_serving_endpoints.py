@@ -19,8 +19,13 @@ FAST_RETRY = RetryPolicy(attempts=3, first_delay_s=0.01)
 class WordRenderer:
     """Stands in for a tokenizer: as many tokens as characters."""
 
+    stop_token_ids = ()
+
     def render(self, prompt):
         return tuple(range(len(prompt.messages[-1].content)))
+
+    def opened(self, prompt_ids):
+        return ""
 
 
 class Script:

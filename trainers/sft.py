@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
+from accelerate import PartialState
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
-from custom_data.examples import example_prompt
+from custom_data.encoding import ExampleEncoder
 from custom_data.preflight import load_examples
 from trainers.accumulation import agree_on_accumulation
 from trainers.configuration import pick, trl_arguments
 from trainers.configuration.resume import mark_finished
 from trainers.models.adapters import new_adapter
+from trainers.models.end_of_turn import declare_end
 from trainers.models.final_model import push_to_hub, save_final_model
 from trainers.models.loading import load_model, load_tokenizer
 from trainers.records import install_records
-from trainers.teaching.lesson import Prompt
 from trainers.teaching.prompts import PromptTemplates
 
 logger = logging.getLogger(__name__)
@@ -38,41 +38,47 @@ def run(config: Mapping[str, Any]) -> None:
 
 
 def build_trainer(config: Mapping[str, Any]) -> SFTTrainer:
-    """Join model, rows and TRL's `SFTTrainer`; the loss is on the teacher's reply only."""
+    """Join model, rows and TRL's `SFTTrainer`; the loss is on the teacher's reply and its end of turn only."""
     arguments = SFTConfig(**trl_arguments(config))
     model = load_model(config)
     tokenizer = load_tokenizer(config)
     templates = PromptTemplates(**pick(PromptTemplates, config))
-    kwargs = config["teacher_chat_template_kwargs"] or {}
+    encoder = ExampleEncoder(tokenizer, templates, config["teacher_chat_template_kwargs"] or {})
+    declare_end(model, encoder.turn)
     examples, held_out = load_examples(config)
-    rows = conversations(examples, templates, kwargs)
+    whole = arguments.completion_only_loss is False
+    rows = encoded(examples, encoder, whole=whole)
     trainer = SFTTrainer(
         model=model,
         args=arguments,
         train_dataset=rows,
-        eval_dataset=None if held_out is None else conversations(held_out, templates, kwargs),
+        eval_dataset=None if held_out is None else encoded(held_out, encoder, whole=whole),
         processing_class=tokenizer,
         peft_config=new_adapter(config),
     )
     agree_on_accumulation(trainer)
     install_records(trainer, config)
-    logger.info("SFT on %d examples, loss on the teacher's reply only", len(rows))
+    learned = "the whole conversation" if whole else "the teacher's reply and its end of turn only"
+    logger.info("SFT on %d examples, loss on %s", len(rows), learned)
     return trainer
 
 
-def conversations(examples: Dataset, templates: PromptTemplates, chat_template_kwargs: Mapping[str, Any]) -> Dataset:
-    """Examples of `custom_data.rows.EXAMPLE_FIELDS` as TRL's conversational prompt/completion pairs."""
+def encoded(examples: Dataset, encoder: ExampleEncoder, *, whole: bool = False) -> Dataset:
+    """Return examples of `custom_data.rows.EXAMPLE_FIELDS` as the token ids and labels that TRL takes as they are.
 
-    def convert(row: Mapping[str, str]) -> dict[str, Any]:
-        pair: dict[str, Any] = {
-            "prompt": as_dicts(example_prompt(row, templates)),
-            "completion": [{"role": "assistant", "content": row["reply"]}],
-        }
-        return {**pair, "chat_template_kwargs": dict(chat_template_kwargs)} if chat_template_kwargs else pair
+    TRL would render prompt and reply together, and train on a prompt that RL never uses where a chat template writes a
+    prompt otherwise than the beginning of a conversation.
 
-    return examples.map(convert, remove_columns=examples.column_names, desc="Rendering SFT examples")
+    Args:
+        examples: the rows.
+        encoder: of the teacher.
+        whole: whether prompts are learned too.
+    """
 
+    def encode(row: Mapping[str, Any]) -> dict[str, list[int]]:
+        example = encoder.encode(row)
+        return {"input_ids": example.input_ids, "labels": example.input_ids if whole else example.labels}
 
-def as_dicts(prompt: Prompt) -> list[dict[str, str]]:
-    """A prompt's messages as the plain dictionaries that chat templates and TRL take."""
-    return [asdict(message) for message in prompt.messages]
+    # The others find it in the cache.
+    with PartialState().main_process_first():
+        return examples.map(encode, remove_columns=examples.column_names, desc="Encoding SFT examples")

@@ -49,12 +49,14 @@ from trainers.grpo.step_metrics import StepMetrics
 from trainers.grpo.stopping import StopEarly, lost_too_many, nothing_left_to_spend
 from trainers.grpo.trl_seams import exclude_quietly, prompt_dataset, rollout, teaching_reward, unrepeated
 from trainers.models.adapters import align_reference, new_adapter
+from trainers.models.end_of_turn import declare_end
 from trainers.models.final_model import push_to_hub, save_final_model
 from trainers.models.loading import load_model, load_tokenizer, reference_arguments
 from trainers.models.served_teacher import ServedTeacher
 from trainers.models.weight_verification import WeightVerifier, tolerance_for
 from trainers.plots import learning_curves
 from trainers.records import install_records
+from trainers.serving.assistant_turn import assistant_turn
 from trainers.serving.greedy import GreedySample, greedy_samples
 from trainers.serving.weight_sync import WeightSync, WeightSyncError, make_transport
 from trainers.teaching.lesson import Question
@@ -453,8 +455,10 @@ def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
     main = PartialState().is_main_process
     # Before the model, whose loading is a collective under ZeRO-3.
     runner, weight_sync = on_all_ranks(lambda: connect_servers(config, tokenizer) if main else (None, None))
+    model = load_model(config)
+    declare_end(model, assistant_turn(tokenizer, config["teacher_chat_template_kwargs"]))
     trainer = TeacherGRPOTrainer(
-        model=load_model(config),
+        model=model,
         args=arguments,
         questions=train,
         runner=runner,

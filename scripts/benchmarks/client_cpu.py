@@ -121,16 +121,16 @@ def lessons(students: list[str], teachers: list[str], groups: int, seed: int) ->
     return measurement
 
 
-class Both:
+class Both(Characters):
     """Renders with a real tokenizer and template, for what that costs, then sends characters that the server reads."""
 
     def __init__(self, directory: str) -> None:
-        self.real, self.sent = ChatRenderer(directory), Characters()
+        self.real = ChatRenderer(directory)
 
     def render(self, prompt: Any) -> tuple[int, ...]:
         """Characters, after real work."""
-        self.real.render(prompt)
-        return self.sent.render(prompt)
+        self.real.opened(self.real.render(prompt))
+        return super().render(prompt)
 
 
 if __name__ == "__main__":

@@ -56,9 +56,8 @@ def main() -> None:
 
 def make_runner(servers: RunningServers, concurrency: int, **fields: object) -> RolloutRunner:
     """A runner as in training, against servers that generate every completion to its full length."""
-    student, teacher = (
-        servers.pool(role, concurrency, **({"ignore_eos": True} | fields)) for role in STUDENT_AND_TEACHER
-    )
+    endless: dict[str, object] = {"ignore_eos": True, "stop_token_ids": []}
+    student, teacher = (servers.pool(role, concurrency, **(endless | fields)) for role in STUDENT_AND_TEACHER)
     tokenizer = servers.tokenizer("teacher")
     runner = RolloutRunner(
         protocol(student, BUDGETS.stages()), teacher, student, lambda text: len(tokenizer.encode(text))

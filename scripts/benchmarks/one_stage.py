@@ -52,7 +52,7 @@ def through_pool(
     """All conversations through a pool, one request each."""
 
     async def generate() -> Measurement:
-        pool = servers.pool("student", concurrency, ignore_eos=True)
+        pool = servers.pool("student", concurrency, ignore_eos=True, stop_token_ids=[])
         pool.render(prompts[0])  # loads the tokenizer
         sampling = Sampling(tokens, 1.0)
         with measured(servers.pids) as measurement:

@@ -120,9 +120,15 @@ def _model(role: str, arguments: argparse.Namespace) -> SimulatedModel:
 class Characters:
     """Stands in for a tokenizer: a token of the prompt is a character, so that the server can read it."""
 
+    stop_token_ids: tuple[int, ...] = ()
+
     def render(self, prompt: Any) -> tuple[int, ...]:
         """The last message's characters."""
         return tuple(map(ord, prompt.messages[-1].content))
+
+    def opened(self, _: Sequence[int]) -> str:
+        """Nothing: no prompt begins the model's reasoning."""
+        return ""
 
 
 @contextmanager

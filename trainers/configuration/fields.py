@@ -279,7 +279,12 @@ OWN = (
             ),
             Field("teacher_template", "str", "", "User message that gives the teacher {question} and {approach}."),
             Field("taught_template", "str", "", "User message that gives the student {question} and {teaching}."),
-            Field("teacher_chat_template_kwargs", "dict", {}, "Arguments of the teacher's chat template."),
+            Field(
+                "teacher_chat_template_kwargs",
+                "dict",
+                {"enable_thinking": False},
+                "Arguments of the teacher's chat template.",
+            ),
             Field("teacher_system_prompt", "str | null", None, "System message of the teacher."),
         ),
     ),

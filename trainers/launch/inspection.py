@@ -15,12 +15,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from trainers.configuration.composition import load as load_run
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.surroundings import looks_local
 from trainers.launch.compatibility import model_problems, model_warnings
 from trainers.launch.credentials import has_hub_token
 from trainers.launch.own_functions import function_problems
 from trainers.launch.shapes import COUNTED_BY_FORMULA, ModelShape, count_weights, shape_of
+from trainers.launch.turn_checks import conversation_of, prompt_warnings, turn_problems, turn_warnings
 from trainers.launch.uses import ModelUse, model_uses
 from trainers.launch.weight_updates import update_problems, update_warnings
 
@@ -83,20 +85,37 @@ def inspect(config: Mapping[str, Any]) -> Findings:
     for use in model_uses(config):
         logger.info("tokenizer and configuration of the %s, %s", use.role, use.model)
         try:
-            model, shape, tokens, has_template = load(use, config["trust_remote_code"])
+            model, shape, tokenizer = load(use, config["trust_remote_code"])
         except LOADING_ERRORS as error:
             problems.append(loading_problem(use, error))
             continue
         shapes[use.model] = shape
-        problems += (*model_problems(use, shape, tokens, has_template), *update_problems(use, model))
+        has_template = tokenizer.chat_template is not None
+        problems += (*model_problems(use, shape, len(tokenizer), has_template), *update_problems(use, model))
         warnings += (*model_warnings(use, shape), *update_warnings(use, model))
+        if has_template:
+            found_problems, found_warnings = looked_at_turns(use, tokenizer, config)
+            problems += found_problems
+            warnings += found_warnings
     found = Findings(tuple(problems), tuple(warnings), shapes)
     # The lengths of questions are counted with both tokenizers.
     return found if problems else with_data(found, config)
 
 
-def load(use: ModelUse, trust_remote_code: bool) -> tuple[dict[str, Any], ModelShape | None, int, bool]:
-    """A model's configuration and shape, the number of its tokenizer's tokens, and whether that has a chat template."""
+def looked_at_turns(use: ModelUse, tokenizer: Any, config: Mapping[str, Any]) -> tuple[list[Problem], list[str]]:
+    """What the model's chat template makes of conversations, and of a teacher's prompt in the run that trained it."""
+    conversation = conversation_of(tokenizer, config[f"{use.role}_chat_template_kwargs"] or {})
+    if conversation is None:
+        return [], []
+    warnings = list(turn_warnings(use, conversation))
+    trained = load_run(use.model) if use.role == "teacher" else None
+    if trained is not None:
+        warnings += prompt_warnings(use, tokenizer, config, trained)
+    return list(turn_problems(use, conversation)), warnings
+
+
+def load(use: ModelUse, trust_remote_code: bool) -> tuple[dict[str, Any], ModelShape | None, Any]:
+    """Return a model's configuration, its shape, and its tokenizer."""
     from transformers import AutoConfig, AutoTokenizer
     from transformers import logging as transformers_logging
 
@@ -105,7 +124,7 @@ def load(use: ModelUse, trust_remote_code: bool) -> tuple[dict[str, Any], ModelS
     config = AutoConfig.from_pretrained(use.weights, **options)
     tokenizer = AutoTokenizer.from_pretrained(use.tokenizer, **options)
     model = config.to_dict()
-    return model, counted(use, config, shape_of(model)), len(tokenizer), tokenizer.chat_template is not None
+    return model, counted(use, config, shape_of(model)), tokenizer
 
 
 def counted(use: ModelUse, config: Any, shape: ModelShape | None) -> ModelShape | None:

@@ -49,11 +49,15 @@ def load_tokenizer(config: Mapping[str, Any]) -> Tokenizer:
     """The tokenizer of `model_name_or_path`; an adapter without one has that of its base."""
     name = config["model_name_or_path"]
     adapter = read_adapter(name)
-    return AutoTokenizer.from_pretrained(
+    tokenizer = AutoTokenizer.from_pretrained(
         adapter.tokenizer if adapter else name,
         revision=(adapter and adapter.revision) or config["model_revision"],
         trust_remote_code=config["trust_remote_code"],
     )
+    if config.get("eos_token"):
+        # TRL sets it when the examples have been encoded.
+        tokenizer.eos_token = config["eos_token"]
+    return tokenizer
 
 
 def loading_arguments(config: Mapping[str, Any], revision: str | None = None) -> dict[str, Any]:

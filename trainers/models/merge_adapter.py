@@ -13,7 +13,9 @@ from pathlib import Path
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from trainers.models.end_of_turn import declare_end
 from trainers.serving.adapters import CONFIG_FILE, read_adapter
+from trainers.serving.assistant_turn import assistant_turn
 
 USER_ERROR = 2
 
@@ -39,10 +41,11 @@ def merge(path: str, output_dir: Path, *, trust_remote_code: bool = False) -> No
     base = AutoModelForCausalLM.from_pretrained(
         adapter.base, revision=adapter.revision, dtype="auto", trust_remote_code=trust_remote_code
     )
-    PeftModel.from_pretrained(base, path).merge_and_unload().save_pretrained(output_dir)
     tokenizer = AutoTokenizer.from_pretrained(
         adapter.tokenizer, revision=adapter.revision, trust_remote_code=trust_remote_code
     )
+    declare_end(base, assistant_turn(tokenizer))
+    PeftModel.from_pretrained(base, path).merge_and_unload().save_pretrained(output_dir)
     tokenizer.save_pretrained(output_dir)
 
 

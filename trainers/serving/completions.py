@@ -25,11 +25,13 @@ def request_body(
     seed: int,
     logprobs: bool,
     stream: bool = False,
+    stop_token_ids: Sequence[int] = (),
 ) -> dict[str, Any]:
     """The request for `n` completions of each prompt; every sampling parameter is stated, none is left to the server.
 
     Greedy decoding has one completion: it is asked for once. A streamed answer brings each completion when it ends,
-    not piece by piece, which would cost an event per token.
+    not piece by piece, which would cost an event per token. Of `stop_token_ids`, the one that is sampled ends a
+    completion as its last token and is left out of the text.
     """
     body: dict[str, Any] = {
         "model": model,
@@ -44,6 +46,8 @@ def request_body(
         "repetition_penalty": sampling.repetition_penalty,
         "return_token_ids": True,
     }
+    if stop_token_ids:
+        body["stop_token_ids"] = stop_token_ids
     if logprobs:
         # Zero alternatives: the sampled token's own log-probability, the smallest answer that has it.
         body["logprobs"] = 0

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -186,9 +186,19 @@ class EndpointPool:
         stream: bool = False,
     ) -> _Request:
         prompt_ids = [self.render(prompt) for prompt in prompts]
-        body = request_body(self.model, prompt_ids, n=n, sampling=sampling, seed=seed, logprobs=logprobs, stream=stream)
+        body = request_body(
+            self.model,
+            prompt_ids,
+            n=n,
+            sampling=sampling,
+            seed=seed,
+            logprobs=logprobs,
+            stream=stream,
+            stop_token_ids=self._renderer.stop_token_ids,
+        )
+        opened = [self._renderer.opened(ids) for ids in prompt_ids]
         completions = len(prompts) * distinct_completions(n, sampling)
-        return _Request(prompt_ids, completions, sampling.max_tokens, logprobs, body | self._extra_body)
+        return _Request(prompt_ids, opened, completions, sampling.max_tokens, logprobs, body | self._extra_body)
 
     async def _sample(self, request: _Request, priority: int) -> AsyncGenerator[tuple[int, Completion]]:
         """Every completion of a request once, with its index, in whatever order they end."""
@@ -200,7 +210,7 @@ class EndpointPool:
             ):
                 async for index, completion in completions:
                     turn.done()
-                    yield index, completion
+                    yield index, request.whole(index, completion)
         except GenerationError as error:
             self.traffic.failed(error)
             raise
@@ -267,7 +277,13 @@ class EndpointPool:
 @dataclass(frozen=True)
 class _Request:
     prompt_ids: Sequence[TokenIds]
+    opened: Sequence[str]
     completions: int
     max_tokens: int
     logprobs: bool
     body: Mapping[str, Any]
+
+    def whole(self, index: int, completion: Completion) -> Completion:
+        """A completion with the beginning of its reasoning, where the prompt has that."""
+        opened = self.opened[index * len(self.opened) // self.completions]
+        return replace(completion, text=opened + completion.text) if opened else completion

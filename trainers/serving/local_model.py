@@ -43,7 +43,7 @@ class LocalModel:
         self._model = model.eval()
         self._renderer = renderer
         self._batch_size = batch_size
-        self._ends = _end_tokens(model, renderer.tokenizer)
+        self._ends = _end_tokens(model, renderer.stop_token_ids)
         self._padding = renderer.tokenizer.pad_token_id
         if self._padding is None:
             self._padding = self._ends[0]
@@ -173,12 +173,15 @@ class LocalModel:
                     sampling, [request.seed for request in batch], [width - len(request.ids) for request in batch]
                 ),
             )
-        return [self._completion(row, sampling.max_tokens) for row in output[:, width:].tolist()]
+        rows = output[:, width:].tolist()
+        return [self._completion(request, row) for request, row in zip(batch, rows, strict=True)]
 
-    def _completion(self, ids: list[int], budget: int) -> Completion:
+    def _completion(self, request: _Request, ids: list[int]) -> Completion:
         end = next((index for index, token in enumerate(ids) if token in self._ends), None)
-        kept = tuple(ids if end is None else ids[: end + 1])[:budget]
-        text = self._renderer.tokenizer.decode(kept, skip_special_tokens=True)
+        kept = tuple(ids if end is None else ids[: end + 1])[: request.sampling.max_tokens]
+        # Not every end of turn is a special token, which decoding would skip.
+        said = self._renderer.tokenizer.decode(kept[:end], skip_special_tokens=True)
+        text = self._renderer.opened(request.ids) + said
         return Completion(text, kept, None, "length" if end is None else "stop")
 
     def _check_lengths(self, rendered: Sequence[tuple[int, ...]], budget: int) -> None:
@@ -257,7 +260,8 @@ def _processors(sampling: Sampling, seeds: Sequence[int], paddings: Sequence[int
     return chosen
 
 
-def _end_tokens(model: PreTrainedModel, tokenizer: Any) -> tuple[int, ...]:
+def _end_tokens(model: PreTrainedModel, stop_token_ids: Sequence[int]) -> tuple[int, ...]:
+    """The end of the model's turns, and what else the model itself declares to be an end."""
     declared = model.generation_config.eos_token_id if model.generation_config is not None else None
     listed = declared if isinstance(declared, list) else [declared]
-    return tuple(dict.fromkeys(token for token in [*listed, tokenizer.eos_token_id] if token is not None))
+    return tuple(dict.fromkeys(token for token in [*stop_token_ids, *listed] if token is not None))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from trainers.serving.assistant_turn import AssistantTurn, assistant_turn, opened_reasoning, prompt_tail
 from trainers.serving.control_tokens import control_tokens
 from trainers.serving.plain_text import Hidden, forged_spans, own_text, plain_encoder, plain_ids, shown_as_text
 from trainers.serving.turn_markers import turn_markers
@@ -56,6 +57,20 @@ class ChatRenderer:
         """Return whether a text spells one of the model's control tokens, or a turn marker of its chat template."""
         markers = turn_markers(self.tokenizer, self._chat_template_kwargs)
         return bool(control_tokens(self.tokenizer).spans(text)) or markers.search(text) is not None
+
+    @cached_property
+    def turn(self) -> AssistantTurn:
+        """How the model's own turns are written."""
+        return assistant_turn(self.tokenizer, self._chat_template_kwargs)
+
+    @property
+    def stop_token_ids(self) -> tuple[int, ...]:
+        """Tokens that end what the model says."""
+        return self.turn.stop_ids
+
+    def opened(self, prompt_ids: Sequence[int]) -> str:
+        """Return the beginning of the block of reasoning that a rendered prompt has opened; empty if it has not."""
+        return opened_reasoning(prompt_tail(self.tokenizer, prompt_ids))
 
 
 def chat_ids(

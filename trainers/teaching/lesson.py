@@ -42,6 +42,10 @@ class Sampling:
 class Completion:
     """One sampled continuation.
 
+    `text` is what the model says, without the end of its turn. Where the prompt had opened a block of reasoning, the
+    text begins with `<think>`, though that was not sampled: reasoning is a whole block to every reader, and one that
+    was cut off holds no teaching and no answer.
+
     `token_ids` are the sampled ids, the end-of-turn token included when the model stopped by itself. `logprobs`, one
     per token id and in nats, are those of the distribution that was sampled from; `None` when they were not asked for.
     An API gives no ids: there `token_ids` is empty, and `reported_tokens` is what it says it generated.
