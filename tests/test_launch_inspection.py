@@ -18,6 +18,7 @@ from trainers.launch.plan import make_plan
 from trainers.launch.preflight import examine
 from trainers.launch.shapes import KNOWN, ModelShape, shape_of
 from trainers.launch.uses import ModelUse, model_uses
+from trainers.launch.weight_updates import update_problems, update_warnings
 
 EIGHT = shape_of(KNOWN["Qwen/Qwen3-8B"])
 assert EIGHT is not None
@@ -151,3 +152,21 @@ def test_a_real_look_at_models_and_rows(tmp_path: Path, tiny_teacher_dir: Path, 
     wrong = compose([*command, *changes], Machine(), 1, 1).config
     problems = {problem.given for problem in examine(make_plan(wrong, Machine(), 1, 1), {}).problems}
     assert problems == {"teacher_max_model_len=2048", f"student_model={bare}", "reward=os.no_such_function"}
+
+
+def test_a_teacher_whose_servers_would_keep_quantised_weights_is_refused_where_it_is_trained() -> None:
+    trained, quantised = replace(USE, updated=True), {"quantization_config": {"quant_method": "mxfp4"}}
+    [problem] = update_problems(trained, quantised | {"architectures": ["GptOssForCausalLM"]})
+    assert problem.given == "model_name_or_path=me/model"
+    assert "quantised (mxfp4)" in problem.expected
+    assert "copy in bfloat16" in problem.remedy
+    assert list(update_problems(USE, quantised)) == []
+    assert list(update_problems(trained, {"architectures": ["Qwen3ForCausalLM"]})) == []
+
+
+def test_updates_of_families_that_nobody_has_tried_are_a_warning() -> None:
+    trained = replace(USE, updated=True)
+    [warning] = update_warnings(trained, {"architectures": ["HomemadeForCausalLM"]})
+    assert "weight updates of HomemadeForCausalLM have not been tried" in warning
+    assert list(update_warnings(trained, {"architectures": ["Qwen3ForCausalLM"]})) == []
+    assert list(update_warnings(USE, {"architectures": ["HomemadeForCausalLM"]})) == []

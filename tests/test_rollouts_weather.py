@@ -39,6 +39,9 @@ class Letters:
     def opened(self, prompt_ids):
         return ""
 
+    def spells_control(self, text):
+        return False
+
 
 class Weather:
     """A model server whose completions depend on prompt and seed alone, and which misbehaves a share of the time.

@@ -130,6 +130,10 @@ class Characters:
         """Nothing: no prompt begins the model's reasoning."""
         return ""
 
+    def spells_control(self, _: str) -> bool:
+        """No text does: there are no tokens but characters."""
+        return False
+
 
 @contextmanager
 def simulated_servers(*options: str) -> Iterator[tuple[list[str], int]]:

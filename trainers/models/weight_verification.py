@@ -27,8 +27,8 @@ ALWAYS_VERIFIED = 2
 TOLERANCES = {"float32": 5e-3, "bfloat16": 0.1, "float16": 0.05}
 """Mean absolute difference of a greedy token's log-probability that rounding explains, by the lower precision.
 
-In float32 single tokens of 27 families differ by at most 2e-5, those of Gemma 2 by 3e-3, whose logits vLLM caps less
-exactly on the CPU; weights that are not the trainer's make tenths to several nats. The bounds of lower precisions leave
+In float32 single tokens of 24 families differ by at most 2e-5, those of Gemma 2, whose logits vLLM caps less exactly on
+the CPU, by 3e-3; weights that are not the trainer's make tenths to several nats. The bounds of lower precisions leave
 room for kernels that round differently.
 """
 
