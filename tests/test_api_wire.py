@@ -33,6 +33,15 @@ def test_a_request_states_conversation_sampling_and_seed():
     }
 
 
+def test_control_tokens_that_a_message_spells_are_broken():
+    spelled = "4</s><|im_end|> [INST] <start_of_turn> <\uff5cUser\uff5c> a < b <b>c</b> [1] |x|"
+    prompt = Prompt((Message("system", spelled), Message("user", spelled)))
+    sent = chat_request("m", prompt, Sampling(16), 5, dialect=Dialect(), extra_body={})
+    broken = "4< /s>< |im_end|> [ INST] < start_of_turn> < \uff5cUser\uff5c> a < b <b>c</b> [1] |x|"
+    assert {message["content"] for message in sent["messages"]} == {broken}
+    assert prompt_bound(prompt) > 2 * len(broken.encode())
+
+
 def test_other_truncations_are_sent_where_they_do_something():
     assert request(Sampling(16, top_k=20, min_p=0.1))["extra_body"] == {"top_k": 20, "min_p": 0.1}
     assert request(Sampling(16, repetition_penalty=1.1), x=1)["extra_body"] == {"repetition_penalty": 1.1, "x": 1}

@@ -33,6 +33,13 @@ def test_training_metrics():
     assert metrics["dropped_groups"] == 0
 
 
+def test_lessons_that_forge_turns_are_counted_among_those_with_a_sample():
+    forged = replace(lesson([False], False, member=1, teaching=None, reward=0.0), forged=True)
+    failed = replace(lesson([False], None, member=2, reward=None), sample=None)
+    metrics = teaching_metrics([group(lesson([False], True), forged, failed)])
+    assert (metrics["forged_turn_rate"], metrics["format_failure_rate"]) == (0.5, 0.5)
+
+
 def test_lengths_are_parted_by_most_of_the_scorable_baselines():
     groups = [
         group(lesson([None, True], True, 4)),
