@@ -30,7 +30,7 @@ from trainers.configuration import trl_arguments
 from trainers.configuration.resume import mark_finished
 from trainers.connections import account_of, connect_student
 from trainers.costs import ROLLOUT_COST, CapTooLow, check_affordable
-from trainers.evaluation.periodic import save_periodic_summary
+from trainers.evaluation.periodic import periodic_metrics, save_periodic_summary, with_chosen_metric
 from trainers.grpo.harvest import AGREEMENT, Harvest
 from trainers.grpo.lean import LeanGRPOTrainer
 from trainers.grpo.overlap import LessonBatch, RolloutSchedule
@@ -60,7 +60,6 @@ from trainers.serving.assistant_turn import assistant_turn
 from trainers.serving.greedy import GreedySample, greedy_samples
 from trainers.serving.weight_sync import WeightSync, WeightSyncError, make_transport
 from trainers.teaching.lesson import Question
-from trainers.teaching.metrics import teaching_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -368,7 +367,10 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         self.log(metrics)
         self.model.train(was_training)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
+        judged = with_chosen_metric(metrics, self.args.metric_for_best_model)
+        if missing := judged.keys() - metrics.keys():
+            logger.warning("an evaluation that says nothing of %s counts as no better", *missing)
+        return judged
 
     def _run_evaluation(self, prefix: str) -> dict[str, float]:
         if self.runner is None:
@@ -377,7 +379,7 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
             number = self.num_generations_eval
             rollout = self.runner.run(self.evaluation_questions, step=-1, num_generations=number, num_baselines=number)
             save_periodic_summary(self.args.output_dir, self.state.global_step, rollout.groups)
-            return {f"{prefix}_teaching/{name}": value for name, value in teaching_metrics(rollout.groups).items()}
+            return {f"{prefix}_{name}": value for name, value in periodic_metrics(rollout.groups).items()}
 
     def close(self) -> None:
         """Give up a rollout that still runs, and close connections to servers."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainers.configuration.evaluation_metrics import FOLLOWS_METRIC
+
 HARMLESS = (
     "output_dir results_dir exp_name resume resume_from workspace world "
     "report_to run_name project wandb_group_name disable_tqdm "
@@ -28,13 +30,17 @@ HARMLESS = (
 LENGTH = {"max_steps", "num_train_epochs"}
 """Keys that say how long a run is."""
 
-_RATE_WITHOUT_END = ("constant", "constant_with_warmup", "inverse_sqrt", "reduce_lr_on_plateau", "greedy")
+_RATE_WITHOUT_END = ("constant", "constant_with_warmup", "inverse_sqrt", *FOLLOWS_METRIC)
+
+EVALUATIONS = {"eval_steps", "eval_delay", "eval_max_samples", "num_generations_eval"}
+"""Keys that say how a run is evaluated: harmless, unless the learning rate follows the evaluations."""
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
     """The keys that shape training and differ, each as `key: old → new`; epochs only where `max_steps` is not set."""
     idle = {"num_train_epochs"} if min(old.get("max_steps", -1), new.get("max_steps", -1)) > 0 else set()
-    keys = sorted((old.keys() | new.keys()) - set(HARMLESS.split()) - idle)
+    shaping = EVALUATIONS if new.get("lr_scheduler_type") in FOLLOWS_METRIC else set()
+    keys = sorted((old.keys() | new.keys()) - (set(HARMLESS.split()) - shaping) - idle)
     return {key: f"{key}: {old.get(key)} → {new.get(key)}" for key in keys if not _same(old.get(key), new.get(key))}
 
 

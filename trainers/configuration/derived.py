@@ -7,6 +7,7 @@ from typing import Any
 
 from custom_data.datasets_info import with_dataset_settings
 from trainers.configuration.batches import Batch, fit, fit_evaluation
+from trainers.configuration.evaluation_metrics import with_metric
 from trainers.configuration.fields import EVALUATION, GRPO
 from trainers.configuration.machine import Machine
 from trainers.configuration.schedule import remarks
@@ -35,6 +36,7 @@ def derive(config: Mapping[str, Any], machine: Machine, processes: int) -> tuple
         result |= changed
     if not trains:
         return result, notes
+    result |= with_metric(result)
     result["processes"] = processes
     result.setdefault("resume_from", None)
     batch = batch_of(result)

@@ -23,6 +23,7 @@ from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.surroundings import missing_paths
 
 FINISHED = "finished.json"
+TRAINER_STATE = "trainer_state.json"
 STOP = "stop"
 """A file in the output of a GRPO run that asks it to end after its step, with a checkpoint; it may say why."""
 OWN_OUTPUT = ("metrics.jsonl", "lessons", "servers")
@@ -117,7 +118,7 @@ def look(output_dir: str | Path) -> Earlier:
 
 def checkpoints(output_dir: Path) -> Sequence[Path]:
     """The complete checkpoints, by step; one without `trainer_state.json` was cut off while being written."""
-    found = [path for path in output_dir.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    found = [path for path in output_dir.glob("checkpoint-*") if (path / TRAINER_STATE).is_file()]
     return sorted((path for path in found if _step(path) is not None), key=lambda path: _step(path) or 0)
 
 
@@ -135,11 +136,12 @@ def decide(config: Mapping[str, Any]) -> ResumeDecision:
             "or set resume=DIRECTORY/checkpoint-N to continue from there all the same"
         )
         raise ConfigurationError([Problem(f"output_dir={config['output_dir']}", decision.reason, remedy)])
-    if decision.checkpoint and not (Path(decision.checkpoint) / "trainer_state.json").is_file():
+    if decision.checkpoint and not (Path(decision.checkpoint) / TRAINER_STATE).is_file():
         given, expected = f"resume={config['resume']}", "expected auto, never, or a directory checkpoint-N"
-        raise ConfigurationError([Problem(given, expected, "name a checkpoint that holds trainer_state.json")])
+        raise ConfigurationError([Problem(given, expected, f"name a checkpoint that holds {TRAINER_STATE}")])
     if decision.checkpoint:
         _check_readable(config, Path(decision.checkpoint))
+        _check_best(config, Path(decision.checkpoint))
     return decision
 
 
@@ -152,6 +154,17 @@ def _check_readable(config: Mapping[str, Any], checkpoint: Path) -> None:
             f"model_name_or_path={checkpoint} and another output_dir"
         )
         raise ConfigurationError([Problem(str(checkpoint), reason, remedy)])
+
+
+def _check_best(config: Mapping[str, Any], checkpoint: Path) -> None:
+    """The best model so far is loaded at the end, from where it was saved: it has to be there still."""
+    if not config.get("load_best_model_at_end"):
+        return
+    best = json.loads((checkpoint / TRAINER_STATE).read_text(encoding="utf-8")).get("best_model_checkpoint")
+    if best and not Path(best).is_dir():
+        expected = f"load_best_model_at_end=true would load the best model so far from {best}, which is gone"
+        remedy = "put it back there, or set load_best_model_at_end=false"
+        raise ConfigurationError([Problem(str(checkpoint), expected, remedy)])
 
 
 def settle(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any
 
+from trainers.configuration.evaluation_metrics import FOLLOWS_METRIC, check_metric, judges_models
+from trainers.configuration.fields import GRPO
 from trainers.configuration.problems import Problem
+from trainers.configuration.wording import typed
 
 SCHEDULE_NEEDS = {
     "cosine_with_min_lr": ("min_lr", "min_lr_rate"),
@@ -14,7 +18,32 @@ SCHEDULE_NEEDS = {
 }
 """Learning rate schedules that cannot be computed without one of these in `lr_scheduler_kwargs`."""
 
-FOLLOWS_METRIC = ("reduce_lr_on_plateau", "greedy")
+_COSINE = ("num_cycles",)
+_PLATEAU = ("mode", "factor", "patience", "threshold", "threshold_mode", "cooldown", "min_lr", "eps")
+SCHEDULE_TAKES = {
+    "linear": (),
+    "cosine": _COSINE,
+    "cosine_with_restarts": _COSINE,
+    "polynomial": ("lr_end", "power"),
+    "constant": (),
+    "constant_with_warmup": (),
+    "inverse_sqrt": ("timescale",),
+    "reduce_lr_on_plateau": _PLATEAU,
+    "cosine_with_min_lr": (*_COSINE, "min_lr", "min_lr_rate"),
+    "cosine_warmup_with_min_lr": (*_COSINE, "min_lr", "min_lr_rate", "warmup_lr_rate"),
+    "warmup_stable_decay": (
+        *("num_decay_steps", "num_stable_steps", "warmup_type", "decay_type", "min_lr_ratio"),
+        *_COSINE,
+    ),
+    "greedy": (*_PLATEAU, "warmup", "max_lr", "verbose", "smooth", "window_size", "reset_start"),
+}
+"""What `lr_scheduler_kwargs` may hold for each learning rate schedule."""
+
+WITHOUT_WARMUP = ("constant", *FOLLOWS_METRIC)
+"""Schedules that take no notice of `warmup_steps`."""
+
+GREEDY_MIN_LR = 1e-3
+"""Where the schedule `greedy` stops lowering the learning rate, unless told: above most rates that one starts with."""
 
 
 def check_schedule(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -22,6 +51,7 @@ def check_schedule(config: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _evaluating(config)
     yield from _whole_steps(config)
     yield from _best_model(config)
+    yield from check_metric(config)
     yield from _learning_rate(config)
     yield from _saving(config)
 
@@ -33,6 +63,12 @@ def remarks(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"warning: warmup_steps={warmup} is not over after max_steps={steps}: learning_rate is never reached"
     if config["eval_strategy"] == "steps" and 1 <= steps < (config["eval_steps"] or 0):
         yield f"warning: eval_steps={config['eval_steps']} is beyond max_steps={steps}: nothing is evaluated"
+    if warmup and config["lr_scheduler_type"] in WITHOUT_WARMUP:
+        schedule = config["lr_scheduler_type"]
+        yield f"warning: lr_scheduler_type={schedule} has no warm-up: warmup_steps={warmup:g} has no effect"
+    if judges_models(config):
+        more = "more" if config["greater_is_better"] else "less"
+        yield f"models are judged by {config['metric_for_best_model']}, of which {more} is better"
 
 
 def _evaluating(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -61,36 +97,75 @@ def _whole_steps(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _best_model(config: Mapping[str, Any]) -> Iterator[Problem]:
-    evaluating, saving = config["eval_strategy"], config["save_strategy"]
-    if saving == "best" and not config["metric_for_best_model"]:
-        yield Problem("save_strategy=best", "needs a metric", "set metric_for_best_model, such as eval_reward")
-    if not config["load_best_model_at_end"]:
+    evaluating, saving, loads = config["eval_strategy"], config["save_strategy"], config["load_best_model_at_end"]
+    if saving != "best" and not loads:
         return
-    given = "load_best_model_at_end=true"
+    given = "load_best_model_at_end=true" if loads else "save_strategy=best"
+    without = "load_best_model_at_end=false" if loads else "save_strategy=steps"
     if evaluating == "no":
-        remedy = "set eval_strategy=steps, or load_best_model_at_end=false"
-        yield Problem(given, "the best model is known only by evaluating", remedy)
-    elif saving not in (evaluating, "best"):
-        expected = f"every evaluated model must be saved, but eval_strategy={evaluating} and save_strategy={saving}"
-        yield Problem(given, expected, f"set save_strategy={evaluating}, or load_best_model_at_end=false")
-    elif saving == evaluating == "steps":
+        yield Problem(given, "the best model is known only by evaluating", f"set eval_strategy=steps, or {without}")
+        return
+    if _never_evaluates(config):
+        expected = f"nothing is evaluated in max_steps={config['max_steps']}, so that no model is known to be the best"
+        yield Problem(given, expected, f"set eval_steps to at most {config['max_steps']}, or {without}")
+    if loads:
         yield from _saved_when_evaluated(config)
 
 
+def _never_evaluates(config: Mapping[str, Any]) -> bool:
+    steps, every = config["max_steps"], config["eval_steps"] or config["logging_steps"]
+    return config["eval_strategy"] == "steps" and 1 <= steps < every
+
+
 def _saved_when_evaluated(config: Mapping[str, Any]) -> Iterator[Problem]:
-    every = config["eval_steps"] or config["logging_steps"]
-    saved = config["save_steps"]
-    if min(every, saved) >= 1 and saved % every:
-        remedy = f"set save_steps={every}, or load_best_model_at_end=false"
-        yield Problem(f"save_steps={saved}", f"load_best_model_at_end needs a multiple of eval_steps={every}", remedy)
+    evaluating, saving, given = config["eval_strategy"], config["save_strategy"], "load_best_model_at_end=true"
+    remedy = f"set save_strategy={evaluating}, save_strategy=best, or load_best_model_at_end=false"
+    if saving not in (evaluating, "best"):
+        expected = f"every evaluated model must be saved, but eval_strategy={evaluating} and save_strategy={saving}"
+        yield Problem(given, expected, remedy)
+    every, saved = config["eval_steps"] or config["logging_steps"], config["save_steps"]
+    if saving == evaluating == "steps" and saved != every:
+        expected = (
+            f"of the models evaluated (eval_steps={every:g}) the best might not be among those saved, and another "
+        )
+        expected += "would be loaded for it"
+        remedy = f"set save_steps={every:g}, save_strategy=best, or load_best_model_at_end=false"
+        yield Problem(f"save_steps={saved:g}", expected, remedy)
+    if config["save_only_model"]:
+        expected = "DeepSpeed loads the best model from a whole checkpoint, with optimizer states"
+        remedy = "set save_only_model=false, or load_best_model_at_end=false"
+        yield Problem(f"save_only_model=true {given}", expected, remedy)
+    if config["save_total_limit"] == 1 and config["experiment"] == GRPO:
+        expected = "a run that stops early would keep the best checkpoint alone, and be continued from there"
+        yield Problem(f"save_total_limit=1 {given}", expected, "set save_total_limit=2")
 
 
 def _learning_rate(config: Mapping[str, Any]) -> Iterator[Problem]:
     schedule, given = config["lr_scheduler_type"], config["lr_scheduler_kwargs"]
-    needed = SCHEDULE_NEEDS.get(schedule, ())
-    if needed and not (isinstance(given, Mapping) and set(needed) & given.keys()):
+    if given is not None and not isinstance(given, Mapping):
+        remedy = "write for example lr_scheduler_kwargs.min_lr=1e-7"
+        yield Problem(f"lr_scheduler_kwargs={typed(given)}", "expected a mapping {name: value}", remedy)
+        return
+    needed, taken = SCHEDULE_NEEDS.get(schedule, ()), SCHEDULE_TAKES[schedule]
+    if needed and not set(needed) & set(given or {}):
         remedy = f"write lr_scheduler_kwargs.{needed[0]}=…, or choose another schedule, such as cosine"
         yield Problem(f"lr_scheduler_type={schedule}", f"needs {' or '.join(needed)} in lr_scheduler_kwargs", remedy)
+    for name, value in (given or {}).items():
+        if name not in taken:
+            close = get_close_matches(str(name), taken, n=1)
+            remedy = f"did you mean {close[0]}?" if close else f"it takes {', '.join(taken) or 'none'}"
+            expected = f"lr_scheduler_type={schedule} has no such setting"
+            yield Problem(f"lr_scheduler_kwargs.{name}={typed(value)}", expected, remedy)
+    if schedule == "greedy":
+        yield from _greedy(config["learning_rate"], given or {})
+
+
+def _greedy(rate: float, given: Mapping[str, Any]) -> Iterator[Problem]:
+    least = given.get("min_lr", GREEDY_MIN_LR)
+    if isinstance(least, int | float) and least > rate:
+        expected = f"the first time it lowers learning_rate={rate:g} it would raise it to min_lr={least:g}"
+        remedy = f"write lr_scheduler_kwargs.min_lr={rate / 10:g}"
+        yield Problem("lr_scheduler_type=greedy", expected, remedy)
 
 
 def _saving(config: Mapping[str, Any]) -> Iterator[Problem]:

@@ -4,15 +4,42 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
+from trainers.configuration.evaluation_metrics import PREFIX
 from trainers.evaluation.measured import Alone, Effort, Taught
 from trainers.evaluation.summary import student_alone, taught_arm
 from trainers.teaching.lesson import Group
+from trainers.teaching.metrics import teaching_metrics
 
 UNMEASURED = Effort(math.nan)
 """All questions are worked on at once here, so that what a single one takes says nothing."""
+
+
+def periodic_metrics(groups: Sequence[Group]) -> dict[str, float]:
+    """Return the metrics of an evaluation: `reward`, the mean over scorable lessons, and those under `teaching/`.
+
+    Those about which these groups say nothing are left out; `configuration.evaluation_metrics` lists all there are.
+    """
+    rewards = [lesson.reward for group in groups for lesson in group.lessons if lesson.reward is not None]
+    metrics = {f"teaching/{name}": value for name, value in teaching_metrics(groups).items()}
+    return ({"reward": fmean(rewards)} if rewards else {}) | metrics
+
+
+def with_chosen_metric(metrics: Mapping[str, float], chosen: str | None) -> dict[str, float]:
+    """Return an evaluation's metrics with the one that models are judged by, NaN where it is missing.
+
+    No model is the best by NaN, and schedules that follow a metric count it as an evaluation without improvement:
+    an evaluation that can say nothing about the metric (no wrong student to put right, say) does not end a run.
+
+    Args:
+        metrics: as transformers wants them, under `eval_` names.
+        chosen: `metric_for_best_model`, with or without `eval_`; `None` where no model is judged.
+    """
+    name = None if chosen is None else PREFIX + chosen.removeprefix(PREFIX)
+    return dict(metrics) if name is None else {name: math.nan, **metrics}
 
 
 def save_periodic_summary(output_dir: str, step: int, groups: Sequence[Group], level_column: str | None = None) -> Path:

@@ -13,6 +13,8 @@ from itertools import repeat
 
 from torch.utils.data import Sampler
 
+from trainers.configuration.epochs import whole_rollouts
+
 
 @dataclass(frozen=True)
 class QuestionOrder:
@@ -43,7 +45,7 @@ class QuestionOrder:
     @property
     def rollouts_per_epoch(self) -> int:
         """Whole rollouts of an epoch."""
-        return self.questions // self.per_rollout
+        return whole_rollouts(self.questions, self.per_rollout)
 
     def epoch(self, epoch: int) -> list[list[int]]:
         """The rollouts of one epoch, each as the indices of its questions."""

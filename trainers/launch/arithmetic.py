@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.configuration.derived import batch_of
+from trainers.configuration.epochs import steps_per_epoch
 from trainers.configuration.fields import EVALUATION, GRPO
 from trainers.configuration.placement import teacher_list
 from trainers.configuration.resume import load
@@ -30,7 +31,7 @@ def batch_lines(config: Mapping[str, Any], used: int | None, shape: ModelShape |
     batch = batch_of(config)
     yield str(batch)
     if rows:
-        per_epoch = ceil(rows / batch.questions)
+        per_epoch = steps_per_epoch(config, rows)
         held_out = "" if used else " (before any are left out)"
         yield f"one epoch: {rows:,} rows / {batch.questions} per step = {per_epoch:,} optimizer steps{held_out}"
     else:
@@ -114,7 +115,7 @@ def total_steps(config: Mapping[str, Any], rows: int | None) -> int | None:
     """The optimizer steps of a run; `None` where the number of rows decides and is not known."""
     if config["max_steps"] > 0:
         return config["max_steps"]
-    return ceil(config["num_train_epochs"] * ceil(rows / batch_of(config).questions)) if rows else None
+    return ceil(config["num_train_epochs"] * steps_per_epoch(config, rows)) if rows else None
 
 
 def known_rows(config: Mapping[str, Any]) -> int | None:

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from trainers.configuration.composition import load as load_run
+from trainers.configuration.epochs import too_few_rows
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.surroundings import looks_local
 from trainers.launch.compatibility import model_problems, model_warnings
 from trainers.launch.credentials import has_hub_token
 from trainers.launch.own_functions import function_problems
+from trainers.launch.prompt_checks import stage_problems
 from trainers.launch.shapes import COUNTED_BY_FORMULA, ModelShape, count_weights, shape_of
 from trainers.launch.turn_checks import conversation_of, prompt_warnings, turn_problems, turn_warnings
 from trainers.launch.uses import ModelUse, model_uses
@@ -94,6 +96,7 @@ def inspect(config: Mapping[str, Any]) -> Findings:
         problems += (*model_problems(use, shape, len(tokenizer), has_template), *update_problems(use, model))
         warnings += (*model_warnings(use, shape), *update_warnings(use, model))
         if has_template:
+            problems += stage_problems(use, tokenizer, config)
             found_problems, found_warnings = looked_at_turns(use, tokenizer, config)
             problems += found_problems
             warnings += found_warnings
@@ -180,7 +183,9 @@ def with_data(found: Findings, config: Mapping[str, Any]) -> Findings:
         return replace(found, problems=error.problems)
     used = report.training or report.evaluation
     warnings = (*found.warnings, *report.warnings)
-    return replace(found, warnings=warnings, data=tuple(report.lines()), rows=used.used if used else None)
+    problems = tuple(too_few_rows(config, report.training.used)) if report.training else ()
+    lines, rows = tuple(report.lines()), used.used if used else None
+    return replace(found, problems=problems, warnings=warnings, data=lines, rows=rows)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,8 @@ from trainers.configuration.problems import ConfigurationError, Problem
 
 FAILURE_FILE = "ATLAS_FAILURE_FILE"
 """Environment variable by which the launcher names the file for `record_failure`."""
+WANDB_RUN = "wandb_run_id"
+"""File of an output directory with the id that its run has on W&B."""
 
 
 def prepare_rank(config: Mapping[str, Any]) -> None:
@@ -35,6 +38,20 @@ def name_run(config: Mapping[str, Any]) -> None:
     for variable, key in (("WANDB_PROJECT", "project"), ("WANDB_RUN_GROUP", "wandb_group_name")):
         if config[key]:
             os.environ.setdefault(variable, config[key])
+    if "wandb" in config["report_to"] and "resume_from" in config and os.environ.get("RANK", "0") == "0":
+        os.environ.setdefault("WANDB_RUN_ID", wandb_run_id(config))
+        os.environ.setdefault("WANDB_RESUME", "allow")
+
+
+def wandb_run_id(config: Mapping[str, Any]) -> str:
+    """Return the id of the run on W&B: a continued training goes on with the id that it began with."""
+    file = Path(config["output_dir"]) / WANDB_RUN
+    if config["resume_from"] and file.is_file():
+        return file.read_text(encoding="utf-8").strip()
+    run_id = secrets.token_hex(4)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"{run_id}\n", encoding="utf-8")
+    return run_id
 
 
 def record_failure(error: ConfigurationError) -> bool:

@@ -1,0 +1,48 @@
+"""How many optimizer steps an epoch has, as the trainers count them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import ceil
+from typing import Any
+
+from trainers.configuration.derived import batch_of
+from trainers.configuration.fields import GRPO
+from trainers.configuration.problems import Problem
+
+
+def questions_per_rollout(config: Mapping[str, Any]) -> int:
+    """Return the questions of one GRPO rollout, which may last for several optimizer steps."""
+    batch = batch_of(config)
+    micro_batches = config["steps_per_generation"] or batch.accumulation
+    return micro_batches * batch.processes * batch.per_device // batch.num_generations
+
+
+def whole_rollouts(questions: int, per_rollout: int) -> int:
+    """Return the rollouts of one epoch; questions that fill no rollout are not asked in it."""
+    return questions // per_rollout
+
+
+def steps_per_epoch(config: Mapping[str, Any], rows: int) -> int:
+    """Return the optimizer steps of one epoch over so many rows.
+
+    SFT trains on the last batch as it is, however small; GRPO only asks whole rollouts.
+    """
+    batch = batch_of(config)
+    if config["experiment"] != GRPO:
+        return ceil(rows / batch.questions)
+    rollouts = whole_rollouts(rows, questions_per_rollout(config))
+    micro_batches = config["steps_per_generation"] or batch.accumulation
+    return rollouts * micro_batches * config["num_iterations"] // batch.accumulation
+
+
+def too_few_rows(config: Mapping[str, Any], rows: int) -> Iterator[Problem]:
+    """Yield a problem when a GRPO run has too few questions for a single rollout."""
+    needed = questions_per_rollout(config) if config["experiment"] == GRPO else 0
+    if rows < needed:
+        yield Problem(
+            f"dataset_id_or_path={config['dataset_id_or_path']}: {rows:,} questions to train on",
+            f"one rollout asks {needed:,} (train_batch_size={config['train_batch_size']} completions, "
+            f"num_generations={config['num_generations']}), so that training would end before its first step",
+            "use more questions, or lower train_batch_size (completions per step) or steps_per_generation",
+        )
