@@ -25,6 +25,7 @@ REPORTERS = (
     *("none", "all", "wandb", "tensorboard", "mlflow", "trackio", "swanlab", "comet_ml", "clearml", "neptune"),
     *("dvclive", "azure_ml", "codecarbon", "dagshub", "flyte", "kubeflow"),
 )
+TEMPLATE_SUFFIXES = (".jinja", ".j2")
 VERIFIERS = ("math", "exact", "code")
 REQUIRED = {
     SFT: ("output_dir", "model_name_or_path", "dataset_id_or_path"),
@@ -110,6 +111,14 @@ def _columns(mapping: Mapping[Any, Any]) -> Iterator[Problem]:
 def _sft(config: Mapping[str, Any]) -> Iterator[Problem]:
     if config["packing"] and config["max_length"] is None:
         yield Problem("packing=true", "rows are packed up to max_length, which is null", "set max_length=16384")
+    if config["assistant_only_loss"]:
+        expected = "the loss is on the teacher's reply only as it is, and TRL finds no turns in rows that are encoded"
+        yield Problem("assistant_only_loss=true", expected, "leave it out")
+    template = config["chat_template_path"]
+    if template is not None and PurePath(template).suffix not in TEMPLATE_SUFFIXES:
+        listed = " or ".join(TEMPLATE_SUFFIXES)
+        expected = f"expected a file that ends in {listed}: of another model TRL would also take tokens, untrained ones"
+        yield Problem(f"chat_template_path={template}", expected, "save that model's chat template as such a file")
 
 
 def check_batch(batch: Batch) -> Iterator[Problem]:

@@ -33,6 +33,9 @@ def missing_paths(config: Mapping[str, Any]) -> Iterator[Problem]:
             yield _missing(config, key, path, f"a directory with a model ({' or '.join(MODEL_FILES)})")
         elif not looks_local(path) and not is_hub_id(path):
             yield _missing(config, key, path, "a directory that is there, or a model of the hub as owner/name")
+    template = config.get("chat_template_path")
+    if template and not Path(template).is_file():
+        yield Problem(f"chat_template_path={template}", "there is no such file", "correct the path")
     yield from _output(config)
     yield from check_adapters(config)
     yield from check_packages(config)

@@ -17,6 +17,7 @@ from typing import Any
 
 from trainers.configuration.composition import load as load_run
 from trainers.configuration.epochs import too_few_rows
+from trainers.configuration.fields import SFT
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.surroundings import looks_local
 from trainers.launch.compatibility import model_problems, model_warnings
@@ -27,6 +28,7 @@ from trainers.launch.shapes import COUNTED_BY_FORMULA, ModelShape, count_weights
 from trainers.launch.turn_checks import conversation_of, prompt_warnings, turn_problems, turn_warnings
 from trainers.launch.uses import ModelUse, model_uses
 from trainers.launch.weight_updates import update_problems, update_warnings
+from trainers.models.chosen_tokens import with_choices
 
 CONFIG_FILE, FINDINGS_FILE = "config.json", "findings.json"
 LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError)
@@ -92,6 +94,8 @@ def inspect(config: Mapping[str, Any]) -> Findings:
             problems.append(loading_problem(use, error))
             continue
         shapes[use.model] = shape
+        if config["experiment"] == SFT:
+            tokenizer = with_choices(tokenizer, config)
         has_template = tokenizer.chat_template is not None
         problems += (*model_problems(use, shape, len(tokenizer), has_template), *update_problems(use, model))
         warnings += (*model_warnings(use, shape), *update_warnings(use, model))

@@ -14,6 +14,7 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.surroundings import resolved
 from trainers.models.adapters import continued
+from trainers.models.chosen_tokens import with_choices
 from trainers.serving.adapters import read_adapter
 
 
@@ -54,10 +55,7 @@ def load_tokenizer(config: Mapping[str, Any]) -> Tokenizer:
         revision=(adapter and adapter.revision) or config["model_revision"],
         trust_remote_code=config["trust_remote_code"],
     )
-    if config.get("eos_token"):
-        # TRL sets it when the examples have been encoded.
-        tokenizer.eos_token = config["eos_token"]
-    return tokenizer
+    return with_choices(tokenizer, config)
 
 
 def loading_arguments(config: Mapping[str, Any], revision: str | None = None) -> dict[str, Any]:

@@ -128,9 +128,20 @@ def own_logprobs(model: nn.Module, accelerator: Accelerator, sample: GreedySampl
             logits = model(input_ids=ids, use_cache=False).logits[0, len(sample.prompt) - 1 : -1]
     finally:
         model.train(training)
+        _forget_order(accelerator)
     logprobs = torch.log_softmax(logits.float(), -1)
     own: list[float] = logprobs.gather(1, chosen[:, None])[:, 0].tolist()
     return own
+
+
+def _forget_order(accelerator: Accelerator) -> None:
+    """Let ZeRO-3 learn anew in which order modules are used: it would expect a pass that trains to be like this one."""
+    wrapper = getattr(accelerator, "deepspeed_engine_wrapped", None)
+    offload = getattr(getattr(getattr(wrapper, "engine", None), "optimizer", None), "parameter_offload", None)
+    if offload is not None:
+        coordinator = offload.get_param_coordinator()
+        if not coordinator.is_invalid_trace():
+            coordinator._invalidate_trace()
 
 
 def _told(beyond: Sequence[Difference], tolerance: float, announced: int) -> str:

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from jinja2 import TemplateError
 
+from trainers.serving.control_tokens import control_tokens
+
 OPENED, CLOSED = "<think>", "</think>"
 EMPTY_REASONING = f"\n{CLOSED}\n\n"
 """What follows `<think>\\n` where there is nothing to reason about, as Qwen3's own template writes it."""
@@ -67,7 +69,7 @@ def assistant_turn(tokenizer: Any, chat_template_kwargs: Mapping[str, Any] | Non
     taken for the end.
     """
     kwargs = dict(chat_template_kwargs or {})
-    control = _control_tokens(tokenizer)
+    control = control_tokens(tokenizer).ids
     asked = [("user", _QUESTION)]
     said = [*asked, ("assistant", _REPLY)]
     prompt = rendered(tokenizer, asked, kwargs, generation=True)
@@ -85,8 +87,8 @@ def assistant_turn(tokenizer: Any, chat_template_kwargs: Mapping[str, Any] | Non
         ending, source = Ending("", (eos,)), "eos"
     else:
         ending, source = Ending(), "nothing"
-    end_ids = tuple(control[token] for token in ending.tokens)
-    stop_ids = tuple(dict.fromkeys([*end_ids[-1:], *([control[eos]] if eos is not None else [])]))
+    end_ids = tuple(tokenizer.eos_token_id if token == eos else control[token] for token in ending.tokens)
+    stop_ids = tuple(dict.fromkeys([*end_ids[-1:], *([tokenizer.eos_token_id] if eos is not None else [])]))
     return AssistantTurn(opening, ending.text, end_ids, stop_ids, source)
 
 
@@ -107,13 +109,6 @@ def find_ending(after: str, followed: str, control: Sequence[str]) -> Ending | N
         return shared
     last = _first_run(after, control)
     return Ending(last.text, last.tokens[:1]) if last else None
-
-
-def _control_tokens(tokenizer: Any) -> dict[str, int]:
-    """The tokens that stand for themselves and for no stretch of text, by how they are written, with their ids."""
-    added = {str(token): number for number, token in tokenizer.added_tokens_decoder.items()}
-    named = {token: tokenizer.convert_tokens_to_ids(token) for token in tokenizer.all_special_tokens}
-    return {token: number for token, number in {**added, **named}.items() if token.strip()}
 
 
 def shared_beginning(one: str, other: str) -> str:
