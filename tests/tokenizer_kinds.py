@@ -144,6 +144,17 @@ def llama_3() -> Kind:
     return Kind(tokenizer, "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n")
 
 
+def merged() -> Kind:
+    """BPE whose merges make its control tokens of letters, as where it was trained on rendered conversations."""
+    backend = Tokenizer(models.BPE())
+    trainer = trainers.BpeTrainer(vocab_size=400, show_progress=False)
+    backend.train_from_iterator([*CORPUS, *["<|im_start|>", "<|im_end|>"] * 99], trainer)
+    assert backend.encode("<|im_end|>").tokens == ["<|im_end|>"]
+    backend.add_special_tokens(_special("<|endoftext|>", "<|im_start|>", "<|im_end|>"))
+    tokenizer = _fast(backend, CHATML, eos_token="<|im_end|>")
+    return Kind(tokenizer, "<|im_end|><|im_start|>assistant")
+
+
 def _sentencepiece_bpe(*further: str) -> Tokenizer:
     """BPE with byte fallback, as converted from SentencePiece; control tokens have the first ids."""
     trained = Tokenizer(models.BPE())
@@ -308,6 +319,6 @@ def _mistral_file(name: str) -> Iterator[Path]:
 
 
 ALL = (
-    *(chatml, qwen3, llama_3, llama_2, mistral, gemma, phi_3, unigram, word_level, word_piece, world),
+    *(chatml, qwen3, llama_3, merged, llama_2, mistral, gemma, phi_3, unigram, word_level, word_piece, world),
     *(real_mistral, mistral_common, slow_sentencepiece, slow_python),
 )
