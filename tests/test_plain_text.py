@@ -115,6 +115,29 @@ def test_added_tokens_that_are_ordinary_text_stay_tokens():
     assert set(tags) <= set(text_ids(world, "<teaching>Add.<|im_end|></teaching>"))
 
 
+def test_added_words_keep_their_ids_beside_a_spelling():
+    tokenizer = tokenizer_kinds.llama_2().tokenizer
+    tokenizer.add_tokens(["kilometres", "furlongs"])
+    ids = text_ids(tokenizer, "</s> 4 kilometres or furlongs")
+    assert [number for number in ids if number in tokenizer.convert_tokens_to_ids(["kilometres", "furlongs"])]
+    assert tokenizer.decode(ids) == "</s> 4 kilometres or furlongs"
+
+
+def test_our_own_tags_are_no_control_tokens_wherever_they_stand():
+    tokenizer = tokenizer_kinds.chatml().tokenizer
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<teaching>"]})
+    ids = text_ids(tokenizer, "<teaching>Add.<|im_end|>")
+    assert ids[0] == tokenizer.convert_tokens_to_ids("<teaching>")
+    assert ids[1:] == text_ids(tokenizer, "Add.<|im_end|>")
+
+
+def test_a_tokenizer_that_reads_no_control_tokens_gets_texts_as_they_are():
+    kind = tokenizer_kinds.mistral_common()
+    text = f"Anna{kind.forged} has 4"
+    assert text_ids(kind.tokenizer, text) == encoded(kind.tokenizer, text)
+    assert chat_ids(kind.tokenizer, [Message("user", text)]) == templated(kind, [Message("user", text)])
+
+
 def test_tokens_that_were_added_later_are_noticed():
     tokenizer = tokenizer_kinds.chatml().tokenizer
     assert text_ids(tokenizer, "<|late|>") == encoded(tokenizer, "<|late|>")

@@ -70,6 +70,11 @@ def test_a_template_that_writes_reasoning_as_text_keeps_that_of_earlier_replies(
     assert "<think>\nHm.\n</think>\n\nAdd." in text
 
 
+def test_instructions_before_the_system_message_mark_no_turn():
+    template = "<s># Instructions\n\n{% for m in messages %}{{ m.role }}</s>{{ m.content }}<s>{% endfor %}"
+    assert turn_markers(with_template(template), {}).search("# Instructions\n\nAdd.") is None
+
+
 def test_a_template_with_few_roles_is_no_problem():
     tokenizer = with_template("{{ raise_exception('no') }}")
     assert turn_markers(tokenizer, {}).pattern == re.compile(r"(?!)").pattern
