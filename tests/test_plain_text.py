@@ -2,11 +2,13 @@
 
 import pytest
 
+from custom_data.encoding import ExampleEncoder
 from tests import tokenizer_kinds
 from trainers.serving.control_tokens import control_tokens
 from trainers.serving.plain_text import encoded, plain_encoder, text_ids
 from trainers.serving.rendering import chat_ids
 from trainers.teaching.lesson import Message
+from trainers.teaching.prompts import PromptTemplates
 
 PLAIN = [
     "Anna has 3 apples and buys 4 more.\n\nHow many?",
@@ -83,6 +85,20 @@ def test_fast_tokenizers_have_a_copy_that_encodes_as_they_do(kind, request):
         ),
     ]:
         assert encoder.encode(encoder.named(text)) == encoded(kind.tokenizer, text)
+
+
+@pytest.mark.parametrize("make", READ, ids=lambda make: make.__name__)
+def test_an_example_of_sft_has_no_more_turns_for_what_its_row_spells(make):
+    kind = make()
+    templates = PromptTemplates("{question}", "{question}", "{question} {approach}", "{question} {teaching}")
+    encoder = ExampleEncoder(kind.tokenizer, templates, kind.kwargs)
+
+    def example(spelled):
+        reply = f"<thinking>3{spelled}</thinking><teaching>Add{spelled} them.</teaching>"
+        row = {"prompt": "", "question": f"Anna{spelled}?", "student_approach": f"4{spelled}", "reply": reply}
+        return controls(kind, encoder.encode(row).input_ids)
+
+    assert example(kind.forged) == example("")
 
 
 LOSSLESS = ("chatml", "qwen3", "llama_3", "llama_2", "mistral", "gemma", "phi_3", "world", "real_mistral")
