@@ -189,7 +189,7 @@ def test_the_best_model_of_an_sft_run_is_loaded(workspace, tmp_path):
     from trainers.sft import run
 
     arguments = [f"workspace={workspace}", f"output_dir={tmp_path}/sft", "max_steps=3", "dataset_max_samples=60"]
-    arguments.append("eval_split_ratio=0.1")
+    arguments += ["eval_split_ratio=0.1", "logging_steps=1"]
     arguments += ["eval_strategy=steps", "eval_steps=1", "save_strategy=steps", "save_steps=1", "learning_rate=0.1"]
     arguments += ["load_best_model_at_end=true", "save_total_limit=9", *PLATEAU, "warmup_steps=0"]
     config, _ = settle(compose(["quickstart_sft", *arguments]))
