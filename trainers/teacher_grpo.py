@@ -27,6 +27,7 @@ from trainers.accumulation import agree_on_accumulation
 from trainers.all_ranks import on_all_ranks, reported_as, shared_out
 from trainers.assembly import build_protocol, connect_pool, layout_of, token_counter
 from trainers.configuration import trl_arguments
+from trainers.configuration.epochs import steps_per_rollout
 from trainers.configuration.resume import mark_finished
 from trainers.connections import account_of, connect_student
 from trainers.costs import ROLLOUT_COST, CapTooLow, check_affordable
@@ -57,7 +58,7 @@ from trainers.models.weight_verification import WeightVerifier, tolerance_for
 from trainers.plots import learning_curves
 from trainers.records import install_records
 from trainers.serving.assistant_turn import assistant_turn
-from trainers.serving.greedy import GreedySample, greedy_samples
+from trainers.serving.greedy import GreedySample
 from trainers.serving.weight_sync import WeightSync, WeightSyncError, make_transport
 from trainers.teaching.lesson import Question
 
@@ -123,7 +124,9 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         self.order = QuestionOrder(
             len(questions), args.generation_batch_size // args.num_generations, args.seed, args.shuffle_dataset
         )
-        self.steps_per_rollout = args.steps_per_generation * args.num_iterations // args.gradient_accumulation_steps
+        self.steps_per_rollout = steps_per_rollout(
+            args.steps_per_generation, args.num_iterations, args.gradient_accumulation_steps
+        )
         self.rollout_overlap = rollout_overlap
         self.schedule: RolloutSchedule | None = None
         self.evaluation_questions = evaluation_questions
@@ -425,25 +428,17 @@ def connect_servers(config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBas
 def build_weight_verifier(
     config: Mapping[str, Any], runner: RolloutRunner | None, questions: Sequence[Question]
 ) -> WeightVerifier:
-    """Verify with the first questions' own prompts, as if their students had given no approach."""
-    servers = layout_of(config, "teacher")
+    """Verify with the first questions' own prompts."""
+    chosen = [questions[index] for index in range(min(VERIFIED_PROMPTS, len(questions)))]
+    max_tokens = min(VERIFIED_TOKENS, config["max_completion_length"])
 
     def ask() -> list[GreedySample]:
         assert runner is not None
-        templates = runner.protocol.templates
-        prompts = [
-            runner.teacher_pool.render(templates.teacher(questions[index].text, ""))
-            for index in range(min(VERIFIED_PROMPTS, len(questions)))
-        ]
-        return greedy_samples(
-            [spec.base_url for spec in servers],
-            servers[0].model,
-            prompts,
-            max_tokens=min(VERIFIED_TOKENS, config["max_completion_length"]),
-            timeout_s=config["request_timeout_s"],
-        )
+        with reported_as(WeightSyncError, "verification of the weights"):
+            return runner.greedy_samples(chosen, max_tokens)
 
-    tolerance = config["verify_weights_tolerance"] or tolerance_for([config["dtype"], servers[0].dtype])
+    [precision] = {spec.dtype for spec in layout_of(config, "teacher")}
+    tolerance = config["verify_weights_tolerance"] or tolerance_for([config["dtype"], precision])
     return WeightVerifier(ask, every=config["verify_weights_every"], tolerance=tolerance)
 
 

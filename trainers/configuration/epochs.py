@@ -23,6 +23,11 @@ def whole_rollouts(questions: int, per_rollout: int) -> int:
     return questions // per_rollout
 
 
+def steps_per_rollout(micro_batches: int, num_iterations: int, accumulation: int) -> int:
+    """Return the optimizer steps that are trained on one rollout of so many micro-batches per process."""
+    return micro_batches * num_iterations // accumulation
+
+
 def steps_per_epoch(config: Mapping[str, Any], rows: int) -> int:
     """Return the optimizer steps of one epoch over so many rows.
 
@@ -31,9 +36,9 @@ def steps_per_epoch(config: Mapping[str, Any], rows: int) -> int:
     batch = batch_of(config)
     if config["experiment"] != GRPO:
         return ceil(rows / batch.questions)
-    rollouts = whole_rollouts(rows, questions_per_rollout(config))
     micro_batches = config["steps_per_generation"] or batch.accumulation
-    return rollouts * micro_batches * config["num_iterations"] // batch.accumulation
+    per_rollout = steps_per_rollout(micro_batches, config["num_iterations"], batch.accumulation)
+    return whole_rollouts(rows, questions_per_rollout(config)) * per_rollout
 
 
 def too_few_rows(config: Mapping[str, Any], rows: int) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from trainers.grpo.progress import progress_shown
 from trainers.serving.api_usage import Account
 from trainers.serving.connection import Connection
 from trainers.serving.endpoints import EndpointPool
+from trainers.serving.greedy import GreedySample, greedy_samples
 from trainers.teaching.lesson import Group, Lesson, Question
 from trainers.teaching.metrics import tokens_by_stage
 from trainers.teaching.protocol import Protocol, Teacher
@@ -102,6 +103,11 @@ class RolloutRunner:
                 self._rollout(questions, step=step, num_generations=num_generations, num_baselines=num_baselines)
             )
         )
+
+    def greedy_samples(self, questions: Sequence[Question], max_tokens: int) -> list[GreedySample]:
+        """Let every teacher server teach the questions greedily, as if their students had given no approach."""
+        prompts = [self.protocol.templates.teacher(question.text, "") for question in questions]
+        return self._loop.run(greedy_samples(self.teacher_pool, prompts, max_tokens))
 
     def close(self) -> None:
         """Give up what still runs, then close connections, verifier workers and the loop."""

@@ -20,9 +20,6 @@ TRIED = frozenset(
 )
 """Architectures whose servers were found to compute with the weights they are sent, full and LoRA."""
 
-REFUSED: Mapping[str, str] = {}
-"""By architecture, what becomes of an update."""
-
 
 def update_problems(use: ModelUse, config: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what makes it impossible to update the servers of a model.
@@ -33,15 +30,11 @@ def update_problems(use: ModelUse, config: Mapping[str, Any]) -> Iterator[Proble
     """
     if not use.updated:
         return
-    given = f"{use.key}={use.model}"
-    for architecture in config.get("architectures") or ():
-        if architecture in REFUSED:
-            yield Problem(given, REFUSED[architecture], "choose a teacher of another family")
     quantisation = config.get("quantization_config")
     if quantisation:
         method = quantisation.get("quant_method", "quantised") if isinstance(quantisation, Mapping) else "quantised"
         yield Problem(
-            given,
+            f"{use.key}={use.model}",
             f"its weights are quantised ({method}): its servers would keep them so, and could not take what is trained",
             "train a copy in bfloat16; to save memory in the trainer set use_peft=true load_in_4bit=true",
         )
@@ -49,7 +42,7 @@ def update_problems(use: ModelUse, config: Mapping[str, Any]) -> Iterator[Proble
 
 def update_warnings(use: ModelUse, config: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is not known of updating the servers of a model."""
-    unknown = [name for name in config.get("architectures") or () if name not in TRIED | REFUSED.keys()]
+    unknown = [name for name in config.get("architectures") or () if name not in TRIED]
     if use.updated and unknown:
         yield (
             f"{use.key}={use.model}: weight updates of {', '.join(unknown)} have not been tried. The first two are "

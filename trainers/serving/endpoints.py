@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from copy import copy
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
@@ -104,6 +105,16 @@ class EndpointPool:
         )
         urls = [spec.base_url for spec in specs]
         return cls(urls, first.model, renderer, max_model_len=first.max_model_len, **options)
+
+    def by_server(self) -> list[EndpointPool]:
+        """Return views of this pool that ask one server each, and share its connections, turns and counts."""
+        self._connect()
+        views = []
+        for endpoint in self.endpoints:
+            view = copy(self)
+            view.endpoints = (endpoint,)
+            views.append(view)
+        return views
 
     @property
     def busy_s(self) -> float:

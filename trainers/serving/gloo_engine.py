@@ -21,7 +21,7 @@ from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, i
 
 from trainers.serving.buckets import TensorMeta, bucket_size, plan_buckets, unpack
 from trainers.serving.gloo_group import join_group, join_store
-from trainers.serving.reloading import LoadRecord, keep_directly_written_tensors
+from trainers.serving.reloading import MendableEngine
 
 
 @dataclass
@@ -45,14 +45,13 @@ class GlooUpdateInfo(WeightTransferUpdateInfo):
     shapes: list[list[int]]
 
 
-class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo]):
+class GlooReceiver(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo]):
     """Receives weights by broadcast and loads them as a checkpoint would be loaded."""
 
     init_info_cls = GlooInitInfo
     update_info_cls = GlooUpdateInfo
     _group: Any = None  # a ProcessGroupGloo, whose broadcast torch's stubs do not know
     _bucket_bytes = 0
-    _record: LoadRecord | None = None
 
     def init_transfer_engine(self, init_info: GlooInitInfo) -> None:
         """Join the trainer's group; the group of an earlier trainer is left first."""
@@ -73,18 +72,11 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
             method = getattr(module, "quant_method", None)
             if isinstance(method, UnquantizedFusedMoEMethod):
                 method.moe_kernel = None
-        keep_directly_written_tensors()
-        self._record = LoadRecord(self.model)
         initialize_layerwise_reload(self.model)
 
     def update_weights(self, update_info: dict[str, Any]) -> None:
         """Receive and load an update. The base class would wait for an accelerator, which a CPU does not have."""
-        try:
-            self.receive_weights(self.parse_update_info(update_info))
-        except BaseException:
-            # vLLM ends the session here, and could start no other one on a model whose layers are half loaded.
-            self._complete()
-            raise
+        self.receive_weights(self.parse_update_info(update_info))
 
     def receive_weights(self, update_info: GlooUpdateInfo) -> None:
         """Receive every bucket of the update and load its tensors."""
@@ -103,30 +95,20 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
             model.load_weights(unpack(bucket, payload))
 
     def finish_weight_update(self) -> None:
-        """Complete the reload.
-
-        Raises:
-            WeightsMissing: when a part of the model got no weights; the model can be used and updated again.
-        """
-        record = self._complete()
-        if record is not None:
-            record.check()
-
-    def _complete(self) -> LoadRecord | None:
         """Complete the reload, including the packed copy of an output layer that is tied to the embedding.
 
         vLLM packs a tied output layer at first load only; it would go on computing with the old weights.
         """
-        record, self._record = self._record, None
-        if record is not None:
-            record.close()
         finalize_layerwise_reload(self.model, self.model_config)
         for module in self.model.modules():
             if isinstance(module, VocabParallelEmbedding):
                 method: Any = module.quant_method
                 method.process_weights_after_loading(module)
-        return record
 
     def shutdown(self) -> None:
         """Leave the group."""
         self._group = None
+
+
+class MendableGlooEngine(MendableEngine, GlooReceiver):
+    """Receives weights on the CPU."""

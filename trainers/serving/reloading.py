@@ -1,7 +1,8 @@
 """Reloading a served model, layer by layer, and the proof that all of it was loaded. Runs inside vLLM's worker.
 
 While a model is reloaded its tensors hold nothing: weight loaders keep what they are given until a layer is complete.
-What no loader was given keeps its old values then, and vLLM only warns.
+What no loader was given keeps its old values then, and vLLM only warns. An update that fails leaves layers that hold a
+part of it: the next one goes on filling these, takes them for complete too early, and drops the rest.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
+from vllm.distributed.weight_transfer.base import WeightTransferEngine
 from vllm.model_executor.layers.attention import is_deferred_attention_layer
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 from vllm.model_executor.model_loader.reload.meta import SKIP_LOAD_TENSORS, SKIP_TENSORS
 
 _DIRECTLY_WRITTEN = ("sinks",)
-"""Parameters that a model writes itself, past their weight loaders: GPT-OSS's attention sinks."""
+"""Parameters that a model writes itself, past their weight loaders: GPT-OSS's attention sinks.
+
+Reloading is to leave them alone, so that they are written into the tensor that is in use.
+"""
 _LISTED = 8
 
 
@@ -23,10 +28,43 @@ class WeightsMissing(RuntimeError):
     """An update left parameters of the model without weights; they are those of the update before."""
 
 
-def keep_directly_written_tensors() -> None:
-    """Let reloading leave alone what models write directly, so that it is written into the tensor that is in use."""
-    SKIP_TENSORS.update(_DIRECTLY_WRITTEN)
-    SKIP_LOAD_TENSORS.update(_DIRECTLY_WRITTEN)
+class MendableEngine(WeightTransferEngine[Any, Any]):
+    """Put in front of an engine that loads checkpoints: updates that fail can be repeated, incomplete ones fail."""
+
+    _record: LoadRecord | None = None
+
+    def start_weight_update(self) -> None:
+        """Prepare the model to be loaded anew, layer by layer."""
+        SKIP_TENSORS.update(_DIRECTLY_WRITTEN)
+        SKIP_LOAD_TENSORS.update(_DIRECTLY_WRITTEN)
+        self._record = LoadRecord(self.model)
+        super().start_weight_update()  # type: ignore[safe-super]
+
+    def update_weights(self, update_info: dict[str, Any]) -> None:
+        """Receive and load one part of an update; one that fails is completed with whatever it has."""
+        try:
+            super().update_weights(update_info)
+        except BaseException:
+            # vLLM ends the session here, after which it refuses to finish it.
+            self._complete()
+            raise
+
+    def finish_weight_update(self) -> None:
+        """Complete the reload.
+
+        Raises:
+            WeightsMissing: when a part of the model got no weights; the model can be used and updated again.
+        """
+        record = self._complete()
+        if record is not None:
+            record.check()
+
+    def _complete(self) -> LoadRecord | None:
+        record, self._record = self._record, None
+        if record is not None:
+            record.close()
+        super().finish_weight_update()  # type: ignore[safe-super]
+        return record
 
 
 class LoadRecord:

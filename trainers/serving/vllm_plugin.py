@@ -9,7 +9,7 @@ from __future__ import annotations
 from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 
 ENGINES = {
-    "gloo": ("trainers.serving.gloo_engine", "GlooWeightTransferEngine"),
+    "gloo": ("trainers.serving.gloo_engine", "MendableGlooEngine"),
     "mendable_nccl": ("trainers.serving.cuda_engines", "MendableNcclEngine"),
     "mendable_ipc": ("trainers.serving.cuda_engines", "MendableIpcEngine"),
 }
