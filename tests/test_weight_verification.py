@@ -21,9 +21,9 @@ def sample(server="http://one", logprobs=(-0.5, -1.0)):
     return GreedySample(server, (1, 2), (3, 4), logprobs)
 
 
-def test_the_first_two_updates_are_verified_and_then_every_so_many():
-    assert [update for update in range(1, 13) if is_due(update, 5)] == [1, 2, 5, 10]
-    assert [update for update in range(1, 13) if is_due(update, 0)] == [1, 2]
+def test_updates_are_verified_ever_more_rarely_at_first_and_then_every_so_many():
+    assert [update for update in range(1, 21) if is_due(update, 5)] == [1, 2, 4, 5, 8, 10, 15, 16, 20]
+    assert [update for update in range(1, 21) if is_due(update, 0)] == [1, 2, 4, 8, 16]
 
 
 def test_the_less_exact_precision_decides():
@@ -80,7 +80,7 @@ def test_a_server_beyond_the_bound_is_named_with_what_was_announced(value, serve
 
 def test_updates_that_are_not_due_ask_nobody():
     verifier = WeightVerifier(lambda: pytest.fail("asked"), every=0, tolerance=0.1)
-    verifier.updates = 2
+    verifier.updates = 4
     assert verifier.after_update(Model(0.0), Accelerator(), 1) is None
 
 

@@ -302,8 +302,8 @@ OWN = (
                 "verify_weights_every",
                 "int",
                 50,
-                "Compare a server's greedy tokens with the trainer's own pass after the first two weight updates and "
-                "every so many; 0: only after those.",
+                "Compare a server's greedy tokens with the trainer's own pass after the weight updates 1, 2, 4, 8, … "
+                "and every so many; 0: only after those.",
                 bounds=">= 0",
             ),
             Field(

@@ -45,6 +45,6 @@ def update_warnings(use: ModelUse, config: Mapping[str, Any]) -> Iterator[str]:
     unknown = [name for name in config.get("architectures") or () if name not in TRIED]
     if use.updated and unknown:
         yield (
-            f"{use.key}={use.model}: weight updates of {', '.join(unknown)} have not been tried. The first two are "
+            f"{use.key}={use.model}: weight updates of {', '.join(unknown)} have not been tried. The first ones are "
             "verified by log-probabilities: the run ends there, should the servers not compute with what they are sent"
         )

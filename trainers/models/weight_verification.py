@@ -22,8 +22,6 @@ from trainers.serving.greedy import GreedySample
 
 logger = logging.getLogger(__name__)
 
-ALWAYS_VERIFIED = 2
-"""The first update only repeats what the servers began with, the second is the first that changes anything."""
 TOLERANCES = {"float32": 5e-3, "bfloat16": 0.1, "float16": 0.05}
 """Mean absolute difference of a greedy token's log-probability that rounding explains, by the lower precision.
 
@@ -48,8 +46,12 @@ class Difference:
 
 
 def is_due(update: int, every: int) -> bool:
-    """Return whether the update of this number, counted from 1 in this process, is to be verified."""
-    return update <= ALWAYS_VERIFIED or (every > 0 and update % every == 0)
+    """Return whether the update of this number, counted from 1 in this process, is to be verified.
+
+    Beside every so many those of the numbers 1, 2, 4, 8, …: the first update repeats what the servers began with, and
+    a warm-up of the learning rate lets the next ones change little or nothing.
+    """
+    return update & (update - 1) == 0 or (every > 0 and update % every == 0)
 
 
 def tolerance_for(precisions: Sequence[str]) -> float:
@@ -71,7 +73,7 @@ class WeightVerifier:
 
     Args:
         ask: makes samples of every server; called on rank 0.
-        every: verify each update whose number this divides, beside the first two; 0 only verifies those.
+        every: verify each update whose number this divides, beside those of `is_due`; 0 verifies those alone.
         tolerance: bound on a server's mean difference of log-probabilities.
     """
 
