@@ -1,4 +1,4 @@
-"""Whether teacher servers compute with the weights of the trainer: greedy tokens of theirs, in a pass of its own.
+"""Verification that teacher servers compute with the trainer's weights: greedy tokens of theirs, in a pass of its own.
 
 A server confirms the number of an update, not its effect. A loader that drops tensors, or a kernel that keeps a copy
 of old ones, shows nowhere but in log-probabilities, and training on such samples goes wrong quietly.
@@ -39,7 +39,7 @@ class WeightsDifferError(WeightSyncError):
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one server is from the trainer: means and largest values over its tokens, of log-probabilities."""
+    """One server's distance from the trainer: mean and largest absolute difference of its tokens' log-probabilities."""
 
     server: str
     mean: float

@@ -1,4 +1,4 @@
-"""What a server says greedily, token by token: the only proof that it computes with the weights it was sent."""
+"""Greedy answers of servers, token by token: the only proof that they compute with the weights they were sent."""
 
 from __future__ import annotations
 
