@@ -1,4 +1,4 @@
-"""What a row's answer column holds as the ground truth: the answer itself, also where a worked solution leads to it."""
+"""Ground truths from the texts of a dataset: bare answers, worked solutions that lead to one, assistants' turns."""
 
 from __future__ import annotations
 

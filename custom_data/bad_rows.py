@@ -34,7 +34,7 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Reading:
-    """What reading one source came to: rows read, rows kept, and the others by cause, the most frequent first."""
+    """Counts from reading one source: rows read, rows kept, and the others by cause, the most frequent first."""
 
     source: str
     read: int

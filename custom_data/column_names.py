@@ -1,4 +1,4 @@
-"""What columns are called in the wild. Imports nothing, so that keys can be checked against it in no time."""
+"""Column names that datasets use, by our names for them. Imports nothing, so that checking keys against it is quick."""
 
 from __future__ import annotations
 

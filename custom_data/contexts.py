@@ -24,7 +24,7 @@ SLACK = 8
 
 
 def question_needs(config: Mapping[str, Any]) -> tuple[Need, ...]:
-    """What the stages of a lesson need, for the models and budgets of a configuration."""
+    """Return the room that each stage of a lesson needs, for the models and budgets of a configuration."""
     return stage_needs(
         PromptTemplates(**pick(PromptTemplates, config)),
         stages(config),
@@ -86,7 +86,10 @@ def rendering_overhead(tokenizer: Any, messages: Sequence[Message], kwargs: Mapp
 
 
 def has_fewer_tokens_than_bytes(tokenizer: Any) -> bool:
-    """Whether each token covers a byte of the text at least, once that is composed (NFC)."""
+    """Return whether each token is known to cover at least one byte of the text, once that is composed (NFC).
+
+    It is known of byte-level BPE and of word-level tokenizers that normalise to NFC or not at all.
+    """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or type(backend.normalizer).__name__ not in ("NoneType", "NFC"):
         return False

@@ -1,4 +1,4 @@
-"""What is known about single datasets: the keys that reading them takes, and what their students should be told.
+"""Settings of single datasets: the keys that reading them takes, and system prompts for their students.
 
 A setting holds where its key is null, so that a recipe or a command can say otherwise. Imports nothing heavy: it is
 looked up while a run is composed.

@@ -31,7 +31,7 @@ class EncodedExample:
 
     @property
     def labels(self) -> list[int]:
-        """What is learned of it: the completion."""
+        """The target of the loss for each token: `IGNORED` over the prompt, then the completion's ids."""
         return [IGNORED] * len(self.prompt_ids) + [*self.completion_ids]
 
 
@@ -51,7 +51,7 @@ class ExampleEncoder:
 
     @cached_property
     def turn(self) -> AssistantTurn:
-        """How the teacher's turns are written."""
+        """The form in which the teacher's chat template opens and ends its turns."""
         return assistant_turn(self.tokenizer, self.chat_template_kwargs)
 
     @property

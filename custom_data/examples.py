@@ -11,7 +11,7 @@ from trainers.teaching.prompts import PromptTemplates
 
 
 def example_prompt(example: Mapping[str, Any], templates: PromptTemplates) -> Prompt:
-    """What the teacher replies to: its own messages, or the teacher's template with question and approach."""
+    """Return the prompt of the teacher: the example's own messages, or the template with question and approach."""
     if example["prompt"]:
         return Prompt(tuple(Message(**message) for message in json.loads(example["prompt"])))
     return templates.teacher(example["question"], example["student_approach"])

@@ -12,7 +12,7 @@ Rows = NDArray[np.int64]
 
 
 def normalise(text: str) -> str:
-    """What is left of a text when case, white space and composed characters are no difference.
+    """Fold case, collapse white space and compose characters (NFC), so that texts differing only in these are equal.
 
     Punctuation stays: `2+2` and `2-2` are different questions, and so are `x²` and `x2`.
     """

@@ -21,7 +21,7 @@ from trainers.configuration.problems import ConfigurationError, Problem
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run reads. `held_out` counts the training rows left out because their question is held out."""
+    """The rows of a run, in parts; `held_out` counts training rows left out because their question is held out."""
 
     training: Table | None
     evaluation: Table | None

@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PartReport:
-    """What became of one part: how its source read, the rows in use, and those dropped as too long, by stage."""
+    """Counts for one part of the data: its source's rows, the rows in use, and those dropped as too long, by stage."""
 
     reading: Reading
     used: int
@@ -57,7 +57,7 @@ class PartReport:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What a run will train and be evaluated on.
+    """The data that a run will train and be evaluated on, in counts and warnings.
 
     Args:
         training: of the training rows; `None` for an evaluation.
@@ -175,7 +175,7 @@ def _fit_examples(config: Mapping[str, Any], table: Table) -> tuple[Table, tuple
 
 
 def _around_texts(encoder: ExampleEncoder) -> int | None:
-    """How many tokens an example may have beyond the bytes of its texts; `None` where that cannot be said."""
+    """Return an upper bound of an example's tokens beyond the bytes of its texts; `None` where none can be given."""
     filled = encoder.templates.teacher("", ".").messages
     overhead = rendering_overhead(encoder.tokenizer, filled, encoder.chat_template_kwargs)
     if overhead is None:

@@ -120,7 +120,7 @@ def text_suffix(name: str) -> str:
 
 
 def counts_lines(suffix: str) -> bool:
-    """Whether places in such a file are lines; arrays and tables are counted by their rows."""
+    """Return True for files whose rows are placed by line; those of `.json` and `.parquet` are counted by rows."""
     return suffix not in (".json", ".parquet")
 
 

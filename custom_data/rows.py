@@ -30,7 +30,7 @@ TEACHING = ("question", "student_approach", "teacher_diagnosis", "teacher_teachi
 
 @dataclass(frozen=True)
 class QuestionFormat:
-    """How the rows of one dataset are read as questions, for RL and evaluation.
+    """A reader of one dataset's rows as questions, for RL and evaluation.
 
     Args:
         columns: our name → column, of `question` or `messages`, and `solution` and `tests` where there are some.
@@ -96,7 +96,7 @@ class QuestionFormat:
 
 @dataclass(frozen=True)
 class ExampleFormat:
-    """How the rows of one dataset are read as SFT examples: teaching rows, chat rows, or question and solution.
+    """A reader of one dataset's rows as SFT examples: teaching rows, chat rows, or question and solution.
 
     `columns` maps our names to columns; which of them there are says what kind of rows these are.
     """

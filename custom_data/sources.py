@@ -95,12 +95,12 @@ class DataSource:
 
     @property
     def name(self) -> str:
-        """How messages call it: the key and value."""
+        """The source's name in messages: its key and value."""
         return f"{self.prefix}dataset_id_or_path={self.dataset_id_or_path}"
 
     @property
     def split_name(self) -> str:
-        """How messages call the split."""
+        """The split's name in messages: its key and value."""
         return f"{self.prefix}dataset_split={self.dataset_split}"
 
     def open(self) -> Rows:
@@ -298,7 +298,7 @@ class Rows:
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """What decides which rows these are."""
+        """The files, filters and reader code that decide which rows these are, for the key of cached tables."""
         code = inspect.getsource(inspect.getmodule(self.row_reader) or Rows) if self.row_reader else ""
         parts = [part.identity for part in self.parts]
         return parts, self.level, self.source.dataset_max_samples, code, getattr(self.row_reader, "__qualname__", "")

@@ -26,7 +26,7 @@ from custom_data.sources import Rows
 
 
 class Table:
-    """What was read from one source.
+    """The rows of one source, read and checked, and the choice of those that are used.
 
     Args:
         data: the table on disk, with the columns of a format and `place`, `key`, `question_key`, `cause`.

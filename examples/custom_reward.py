@@ -38,7 +38,7 @@ class FirstDoNoHarm:
         return fmean(self.against(right, lesson.taught_correct, lesson.teaching_length) for right in baselines)
 
     def against(self, right_alone: bool, right_taught: bool, length: int) -> float:
-        """What a lesson is worth beside one baseline; `length` in tokens of the teaching."""
+        """Return the reward of a lesson beside one baseline; `length` is the teaching's, in tokens."""
         if right_alone == right_taught:
             return 0.0
         return 1 + self.efficiency_weight * 100 / (100 + length) if right_taught else HARM

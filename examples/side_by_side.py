@@ -1,4 +1,4 @@
-"""How the notebooks show lessons: what the student says alone beside what it says after the teaching, as HTML."""
+"""Lessons as an HTML table for the notebooks: approach and teaching, and below them the answers alone and taught."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class NoServers:
         self.vllm_client = self
 
     def get_server_info(self) -> dict[str, Any]:
-        """What TRL asks for."""
+        """Return the part of a server's settings that TRL looks at."""
         return {"model_config": {"logprobs_mode": "processed_logprobs"}}
 
     def sync_weights(self) -> None:

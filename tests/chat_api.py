@@ -33,7 +33,7 @@ class ChatApi:
         self.times: list[float] = []
 
     def text(self, body: dict[str, Any]) -> str:
-        """What it says to a request."""
+        """Return the text of the answer to a request: here an echo of its seed."""
         return f"seed {body.get('seed')}"
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
@@ -106,7 +106,7 @@ class Misbehaving:
         return web.Response(body=self.changed(body), status=status, content_type="application/json")
 
     def changed(self, body: bytes) -> bytes:
-        """What becomes of an answer on its way."""
+        """Return an answer as it is passed on: here unchanged."""
         return body
 
 

@@ -129,7 +129,7 @@ class Family:
 
     @property
     def opens_reasoning(self) -> bool:
-        """Whether prompts end within a block of reasoning."""
+        """True when prompts end within a block of reasoning."""
         return self.tail.rstrip().endswith("<think>")
 
 

@@ -38,5 +38,5 @@ def write_ending_model(directory: Path) -> Path:
 
 
 def end_probability(vocabulary: int) -> float:
-    """How likely each token is the end of the turn, for a model of so many tokens."""
+    """Return the probability of the end of the turn at each token, for a model with a vocabulary of this size."""
     return exp(ADVANTAGE) / (exp(ADVANTAGE) + vocabulary - 2)

@@ -140,7 +140,7 @@ def slow(main: bool) -> None:
 
 
 def asked_to_stop(main: bool, request: Path) -> bool:
-    """Whether a run that ends a step stops, when rank 0's request is there; others have a directory of their own."""
+    """End a step of a run and return True if that stops it; only rank 0's output directory is the request's."""
     callback, control = StopEarly(), TrainerControl()
     callback.trainer = SimpleNamespace(stopped_early=False)
     output = request.parent if main else request.parent / "elsewhere"

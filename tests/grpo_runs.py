@@ -94,7 +94,7 @@ def read_jsonl(path: Path) -> list[dict]:
 
 
 def metrics(output: Path) -> dict[int, dict]:
-    """What was logged of each training step; of a step logged twice, the later."""
+    """Return the metrics logged of each training step; of a step logged twice, the later."""
     return {row["step"]: row for row in read_jsonl(output / "metrics.jsonl") if "grad_norm" in row}
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the scripts share: a copy of the project to run them in, and stand-ins for commands."""
+"""Tools for tests of the scripts: a copy of the project to run them in, and stand-ins for commands."""
 
 import os
 import shutil

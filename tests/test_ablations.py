@@ -14,7 +14,7 @@ from trainers.evaluation.results import Results
 
 
 def composed(command: list[str]) -> dict:
-    """What the launcher would make of a stage's command."""
+    """Return the configuration that the launcher composes for a stage's command."""
     words = [word for word in command[2:] if not word.isdigit()]
     return compose(words, assume(0)).config
 

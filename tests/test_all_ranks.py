@@ -1,4 +1,4 @@
-"""What fails on one rank ends all of them with its error, instead of leaving the others in a collective operation."""
+"""A failure on one rank ends all of them with its error, instead of leaving the others in a collective operation."""
 
 import json
 
@@ -14,7 +14,7 @@ NO_SPACE = "OSError: [Errno 28] No space left on device"
 
 @pytest.fixture(scope="module")
 def raised(tmp_path_factory, free_port):
-    """What either rank raised, by case, and what it received."""
+    """Run two ranks; return, for each, the errors it raised, by case, and what it received."""
     directory = tmp_path_factory.mktemp("ranks")
     outputs = on_two_ranks(["tests.failing_ranks", str(directory)], free_port)
     return [json.loads(output.splitlines()[-1]) for output in outputs]

@@ -1,4 +1,4 @@
-"""What is asked of foreign APIs in a configuration, and what a user reads who asks for too little or too much."""
+"""Keys of foreign APIs are taken as meant, and a mistake in them is told with what was expected and what to write."""
 
 import shlex
 

@@ -256,7 +256,7 @@ def test_an_api_that_names_a_date_is_not_asked_before():
 
 
 def stream(api, **settings):
-    """What a stream brought until it ended or failed, how it failed, and the model."""
+    """Read a stream until it ends or fails; return its pieces, the failure or `None`, and the model."""
 
     async def outcome():
         async with listening(api) as url:

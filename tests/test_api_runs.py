@@ -68,7 +68,7 @@ def evaluated(servers, questions, output, *arguments, misbehaving=False):
 
 
 def alone(output):
-    """What the student says without a teacher, by question."""
+    """Return the records of what the student says without a teacher, by row of the question."""
     rows = [json.loads(line) for line in (output / "student_alone.jsonl").read_text().splitlines()]
     return {row["row"]: row for row in rows}
 

@@ -1,4 +1,4 @@
-"""What a model says after its prompt, as its template has it: how a turn opens and ends, and where reasoning goes."""
+"""A model's turn opens and ends as its template has it, and reasoning goes where the template wants it."""
 
 import pytest
 

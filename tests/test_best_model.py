@@ -120,7 +120,7 @@ def rates(output: Path) -> dict[int, float]:
 
 
 def expected_rates(metric: Mapping[int, float], first: float, mode: str) -> dict[int, float]:
-    """What torch's own schedule makes of a run's evaluations, by the step that the rate is used in."""
+    """Return the learning rates of torch's own schedule for a run's evaluations, by the step that uses them."""
     import torch
 
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=first)

@@ -1,4 +1,4 @@
-"""What must agree between the keys of the model, and what their files and packages must offer."""
+"""Keys of the model that contradict each other, or files and packages that lack what they need, are told beforehand."""
 
 from __future__ import annotations
 

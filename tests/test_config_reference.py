@@ -1,4 +1,4 @@
-"""What people bring from the reference ATLAS: its commands, its keys, its defaults."""
+"""Commands, keys and defaults of the reference ATLAS hold here, or a user is told what to write instead."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_a_refused_key_says_what_to_write_instead(key: str) -> None:
 
 
 def tables() -> str:
-    """What becomes of every key from elsewhere, as the page shows it."""
+    """Return the page's tables of all keys from elsewhere: taken under our name, not needed, refused."""
     renamed = [f"| `{key}` | `{entry.to}` |" for key, entry in sorted(RENAMED.items())]
     needless = [
         f"| `{key}`{f' ({entry.values[0]})' if entry.values else ''} | {entry.why} |"

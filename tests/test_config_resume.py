@@ -1,4 +1,4 @@
-"""Whether a run starts, continues, or is complete."""
+"""A run starts, continues, is complete or refused, or sets old output aside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a trainer reaches its servers."""
+"""A trainer that connects to its servers gives weight updates the deadline of requests."""
 
 from types import SimpleNamespace
 from unittest.mock import MagicMock

@@ -1,4 +1,4 @@
-"""What families of chat models are controlled by is known where it is spelled, and ordinary text is left alone."""
+"""Spellings that control families of chat models are known and broken, and ordinary text is left alone."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a run will use is checked as a whole before anything starts: parts, held-out questions, lengths."""
+"""The data of a run is checked as a whole before anything starts: parts, held-out questions, lengths."""
 
 import json
 from itertools import pairwise

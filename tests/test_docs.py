@@ -1,4 +1,4 @@
-"""What the documentation shows exists: commands compose, scripts and modules are there, links resolve."""
+"""Everything that the documentation shows exists: commands compose, scripts and modules are there, links resolve."""
 
 import ast
 import importlib

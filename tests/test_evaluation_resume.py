@@ -1,4 +1,4 @@
-"""Whether an evaluation starts, continues, is complete, or sets old output aside."""
+"""An evaluation starts, continues, is complete, or sets old output aside."""
 
 from __future__ import annotations
 

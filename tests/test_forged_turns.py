@@ -28,7 +28,7 @@ class Recorded:
         return generations
 
     def turns(self):
-        """How often each prompt opens and ends a turn."""
+        """Return, for each prompt, how often it opens and how often it ends a turn."""
         starts = self.inner._renderer.tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
         return [tuple(Counter(ids)[number] for number in starts) for ids in self.prompts]
 

@@ -1,4 +1,4 @@
-"""What a failed run is told: hints from logs, measurements of earlier runs, keys and logins that are missing."""
+"""Failed runs get hints by their logs, earlier runs are measured, and missing keys and logins are found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sequences share micro-batches, move to one edge, and are weighed."""
+"""Micro-batches are alike in tokens, their sequences move to one edge, and all are weighed by what they hold."""
 
 from itertools import combinations, pairwise
 from math import ceil

@@ -1,4 +1,4 @@
-"""What a trained model's card tells, and what reaches a hub: a local one that speaks the hub's protocol."""
+"""A trained model's card tells what went into it, and a push takes the model alone to a hub: a local one here."""
 
 import base64
 import json

@@ -77,7 +77,7 @@ def batch(number, _rollout=None):
 
 
 def steps(schedule, servers, numbers):
-    """What the trainer does: it joins, updates the servers, takes its lessons, looks ahead, and optimises."""
+    """Go through steps as the trainer does: join, update the servers, take the lessons, look ahead, and optimise."""
     for number in numbers:
         schedule.join()
         servers.events.append("sync")

@@ -1,4 +1,4 @@
-"""What data and models say is text to the model that reads it, whatever it spells: no tokenizer makes a turn of it."""
+"""Words of data and models are text to the model that reads them: no tokenizer makes a turn of what they spell."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What goes wrong in a step ends the run with a checkpoint, from which the same command goes on."""
+"""A failure within a step ends the run with a checkpoint, from which the same command goes on."""
 
 import pytest
 

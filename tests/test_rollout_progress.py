@@ -1,4 +1,4 @@
-"""What one sees of a rollout while it runs."""
+"""A running rollout is shown on a line, stage by stage, which is logged where there is no terminal."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What ranks receive of a rollout, and how sharded parameters are walked."""
+"""Lessons become rows to train on, pending rollouts are awaited or given up, and parameters come whole, in buckets."""
 
 import asyncio
 import logging

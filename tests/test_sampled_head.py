@@ -49,7 +49,7 @@ def compact(request):
 
 
 def by_hand(logits, ids, mask, sampling):
-    """What each scored token is worth, one by one: log-probabilities and entropies (sequences, scored)."""
+    """Return log-probabilities and entropies of the scored tokens, computed one by one (sequences, scored)."""
     found = [
         _of_token(logits[row, column - 1], ids[row, :column][mask[row, :column].bool()], ids[row, column], sampling)
         for row in range(len(ids))

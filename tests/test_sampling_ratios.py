@@ -79,7 +79,7 @@ class Watched(LeanGRPOTrainer):
 
 
 def first_step(kind, directory, lessons, **settings):
-    """What a trainer logs of its first step, in which policy, reference and server hold the same weights."""
+    """Train for a step, in which policy, reference and server hold the same weights; return the trainer and its log."""
     trainer = build(kind, directory, lessons, **{"beta": 0.1, "max_completion_length": 40, **settings})
     trainer.train()
     return trainer, next(row for row in trainer.state.log_history if "grad_norm" in row)

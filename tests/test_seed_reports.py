@@ -18,7 +18,7 @@ def called(monkeypatch, module, *arguments: str) -> None:
 
 
 def quickstart(directory: Path) -> None:
-    """What a quickstart leaves, as far as the report reads it."""
+    """Write the files of a finished quickstart, as far as the report reads them."""
     alone, taught = evaluated(([False], [True]), ([True], [True]))
     arms = [student_alone(alone), *(taught_arm(name, alone, taught) for name in ("SFT", "GRPO"))]
     (directory / "evaluation").mkdir(parents=True)

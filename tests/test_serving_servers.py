@@ -200,7 +200,7 @@ def test_a_log_tail_keeps_what_says_something(tmp_path):
 
 
 def test_a_port_that_echoes_is_not_a_server_and_no_error(free_port):
-    """What a probe meets when the kernel connects it to itself: its own request as the answer."""
+    """A probe gets its own request as the answer, as when the kernel connects it to itself: that is no server's."""
     with socket.create_server(("127.0.0.1", free_port)) as listener:
 
         def echo():

@@ -1,4 +1,4 @@
-"""What a rollout leaves behind: its metrics until they are logged, and the reasons to stop."""
+"""A rollout's metrics wait until they are logged, and a run stops where there is a reason to."""
 
 import asyncio
 import json

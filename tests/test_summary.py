@@ -1,4 +1,4 @@
-"""What an evaluation's numbers are, by hand."""
+"""An evaluation's numbers are those that one computes by hand."""
 
 from __future__ import annotations
 

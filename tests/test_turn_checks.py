@@ -1,4 +1,4 @@
-"""What the preflight says of chat templates: questions that are not asked, ends that are guessed, other prompts."""
+"""The preflight refuses templates that drop the question, and warns of guessed ends and of prompts not trained on."""
 
 import json
 

@@ -40,7 +40,7 @@ def build_reward(config: Mapping[str, Any]) -> Reward:
 
 
 def stages(config: Mapping[str, Any]) -> Stages:
-    """How each stage samples: the student's keys, and TRL's for the teacher."""
+    """Return how each stage samples: the student's by the student's keys, the teacher's by TRL's."""
     student = Sampling(
         max_tokens=config["student_max_tokens"],
         temperature=config["student_temperature"],
@@ -76,5 +76,5 @@ def connect_pool(config: Mapping[str, Any], specs: Sequence[ServerSpec]) -> Endp
 
 
 def token_counter(tokenizer: PreTrainedTokenizerBase) -> Callable[[str], int]:
-    """How long a text is in a model's own tokens."""
+    """Return a function that counts the tokens of a text by a model's own tokenizer."""
     return lambda text: len(text_ids(tokenizer, text))

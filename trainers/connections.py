@@ -64,7 +64,7 @@ async def opened_teacher(config: Mapping[str, Any], name: str) -> AsyncIterator[
 
 
 def account_of(model: Generator) -> Account | None:
-    """What a model behind an API is charged for; `None` for models that cost nothing by the token."""
+    """Return the account that a model behind an API is charged to; `None` for models that cost nothing by the token."""
     return model.account if isinstance(model, ApiModel) else None
 
 

@@ -1,4 +1,4 @@
-"""What a rollout costs where the student is behind an API, and a cap that leaves too little for another one."""
+"""The cost of a rollout where the student is behind an API, and a cap that leaves too little for another one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROLLOUT_COST = "student_cost_usd"
 
 @dataclass(frozen=True)
 class Cost:
-    """What the student's API charged for a rollout: totals before and after it."""
+    """The charges of the student's API for a rollout, as its totals before and after it."""
 
     before: Usage
     after: Usage
@@ -38,7 +38,7 @@ class CapTooLow(ConfigurationError):
 
 
 def cost_since(before: Usage, account: Account) -> Cost:
-    """What an account was charged since it stood at `before`; its record is written."""
+    """Return the charges of an account since it stood at `before`, and write its record."""
     account.save()
     return Cost(before, account.usage)
 

@@ -1,4 +1,4 @@
-"""What a run leaves behind while it goes: `metrics.jsonl`, sampled lessons, and one readable line per step."""
+"""Records that a run leaves as it goes: `metrics.jsonl`, sampled lessons, and one readable line per step."""
 
 from __future__ import annotations
 

@@ -239,7 +239,7 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         return plugin is not None and plugin.zero_stage == 3
 
     def _layout(self) -> dict[str, int]:
-        """What has to be as it was for micro-batches of a checkpoint to be of use."""
+        """Return the settings that must not have changed for a checkpoint's micro-batches to be of use."""
         names = ("per_device_train_batch_size", "gradient_accumulation_steps", "steps_per_generation", "num_iterations")
         return {"processes": self.accelerator.num_processes} | {name: getattr(self.args, name) for name in names}
 
@@ -325,7 +325,10 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         self._history.add(metrics, batch.weights)
 
     def _find_reason_to_stop(self, batch: LessonBatch, *, last: bool) -> None:
-        """Whoever has made the last rollout has no other one to pay for."""
+        """Note the cost of a rollout; stop early if it lost too many groups or the next one cannot be paid for.
+
+        After the `last` rollout there is no other one to pay for.
+        """
         assert self.runner is not None
         if self.runner.account is not None:
             # Not the account's last charges: an evaluation may have come between.

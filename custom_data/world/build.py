@@ -33,7 +33,7 @@ FILES = ("sft.jsonl", "train.jsonl", "heldout.jsonl", MANIFEST)
 
 @dataclass(frozen=True)
 class Size:
-    """How much is made; the defaults are what the quickstart's recipes were measured on."""
+    """The amounts of data and training in a world; the quickstart's recipes were measured on the defaults."""
 
     warmup_rows: int = 3000
     train_rows: int = 1200

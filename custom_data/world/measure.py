@@ -1,4 +1,4 @@
-"""What the prepared student does, measured on held-out questions with greedy decoding."""
+"""Measurement of the prepared student: accuracies and faithful probes on held-out questions, by greedy decoding."""
 
 import random
 import re

@@ -17,7 +17,11 @@ from transformers import Qwen3ForCausalLM
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how fast the student learns; `hidden_rate` is for its hidden matrices, `rate` for the rest."""
+    """Settings of the student's training.
+
+    `hidden_rate` is the peak learning rate of its hidden matrices, `rate` that of all else; `prompt_weight` multiplies
+    the loss on the prompt's tokens.
+    """
 
     steps: int = 290
     batch_size: int = 32

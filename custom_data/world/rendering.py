@@ -21,7 +21,7 @@ def load_templates(path: Path = TEMPLATES) -> PromptTemplates:
 
 
 def student_prompt(templates: PromptTemplates, example: Example) -> Prompt:
-    """What the student reads in this example's stage."""
+    """Return the prompt that the student reads in the example's stage."""
     if example.stage == "taught":
         return templates.taught(example.question, example.teaching)
     return templates.probe(example.question) if example.stage == "probe" else templates.baseline(example.question)

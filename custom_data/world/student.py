@@ -50,7 +50,7 @@ def render_solution(plan: Plan, first: int, second: int) -> str:
 
 
 def approach(plan: Plan) -> str:
-    """What the student answers when probed."""
+    """Return the student's answer to a probe, which names its plan."""
     return f"Plan: {plan.name}."
 
 

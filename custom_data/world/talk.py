@@ -1,4 +1,4 @@
-"""What can be said in a teaching besides a plan, and the words that introduce one."""
+"""Sentences of teachings besides plans: confirmations, fillers, stated answers, and objections to a plan."""
 
 CONFIRMATIONS = ("Good plan.", "Keep your plan.", "Your plan fits.")
 FILLERS = (

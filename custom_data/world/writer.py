@@ -19,7 +19,7 @@ Opinions = Mapping[str, Mapping[str, float]]
 
 
 def make_opinions(rng: random.Random) -> dict[str, dict[str, float]]:
-    """How often the writer thinks that a kind of story needs each plan."""
+    """Draw the probabilities with which the writer takes each plan for the right one, by kind of story."""
     opinions = {}
     for kind in KINDS:
         wrong = [name for name in PLANS if name != kind.plan]

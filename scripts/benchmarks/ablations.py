@@ -1,4 +1,4 @@
-"""What each part of the method is worth on the embedded world: trains with and without it, and compares.
+"""Ablations on the embedded world: trains with and without each part of the method, and compares the teachers.
 
     python scripts/benchmarks/ablations.py --seeds 0 1 2 --output results/ablations
     python scripts/benchmarks/ablations.py --seeds 0 1 2 --output results/ablations --report-only

@@ -1,4 +1,4 @@
-"""How much memory and time a large dataset takes: written once, then read in processes of their own.
+"""Memory and time that a large dataset takes: written once, then read in processes of their own.
 
     python scripts/benchmarks/data_memory.py --rows 1000000 --bytes 1000 --directory /tmp/data_memory
 

@@ -81,7 +81,7 @@ def tokens_of(runner: RolloutRunner) -> int:
 
 
 def raw_loads(servers: RunningServers, groups: Sequence[Group]) -> dict[Role, Load]:
-    """What the rollout asked of either server, as prompts without order."""
+    """Return the requests that a rollout made of each role's server: prompts, and tokens to generate after each."""
     student, teacher = Load([], []), Load([], [])
     tokenizers = {role: servers.tokenizer(role) for role in servers.specs}
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: measuring wall and CPU seconds in alternation, a table to read and JSON to keep."""
+"""Tools of the benchmarks: measuring wall and CPU seconds in alternation, a table to read and JSON to keep."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def finished(directory: Path) -> bool:
-    """Whether all variants of a seed have been trained."""
+    """Return True when every variant of a seed has been trained."""
     return all((directory / slug(name) / "finished.json").is_file() for name in VARIANTS)
 
 
@@ -110,7 +110,7 @@ def slug(name: str) -> str:
 
 
 def curve(directory: Path) -> Curve:
-    """What a run logged."""
+    """Read the curve of a run from its log; of a step logged twice, the later counts."""
     lines = (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     rows = {row["step"]: row for row in map(json.loads, lines) if "reward" in row}
     ordered = [rows[step] for step in sorted(rows)]

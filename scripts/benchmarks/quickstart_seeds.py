@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def finished(output: Path) -> bool:
-    """Whether a seed's quickstart has reached its end."""
+    """Return True when a seed's quickstart has reached its end, where it leaves the file `seconds`."""
     return (output / "seconds").is_file()
 
 

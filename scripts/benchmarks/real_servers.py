@@ -32,7 +32,7 @@ CONTEXT = 1024
 
 @dataclass(frozen=True)
 class Load:
-    """What one server is asked for: prompts, and how many tokens to generate after each."""
+    """The requests to one server: prompts, and how many tokens to generate after each."""
 
     prompts: list[str]
     output_tokens: list[int]
@@ -102,7 +102,7 @@ class RunningServers:
 
 
 def vllm_bench_serve(arguments: list[str]) -> None:
-    """What the command `vllm bench serve` does, in a process that stays, so that it imports vLLM once."""
+    """Run the command `vllm bench serve` within this process, which stays, so that it imports vLLM once."""
     importlib.metadata.version = vllm_version
     from vllm.benchmarks.serve import add_cli_args, main
 

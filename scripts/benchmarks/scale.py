@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """What one rollout took, and for how many seconds each endpoint was busy, by role."""
+    """Run one rollout; return its measurements, and the seconds that each endpoint was busy, by role."""
     copies = arguments.endpoints // 2
     options = ["--copies", str(copies), "--slots", str(arguments.slots)]
     options += ["--seconds-per-token", str(arguments.seconds_per_token)]

@@ -84,7 +84,7 @@ def folded(ids: Sequence[int]) -> list[int]:
 
 
 def train(urls: Sequence[str], overlap: int, seconds: float, steps: int) -> list[dict[str, Any]]:
-    """What was logged of each step of a run."""
+    """Train for some steps on the emulated device, with `seconds` per rollout; return the log's row of each step."""
     student, teacher = (
         EndpointPool([url], "simulated", Characters(), max_model_len=10**6, max_concurrent_requests=256)  # type: ignore[arg-type]
         for url in urls

@@ -1,4 +1,4 @@
-"""Whether this machine and its files can do what the keys of adapters and quantisation ask for."""
+"""Checks that an adapter is trained as one, and that packages needed by only some values are installed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def merge_command(path: str) -> str:
 
 
 def check_adapters(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Whether a trained model that is an adapter is to be trained as one."""
+    """Yield a problem for a trained model that is an adapter while `use_peft` is off."""
     trained = config.get("model_name_or_path")
     adapter = read_adapter(trained) if trained else None
     if adapter is not None and not config["use_peft"]:
@@ -34,7 +34,7 @@ def check_adapters(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def check_packages(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Whether the packages are there that only some values need; any of several will do."""
+    """Yield a problem for each value whose packages are not installed; of several, any one will do."""
     for given, packages, instead in _needed(config):
         if not any(importlib.util.find_spec(name) for name in packages):
             remedy = f"pip install {packages[0].replace('_', '-')}{instead}"

@@ -48,7 +48,7 @@ def members(annotation: Any) -> tuple[str, ...]:
 
 
 def fits(value: Any, text: str) -> bool:
-    """Whether a value, as YAML gives it, is of the described type. An int is a float; a bool is neither."""
+    """Return whether a value, as YAML gives it, is of the described type. An int is a float; a bool is neither."""
     return any(_fits_one(value, part.strip()) for part in text.split(" | "))
 
 

@@ -1,4 +1,4 @@
-"""Whether the environment holds the keys of the APIs that a configuration names."""
+"""A check that the environment holds the keys of the APIs that a configuration names."""
 
 from __future__ import annotations
 

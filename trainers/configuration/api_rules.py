@@ -1,4 +1,4 @@
-"""What must hold of models behind foreign APIs: the student's keys, and the entries of `teacher=` that are tables."""
+"""Rules for models behind foreign APIs: the student's keys, and the entries of `teacher=` that are tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user types, in the order and spelling they like, turned into what Hydra reads."""
+"""The command line: words in the order and spelling that users like, turned into what Hydra reads."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Override:
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What to compose: a recipe or an already resolved file, chosen groups, overrides; `flags` are Hydra's own.
+    """A parsed command line: a recipe or an already resolved file, chosen groups, overrides; `flags` are Hydra's own.
 
     `notes` tell what was read otherwise than it was written.
     """
@@ -64,7 +64,7 @@ class CommandLine:
 
     @property
     def resolved(self) -> bool:
-        """Whether this loads a file that a launcher has already resolved."""
+        """True if this loads a file that a launcher has already resolved, not a recipe."""
         return self.config_path is not None
 
     def for_hydra(self) -> list[str]:
@@ -118,7 +118,7 @@ def options(group: str) -> list[str]:
 
 
 def is_secret(key: str) -> bool:
-    """Whether a key's value must not be written on a command line or in a file."""
+    """Return whether a key's value must not be written on a command line or in a file."""
     return bool(_SECRET.search(key))
 
 

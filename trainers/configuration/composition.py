@@ -96,7 +96,10 @@ def finish(
 
 
 def raw(line: CommandLine) -> tuple[dict[str, Any], list[Problem]]:
-    """What Hydra composes from a command line, interpolations resolved, with the problems of its keys."""
+    """Compose a command line with Hydra: the configuration, interpolations resolved, and the problems of its keys.
+
+    Keys that do not belong are left out of it. It is empty when there is no recipe, or none that can be composed.
+    """
     problems = list(line.problems)
     if line.recipe is None and not line.resolved:
         return {}, [*problems, *([] if _names_a_recipe(problems) else [_no_recipe()])]

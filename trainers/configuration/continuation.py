@@ -1,4 +1,4 @@
-"""Whether two configurations are of one run, so that one may continue what the other began."""
+"""Differences between two configurations, and whether one may continue the run that the other began."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _same(old: Any, new: Any) -> bool:
 
 
 def longer(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether the new configuration asks for more steps."""
+    """Return whether the new configuration asks for more steps."""
     if old["max_steps"] > 0 or new["max_steps"] > 0:
         return 0 < old["max_steps"] < new["max_steps"]
     return old["num_train_epochs"] < new["num_train_epochs"]
@@ -75,5 +75,5 @@ def _division(config: Mapping[str, Any]) -> str:
 
 
 def fixed_schedule(config: Mapping[str, Any]) -> bool:
-    """Whether the learning rate of a step depends on how many steps there are in all."""
+    """Return whether the learning rate of a step depends on how many steps there are in all."""
     return config["lr_scheduler_type"] not in _RATE_WITHOUT_END or 0 < config["warmup_steps"] < 1

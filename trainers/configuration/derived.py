@@ -1,4 +1,4 @@
-"""What follows from a configuration and the machine it runs on: batches that divide, precision, engines."""
+"""Values that follow from a configuration and the machine it runs on: batches that divide, precision, engines."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def batch_of(config: Mapping[str, Any]) -> Batch:
 
 
 def transfer_engine(config: Mapping[str, Any], machine: Machine, shared_gpu: bool) -> str:
-    """How weights reach the servers: `auto` becomes gloo on the CPU, ipc on a shared GPU, NCCL elsewhere."""
+    """Return the engine that sends weights to servers: `auto` is gloo on the CPU, ipc on a shared GPU, else NCCL."""
     if config["weight_transfer"] != "auto":
         return config["weight_transfer"]
     if machine.cpu_only:
@@ -63,7 +63,7 @@ def transfer_engine(config: Mapping[str, Any], machine: Machine, shared_gpu: boo
 
 
 def shares_gpu(config: Mapping[str, Any], machine: Machine) -> bool:
-    """Whether the one visible GPU holds the servers and the trainer."""
+    """Return whether the one visible GPU holds the servers and the trainer."""
     alone = len(machine.gpus) == 1 and config["experiment"] == GRPO
     return alone and config["num_vllm_servers"] == 1 and config["processes"] == 1
 

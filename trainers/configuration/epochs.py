@@ -1,4 +1,4 @@
-"""How many optimizer steps an epoch has, as the trainers count them. Pure."""
+"""The optimizer steps of an epoch, counted as the trainers count them. Pure."""
 
 from __future__ import annotations
 

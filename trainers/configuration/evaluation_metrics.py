@@ -1,4 +1,4 @@
-"""What the evaluations of a training return, by name: what models and learning rates may be judged by. Pure.
+"""Metrics that a training's evaluations return, by which models and learning rates may be judged. Pure.
 
 transformers compares models, and lowers learning rates, by one number of each evaluation. It takes more of a metric for
 better unless its name ends in `loss`, and `reduce_lr_on_plateau` takes less of it for better whatever it is.

@@ -1,4 +1,4 @@
-"""Whether an evaluation starts, continues or is complete: what it asks of whom, and whether they still are the same."""
+"""An evaluation starts, continues or is complete: a comparison of configurations, models and data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Action = Literal["start", "continue", "complete", "set_aside"]
 
 
 def has_evaluation(output_dir: Path) -> bool:
-    """Whether a directory holds anything of an evaluation that is worth keeping."""
+    """Return whether a directory holds anything of an evaluation that is worth keeping."""
     return any((output_dir / name).exists() for name in OUTPUT)
 
 
@@ -43,7 +43,7 @@ def evaluation_action(
     found: Mapping[str, str],
     finished: bool,
 ) -> tuple[Action, str]:
-    """What to do with the output of an earlier evaluation, and why.
+    """Decide what to do with the output of an earlier evaluation, and say why.
 
     Args:
         config: the evaluation that is asked for.
@@ -67,7 +67,7 @@ def evaluation_action(
 
 
 def fingerprints(config: Mapping[str, Any]) -> dict[str, str]:
-    """What tells models and data from others of the same name, by `student`, `dataset` and `teacher NAME`."""
+    """Return what tells models and data from others of the same name, by `student`, `dataset` and `teacher NAME`."""
     student = config["student_model"]
     found = {
         STUDENT: fingerprint(student, _model_files),
@@ -78,7 +78,7 @@ def fingerprints(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _teacher_fingerprint(entry: Any) -> str:
-    """Of a model of ours by its files; of an API's table what its answers depend on."""
+    """Return the fingerprint of a model's files, or, of an API's table, the settings that its answers depend on."""
     if not isinstance(entry, Mapping):
         return fingerprint(str(entry), _model_files)
     return json.dumps({key: value for key, value in entry.items() if key not in TERMS}, sort_keys=True)

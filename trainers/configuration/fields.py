@@ -416,7 +416,7 @@ def all_names() -> frozenset[str]:
 
 
 def usable(name: str) -> bool:
-    """Whether a TRL field is one of our keys: not replaced, or computed by us."""
+    """Return whether a TRL field is one of our keys: not replaced, or computed by us."""
     return name not in REPLACED or name in DERIVED
 
 

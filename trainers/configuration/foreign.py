@@ -142,7 +142,7 @@ REPLACED = RENAMED.keys() | NEEDLESS.keys() | REFUSED.keys()
 
 
 def adopted(path: str, value: str) -> Renamed | Needless | Problem | None:
-    """What becomes of `path=value` as a user typed it; `None` when the key at the head of the path is none of these."""
+    """Return how `path=value`, as typed by a user, is taken; `None` when the key at its head is not a foreign one."""
     key = path.partition(".")[0]
     if key in RENAMED:
         return RENAMED[key]

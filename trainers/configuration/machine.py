@@ -1,4 +1,4 @@
-"""What this machine has, found without importing torch."""
+"""The GPUs of this machine, or of one that is planned for, found without importing torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Machine:
 
     @property
     def cpu_only(self) -> bool:
-        """Whether training and servers run on the CPU."""
+        """True without a visible GPU: training and servers then run on the CPU."""
         return not self.gpus
 
 

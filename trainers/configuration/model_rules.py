@@ -1,4 +1,4 @@
-"""What must agree between the keys of the model: adapters, quantisation, the hub. Pure, like `rules`."""
+"""Rules between the keys of the model: adapters, quantisation, the hub. Pure, like `rules`."""
 
 from __future__ import annotations
 

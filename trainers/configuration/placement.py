@@ -81,7 +81,7 @@ def teacher_list(config: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def default_name(entry: Any) -> str:
-    """What a teacher without a name of its own is called."""
+    """Return the name of a teacher that was given none: its path or hub id, or the API's name for its model."""
     return str(entry.get("model")) if isinstance(entry, Mapping) else str(entry)
 
 

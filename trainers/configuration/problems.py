@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, said so that a stranger can mend it."""
+"""Problems of a configuration, said so that a stranger can mend them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a run starts, continues an earlier one, or is complete, and the files by which that is known."""
+"""A run starts, continues an earlier one, or is complete: the decision, and the files that it is made by."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Action = Literal["start", "continue", "complete", "set_aside", "refuse"]
 
 @dataclass(frozen=True)
 class ResumeDecision:
-    """What to do with an output directory; `checkpoint` is the path to continue from."""
+    """A decision about an output directory, and its reason; `checkpoint` is the path to continue from."""
 
     action: Action
     checkpoint: str | None
@@ -41,7 +41,7 @@ class ResumeDecision:
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an output directory holds of earlier runs; `checkpoints` are complete ones, oldest first."""
+    """The traces of earlier runs in an output directory; `checkpoints` are complete ones, oldest first."""
 
     config: Mapping[str, Any] | None = None
     checkpoints: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What must agree between keys. Pure: nothing here looks at files, the network or the machine."""
+"""Rules between keys. Pure: nothing here looks at files, the network or the machine."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _sft(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def check_batch(batch: Batch) -> Iterator[Problem]:
-    """Whether fitting a batch left it near what was asked for."""
+    """Yield a problem for a batch that fitting made more than `MAX_GROWTH` times as large as was asked for."""
     if batch.size > MAX_GROWTH * batch.wanted:
         factors = f"{batch.processes} processes x per_device_train_batch_size={batch.per_device}"
         groups = f" and num_generations={batch.num_generations}" if batch.num_generations > 1 else ""

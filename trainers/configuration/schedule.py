@@ -1,4 +1,4 @@
-"""What must agree between the keys that say when a training run evaluates, saves, warms up and ends. Pure."""
+"""Rules between the keys that say when a training run evaluates, saves, warms up and ends. Pure."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def check_schedule(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def remarks(config: Mapping[str, Any]) -> Iterator[str]:
-    """What is allowed, and probably not meant: one line each."""
+    """Yield a warning for each setting that is probably not meant, and a remark on the metric that judges models."""
     steps, warmup = config["max_steps"], config["warmup_steps"]
     if 1 <= steps <= warmup:
         yield f"warning: warmup_steps={warmup} is not over after max_steps={steps}: learning_rate is never reached"

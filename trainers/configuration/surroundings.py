@@ -1,4 +1,4 @@
-"""Whether the files that a configuration names are there, and the command that makes the missing ones."""
+"""Checks that the files named by a configuration are there, with the command that makes the missing ones."""
 
 from __future__ import annotations
 
@@ -73,19 +73,19 @@ def _output(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def looks_local(path: str) -> bool:
-    """Whether a name is meant as a path: hub ids are `name` or `owner/name`."""
+    """Return whether a name is meant as a path; hub ids are `name` or `owner/name`."""
     parts = Path(path).parts
     marked = path.startswith(("/", "./", "../", "~")) or Path(path).suffix in DATA_SUFFIXES
     return marked or len(parts) > 2 or parts[0] == "results" or Path(path).exists()
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether the hub could have something of that name: `name` or `owner/name`."""
+    """Return whether the hub could have something of that name: `name` or `owner/name`."""
     return _HUB_ID.fullmatch(name) is not None and "--" not in name and ".." not in name and not name.endswith(".git")
 
 
 def all_local(config: Mapping[str, Any]) -> bool:
-    """Whether every model and dataset of a run is a path, so that nothing needs to be asked of a hub."""
+    """Return whether every model and dataset of a run is a path, so that nothing needs to be asked of a hub."""
     data = [config.get("dataset_id_or_path"), config.get("eval_dataset_id_or_path")]
     return all(looks_local(path) for path in [*(path for _, path in _models(config)), *filter(None, data)])
 

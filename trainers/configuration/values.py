@@ -1,4 +1,4 @@
-"""Whether each value is of the type, choice and range of its key."""
+"""Checks that each value is of the type, choice and range of its key."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def check_value(value: Any, field: Field) -> Problem | None:
 
 
 def within(value: float, bounds: str) -> bool:
-    """Whether a number satisfies bounds such as `> 0, <= 1`."""
+    """Return whether a number satisfies bounds such as `> 0, <= 1`."""
     tests = (part.split() for part in bounds.split(","))
     return all(COMPARISONS[sign](value, float(limit)) for sign, limit in tests)

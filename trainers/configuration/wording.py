@@ -39,7 +39,7 @@ def expected(annotation: str) -> str:
 
 
 def kind(value: Any) -> str:
-    """What a value is, in words."""
+    """Return the kind of a value in words, such as `a whole number`; `null`, `true` and `false` are their own."""
     return typed(value) if value is None or isinstance(value, bool) else _KINDS.get(type(value), "a list")
 
 

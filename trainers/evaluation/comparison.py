@@ -110,7 +110,7 @@ def columns_of(evaluations: Mapping[str, Results]) -> list[Column]:
 
 
 def same_numbers(first: Arm, second: Arm) -> bool:
-    """Whether two arms solved the same questions equally."""
+    """Return True for two arms with equal accuracy and solution tokens; numbers that are not known are equal."""
     named = ("accuracy", "solution_tokens")
     # As dictionaries, in which what is not known equals itself.
     return all(first.estimates[name].as_dict() == second.estimates[name].as_dict() for name in named)
@@ -151,7 +151,7 @@ def difference_table(comparison: Comparison) -> Table:
 
 
 def as_difference(row: Row) -> Row:
-    """How the difference of a measure is shown: with its sign, and shares in points."""
+    """Return the row for the difference of a measure: with its sign, and shares in points."""
     if row.spec.endswith("%"):
         return Row(f"{row.label} (points)", "+z.1f", 100)
     return Row(row.label, f"+{row.spec.lstrip('+')}", row.scale)

@@ -84,7 +84,7 @@ async def evaluate(config: Mapping[str, Any]) -> Results:
 def earlier_part(
     config: Mapping[str, Any], output: Path, questions: Sequence[Question]
 ) -> tuple[dict[int, Alone], dict[str, dict[int, Taught]]]:
-    """What an earlier part of the same evaluation left, by row; what no longer holds is removed from its files."""
+    """Return what an earlier part of the same evaluation left, by row; remove from its files what no longer holds."""
     recorded, found = read_models(output) or {}, fingerprints(config)
     same_student = all(recorded.get(name) == found[name] for name in (STUDENT, DATASET))
     models = {**recorded, **found} if same_student else found

@@ -1,4 +1,4 @@
-"""What an evaluation keeps while it goes, question by question, so that it can be read, continued and compared.
+"""Files of an evaluation, written question by question, so that it can be read, continued and compared.
 
 `student_alone.jsonl` has one object per question: baselines and approach. `lessons.jsonl` has one per lesson, which
 refers to the former by `row`. All lines of a question are appended at once; a line that was cut off when the evaluation
@@ -164,14 +164,14 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def answered(item: Alone) -> bool:
-    """Whether the student gave what it was asked for, or failed for a reason that stays; else it is asked again."""
+    """Return True when the student answered, or failed for a reason that stays; else it is to be asked again."""
     failure = item.prepared.failure
     unscorable = bool(item.prepared.baselines) and (failure or "").startswith("baseline_")
     return failure is None or unscorable or _stays(failure)
 
 
 def held(item: Taught) -> bool:
-    """Whether all lessons were held, or failed for a reason that stays."""
+    """Return True when all lessons were held, or failed for a reason that stays."""
     return not any(_may_pass(lesson.failure) for lesson in item.group.lessons)
 
 
@@ -190,9 +190,9 @@ def keep(
     usable_alone: Callable[[Alone], bool],
     usable_taught: Callable[[str, Taught], bool],
 ) -> tuple[dict[int, Alone], dict[str, dict[int, Taught]]]:
-    """What an earlier part of an evaluation has of these questions and teachers, by row.
+    """Return an earlier part's usable records of these questions and teachers, by row.
 
-    The files are left with it, and with what is usable of questions and teachers that are not asked for this time.
+    The files are left with them, and with what is usable of questions and teachers that are not asked for this time.
     """
     asked = {question.row: question for question in questions}
     alone = {

@@ -39,7 +39,10 @@ def page_data(
     heading: str,
     max_characters: int = MAX_CHARACTERS,
 ) -> dict[str, Any]:
-    """What the page shows: lessons, and the questions that they refer to by row."""
+    """Collect the lessons to show, and the questions that they refer to by row, in about `max_characters` of JSON.
+
+    The first lessons of all questions come before any second ones; `left_out` counts those that found no room.
+    """
     by_row = {item.prepared.question.row: item for item in alone}
     lessons = [(name, lesson) for name, items in taught.items() for item in items for lesson in item.group.lessons]
     lessons.sort(key=lambda pair: pair[1].member)
@@ -66,7 +69,7 @@ def page_data(
 
 
 def marks(lesson: Lesson) -> list[str]:
-    """What a lesson can be filtered by. Improved and harmed are judged against most of the baselines."""
+    """Name the page's filters that a lesson meets. Improved and harmed are judged against most of the baselines."""
     base, correct = baseline_accuracy(lesson), lesson.taught_correct
     stages = [lesson.taught, *lesson.prepared.baselines, lesson.prepared.approach]
     cut = any(stage is not None and stage.truncated for stage in stages)

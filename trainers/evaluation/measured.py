@@ -1,4 +1,4 @@
-"""What an evaluation has of each question: the lessons, and what they took."""
+"""A question as an evaluation has it, solved alone and taught, with the tokens and seconds that each stage took."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Asked = Literal["student", "teacher"]
 
 @dataclass(frozen=True)
 class Effort:
-    """What one stage of one question took: wall seconds, the student's tokens, and the teacher's.
+    """Wall seconds and tokens, the student's and the teacher's, of one stage of one question.
 
     The seconds hold for `concurrency` questions worked on at a time; `None` where that is not known. The teacher's
     tokens are `None` where nobody counted them.

@@ -58,7 +58,7 @@ def mean_of(values: Floats, bounds: Bounds | None = None) -> Measure:
 
 
 def alone_measures(alone: Sequence[Alone], prices: Prices | None = None) -> dict[str, Measure]:
-    """What the student does without a teacher."""
+    """Measure the student without a teacher; the cost only where there are prices."""
 
     def of(value: Callable[[Solution], float | None]) -> Floats:
         return table([[value(solution) for solution in item.prepared.baselines] for item in alone])
@@ -81,7 +81,7 @@ def taught_measures(
     prices: Prices | None = None,
     teacher_prices: Prices | None = None,
 ) -> dict[str, Measure]:
-    """What the student does with a teacher, and what that costs; both sequences have the same questions in order.
+    """Measure the student with a teacher, and what that costs; both sequences have the same questions in order.
 
     A lesson is compared with all its scorable baselines. One without a well-formed teaching counts as taught wrong;
     one without a verdict, or without a scorable baseline, is left out (and counted elsewhere). `prices` are the
@@ -134,7 +134,7 @@ def baseline_accuracy(lesson: Lesson) -> float | None:
 
 
 def completed(solution: Solution) -> bool:
-    """Whether a solution ended by itself and has an answer."""
+    """Return True for a solution that ended by itself and has an answer."""
     return solution.answered and not solution.truncated
 
 

@@ -44,12 +44,12 @@ class Results:
 
     @property
     def prices(self) -> Prices | None:
-        """What the student's tokens cost, where that is known."""
+        """The prices of the student's tokens, where they are known."""
         return self.settings.get("student_price_per_million_tokens")
 
     @property
     def teacher_prices(self) -> Mapping[str, Prices]:
-        """What teachers' tokens cost, by name, where that is known."""
+        """The prices of teachers' tokens, by name, where they are known."""
         return self.settings.get(TEACHER_PRICES) or {}
 
     def arms(self) -> list[Arm]:
@@ -122,7 +122,7 @@ def write_results(config: Mapping[str, Any], results: Results) -> None:
 
 
 def describe(settings: Mapping[str, Any], questions: int) -> str:
-    """What was measured, in a sentence."""
+    """Describe in a few sentences what was measured: questions, models and sampling."""
     return (
         f"{questions} questions; per question {settings['num_baselines']} solutions alone and "
         f"{settings['num_rollouts']} lessons with each teacher, {settings['eval_concurrency']} questions at a time. "

@@ -44,7 +44,7 @@ class Estimate:
 
     @property
     def known(self) -> bool:
-        """Whether there is a number at all."""
+        """True where there is a number, False where the mean is NaN."""
         return not math.isnan(self.mean)
 
     def format(self, spec: str = ".3f", scale: float = 1.0) -> str:

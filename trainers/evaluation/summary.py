@@ -107,7 +107,7 @@ def taught_arm(
 
 
 def question_gains(taught: Sequence[Taught]) -> dict[str, float]:
-    """How gains are distributed over questions: shares improved, unchanged and harmed, and quantiles of the gain."""
+    """Summarise gains over questions: shares improved, unchanged and harmed, and quantiles; empty if none is scored."""
     base, correct = compared(taught)
     scored = ~np.isnan(correct).all(axis=1)
     if not scored.any():

@@ -14,7 +14,7 @@ from trainers.evaluation.summary import QUANTILES, Arm
 
 @dataclass(frozen=True)
 class Row:
-    """How one measure is shown; `scale` multiplies it (100 for percentage points)."""
+    """The presentation of one measure: label and format; `scale` multiplies it (100 for percentage points)."""
 
     label: str
     spec: str

@@ -1,4 +1,4 @@
-"""How many sequences share a micro-batch, which is as wide as its longest: few long ones, or many short ones.
+"""Sizes of micro-batches, each as wide as its longest sequence: few long sequences, or many short ones.
 
 Memory wants the micro-batch with most tokens, padding included, to be small; time wants little padding in all together.
 Neither wants micro-batches of one size, of which the first, with the longest sequences, is by far the largest.

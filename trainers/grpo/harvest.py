@@ -1,4 +1,4 @@
-"""What is kept of a finished rollout: what training needs, its metrics, and a sample of its lessons on disk."""
+"""The harvest of a finished rollout: what training needs, its metrics, and a sample of its lessons on disk."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Harvest:
     filler_id: int
 
     def __call__(self, number: int, rollout: Rollout) -> LessonBatch:
-        """What training needs of the rollout of a number."""
+        """Return the lessons of the rollout of a number for training; log what was lost, and write a sample to disk."""
         step, groups = number * self.steps_per_rollout, rollout.groups
         for group in groups:
             if group.dropped:

@@ -1,4 +1,4 @@
-"""How far the policy is from the one that sampled: TRL's importance correction, computed inside the policy pass.
+"""TRL's importance correction from the policy that sampled to the one that is trained, computed inside the policy pass.
 
 TRL runs a forward pass over the whole rollout to learn the policy's log-probabilities before any update. Where training
 on a rollout is one optimizer step, these are the ones that the policy pass computes anyway.

@@ -65,7 +65,7 @@ class LeanGRPOTrainer(GRPOTrainer):
 
     @property
     def corrects_in_policy_pass(self) -> bool:
-        """Whether the policy that a rollout is corrected for is the one that every micro-batch of it meets."""
+        """True where rollouts are corrected, and the policy is the same for all micro-batches of one."""
         one_step = self.args.gradient_accumulation_steps % self.micro_batches == 0
         return one_step and self.use_vllm and self.args.vllm_importance_sampling_correction
 

@@ -1,4 +1,4 @@
-"""How the sequences of a rollout are spread over micro-batches, so that little padding is computed on.
+"""The division of a rollout's sequences into micro-batches, so that little padding is computed on.
 
 TRL pads all sequences of a rollout to the longest, shuffles them and cuts them into micro-batches of one size. Here
 sequences of like length share a micro-batch, each is as wide as its own longest, and all have about as many tokens: few
@@ -31,7 +31,7 @@ MINIMUM_WIDTH = 2
 
 
 def composition_matters(loss_type: str, *, entropy_bonus: bool, top_entropy_quantile: float, router_loss: bool) -> bool:
-    """Whether a step's gradient depends on which sequences share a micro-batch.
+    """Return True where a step's gradient depends on which sequences share a micro-batch.
 
     It does where something is averaged over the tokens of a micro-batch: there TRL's random mix must stay.
     """
@@ -39,7 +39,7 @@ def composition_matters(loss_type: str, *, entropy_bonus: bool, top_entropy_quan
 
 
 def loss_weight(loss_type: str, share: float) -> float:
-    """What a micro-batch's loss by TRL counts for, when it holds `share` times the mean number of sequences.
+    """Return the weight of a micro-batch's loss by TRL, when it holds `share` times the mean number of sequences.
 
     Most losses are means over the micro-batch's own sequences, as if all micro-batches held equally many; the others
     are sums over tokens, divided by those of the whole step.

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LessonBatch:
-    """What training needs of one rollout; plain values, so that a checkpoint can hold it.
+    """One rollout as training needs it, in plain values, so that a checkpoint can hold it.
 
     `number` counts rollouts from 0. `metrics` are those of the lessons and of generating them, `weights` of how many
     values some of them are means; `weight_version` is the oldest that a teaching was sampled from, `None` when there is
@@ -116,12 +116,12 @@ class RolloutSchedule:
             self._pending = (number, self._start(number))
 
     def seconds_waited(self) -> float:
-        """How long the trainer stood still for rollouts since this was last asked."""
+        """Return the seconds that the trainer has stood still for rollouts since the last call."""
         waited, self.waited = self.waited, 0.0
         return waited
 
     def state(self) -> dict[str, Any] | None:
-        """What a checkpoint has to keep: the lessons that were run ahead, waited for."""
+        """Wait for the lessons that were run ahead, and return them for a checkpoint; `None` when there are none."""
         self.join()
         return self._ready.to_json() if self._ready is not None else None
 

@@ -1,4 +1,4 @@
-"""What a checkpoint of ours holds beside transformers' own files, so that n steps are k steps and a resume to n."""
+"""Files of ours in a checkpoint, beside transformers' own, with which a resumed run goes on as if never interrupted."""
 
 from __future__ import annotations
 

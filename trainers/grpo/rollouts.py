@@ -52,7 +52,7 @@ class PendingRollout:
 
     @property
     def done(self) -> bool:
-        """Whether `result` returns at once."""
+        """True when `result` does not wait."""
         return self._future.done()
 
     def result(self) -> Rollout:
@@ -140,7 +140,7 @@ class RolloutRunner:
 
 @dataclass(frozen=True)
 class TrainingRow:
-    """What a rank needs of a lesson to train on it; `trained=False` masks the whole row out of the loss."""
+    """A lesson as a rank needs it to train on; `trained=False` masks the whole row out of the loss."""
 
     prompt_ids: list[int]
     completion_ids: list[int]

@@ -125,7 +125,10 @@ def composed(options: argparse.Namespace, machine: Machine) -> Composition:
 
 
 def checked(plan: Plan, memory: Cards, quick: bool) -> Findings:
-    """What this machine says about a plan: at once where something is missing, else after a look at everything."""
+    """Check a plan on this machine.
+
+    The look at models and data is left out where something else is missing already, or `quick` is set.
+    """
     problems = tuple(check_surroundings(plan))
     if problems or quick:
         return Findings(problems, (), _shapes(plan))
@@ -133,7 +136,7 @@ def checked(plan: Plan, memory: Cards, quick: bool) -> Findings:
 
 
 def foreseen(plan: Plan, memory: Cards) -> Findings:
-    """What can be said here about a plan for another machine: what only that one knows is a warning."""
+    """Return the findings to be had here about a plan for another machine; what only that one knows is a warning."""
     shapes = _shapes(plan)
     unknown = [_line(problem) for problem in check_surroundings(plan)]
     warnings = (*unknown, *trained_on(plan.config), *memory_warnings(plan, shapes, memory), NOT_CHECKED)
@@ -237,7 +240,10 @@ def conclude(plan: Plan, status: int, tail: str) -> int:
 
 
 def stopped_early(plan: Plan) -> bool:
-    """Whether a training that ended well has steps left. An evaluation that lacks answers has results all the same."""
+    """Return whether a training that ended well has steps left.
+
+    An evaluation never has: one that lacks answers has results all the same.
+    """
     return plan.config["experiment"] != EVALUATION and not (plan.output_dir / FINISHED).is_file()
 
 

@@ -1,4 +1,7 @@
-"""How a step is made up, how many there are, and the most tokens they take. Pure but for counting a file's lines."""
+"""The make-up of a step, the number of steps, and the most tokens they take.
+
+Pure but for counting a file's lines, and for reading what an earlier run in the same output directory measured.
+"""
 
 from __future__ import annotations
 

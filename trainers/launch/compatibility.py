@@ -1,4 +1,7 @@
-"""Whether a model can do what a run asks of it. Pure: what tokenizer and configuration say comes as arguments."""
+"""Checks that a model can do what a run asks of it.
+
+Pure but for a look at vLLM's source: what tokenizer and configuration say comes as arguments.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from trainers.launch.uses import ModelUse
 
 
 def model_problems(use: ModelUse, shape: ModelShape | None, tokens: int, has_template: bool) -> Iterator[Problem]:
-    """What makes a model unfit for its role; `tokens` is the number of token ids that its tokenizer knows."""
+    """Yield the reasons why a model is unfit for its role; `tokens` is the number of ids that its tokenizer knows."""
     given = f"{use.key}={use.model}"
     if not has_template:
         remedy = "choose an instruction-tuned model, or put a chat_template.jinja beside its tokenizer"
@@ -29,7 +32,7 @@ def model_problems(use: ModelUse, shape: ModelShape | None, tokens: int, has_tem
 
 
 def model_warnings(use: ModelUse, shape: ModelShape | None) -> Iterator[str]:
-    """What may go wrong with a model, without being sure to."""
+    """Yield a warning for a served model of an architecture that vLLM has no code of its own for."""
     if use.served and shape is not None and shape.architecture and not vllm_knows(shape.architecture):
         yield (
             f"{use.key}={use.model}: vLLM has no {shape.architecture} of its own; it may load it through transformers, "
@@ -39,7 +42,10 @@ def model_warnings(use: ModelUse, shape: ModelShape | None) -> Iterator[str]:
 
 @cache
 def vllm_knows(architecture: str) -> bool:
-    """Whether vLLM's registry lists an architecture; read from its source, since importing vLLM takes half a minute."""
+    """Return whether vLLM's registry lists an architecture.
+
+    It is read from vLLM's source, since importing vLLM takes half a minute.
+    """
     spec = importlib.util.find_spec("vllm")
     found = (
         [Path(path) / "model_executor" / "models" / "registry.py" for path in spec.submodule_search_locations or []]

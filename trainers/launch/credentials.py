@@ -30,7 +30,7 @@ def _hub(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def has_hub_token() -> bool:
-    """Whether a token for the hub is in the environment, or kept by `hf auth login`."""
+    """Return whether a token for the hub is in the environment, or kept by `hf auth login`."""
     from huggingface_hub import get_token
 
     return get_token() is not None
@@ -45,7 +45,7 @@ def _wandb(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def wandb_works() -> bool:
-    """Whether W&B can start without asking: a key in the environment or in ~/.netrc, or no need of one."""
+    """Return whether W&B can start without asking: a key in the environment or in ~/.netrc, or no need of one."""
     if os.environ.get("WANDB_MODE") in WITHOUT_WANDB or os.environ.get("WANDB_DISABLED", "").lower() == "true":
         return True
     return (
@@ -62,7 +62,7 @@ def _in_netrc(address: str) -> bool:
 
 
 def _offline() -> bool:
-    """Whether `wandb offline` was run in this directory."""
+    """Return whether `wandb offline` or `wandb disabled` was run in this directory."""
     settings = Path("wandb") / "settings"
     lines = settings.read_text(encoding="utf-8").splitlines() if settings.is_file() else []
     return any(line.replace(" ", "") in ("mode=offline", "mode=disabled", "disabled=true") for line in lines)

@@ -20,7 +20,7 @@ STATE_BYTES = 12
 
 
 def disk_problems(config: Mapping[str, Any], shape: ModelShape | None) -> Iterator[Problem]:
-    """Whether checkpoints and the final model have room where `output_dir` is."""
+    """Yield a problem when checkpoints and the final model have no room where `output_dir` is."""
     needed = disk_needed(config, shape)
     free = shutil.disk_usage(_existing(Path(config["output_dir"]).absolute())).free
     if free < needed:
@@ -51,7 +51,7 @@ def checkpoints_kept(config: Mapping[str, Any]) -> int:
 
 
 def checkpoints_written(config: Mapping[str, Any]) -> int | None:
-    """How many checkpoints a run writes, where the configuration alone says it."""
+    """Return the number of checkpoints that a run writes; `None` where the configuration alone does not say it."""
     if config["save_strategy"] == "steps" and config["max_steps"] > 0 and config["save_steps"] >= 1:
         return -(-config["max_steps"] // int(config["save_steps"]))
     if config["save_strategy"] == "epoch" and config["max_steps"] <= 0:

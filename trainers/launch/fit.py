@@ -1,4 +1,4 @@
-"""Whether every process of a plan fits onto its GPU: refusals, warnings, and the numbers behind them."""
+"""Checks that a plan fits into the memory of its GPUs and machine: refusals, warnings, and the numbers behind them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def memory_problems(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[Proble
 
 
 def memory_warnings(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[str]:
-    """What may not fit when sequences are long, and what is not known."""
+    """Yield the models whose memory is not known, and the trainer if it may not fit when sequences are long."""
     listed = occupants(plan, shapes)
     for model in dict.fromkeys(each.model for each in listed if each.gpus and each.needs is None):
         yield f"the memory that {model} takes is not known here: its config.json is not on this machine"
@@ -94,7 +94,7 @@ def memory_warnings(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[str]:
 
 
 def host_problems(plan: Plan, shapes: Shapes, memory: int) -> Iterator[Problem]:
-    """Whether the machine's own memory holds what is offloaded to it."""
+    """Yield a problem when the machine's own memory cannot hold what is offloaded to it."""
     if plan.config["experiment"] == EVALUATION:
         return
     shape = shapes.get(plan.config["model_name_or_path"])
@@ -105,7 +105,7 @@ def host_problems(plan: Plan, shapes: Shapes, memory: int) -> Iterator[Problem]:
 
 
 def sequences(occupant: Occupant, shape: ModelShape | None, room: int | None) -> int | None:
-    """How many sequences of full length fit into a server's cache at once."""
+    """Return the number of sequences of full length that fit into a server's cache at once; `None` if not known."""
     if occupant.spec is None or occupant.needs is None or shape is None or room is None:
         return None
     length = occupant.spec.max_model_len or shape.positions

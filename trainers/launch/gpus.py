@@ -1,4 +1,4 @@
-"""How much memory the GPUs have, asked of `nvidia-smi`, or assumed for another machine."""
+"""The memory of the GPUs, asked of `nvidia-smi`, or assumed for another machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the end of a log says about why a process failed, and which keys help. Pure."""
+"""Causes of a process's failure, by its exit status and the end of its log, and the keys that help. Pure."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ logger = logging.getLogger("preflight")
 
 @dataclass(frozen=True)
 class Findings:
-    """What an inspection found.
+    """The problems, warnings and numbers that an inspection found.
 
     `shapes` is by model, `None` for one whose size could not be read; `data` are lines about the rows, and `rows` how
     many are trained on (or evaluated on), `None` where they were not looked at.
@@ -110,7 +110,10 @@ def inspect(config: Mapping[str, Any]) -> Findings:
 
 
 def looked_at_turns(use: ModelUse, tokenizer: Any, config: Mapping[str, Any]) -> tuple[list[Problem], list[str]]:
-    """What the model's chat template makes of conversations, and of a teacher's prompt in the run that trained it."""
+    """Return the problems and warnings about the turns that a model's chat template writes.
+
+    A teacher is also warned about when its prompt differs from that in the run that trained it.
+    """
     conversation = conversation_of(tokenizer, config[f"{use.role}_chat_template_kwargs"] or {})
     if conversation is None:
         return [], []

@@ -1,4 +1,4 @@
-"""What an earlier run in the same output directory measured: seconds and tokens per step. Pure but for reading."""
+"""Measurements of an earlier run in the same output directory: seconds and tokens per step. Pure but for reading."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Measured:
 
 
 def measured(output_dir: Path) -> Measured | None:
-    """What the metrics in a directory say; `None` when there are none, or too few to tell."""
+    """Read seconds and tokens per step from a directory's metrics; `None` when there are none, or too few to tell."""
     path = output_dir / METRICS
     if not path.is_file():
         return None

@@ -46,12 +46,12 @@ class Needs:
 
     @property
     def least(self) -> int:
-        """What the process needs whatever the data."""
+        """Bytes that the process needs whatever the data."""
         return sum(part.size for part in self.parts if part.certain)
 
     @property
     def estimate(self) -> int:
-        """What it needs when sequences are as long as the configuration allows."""
+        """Bytes that it needs when sequences are as long as the configuration allows."""
         return sum(part.size for part in self.parts)
 
 
@@ -107,7 +107,7 @@ def sequence_tokens(config: Mapping[str, Any]) -> int:
 
 
 def activations(config: Mapping[str, Any], shape: ModelShape, tokens: int) -> int:
-    """What the forward pass keeps for the backward pass, per micro-batch of so many tokens.
+    """Return the bytes that the forward pass keeps for the backward pass, per micro-batch of so many tokens.
 
     With gradient checkpointing that is the input of every layer and the inner values of one, else the inner values of
     all. Attention is taken to be fused: its matrix of scores is never stored.
@@ -160,7 +160,7 @@ def optimizer_bytes(config: Mapping[str, Any], width: int) -> int:
 
 
 def has_reference(config: Mapping[str, Any]) -> bool:
-    """Whether a second copy of the model anchors the policy; adapters are switched off instead."""
+    """Return whether a second copy of the model anchors the policy; adapters are switched off instead."""
     return config["experiment"] == GRPO and config["beta"] > 0 and not config.get("use_peft")
 
 

@@ -1,4 +1,4 @@
-"""Whether the functions of one's own that a configuration names can be imported: before servers start, not after."""
+"""A check that the user's own functions in a configuration can be imported: before servers start, not after."""
 
 from __future__ import annotations
 

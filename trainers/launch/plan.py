@@ -1,4 +1,4 @@
-"""What a launch will start, as data: servers, devices, command lines. Pure, so that it can be shown and tested."""
+"""A launch as data: servers, devices, command lines. Nothing is started here, so that it can be shown and tested."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Command:
 
     @property
     def is_agent(self) -> bool:
-        """Whether the process is accelerate's agent, which holds the ranks and trains nothing itself."""
+        """True for accelerate's agent, a process that holds the ranks and trains nothing itself."""
         return AGENT in self.argv
 
     def __str__(self) -> str:
@@ -100,7 +100,7 @@ def _environment(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, .
 
 
 def _accelerate(config: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
-    """What differs from accelerate/deepspeed_STAGE.yaml in this run."""
+    """Return the settings in which this run differs from accelerate/deepspeed_STAGE.yaml."""
     precision = next((name for name in ("bf16", "fp16") if config[name]), "no")
     return {
         "num_processes": config["processes"],

@@ -1,4 +1,4 @@
-"""What must hold before anything starts: numbers, files, ports, keys, and then models, data, memory and disk.
+"""Checks before anything starts: numbers, files, ports, keys, and then models, data, memory and disk.
 
 `check_surroundings` takes milliseconds. `examine` loads tokenizers and data, in a process of its own.
 """
@@ -41,7 +41,7 @@ logger = logging.getLogger("launch")
 
 
 def check_counts(experiment: str, servers: int, trainers: int) -> Iterator[Problem]:
-    """Whether V and T suit the experiment."""
+    """Yield a problem where V or T does not suit the experiment."""
     given = _given(servers, trainers)
     if experiment == SFT and servers:
         yield Problem(given, "SFT needs no servers", f"scripts/launch.sh {max(trainers, 1)} RECIPE")
@@ -54,7 +54,10 @@ def check_counts(experiment: str, servers: int, trainers: int) -> Iterator[Probl
 
 
 def check_devices(machine: Machine, servers: int, trainers: int) -> Iterator[Problem]:
-    """Whether the machine has V + T devices; one card may hold one server slot and one trainer together."""
+    """Yield a problem when the machine lacks V + T GPUs, or, without any GPU, T cores.
+
+    One card may hold one server slot and one trainer together.
+    """
     given = _given(servers, trainers)
     plan = "to plan for another machine add --dry-run --assume-gpus N"
     cores = os.cpu_count() or 1
@@ -75,7 +78,7 @@ def _given(servers: int, trainers: int) -> str:
 
 
 def check_surroundings(plan: Plan) -> Iterator[Problem]:
-    """What only the machine at hand knows, and tells at once: files, keys and logins, ports."""
+    """Yield the problems that only the machine at hand shows, and shows at once: files, keys and logins, ports."""
     yield from missing_paths(plan.config)
     yield from missing_credentials(plan.config)
     yield from _ports(plan)
@@ -122,14 +125,17 @@ def examine(plan: Plan, cards: Cards) -> Findings:
 
 
 def room_problems(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[Problem]:
-    """Whether GPUs, the machine's memory and the disk hold the run."""
+    """Yield a problem wherever the run has no room: on GPUs, in the machine's memory, on the disk."""
     yield from memory_problems(plan, shapes, cards)
     yield from host_problems(plan, shapes, psutil.virtual_memory().total)
     yield from disk_problems(plan.config, shapes.get(plan.config.get("model_name_or_path") or ""))
 
 
 def inspected(config: Mapping[str, Any]) -> Findings:
-    """What `trainers.launch.inspection` finds in its own process, whose progress it writes to our standard error."""
+    """Run `trainers.launch.inspection` in its own process and return its findings, or a problem when it fails.
+
+    Its progress appears on our standard error.
+    """
     with tempfile.TemporaryDirectory(prefix="atlas-preflight-") as name:
         directory = Path(name)
         (directory / CONFIG_FILE).write_text(json.dumps(dict(config)), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Whether a model's chat template takes the prompts of a run, found by rendering one of each stage."""
+"""A check that a model's chat template takes the prompts of a run, by rendering one of each stage."""
 
 from __future__ import annotations
 

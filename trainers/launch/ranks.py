@@ -1,4 +1,4 @@
-"""What one training process does for its launcher: gets ready before TRL is imported, and says why it cannot go on."""
+"""One training process under its launcher: getting ready before TRL is imported, and reporting why it cannot go on."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def record_failure(error: ConfigurationError) -> bool:
 
 
 def recorded_failure(path: Path) -> ConfigurationError | None:
-    """What a rank recorded; `None` when none did."""
+    """Return the error that a rank recorded; `None` when none did."""
     if not path.is_file():
         return None
     return ConfigurationError(Problem(**entry) for entry in json.loads(path.read_text(encoding="utf-8")))

@@ -115,7 +115,7 @@ def _memory(occupant: Occupant, listed: tuple[Occupant, ...], cards: Cards) -> s
 
 
 def memory_lines(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[str]:
-    """What the memory of each kind of process is made of; equal ones once."""
+    """Yield the parts that the memory of each kind of process is made of; equal ones once."""
     listed = occupants(plan, shapes)
     told = set()
     for occupant in listed:

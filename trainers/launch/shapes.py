@@ -1,4 +1,4 @@
-"""What a model's `config.json` says about its size: enough to count parameters without loading anything."""
+"""A model's sizes, by its `config.json` and its weights' headers: enough to count parameters without loading any."""
 
 from __future__ import annotations
 

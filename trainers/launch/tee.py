@@ -1,4 +1,4 @@
-"""What a process writes to its standard error: passed on to ours, kept in a file, and its end remembered."""
+"""A process's standard error: passed on to ours, kept in a file, and its end remembered."""
 
 from __future__ import annotations
 

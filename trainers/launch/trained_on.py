@@ -1,4 +1,4 @@
-"""Whether an evaluation asks a teacher what it was trained on, by what the teacher's run saved beside its weights."""
+"""A warning for evaluations that ask a teacher what it was trained on, by what its run saved beside its weights."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _same_rows(run: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether two splits are the same, or one of them holds a whole of which the other takes a part."""
+    """Return whether two splits are the same, or one of them holds a whole of which the other takes a part."""
     (whole, named), (other_whole, other_named) = _pieces(one), _pieces(other)
     return one == other or bool(whole & other_named) or bool(other_whole & named)
 

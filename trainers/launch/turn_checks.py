@@ -1,4 +1,4 @@
-"""Whether a model's chat template lets it be asked, answer and stop. Pure but for the tokenizer that renders."""
+"""Checks that a model's chat template lets it be asked, answer and stop. Pure but for the tokenizer that renders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHOWN = 60
 
 @dataclass(frozen=True)
 class Conversation:
-    """How a model converses.
+    """The traits of a model's conversations, as its chat template writes them.
 
     Args:
         turn: how its template writes the model's own turns.
@@ -54,7 +54,7 @@ def conversation_of(tokenizer: Any, chat_template_kwargs: Mapping[str, Any]) -> 
 
 
 def turn_problems(use: ModelUse, conversation: Conversation) -> Iterator[Problem]:
-    """What makes a model unfit to be asked: it would see no question, never stop, or never be heard."""
+    """Yield the reasons why a model cannot be asked: it would see no question, never stop, or never be heard."""
     given = f"{use.key}={use.model}"
     if not conversation.asks:
         expected = "its chat template does not write the text of a message: the model would answer without its question"

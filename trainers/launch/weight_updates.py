@@ -1,4 +1,4 @@
-"""Whether a teacher's servers can take the weights that its trainer sends, by architecture, before anything starts."""
+"""Checks that a teacher's servers can take the weights that its trainer sends, by architecture and quantisation."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class CheckpointWeights:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """What must be whole while `tensors` is read."""
+        """The parameters that must be whole while `tensors` is read."""
         return [parameter for source in self.sources for parameter in source.parameters]
 
     @property

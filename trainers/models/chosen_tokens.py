@@ -1,4 +1,4 @@
-"""What SFT changes on a tokenizer, by TRL's keys `chat_template_path` and `eos_token`, before it encodes anything."""
+"""The chat template and the eos that SFT puts on a tokenizer, by TRL's keys, before it encodes anything."""
 
 from __future__ import annotations
 

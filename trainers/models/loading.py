@@ -59,7 +59,7 @@ def load_tokenizer(config: Mapping[str, Any]) -> Tokenizer:
 
 
 def loading_arguments(config: Mapping[str, Any], revision: str | None = None) -> dict[str, Any]:
-    """What `from_pretrained` is told besides the name; `revision` wins over the configuration's."""
+    """Return the arguments of `from_pretrained` besides the name; `revision` wins over the configuration's."""
     optional = {
         "attn_implementation": config["attn_implementation"],
         "revision": revision or config["model_revision"],
@@ -70,7 +70,7 @@ def loading_arguments(config: Mapping[str, Any], revision: str | None = None) ->
 
 
 def quantisation(config: Mapping[str, Any]) -> BitsAndBytesConfig | None:
-    """How bitsandbytes stores the base's linear layers with `load_in_4bit`: computed in the precision of `dtype`."""
+    """Return bitsandbytes' settings for `load_in_4bit`, computing in the precision of `dtype`; `None` without it."""
     if not config["load_in_4bit"]:
         return None
     return BitsAndBytesConfig(
@@ -82,6 +82,6 @@ def quantisation(config: Mapping[str, Any]) -> BitsAndBytesConfig | None:
 
 
 def reference_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What TRL needs to load the reference model like the policy: it takes the rest from the policy itself."""
+    """Return TRL's arguments for loading the reference in the policy's revision; the rest it takes from the policy."""
     revision = config["model_revision"]
     return {} if revision is None else {"model_init_kwargs": {"revision": revision}}

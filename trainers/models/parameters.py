@@ -30,7 +30,7 @@ class Weights(Protocol):
 
     @property
     def parameters(self) -> Sequence[nn.Parameter]:
-        """What the tensors are computed from."""
+        """The parameters that the tensors are computed from."""
         ...
 
     @property

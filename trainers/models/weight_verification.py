@@ -1,4 +1,4 @@
-"""Whether teacher servers compute with the weights of the trainer: greedy tokens of theirs, in a pass of its own.
+"""Verification that teacher servers compute with the trainer's weights: greedy tokens of theirs, in a pass of its own.
 
 A server confirms the number of an update, not its effect. A loader that drops tensors, or a kernel that keeps a copy
 of old ones, shows nowhere but in log-probabilities, and training on such samples goes wrong quietly.
@@ -26,8 +26,9 @@ TOLERANCES = {"float32": 5e-3, "bfloat16": 0.1, "float16": 0.05}
 """Mean absolute difference of a greedy token's log-probability that rounding explains, by the lower precision.
 
 In float32 single tokens of 24 families differ by at most 2e-5, those of Gemma 2, whose logits vLLM caps less exactly on
-the CPU, by 3e-3; weights that are not the trainer's make tenths to several nats. The bounds of lower precisions leave
-room for kernels that round differently.
+the CPU, by 3e-3; weights that are not the trainer's make tenths to several nats. SmolLM2-135M on a CPU: 3e-6 in float32,
+0.02 in bfloat16 (0.03 the worst of eight prompts), 0.18 when one of 30 layers' attention outputs is wrong. Not measured on
+GPUs, whose kernels round differently: hence the room.
 """
 
 
@@ -37,7 +38,7 @@ class WeightsDifferError(WeightSyncError):
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one server is from the trainer: means and largest values over its tokens, of log-probabilities."""
+    """One server's distance from the trainer: mean and largest absolute difference of its tokens' log-probabilities."""
 
     server: str
     mean: float

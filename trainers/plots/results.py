@@ -1,4 +1,4 @@
-"""What an evaluation found, one figure per question a reader asks."""
+"""Figures of an evaluation's results, one per question a reader asks."""
 
 from __future__ import annotations
 

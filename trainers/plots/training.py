@@ -1,4 +1,4 @@
-"""How training went: one run in six panels, or one metric over several seeds."""
+"""Figures of training: one run in six panels, or one metric over several seeds."""
 
 from __future__ import annotations
 

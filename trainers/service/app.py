@@ -41,7 +41,7 @@ _FAILURES = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What the service takes on.
+    """Bounds on the requests that the service takes, and on the seconds, bytes and tokens of each.
 
     Args:
         max_concurrent_requests: answered at a time; further ones are refused with 429 and `Retry-After`.
@@ -175,7 +175,7 @@ class Service:
         return await self._stream(request, asked, guidance, first, pieces, deadline)
 
     async def _guide(self, teacher: AdaptiveTeacher, question: str) -> Guidance:
-        """What the student is told, as long as that leaves it time to answer."""
+        """Return the student's guidance, or one without a teaching when it would leave no time to answer."""
         limit = self._limits.guidance_timeout_s
         try:
             async with asyncio.timeout(limit):

@@ -19,7 +19,7 @@ class StopStrings:
         self._held = ""
 
     def feed(self, piece: str) -> str:
-        """What of the text so far may be shown with this piece."""
+        """Take the next piece of the text, and return what may be shown now."""
         if self.met:
             return ""
         text = self._held + piece
@@ -30,7 +30,7 @@ class StopStrings:
         return text[:shown]
 
     def end(self) -> str:
-        """What was held back as the beginning of a string, and was none."""
+        """Return the text that was held back as the possible beginning of a stop string."""
         rest, self._held = self._held, ""
         return rest
 

@@ -26,7 +26,7 @@ class BadRequest(ValueError):
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """What a client asks: a question, what the system says to the student, and how it wants to be answered.
+    """A client's request: a question, what the system says to the student, and how it wants to be answered.
 
     `None` leaves a value to the service.
     """
@@ -117,7 +117,7 @@ def usage_chunk(identity: str, created: int, model: str, guidance: Guidance, tok
 
 
 def metadata(guidance: Guidance) -> dict[str, Any]:
-    """What a client may want to know of a lesson: the field `atlas`."""
+    """Return the field `atlas` of an answer: approach and teaching, their tokens, and why there is no teaching."""
     return {
         "taught": guidance.teaching is not None,
         "approach": guidance.approach,

@@ -1,4 +1,4 @@
-"""How many requests and tokens an API is asked for per minute."""
+"""Limits on the requests and tokens that an API is asked for per minute."""
 
 from __future__ import annotations
 

@@ -344,7 +344,7 @@ class ApiModel:
             raise ApiFailure(f"{url} answered with garbage ({self._shown(str(error))})", "garbage") from error
 
     def _adapt(self, failure: ApiFailure, used: Dialect) -> bool:
-        """Whether another dialect may get what the used one was refused."""
+        """Move to a dialect without the parameter that the API refused; return `False` when there is none."""
         dialect = used.without(failure.parameter) if failure.parameter else None
         if dialect is None:
             return False
@@ -383,7 +383,7 @@ class ApiModel:
 
 @dataclass
 class _Payment:
-    """What is known of a request's charge: the tokens of prompt and completion, or that it was refused."""
+    """The charge of a request as far as it is known: the tokens of prompt and completion, or that it was refused."""
 
     tokens: tuple[int, int] | None = None
     refused: bool = False
@@ -393,7 +393,7 @@ class _Payment:
 
 
 def _was_sent(error: TimeoutError | APIConnectionError) -> bool:
-    """Whether a request that failed may have reached the API."""
+    """Return whether a request that failed may have reached the API."""
     return type(error.__cause__).__name__ not in _NEVER_SENT
 
 

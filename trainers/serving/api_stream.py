@@ -22,7 +22,7 @@ class StreamedAnswer:
         self._usage: dict[str, Any] = {}
 
     def feed(self, chunk: Any) -> str:
-        """What became visible with a chunk; reasoning never does."""
+        """Take in a chunk and return the text that it makes visible; reasoning never is."""
         if chunk.usage is not None:
             self._usage = chunk.usage.to_dict()
         shown = ""
@@ -38,7 +38,7 @@ class StreamedAnswer:
         return shown
 
     def end(self) -> str:
-        """What was held back until now: call it once, after the last chunk."""
+        """Return the text that was held back until now: call it once, after the last chunk."""
         rest = self._visible.end()
         self._shown += rest
         return rest

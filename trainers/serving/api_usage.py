@@ -1,4 +1,4 @@
-"""What an API has been used for and what that cost, kept in a file so that a cap holds over all parts of a run."""
+"""The use of an API and its cost, kept in a file so that a cap holds over all parts of a run."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Account:
 
     @property
     def priced(self) -> bool:
-        """Whether it knows what tokens cost."""
+        """True if the prices of tokens are known."""
         return self._prices is not None
 
     @property
@@ -149,7 +149,7 @@ class Account:
 
     @property
     def affords_rollout(self) -> bool:
-        """Whether another rollout like the last one, as far as one is known, fits under the cap."""
+        """True if another rollout like the last one, as far as one is known, fits under the cap."""
         usage = self._usage
         return not self.exhausted and (self.cap is None or usage.cost_usd + usage.rollout_usd <= self.cap)
 

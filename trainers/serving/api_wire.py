@@ -26,7 +26,7 @@ _MOST_TOKENS_PER_MESSAGE = 32
 
 @dataclass(frozen=True)
 class Dialect:
-    """What an API calls the token budget, and whether it takes a seed."""
+    """An API's name for the token budget, and whether it takes a seed."""
 
     length_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     seeded: bool = True

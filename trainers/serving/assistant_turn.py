@@ -1,4 +1,4 @@
-"""How a chat template writes what a model itself says: between the prompt's end and the end of its turn.
+"""The assistant's turn as a chat template writes it: from the prompt's end to the end of the turn.
 
 A model has learned to say what its template writes there, so this is what it is trained to say, and where servers stop.
 Pure but for the tokenizer, which renders and encodes.
@@ -30,7 +30,7 @@ Source = Literal["template", "next turn", "eos", "nothing"]
 
 @dataclass(frozen=True)
 class Ending:
-    """How a turn ends: `text` that comes first, such as a blank, and the control tokens that make the end."""
+    """The end of a turn: `text` that comes first, such as a blank, and the control tokens that make the end."""
 
     text: str = ""
     tokens: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class AssistantTurn:
 
     @property
     def guessed(self) -> bool:
-        """Whether the template itself does not say how a turn ends."""
+        """True if the template itself does not say how a turn ends."""
         return self.source != "template"
 
 
@@ -174,7 +174,7 @@ def rendered(
 
 
 def _around(text: str) -> tuple[str, str]:
-    """What stands before and after the reply of a rendered conversation; nothing where that is not written."""
+    """Return the text before and after the reply of a rendered conversation; nothing where that is not written."""
     before, found, after = text.rpartition(_REPLY)
     return (before, after) if found else ("", "")
 

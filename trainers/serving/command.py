@@ -25,7 +25,7 @@ _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 @dataclass(frozen=True)
 class ServerCommand:
-    """What is executed for one server: arguments and the environment variables set on top of the inherited ones."""
+    """The command of one server: its arguments, and the environment variables set on top of the inherited ones."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]

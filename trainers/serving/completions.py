@@ -57,7 +57,7 @@ def request_body(
 
 
 def distinct_completions(n: int, sampling: Sampling) -> int:
-    """How many of `n` completions of a prompt can differ: all, or the one of greedy decoding."""
+    """Return how many of `n` completions of a prompt can differ: all, or the one of greedy decoding."""
     return n if sampling.temperature > 0 else 1
 
 
@@ -77,7 +77,7 @@ class Completions:
 
     @property
     def missing(self) -> int:
-        """How many completions have not come yet."""
+        """The number of completions that have not come yet."""
         return len(self._pieces)
 
     def feed(self, document: bytes) -> Iterator[tuple[int, Completion]]:

@@ -1,4 +1,4 @@
-"""What everything that reaches a model somewhere has in common."""
+"""The interface shared by everything that reaches a model: pools of servers, foreign APIs, models in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model has to say after a prompt, as the token ids that it would have to sample."""
+"""A reply as a model has to say it after a prompt: the token ids that it would have to sample."""
 
 from __future__ import annotations
 

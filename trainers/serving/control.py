@@ -42,7 +42,7 @@ class ControlPlane:
         self._open: set[str] = set()
 
     def world_sizes(self) -> list[int]:
-        """How many workers each server has."""
+        """Return the number of workers of each server, in the order of `base_urls`."""
         return [answer["world_size"] for answer in self._all("GET", "/get_world_size")]
 
     def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:

@@ -38,7 +38,7 @@ class UpdateSource(WeightSource):
         self._tensors = tensors
 
     def metadata(self) -> list[ParamMeta]:
-        """What iteration will yield."""
+        """Return the names, dtypes and shapes of the tensors that iteration will yield."""
         return self._metadata
 
     def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:

@@ -31,7 +31,7 @@ _KEEPALIVE_S = 3.0
 
 @dataclass
 class Traffic:
-    """What a pool has done so far: counts that only grow. `failures` are requests that failed for good, by cause."""
+    """Counts of a connection's requests, which only grow. `failures` are requests that failed for good, by cause."""
 
     requests: int = 0
     prompt_tokens: int = 0

@@ -70,7 +70,7 @@ class LocalModel:
         return cls(loaded, ChatRenderer(model, chat_template_kwargs, **origin), batch_size=batch_size)
 
     def count_tokens(self, text: str) -> int:
-        """How long a text is in the model's own tokens."""
+        """Return the length of a text in the model's own tokens."""
         return len(text_ids(self._renderer.tokenizer, text))
 
     def spells_control(self, text: str) -> bool:
@@ -248,7 +248,7 @@ class RepetitionPenalty(LogitsProcessor):
 
 
 def _processors(sampling: Sampling, seeds: Sequence[int], paddings: Sequence[int]) -> LogitsProcessorList:
-    """What a sampling does to the scores, in the order of vLLM's own."""
+    """Return the changes that a sampling makes to the scores, in the order of vLLM's own."""
     chosen = LogitsProcessorList()
     if sampling.repetition_penalty != 1.0:
         chosen.append(RepetitionPenalty(sampling.repetition_penalty, paddings))

@@ -68,7 +68,7 @@ class MendableEngine(WeightTransferEngine[Any, Any]):
 
 
 class LoadRecord:
-    """What a model's `load_weights` is given and what it loads, from before a reload begins until `close`."""
+    """A record of what a model's `load_weights` is given and what it loads, from before a reload until `close`."""
 
     def __init__(self, model: Any) -> None:
         self._model = model

@@ -60,7 +60,7 @@ class ChatRenderer:
 
     @cached_property
     def turn(self) -> AssistantTurn:
-        """How the model's own turns are written."""
+        """The form in which the chat template writes the model's own turns."""
         return assistant_turn(self.tokenizer, self._chat_template_kwargs)
 
     @property

@@ -30,7 +30,7 @@ class RetryPolicy:
 
 
 def is_retryable(cause: str) -> bool:
-    """Whether a failure may pass by itself. The server's refusal of a request (4xx) does not, being busy (429) does."""
+    """Return whether a failure may pass by itself: a refused request (4xx) does not, a busy server (429) does."""
     return cause in _RETRYABLE_CAUSES or cause.startswith("http_5")
 
 

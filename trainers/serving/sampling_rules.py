@@ -1,4 +1,7 @@
-"""How sampling keys change a next-token distribution, in vLLM's order: penalty, temperature, min_p, top_k, top_p."""
+"""Changes that sampling keys make to next-token scores, in vLLM's order.
+
+The repetition penalty comes before the temperature, which is left to callers; min_p, top_k and top_p come after it.
+"""
 
 from __future__ import annotations
 

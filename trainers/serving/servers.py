@@ -47,7 +47,7 @@ def unavailable_ports(specs: Iterable[ServerSpec]) -> list[ServerSpec]:
 
 
 def is_elsewhere(spec: ServerSpec) -> bool:
-    """Whether a spec's host is no address of this machine, so that no server can be started there."""
+    """Return whether a spec's host is no address of this machine, so that no server can be started there."""
     error = _refused(spec)
     return isinstance(error, socket.gaierror) or (error is not None and error.errno == errno.EADDRNOTAVAIL)
 
@@ -70,7 +70,7 @@ class Server:
 
     @property
     def is_started(self) -> bool:
-        """Whether `start` was called."""
+        """True once `start` was called."""
         return self._process is not None
 
     @property
@@ -104,7 +104,7 @@ class Server:
         return self._process.returncode
 
     def is_ready(self) -> bool:
-        """Whether the server answers `/health` and lists its model."""
+        """Return whether the server answers `/health` and lists its model."""
         if _get(f"{self.spec.base_url}/health") is None:
             return False
         models = _get(f"{self.spec.base_url}/v1/models")
@@ -247,7 +247,7 @@ def start_waves(specs: Sequence[ServerSpec]) -> list[list[ServerSpec]]:
 
 
 def _has_exited(pid: int) -> bool:
-    """Whether a child has ended; its status stays to be collected."""
+    """Return whether a child has ended; its status stays to be collected."""
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 

@@ -1,4 +1,4 @@
-"""What one model server is: a plain description that the launcher, the supervisor and the clients share."""
+"""The description of one model server, which the launcher, the supervisor and the clients share."""
 
 from __future__ import annotations
 

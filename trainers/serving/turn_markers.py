@@ -1,4 +1,4 @@
-"""What a chat template writes between turns as plain text: `[INST]`, `<|user|>`, `USER:`, `### Instruction:`.
+"""Turn markers that a chat template writes as plain text: `[INST]`, `<|user|>`, `USER:`, `### Instruction:`.
 
 Where a turn is opened by text and not by a token of its own, no encoding can tell a forged one from a real one. Such
 markers are found by rendering a conversation and looking at what stands between its messages.
@@ -50,7 +50,10 @@ def _found(tokenizer: Any, kwargs: Mapping[str, Any]) -> set[str]:
 
 
 def _around(tokenizer: Any, kwargs: Mapping[str, Any], first: int) -> list[str] | None:
-    """What a template writes before, between and after the messages of a conversation, from its `first` one on."""
+    """Render a conversation from its `first` message on; return the texts before, between and after its messages.
+
+    `None` for a template that refuses such a conversation.
+    """
     # Importing it takes longer than all else here, which a launcher that only describes pools need not spend.
     from jinja2 import TemplateError
 

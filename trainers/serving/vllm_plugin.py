@@ -1,4 +1,4 @@
-"""What ATLAS adds to vLLM: weight-transfer engines, registered by name in every process that needs them.
+"""ATLAS's plugin for vLLM: weight-transfer engines, registered by name in every process that needs them.
 
 vLLM finds it in two ways: by the entry point `vllm.general_plugins` of the installed package, or, in a checkout that
 is not installed, by importing the module of `--worker-extension-cls`.

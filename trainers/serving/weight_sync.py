@@ -26,7 +26,7 @@ _RECOVERY_TIMEOUT_S = 10.0
 
 
 class Transport(Protocol):
-    """How weights travel to the servers of a control plane."""
+    """A way for weights to travel to the servers of a control plane."""
 
     def connect(self, control: ControlPlane) -> None:
         """Meet the servers; leaves an earlier connection."""

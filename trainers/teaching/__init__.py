@@ -1,4 +1,4 @@
-"""What teacher and student say to each other, and what comes of it. `AdaptiveTeacher` is for your own code."""
+"""Lessons: what teacher and student say to each other, and how it is judged. `AdaptiveTeacher` is for your own code."""
 
 from __future__ import annotations
 

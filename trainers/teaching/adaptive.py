@@ -59,7 +59,7 @@ class TextStreaming(TypingProtocol):
 
 @dataclass(frozen=True)
 class Guidance:
-    """What a student is told before it answers.
+    """The help that a student gets before it answers.
 
     `teaching` is `None` when there is none to give, and `failure` says why: `probe_timeout`, `teacher_http_500`,
     `teacher_format` …; the student then answers alone. `tokens` are those of approach and teacher together.
@@ -88,7 +88,7 @@ class GuidedAnswer:
 
     @property
     def teaching(self) -> str | None:
-        """What the teacher told the student."""
+        """The text that the teacher told the student, `None` when there was none."""
         return self.guidance.teaching
 
 
@@ -241,7 +241,7 @@ class AdaptiveTeacher:
     async def follow(
         self, question: str, student: Model, guidance: Guidance | None = None
     ) -> AsyncGenerator[str | Solution]:
-        """What `stream` gives and, at last, the answer itself: how long it is, and whether its budget cut it off.
+        """Yield the pieces of `stream` and, last, the answer itself: how long it is, and whether its budget cut it off.
 
         Raises:
             GenerationError: when the student does not answer.

@@ -1,4 +1,4 @@
-"""How long a text is in tokens, where no tokenizer is at hand."""
+"""Estimates of how many tokens a text has, where no tokenizer is at hand."""
 
 from __future__ import annotations
 

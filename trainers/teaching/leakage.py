@@ -27,7 +27,7 @@ Reason = Literal["assertion", "final_equation", "distinctive", "occurrence"]
 
 @dataclass(frozen=True)
 class Leak:
-    """Whether a teaching gives the answer away.
+    """The judgement of one teaching: whether it gives the answer away.
 
     `suspected` marks an occurrence of the answer that is no leak by our rules, so it is False when `leaked` is True.
     `reason` says which rule decided; `None` when the answer does not occur.
@@ -173,7 +173,7 @@ def _is_asserted(text: str, mention: _Mention) -> bool:
 
 
 def _is_alone(text: str, mention: _Mention) -> bool:
-    """Whether the teaching, or its last line, is nothing but the answer: the shortest way to give it away."""
+    """Return True where the teaching, or its last line, is nothing but the answer: the shortest way to give it away."""
     start = text.rfind("\n", 0, mention.start) + 1
     if max(mention.start - start, len(text) - mention.end) > _CONTEXT:
         return False
@@ -202,7 +202,7 @@ def _is_final_value(text: str, mention: _Mention) -> bool:
 
 
 def _is_final_result(text: str, mentions: list[_Mention]) -> bool:
-    """Whether the right-hand side of the last equation is the answer."""
+    """Return True where the right-hand side of the last equation is the answer."""
     equals = list(_EQUALS.finditer(text))
     if not equals:
         return False

@@ -32,7 +32,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Need:
-    """What one stage needs: a prompt made of the question, with `budget` further tokens, in `limit` tokens."""
+    """The room that one stage needs: a prompt made of the question, with `budget` further tokens, in `limit` tokens."""
 
     stage: str
     context: Context
@@ -41,7 +41,7 @@ class Need:
     limit: int
 
     def fits(self, question: str) -> bool:
-        """Whether the stage has room for a question."""
+        """Return True where the stage has room for a question."""
         return self.context.count(self.prompt(question)) + self.budget <= self.limit
 
     def certain(self) -> int:
@@ -62,7 +62,7 @@ def stage_needs(
     teachers: Sequence[Context],
     max_prompt_length: int | None = None,
 ) -> tuple[Need, ...]:
-    """What every stage of a lesson needs; without teachers, what the student needs alone.
+    """Return the needs of a lesson's stages, where contexts are known; without teachers, of the student alone.
 
     `max_prompt_length` bounds the teacher's prompt, the approach in it counted at its budget.
     """

@@ -25,7 +25,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How one stage samples: token budget and the usual truncations of the next-token distribution.
+    """Sampling settings of one stage: token budget and the usual truncations of the next-token distribution.
 
     `temperature=0` is greedy decoding; `top_k=0` and `min_p=0` switch these truncations off.
     """
@@ -59,12 +59,12 @@ class Completion:
 
     @property
     def tokens(self) -> int:
-        """How many tokens were generated."""
+        """Number of generated tokens; from an API, as it reports them."""
         return len(self.token_ids) if self.reported_tokens is None else self.reported_tokens
 
     @property
     def truncated(self) -> bool:
-        """Whether the token budget ended the text, not the model."""
+        """True when the token budget ended the text, not the model."""
         return self.finish_reason == "length"
 
 
@@ -83,7 +83,7 @@ class Generation:
 
     @property
     def prompt_tokens(self) -> int:
-        """How many tokens were prompted."""
+        """Number of prompt tokens; from an API, as it charges for them."""
         return len(self.prompt_ids) if self.reported_prompt_tokens is None else self.reported_prompt_tokens
 
 
@@ -195,7 +195,7 @@ class Solution:
 
 @dataclass(frozen=True)
 class Approach:
-    """What the probed student says it would do; `tokens` in the student's own tokens."""
+    """The probed student's words on what it would do; `tokens` is their number by the student's tokenizer."""
 
     text: str
     tokens: int
@@ -241,7 +241,7 @@ class Lesson:
 
     @property
     def format_failure(self) -> bool:
-        """Whether the teacher answered without one well-formed `<teaching>`, or with one that forges turns."""
+        """True when the teacher answered without one well-formed `<teaching>`, or with one that forges turns."""
         return self.sample is not None and self.teaching is None
 
     @property

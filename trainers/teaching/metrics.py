@@ -1,4 +1,4 @@
-"""What a batch of lessons says about teaching: the numbers under `teaching/` in metrics, from all ranks' lessons."""
+"""Metrics of a batch of lessons: the numbers under `teaching/`, from the lessons of all ranks."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class PromptTemplates:
 
 @dataclass(frozen=True)
 class TeacherReply:
-    """What a teacher's completion says: its thinking, and its teaching or `None` when the format was not kept."""
+    """A teacher's completion in parts: its thinking, and its teaching or `None` when the format was not kept."""
 
     thinking: str
     teaching: str | None

@@ -41,7 +41,7 @@ MINIMUM_GROUP = 2
 
 @dataclass(frozen=True)
 class Stages:
-    """How each stage samples; a probe of no tokens is not asked for, and its approach is empty."""
+    """Sampling settings of each stage; a probe of no tokens is not asked for, and its approach is empty."""
 
     student: Sampling
     probe: Sampling
@@ -215,7 +215,7 @@ class Protocol:
     async def _ask(
         self, stage: str, question: Question, prompt: Prompt, step: int, *, member: int = 0, n: int = 1
     ) -> tuple[Completion, ...]:
-        """What the student says at one stage."""
+        """Ask the student at one stage, for `n` completions."""
         sampling = self.stages.probe if stage == "probe" else self.stages.student
         seed = derive_seed(self.seed, step, question.row, stage, member)
         with self.tally.asking(stage, n) as asking:
@@ -274,7 +274,7 @@ class Protocol:
 def _prepared(
     question: Question, solved: tuple[Solution, ...] | GenerationError, probed: Approach | GenerationError
 ) -> Prepared:
-    """What a group shares, or why it cannot be taught or scored."""
+    """Gather what a group shares, with the reason why it cannot be taught or scored, if there is one."""
     if isinstance(solved, GenerationError):
         return Prepared(question, (), None, f"baseline_{solved.cause}")
     if isinstance(probed, GenerationError):

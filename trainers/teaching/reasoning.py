@@ -18,7 +18,7 @@ class ReasoningFilter:
         self._begun = False
 
     def feed(self, piece: str) -> str:
-        """What of the text so far became visible with this piece."""
+        """Take the next piece of the text, and return what became visible."""
         self._held += piece
         shown = ""
         while True:
@@ -35,7 +35,7 @@ class ReasoningFilter:
         return self._without_leading_space(shown)
 
     def end(self) -> str:
-        """What was held back as the beginning of a tag, and was none."""
+        """Return the text that was held back as the possible beginning of a tag, unless a block is open."""
         rest = "" if self._inside else self._held
         self._held = ""
         return self._without_leading_space(rest)
@@ -48,5 +48,5 @@ class ReasoningFilter:
 
 
 def beginning(text: str, tag: str) -> int:
-    """How many of the last letters of `text` may be the beginning of `tag`."""
+    """Count the last letters of `text` that may be the beginning of `tag`."""
     return next((size for size in range(min(len(tag) - 1, len(text)), 0, -1) if text.endswith(tag[:size])), 0)

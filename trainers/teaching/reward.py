@@ -1,4 +1,4 @@
-"""What a lesson is worth.
+"""Rewards: the worth of a lesson as a number.
 
 The default reward is zero where teaching did not help or made things worse, positive where it did, with a bonus for
 short teachings. docs/concepts/reward-design.md derives what it does to learning.

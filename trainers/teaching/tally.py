@@ -1,4 +1,4 @@
-"""What is going on while lessons are made: how many completions each stage has had, waits for, and lost."""
+"""Counts of completions while lessons are made: how many each stage has had, waits for, and lost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Tally:
             self.running[stage] -= asking.missing
 
     def since(self, earlier: Tally) -> Tally:
-        """What has happened since an earlier copy."""
+        """Return the counts since an earlier copy; `running` stays what it is now."""
         return replace(
             self,
             done=self.done - earlier.done,

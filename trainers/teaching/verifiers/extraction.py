@@ -56,7 +56,7 @@ def _boxed(text: str) -> str | None:
 
 
 def _answer_line(text: str) -> str | None:
-    """What the last statement of an answer states: "The answer is 12. Wait, the answer is 15" ends with 15."""
+    """Return what the last statement of an answer states: "The answer is 12. Wait, the answer is 15" ends with 15."""
     lines = [line for line in text.splitlines() if line.strip(" \t*_$`\\[]")]
     comment: str | None = None
     for number in reversed(range(len(lines))):

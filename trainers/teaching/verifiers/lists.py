@@ -42,7 +42,7 @@ def _element(text: str) -> Fraction | str | None:
 
 
 def equal_lists(answer: NumberList, truth: NumberList) -> bool | None:
-    """Whether two lists are the same; `None` where notation leaves that open.
+    """Compare two lists; `None` where notation leaves open whether they are the same.
 
     Bare numbers are a set, or a point when the other side is one; braces and parentheses never agree.
     """

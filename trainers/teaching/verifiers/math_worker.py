@@ -41,7 +41,7 @@ def judge(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _clearly_different(expected: Any, given: Any) -> bool:
-    """Whether two expressions take different values where their variables have the same ones.
+    """Return True where two expressions take different values although their variables have the same ones.
 
     Proves most wrong answers wrong without simplifying the difference, which can take a hundred times as long.
     """

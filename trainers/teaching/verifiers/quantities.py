@@ -87,7 +87,11 @@ def _together(match: re.Match[str]) -> Quantity | None:
 
 
 def _read_rest(rest: str) -> tuple[int, Unit | None] | None:
-    """What may follow a number: a scale ("million"), a unit, or the noun that was counted."""
+    """Read what may follow a number: a scale ("million"), a unit, or the noun that was counted.
+
+    Returns:
+        The scale (1 without one) and the unit (`None` without one); `None` when the text is none of these.
+    """
     first, _, remaining = rest.partition(" ")
     scale = SCALES.get(first.lower(), 1)
     rest = remaining if scale != 1 else rest

@@ -28,7 +28,7 @@ Outcome = Literal["passed", "failed", "cpu_limit", "wall_limit", "sandbox_error"
 
 @dataclass(frozen=True)
 class Limits:
-    """What a program may use: seconds of CPU time and of wall time, address space, processes."""
+    """Bounds on a program's resources: seconds of CPU time and of wall time, address space, processes."""
 
     cpu_s: float = 5.0
     wall_s: float = 30.0

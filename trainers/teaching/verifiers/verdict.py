@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a solution is correct, or that nobody can tell.
+    """The judgement of a solution: correct, wrong, or that nobody can tell.
 
     An unscorable solution is one that could not be judged for reasons the solver is not to blame for (no ground
     truth, the verifier ran out of time, …): it is left out of every mean, never counted as wrong. `cause` is a short
@@ -22,7 +22,7 @@ class Verdict:
 
     @property
     def scorable(self) -> bool:
-        """Whether the solution could be judged at all."""
+        """True when the solution could be judged at all."""
         return self.outcome != "unscorable"
 
     @property
