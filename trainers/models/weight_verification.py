@@ -26,9 +26,9 @@ TOLERANCES = {"float32": 5e-3, "bfloat16": 0.1, "float16": 0.05}
 """Mean absolute difference of a greedy token's log-probability that rounding explains, by the lower precision.
 
 In float32 single tokens of 24 families differ by at most 2e-5, those of Gemma 2, whose logits vLLM caps less exactly on
-the CPU, by 3e-3; weights that are not the trainer's make tenths to several nats. SmolLM2-135M on a CPU: 3e-6 in float32,
-0.02 in bfloat16 (0.03 the worst of eight prompts), 0.18 when one of 30 layers' attention outputs is wrong. Not measured on
-GPUs, whose kernels round differently: hence the room.
+the CPU, by 3e-3; weights that are not the trainer's make tenths to several nats. SmolLM2-135M on a CPU: 3e-6 in
+float32, 0.02 in bfloat16 (0.03 the worst of eight prompts), 0.18 when one of 30 layers' attention outputs is wrong. Not
+measured on GPUs, whose kernels round differently: hence the room.
 """
 
 
