@@ -66,7 +66,7 @@ def test_the_next_complete_update_gives_all_weights_after_one_that_failed(engine
 def test_a_layer_that_gets_nothing_is_named_and_the_next_update_mends(engine):
     engine.start_weight_update()
     engine.update_weights({"weights": []})
-    with pytest.raises(RuntimeError, match="0 tensors were announced, and 2 parameters of Layer .*: first, second"):
+    with pytest.raises(RuntimeError, match=r"0 tensors were announced, and 2 parameters of Layer .*: first, second"):
         engine.finish_weight_update()
     # Recovery closes the update once more, as it cannot know how far it came.
     engine.finish_weight_update()
