@@ -12,6 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from trainers.serving.control_tokens import NOTHING, control_tokens
+from trainers.serving.refusals import REFUSALS
 
 _MARKS = ("markaofsystem", "markbofuser", "markcofassistant", "markdofuser")
 _ROLES = ("system", "user", "assistant", "user")
@@ -51,14 +52,11 @@ def _found(tokenizer: Any, kwargs: Mapping[str, Any]) -> set[str]:
 
 def _around(tokenizer: Any, kwargs: Mapping[str, Any], first: int) -> list[str] | None:
     """What a template writes before, between and after the messages of a conversation, from its `first` one on."""
-    # Importing it takes longer than all else here, which a launcher that only describes pools need not spend.
-    from jinja2 import TemplateError
-
     marks = _MARKS[first:]
     messages = [{"role": role, "content": mark} for role, mark in zip(_ROLES[first:], marks, strict=True)]
     try:
         text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **kwargs)
-    except TemplateError:  # there is no such turn in this template
+    except REFUSALS:  # there is no such turn in this template
         return None
     return re.split("|".join(marks), text)
 
