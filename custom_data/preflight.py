@@ -14,6 +14,7 @@ from custom_data import loading
 from custom_data.bad_rows import Dropped, Reading
 from custom_data.contexts import question_needs, rendering_overhead
 from custom_data.encoding import ExampleEncoder
+from custom_data.example_roles import check_roles
 from custom_data.overlong import fitting_examples, fitting_questions, settle
 from custom_data.questions import Questions
 from custom_data.rows import FROM_CHAT, FROM_SOLUTION, ORIGIN
@@ -167,6 +168,7 @@ def _fit_examples(config: Mapping[str, Any], table: Table) -> tuple[Table, tuple
 
     tokenizer, templates = load_tokenizer(config), PromptTemplates(**pick(PromptTemplates, config))
     encoder = ExampleEncoder(tokenizer, templates, config["teacher_chat_template_kwargs"] or {})
+    check_roles(table, encoder, config["model_name_or_path"])
 
     def count(example: Mapping[str, Any]) -> int:
         return len(encoder.encode(example).input_ids)

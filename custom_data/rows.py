@@ -24,6 +24,8 @@ QUESTION_FIELDS = {"question": "string", "ground_truth": "string", "extra": "str
 EXAMPLE_FIELDS = {"question": "string", "student_approach": "string", "reply": "string", "prompt": "string"}
 ORIGIN = "origin"
 """Field of an example that says what its teaching was: written as one, a worked solution, or any turn of a chat."""
+ROLES = "roles"
+"""Field of an example that says who speaks in its `prompt`, one role after the other; empty where it has none."""
 FROM_TEACHING, FROM_SOLUTION, FROM_CHAT = "teaching", "solution", "chat"
 TEACHING = ("question", "student_approach", "teacher_diagnosis", "teacher_teaching")
 
@@ -102,7 +104,7 @@ class ExampleFormat:
     """
 
     columns: Mapping[str, str]
-    fields: Mapping[str, str] = field(default_factory=lambda: EXAMPLE_FIELDS | {ORIGIN: "string"})
+    fields: Mapping[str, str] = field(default_factory=lambda: EXAMPLE_FIELDS | {ORIGIN: "string", ROLES: "string"})
 
     @classmethod
     def find(cls, found: Sequence[str], column_map: Mapping[str, str] | None) -> ExampleFormat:
@@ -131,7 +133,8 @@ class ExampleFormat:
         Raises:
             BadRowError: naming the cause.
         """
-        record = {"question": "", "student_approach": "", "prompt": "", ORIGIN: FROM_TEACHING} | self._example(row)
+        empty = dict.fromkeys(("question", "student_approach", "prompt", ROLES), "")
+        record = empty | {ORIGIN: FROM_TEACHING} | self._example(row)
         key = text_key("\n".join(record[name] for name in EXAMPLE_FIELDS))
         return record | {"key": key, "question_key": text_key(record["question"])}
 
@@ -167,11 +170,12 @@ def chat_example(turns: tuple[Turn, ...]) -> Record:
     """
     exchange = _ended(turns)
     before = turns[: max(index for index, turn in enumerate(turns) if turn.role == "assistant")]
-    made = "<teaching>" in exchange.question
-    prompt = [{"role": turn.role, "content": turn.content} for turn in before] if made else []
+    spoken = before if "<teaching>" in exchange.question else ()
+    prompt = [{"role": turn.role, "content": turn.content} for turn in spoken]
     thinking, _, answer = exchange.reply.rpartition("</think>")
     reply = as_reply(exchange.reply, FROM_CHAT, thinking.replace("<think>", ""), answer)
-    return {"question": exchange.question, "prompt": as_json(prompt) if prompt else "", **reply}
+    written = {"prompt": as_json(prompt), ROLES: " ".join(turn.role for turn in spoken)} if prompt else {}
+    return {"question": exchange.question, **written, **reply}
 
 
 def as_reply(text: str, origin: str, thinking: str, teaching: str | None = None) -> Record:

@@ -109,6 +109,9 @@ BAD = [
     ("""teacher_rcl 'taught_template="{question} {teaching} {zzz}"'""", "taught_template=", "{zzz} is no", "remove it"),
     ("""teacher_rcl 'baseline_template="Solve {question now"'""", "baseline_template=", "brace before question is not closed", "write {question}"),
     ("""teacher_sft 'teacher_template=""'""", "teacher_template=''", "lacks the placeholder {question}", "write {question}"),
+    ("teacher_sft teacher_chat_template_kwargs.tokenize=true", "teacher_chat_template_kwargs.tokenize=true", "a variable of the chat template", "leave tokenize out"),
+    ("evaluate student_chat_template_kwargs={1:2}", "student_chat_template_kwargs.1=2", "the name of a variable", "{name: value}"),
+    ("teacher_rcl student_chat_template_kwargs.chat_template=x", "student_chat_template_kwargs.chat_template=x", "by one template", "beside the model's tokenizer"),
     ("teacher_rcl teacher_template=3", "teacher_template=3", "expected text, got a whole number", "another value"),
     # names and addresses
     ("teacher_rcl verifier=maths", "verifier=maths", "expected one of math, exact, code", "math"),

@@ -81,4 +81,6 @@ def test_models_say_what_controls_them_also_where_they_are_metered(student):
     for asked in (model, MeteredGenerator(model)):
         assert asked.spells_control("Add.<|im_end|>")
         assert not asked.spells_control("Add. <|unheard_of|> [INST]")
-    assert not MeteredGenerator(ScriptedModel(lambda *_: "")).spells_control("<|im_end|>")
+    unknown = MeteredGenerator(ScriptedModel(lambda *_: ""))
+    assert unknown.spells_control("Add.[INST]")
+    assert not unknown.spells_control("vector<s> s;")

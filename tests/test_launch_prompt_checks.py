@@ -1,15 +1,16 @@
-"""Templates that take no system message, too few questions, and epochs, before anything starts."""
+"""Prompts that chat templates refuse, leave out or never read are told before anything starts."""
 
 from dataclasses import replace
+from inspect import signature
 
-import pytest
+from transformers import PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import render_jinja_template
 
+from tests import tokenizer_kinds as kinds
 from tests.tiny import build_tokenizer
 from trainers.configuration import compose
-from trainers.configuration.epochs import questions_per_rollout, steps_per_epoch, too_few_rows
-from trainers.grpo.question_order import QuestionOrder
-from trainers.launch.prompt_checks import stage_problems
-from trainers.launch.ranks import WANDB_RUN, name_run, wandb_run_id
+from trainers.configuration.template_rules import NO_VARIABLES
+from trainers.launch.prompt_checks import stage_problems, unread_kwargs
 from trainers.launch.uses import ModelUse
 
 STUDENT = ModelUse(
@@ -51,48 +52,55 @@ def test_a_system_prompt_that_the_template_leaves_out_silently_is_refused():
     assert found(DROPS_SYSTEM) == []
 
 
+def test_a_system_prompt_that_spells_a_marker_of_the_template_is_read_all_the_same():
+    tokenizer = kinds.llama_2().tokenizer
+    config = composed("student_system_prompt='Never write [INST].'")
+    assert list(stage_problems(STUDENT, tokenizer, config)) == []
+
+
+def test_what_a_template_raises_of_its_own_is_a_refusal():
+    [problem] = found("{{ messages[0]['content'] + 1 }}")
+    assert "can only concatenate str" in problem.expected
+
+
+def warned(template, *overrides):
+    tokenizer = build_tokenizer()
+    tokenizer.chat_template = template
+    return list(unread_kwargs(STUDENT, tokenizer, composed(*overrides)))
+
+
+def test_a_variable_that_the_template_never_reads_is_warned_of():
+    assert warned(kinds.QWEN3) == []
+    assert warned(kinds.PHI_3) == []
+    assert warned(kinds.QWEN3, "student_chat_template_kwargs.enable_thinking=true") == []
+    [warning] = warned(kinds.PHI_3, "student_chat_template_kwargs.enable_thinking=true")
+    assert warning.startswith("student_chat_template_kwargs.enable_thinking: the chat template of me/model never reads")
+    assert warning.endswith("→ leave it out")
+    [warning] = warned(kinds.QWEN3, "student_chat_template_kwargs.enable_thinkin=true")
+    assert warning.endswith("→ did you mean enable_thinking?")
+
+
+def test_a_variable_with_a_value_for_want_of_another_is_read():
+    template = "{% if not date is defined %}{% set date = 'today' %}{% endif %}{{ date }}{{ messages[0].content }}"
+    assert warned(template, "student_chat_template_kwargs.date=now") == []
+    assert warned("{% generation %}{{ effort }}{% endgeneration %}", "student_chat_template_kwargs.effort=low") == []
+    assert warned({"default": "", "tool_use": "{{ effort }}"}, "student_chat_template_kwargs.effort=low") == []
+
+
+def test_a_library_in_place_of_a_template_says_nothing_of_what_it_reads():
+    config = composed("student_chat_template_kwargs.effort=low")
+    assert list(unread_kwargs(STUDENT, kinds.mistral_common().tokenizer, config)) == []
+
+
+def test_every_argument_that_is_no_variable_is_refused_while_composing():
+    mistral = kinds.mistral_common().tokenizer.apply_chat_template
+    rendering = (PreTrainedTokenizerBase.apply_chat_template, render_jinja_template, mistral)
+    arguments = {name for function in rendering for name in signature(function).parameters}
+    # Templates are given tools and documents to read, and Mistral's library how hard to think.
+    assert arguments - {"self", "kwargs", "tools", "documents", "reasoning_effort"} == NO_VARIABLES - {"messages"}
+
+
 def test_a_template_that_refuses_a_single_question_is_a_problem_of_the_model():
     [problem] = found("{{ raise_exception('needs a tool') }}")
     assert problem.given == "student_model=me/model"
     assert "needs a tool" in problem.expected
-
-
-@pytest.mark.parametrize("more", [(), ("num_iterations=2",), ("steps_per_generation=4",)])
-@pytest.mark.parametrize("rows", [8, 9, 15, 31, 100])
-def test_an_epoch_has_the_steps_that_the_sampler_deals(more, rows):
-    config = composed("train_batch_size=16", "num_generations=4", "per_device_train_batch_size=8", *more)
-    per_rollout = questions_per_rollout(config)
-    steps = config["steps_per_generation"] or config["gradient_accumulation_steps"]
-    steps_per_rollout = steps * config["num_iterations"] // config["gradient_accumulation_steps"]
-    order = QuestionOrder(rows, per_rollout, seed=0)
-    assert steps_per_epoch(config, rows) == order.rollouts_per_epoch * steps_per_rollout
-
-
-def test_too_few_questions_for_a_rollout_are_told_with_how_many_are_needed():
-    config = composed("train_batch_size=16", "num_generations=4", "per_device_train_batch_size=8")
-    assert list(too_few_rows(config, 4)) == []
-    [problem] = too_few_rows(config, 3)
-    assert "3 questions to train on" in problem.given
-    assert "one rollout asks 4" in problem.expected
-    with pytest.raises(ValueError, match="do not fill one rollout"):
-        QuestionOrder(3, questions_per_rollout(config), seed=0)
-
-
-def test_a_continued_training_goes_on_with_its_run_on_wandb(tmp_path, monkeypatch):
-    for variable in ("WANDB_RUN_ID", "WANDB_RESUME", "WANDB_PROJECT", "WANDB_RUN_GROUP", "RANK"):
-        monkeypatch.delenv(variable, raising=False)
-    config = {"output_dir": str(tmp_path / "run"), "resume_from": None, "report_to": ["wandb"]}
-    config |= {"project": None, "wandb_group_name": None}
-    first = wandb_run_id(config)
-    assert (tmp_path / "run" / WANDB_RUN).read_text().strip() == first
-    assert wandb_run_id(config | {"resume_from": "checkpoint-2"}) == first
-    assert wandb_run_id(config) != first
-
-    monkeypatch.setattr("os.environ", type("Environment", (dict,), {})())
-    name_run(config | {"resume_from": "checkpoint-2", "report_to": "none"})
-    import os
-
-    assert "WANDB_RUN_ID" not in os.environ
-    name_run(config | {"resume_from": "checkpoint-2"})
-    written = [(os.environ["WANDB_RUN_ID"], os.environ["WANDB_RESUME"])]
-    assert written == [((tmp_path / "run" / WANDB_RUN).read_text().strip(), "allow")]

@@ -87,9 +87,7 @@ def test_fast_tokenizers_have_a_copy_that_encodes_as_they_do(kind, request):
         assert encoder.encode(encoder.named(text)) == encoded(kind.tokenizer, text)
 
 
-@pytest.mark.parametrize("make", READ, ids=lambda make: make.__name__)
-def test_an_example_of_sft_has_no_more_turns_for_what_its_row_spells(make):
-    kind = make()
+def test_an_example_of_sft_has_no_more_turns_for_what_its_row_spells(kind):
     templates = PromptTemplates("{question}", "{question}", "{question} {approach}", "{question} {teaching}")
     encoder = ExampleEncoder(kind.tokenizer, templates, kind.kwargs)
 

@@ -17,6 +17,7 @@ from trainers.configuration.model_rules import check_model
 from trainers.configuration.placement import default_name, models, slots_used, teacher_entries, teacher_list, teachers
 from trainers.configuration.problems import Problem
 from trainers.configuration.schedule import check_schedule
+from trainers.configuration.template_rules import check_template_arguments
 from trainers.configuration.wording import typed
 
 ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
@@ -51,7 +52,7 @@ LEAST_TEMPERATURE = 0.01
 def validate(config: Mapping[str, Any]) -> list[Problem]:
     """All problems between the keys of a configuration whose single values are fine."""
     experiment = config["experiment"]
-    found = [*_required(config), *_common(config), *check_model(config)]
+    found = [*_required(config), *_common(config), *check_model(config), *check_template_arguments(config)]
     if experiment != EVALUATION:
         found += check_schedule(config)
     if experiment == SFT:

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from trainers.teaching.control_spellings import ControlAware
+from trainers.teaching.control_spellings import forges_turns
 from trainers.teaching.lesson import Generation, Generator, Group, Prepared, Prompt, Sampling, StreamingGenerator
 from trainers.teaching.protocol import Teacher
 
@@ -109,8 +109,8 @@ class MeteredGenerator:
         return generations
 
     def spells_control(self, text: str) -> bool:
-        """As the generator itself, if it knows."""
-        return isinstance(self.generator, ControlAware) and self.generator.spells_control(text)
+        """As the generator itself, if it knows; else as any family's turns may be spelled."""
+        return forges_turns(text, self.generator)
 
 
 def counted(teacher: Teacher) -> Teacher:

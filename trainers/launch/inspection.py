@@ -23,12 +23,13 @@ from trainers.configuration.surroundings import looks_local
 from trainers.launch.compatibility import model_problems, model_warnings
 from trainers.launch.credentials import has_hub_token
 from trainers.launch.own_functions import function_problems
-from trainers.launch.prompt_checks import stage_problems
+from trainers.launch.prompt_checks import stage_problems, unread_kwargs
 from trainers.launch.shapes import COUNTED_BY_FORMULA, ModelShape, count_weights, shape_of
 from trainers.launch.turn_checks import conversation_of, prompt_warnings, turn_problems, turn_warnings
 from trainers.launch.uses import ModelUse, model_uses
 from trainers.launch.weight_updates import update_problems, update_warnings
 from trainers.models.chosen_tokens import with_choices
+from trainers.serving.roles import writes_conversations
 
 CONFIG_FILE, FINDINGS_FILE = "config.json", "findings.json"
 LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError)
@@ -96,11 +97,12 @@ def inspect(config: Mapping[str, Any]) -> Findings:
         shapes[use.model] = shape
         if config["experiment"] == SFT:
             tokenizer = with_choices(tokenizer, config)
-        has_template = tokenizer.chat_template is not None
-        problems += (*model_problems(use, shape, len(tokenizer), has_template), *update_problems(use, model))
+        converses = writes_conversations(tokenizer)
+        problems += (*model_problems(use, shape, len(tokenizer), converses), *update_problems(use, model))
         warnings += (*model_warnings(use, shape), *update_warnings(use, model))
-        if has_template:
+        if converses:
             problems += stage_problems(use, tokenizer, config)
+            warnings += unread_kwargs(use, tokenizer, config)
             found_problems, found_warnings = looked_at_turns(use, tokenizer, config)
             problems += found_problems
             warnings += found_warnings

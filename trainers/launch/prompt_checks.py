@@ -1,56 +1,70 @@
-"""A check that a model's chat template takes the prompts of a run, by rendering one of each stage."""
+"""Checks that a model's chat template takes the prompts of a run, and reads what it is given besides."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any
 
-from jinja2.exceptions import TemplateError
+from transformers.utils.chat_template_utils import _get_template_variables
 
 from trainers.configuration import Problem, pick
+from trainers.configuration.fields import fields_of
 from trainers.launch.uses import ModelUse
-from trainers.serving.rendering import chat_ids
+from trainers.serving.roles import taken
 from trainers.teaching.lesson import Prompt
 from trainers.teaching.prompts import PromptTemplates
 
-_TEXT = "What is 1 + 1?"
-_SAID = 200
+_SHOWN = 200
 
 
 def stage_problems(use: ModelUse, tokenizer: Any, config: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what the template refuses, or leaves out silently, of a role's prompts: a system message, mostly."""
-    kwargs = config[f"{use.role}_chat_template_kwargs"] or {}
     key = f"{use.role}_system_prompt"
-    for stage, prompt in _prompts(use, PromptTemplates(**pick(PromptTemplates, config))).items():
-        system = config[key] or ""
-        try:
-            ids = chat_ids(tokenizer, prompt.messages, kwargs)
-        except TemplateError as error:
-            yield _refused(use, key, system, stage, " ".join(str(error).split())[:_SAID])
-            return
-        if system.strip() and system.strip() not in tokenizer.decode(list(ids)):
-            expected = f"the chat template of {use.model} does not write it: the model would never read it"
-            yield Problem(f"{key}={system[:_SAID]}", expected, _instead(stage))
-            return
+    system = config[key] or ""
+    stage, prompt = _prompt(use, PromptTemplates(**pick(PromptTemplates, config)))
+    roles = [message.role for message in prompt.messages]
+    found = taken(tokenizer, roles, config[f"{use.role}_chat_template_kwargs"] or {})
+    given, remedy = f"{key}={system[:_SHOWN]}", f"leave it out, and begin {stage} with its text"
+    if found.refusal:
+        expected = f"the chat template of {use.model} refuses {' and '.join(roles)} messages: {found.refusal}"
+        if not system:
+            given = f"{use.key}={use.model}"
+            remedy = (
+                f"choose a model whose template takes a single user message, or correct {use.role}_chat_template_kwargs"
+            )
+        yield Problem(given, expected, remedy)
+    elif "system" in found.unwritten:
+        yield Problem(
+            given, f"the chat template of {use.model} does not write it: the model would never read it", remedy
+        )
 
 
-def _refused(use: ModelUse, key: str, system: str, stage: str, said: str) -> Problem:
-    expected = f"the chat template of {use.model} refuses the prompt of the stage {stage}: {said}"
-    if system:
-        return Problem(f"{key}={system[:_SAID]}", expected, _instead(stage))
-    remedy = f"choose a model whose template takes a single user message, or correct {use.role}_chat_template_kwargs"
-    return Problem(f"{use.key}={use.model}", expected, remedy)
+def unread_kwargs(use: ModelUse, tokenizer: Any, config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a warning of each variable that a template is given and never reads; the defaults are for any template."""
+    key = f"{use.role}_chat_template_kwargs"
+    given, usual = config[key] or {}, fields_of(config["experiment"])[key].default
+    read = _variables(tokenizer)
+    if read is None:
+        return
+    for name, value in given.items():
+        if name not in read and (name, value) not in usual.items():
+            close = get_close_matches(name, read, n=1)
+            hint = f"did you mean {close[0]}?" if close else "leave it out"
+            yield f"{key}.{name}: the chat template of {use.model} never reads it: it changes nothing. → {hint}"
 
 
-def _instead(stage: str) -> str:
-    return f"leave it out, and begin {stage}_template (of each of the role's stages) with its text"
+def _variables(tokenizer: Any) -> frozenset[str] | None:
+    """The variables that the tokenizer's chat templates read; `None` where a library writes conversations instead."""
+    template = tokenizer.chat_template
+    if template is None:
+        return None
+    templates = template.values() if isinstance(template, dict) else [template]
+    return frozenset[str]().union(*map(_get_template_variables, templates))
 
 
-def _prompts(use: ModelUse, templates: PromptTemplates) -> dict[str, Prompt]:
+def _prompt(use: ModelUse, templates: PromptTemplates) -> tuple[str, Prompt]:
+    """A prompt of a role, and the keys that say what is in it; all prompts of one role have the same form."""
     if use.role == "teacher":
-        return {"teacher": templates.teacher(_TEXT, _TEXT)}
-    return {
-        "baseline": templates.baseline(_TEXT),
-        "probe": templates.probe(_TEXT),
-        "taught": templates.taught(_TEXT, _TEXT),
-    }
+        return "teacher_template", templates.teacher("", "")
+    return "baseline_template, probe_template and taught_template", templates.baseline("")

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import TemplateError
-
 from trainers.configuration import Problem, pick
 from trainers.launch.uses import ModelUse
 from trainers.serving.assistant_turn import CLOSED, AssistantTurn, assistant_turn, opened_reasoning, rendered
+from trainers.serving.refusals import REFUSALS
 from trainers.serving.rendering import chat_ids
 from trainers.teaching.prompts import PromptTemplates
 
@@ -119,5 +118,5 @@ def _teacher_prompt(tokenizer: Any, config: Mapping[str, Any]) -> tuple[int, ...
     try:
         prompt = PromptTemplates(**pick(PromptTemplates, config)).teacher(QUESTION, APPROACH)
         return chat_ids(tokenizer, prompt.messages, config.get("teacher_chat_template_kwargs") or {})
-    except (TemplateError, TypeError, ValueError, KeyError):
+    except REFUSALS:
         return None

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 PUSHED = (
     *(CARD, "config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json"),
     *("adapter_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"),
-    *("chat_template.jinja", "*.model", "*.py"),
+    *("chat_template.jinja", "tekken.json", "*.model", "*.py"),
 )
 """What goes to the hub: the model. Logs, lessons and the configuration of this machine stay here."""
 

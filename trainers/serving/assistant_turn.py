@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, Literal
 
-from jinja2 import TemplateError
-
 from trainers.serving.control_tokens import control_tokens
+from trainers.serving.refusals import REFUSALS
 
 OPENED, CLOSED = "<think>", "</think>"
 EMPTY_REASONING = f"\n{CLOSED}\n\n"
@@ -23,7 +22,6 @@ TAIL_TOKENS = 16
 """So many tokens at the end of a prompt tell whether it opened or closed a block of reasoning."""
 
 _QUESTION, _REPLY, _NEXT = "atlas-question", "atlas-reply", "atlas-next"
-_RENDERING_ERRORS = (TemplateError, TypeError, ValueError, KeyError)
 
 Source = Literal["template", "next turn", "eos", "nothing"]
 
@@ -169,7 +167,7 @@ def rendered(
     messages = [{"role": role, "content": content} for role, content in turns]
     try:
         return str(tokenizer.apply_chat_template(messages, add_generation_prompt=generation, tokenize=False, **kwargs))
-    except _RENDERING_ERRORS:
+    except REFUSALS:
         return ""
 
 

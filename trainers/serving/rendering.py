@@ -54,9 +54,9 @@ class ChatRenderer:
         return chat_ids(self.tokenizer, prompt.messages, self._chat_template_kwargs)
 
     def spells_control(self, text: str) -> bool:
-        """Return whether a text spells one of the model's control tokens, or a turn marker of its chat template."""
+        """Return whether a text spells one of the model's control tokens, or a turn marker as its template does."""
         markers = turn_markers(self.tokenizer, self._chat_template_kwargs)
-        return bool(control_tokens(self.tokenizer).spans(text)) or markers.search(text) is not None
+        return bool(control_tokens(self.tokenizer).spans(text)) or markers.as_written.search(text) is not None
 
     @cached_property
     def turn(self) -> AssistantTurn:
@@ -90,7 +90,7 @@ def chat_ids(
     """
     kwargs = chat_template_kwargs or {}
     markers, control = turn_markers(tokenizer, kwargs), control_tokens(tokenizer)
-    turns = [_without_markers(message, markers) for message in messages]
+    turns = [_without_markers(message, markers.anywhere) for message in messages]
     spans = [forged_spans(control, turn.content, reasoning=_is_reply(turn)) for turn in turns]
     if not any(spans):
         return _templated_ids(tokenizer, turns, kwargs)
