@@ -133,7 +133,10 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_wandb_without_a_login_is_found_out(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [problem] = missing_credentials({"report_to": "wandb"})
+    assert problem.given == "report_to=wandb"
     assert "WANDB_MODE=offline" in problem.remedy
+    [problem] = missing_credentials({"report_to": "all"})
+    assert problem.given == "report_to=all"
     assert "report_to=none" in problem.remedy
     assert list(missing_credentials({"report_to": "none"})) == []
     assert list(missing_credentials({"report_to": ["tensorboard"]})) == []

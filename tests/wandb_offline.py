@@ -31,6 +31,16 @@ def logged(run_directory: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return history, config
 
 
+def run_ids(run_directory: Path) -> list[str]:
+    """The ids of the offline runs below a directory, in the order in which they began."""
+    began = {}
+    for path in run_directory.glob("wandb/offline-run-*/run-*.wandb"):
+        found = map(wandb_internal_pb2.Record.FromString, records(path.read_bytes()))
+        run = next(record.run for record in found if record.WhichOneof("record_type") == "run")
+        began[run.start_time.ToNanoseconds()] = run.run_id
+    return [began[time] for time in sorted(began)]
+
+
 def records(data: bytes) -> Iterator[bytes]:
     """The records of a log, joined from their parts."""
     position, parts = FILE_HEADER, b""

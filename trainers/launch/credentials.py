@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from trainers.configuration import Problem
 from trainers.configuration.api_keys import missing_keys
+from trainers.configuration.reporting import reports_to_wandb
+from trainers.configuration.wording import typed
 
 WANDB_HOST = "https://api.wandb.ai"
 WITHOUT_WANDB = ("offline", "disabled", "dryrun")
@@ -37,11 +39,10 @@ def has_hub_token() -> bool:
 
 
 def _wandb(config: Mapping[str, Any]) -> Iterator[Problem]:
-    chosen = config.get("report_to") or ()
-    if "wandb" not in ([chosen] if isinstance(chosen, str) else chosen) or wandb_works():
+    if not reports_to_wandb(config) or wandb_works():
         return
     remedy = "export WANDB_API_KEY=…, or run wandb login; or export WANDB_MODE=offline; or report_to=none"
-    yield Problem("report_to=wandb", "nobody is logged in to W&B on this machine", remedy)
+    yield Problem(f"report_to={typed(config['report_to'])}", "nobody is logged in to W&B on this machine", remedy)
 
 
 def wandb_works() -> bool:

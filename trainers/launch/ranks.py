@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.configuration.reporting import reports_to_wandb
 
 FAILURE_FILE = "ATLAS_FAILURE_FILE"
 """Environment variable by which the launcher names the file for `record_failure`."""
@@ -38,7 +39,7 @@ def name_run(config: Mapping[str, Any]) -> None:
     for variable, key in (("WANDB_PROJECT", "project"), ("WANDB_RUN_GROUP", "wandb_group_name")):
         if config[key]:
             os.environ.setdefault(variable, config[key])
-    if "wandb" in config["report_to"] and "resume_from" in config and os.environ.get("RANK", "0") == "0":
+    if reports_to_wandb(config) and "resume_from" in config and os.environ.get("RANK", "0") == "0":
         os.environ.setdefault("WANDB_RUN_ID", wandb_run_id(config))
         os.environ.setdefault("WANDB_RESUME", "allow")
 
