@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from transformers.utils.chat_template_utils import _get_template_variables
-
 from trainers.configuration import Problem, pick
 from trainers.configuration.fields import fields_of
 from trainers.launch.uses import ModelUse
@@ -56,6 +54,9 @@ def unread_kwargs(use: ModelUse, tokenizer: Any, config: Mapping[str, Any]) -> I
 
 def _variables(tokenizer: Any) -> frozenset[str] | None:
     """The variables that the tokenizer's chat templates read; `None` where a library writes conversations instead."""
+    # The launcher imports this module, and need not spend the seconds that transformers takes.
+    from transformers.utils.chat_template_utils import _get_template_variables
+
     template = tokenizer.chat_template
     if template is None:
         return None

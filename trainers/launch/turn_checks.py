@@ -9,7 +9,7 @@ from typing import Any
 from trainers.configuration import Problem, pick
 from trainers.launch.uses import ModelUse
 from trainers.serving.assistant_turn import CLOSED, AssistantTurn, assistant_turn, opened_reasoning, rendered
-from trainers.serving.refusals import REFUSALS
+from trainers.serving.refusals import refusals
 from trainers.serving.rendering import chat_ids
 from trainers.teaching.prompts import PromptTemplates
 
@@ -118,5 +118,5 @@ def _teacher_prompt(tokenizer: Any, config: Mapping[str, Any]) -> tuple[int, ...
     try:
         prompt = PromptTemplates(**pick(PromptTemplates, config)).teacher(QUESTION, APPROACH)
         return chat_ids(tokenizer, prompt.messages, config.get("teacher_chat_template_kwargs") or {})
-    except REFUSALS:
+    except refusals():
         return None

@@ -13,7 +13,7 @@ from itertools import takewhile
 from typing import Any, Literal
 
 from trainers.serving.control_tokens import control_tokens
-from trainers.serving.refusals import REFUSALS
+from trainers.serving.refusals import refusals
 
 OPENED, CLOSED = "<think>", "</think>"
 EMPTY_REASONING = f"\n{CLOSED}\n\n"
@@ -167,7 +167,7 @@ def rendered(
     messages = [{"role": role, "content": content} for role, content in turns]
     try:
         return str(tokenizer.apply_chat_template(messages, add_generation_prompt=generation, tokenize=False, **kwargs))
-    except REFUSALS:
+    except refusals():
         return ""
 
 

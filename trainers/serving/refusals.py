@@ -1,15 +1,16 @@
-"""The exceptions by which a chat template, or a library that writes conversations in its place, refuses one."""
+"""What is raised where a chat template, or a library that writes conversations in its place, refuses one."""
 
 from __future__ import annotations
 
-from jinja2 import TemplateError
+import sys
 
-_LIBRARIES: tuple[type[Exception], ...] = ()
-try:
-    from mistral_common.exceptions import MistralCommonException
-except ImportError:  # Then no tokenizer can be of that library.
-    pass
-else:
-    _LIBRARIES = (MistralCommonException,)
 
-REFUSALS: tuple[type[Exception], ...] = (TemplateError, TypeError, ValueError, KeyError, *_LIBRARIES)
+def refusals() -> tuple[type[Exception], ...]:
+    """Return the exceptions of a refusal, for an `except` clause, which asks only when something was raised."""
+    # The launcher, which renders nothing, need not spend the time that importing it takes.
+    from jinja2 import TemplateError
+
+    found: tuple[type[Exception], ...] = (TemplateError, TypeError, ValueError, KeyError)
+    # Mistral's library need not be installed. One that nobody has imported has raised nothing.
+    library = sys.modules.get("mistral_common.exceptions")
+    return found if library is None else (*found, library.MistralCommonException)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainers.serving.refusals import REFUSALS
+from trainers.serving.refusals import refusals
 
 _SAID = 200
 
@@ -42,7 +42,7 @@ def taken(tokenizer: Any, roles: Sequence[str], chat_template_kwargs: Mapping[st
         text = tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False, **chat_template_kwargs
         )
-    except REFUSALS as error:
+    except refusals() as error:
         return Taken(refusal=" ".join(str(error).split())[:_SAID] or type(error).__name__)
     # There are templates that write all in capitals.
     read = text.lower()

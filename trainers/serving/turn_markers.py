@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from trainers.serving.control_tokens import NOTHING, control_tokens
-from trainers.serving.refusals import REFUSALS
+from trainers.serving.refusals import refusals
 
 _MARKS = ("markaofsystem", "markbofuser", "markcofassistant", "markdofuser")
 _ROLES = ("system", "user", "assistant", "user")
@@ -78,7 +78,7 @@ def _around(tokenizer: Any, kwargs: Mapping[str, Any], first: int) -> list[str] 
     messages = [{"role": role, "content": mark} for role, mark in zip(_ROLES[first:], marks, strict=True)]
     try:
         text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **kwargs)
-    except REFUSALS:  # there is no such turn in this template
+    except refusals():  # there is no such turn in this template
         return None
     return re.split("|".join(marks), text)
 
