@@ -1,4 +1,4 @@
-"""What is raised where a chat template, or a library that writes conversations in its place, refuses one."""
+"""The exceptions by which a chat template, or a library that writes conversations in its place, refuses one."""
 
 from __future__ import annotations
 
