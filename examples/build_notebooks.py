@@ -11,13 +11,13 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import jupytext
 import nbformat
 from nbclient import NotebookClient
 
-ROOT = Path(__file__).resolve().parents[1]
+from trainers.paths import ROOT
+
 SOURCES = ("math_reasoning_demo", "code_generation_demo")
 TIMEOUT_S = 900
 PLACEHOLDER = "OWNER/ATLAS"

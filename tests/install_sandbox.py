@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from trainers.paths import ROOT
 
 
 def shell(script: str, directory: Path, **variables: str) -> subprocess.CompletedProcess[str]:

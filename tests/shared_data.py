@@ -5,4 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-SHARED_DATA = Path(os.environ.get("ATLAS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+from trainers.paths import ROOT
+
+SHARED_DATA = Path(os.environ.get("ATLAS_TEST_DATA", ROOT.parent / "shared" / "data"))

@@ -2,13 +2,14 @@
 
 import importlib
 import re
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-PAGES = Path(__file__).resolve().parents[1] / "docs" / "api-reference"
+from trainers.paths import ROOT
+
+PAGES = ROOT / "docs" / "api-reference"
 NAMES = sorted(
     {name for page in PAGES.glob("*.md") for name in re.findall(r"^\| `([\w.]+)` \|", page.read_text(), re.MULTILINE)}
 )

@@ -13,10 +13,11 @@ from trainers.configuration import ConfigurationError, compose, server_layout
 from trainers.configuration.machine import Machine
 from trainers.configuration.surroundings import all_local, missing_paths
 from trainers.launch.__main__ import main as launch
+from trainers.paths import ROOT
 from trainers.serving.command import server_command
 
 GPU = Machine((0,))
-RECIPES = Path(__file__).resolve().parents[1] / "configs" / "run"
+RECIPES = ROOT / "configs" / "run"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_the_recipes_of_one_card_train_adapters_there(recipe: str) -> None:
         assert config["weight_transfer"] == "ipc"
 
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "guides" / "model-selection.md"
+PAGE = ROOT / "docs" / "guides" / "model-selection.md"
 
 
 def needs_shown(recipe: str) -> list[str]:

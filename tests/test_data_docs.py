@@ -11,8 +11,8 @@ from examples import custom_dataset
 from trainers.configuration import compose
 from trainers.configuration.fields import fields_of
 from trainers.configuration.machine import Machine
+from trainers.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs/guides/data-requirements.md").read_text(encoding="utf-8")
 
 

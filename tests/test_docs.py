@@ -13,8 +13,8 @@ import pytest
 from trainers.configuration import compose
 from trainers.configuration.fields import all_names
 from trainers.launch.__main__ import main as launch
+from trainers.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "examples/README.md", *sorted((ROOT / "docs").rglob("*.md")))
 SHELL_BLOCK = re.compile(r"^[ ]*```(?:bash|sh)\n(.*?)^[ ]*```", re.DOTALL | re.MULTILINE)
 PYTHON_BLOCK = re.compile(r"^[ ]*```python\n(.*?)^[ ]*```", re.DOTALL | re.MULTILINE)

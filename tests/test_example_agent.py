@@ -3,14 +3,12 @@
 import asyncio
 import os
 import sys
-from pathlib import Path
 
 import pytest
 
 from examples.wrap_your_agent import my_agent
 from tests.chat_api import ChatApi, listening
-
-ROOT = Path(__file__).resolve().parents[1]
+from trainers.paths import ROOT
 
 
 class Mentor(ChatApi):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from trainers.paths import ROOT
+
 LOCKS = {
     (stack, python): ROOT / "requirements" / f"{stack}-{python}.txt"
     for stack in ("cpu", "gpu")

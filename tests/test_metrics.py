@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from tests.lessons import group, lesson
+from trainers.paths import ROOT
 from trainers.teaching.metrics import teaching_metrics
 
 GROUPS = [
@@ -52,7 +52,7 @@ def test_lengths_are_parted_by_most_of_the_scorable_baselines():
 
 
 def test_the_guide_names_every_metric():
-    page = (Path(__file__).parents[1] / "docs/guides/rl-training.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/guides/rl-training.md").read_text(encoding="utf-8")
     for name in teaching_metrics(GROUPS):
         assert f"`{name}`" in page or f"`…/{name.rpartition('/')[2]}`" in page, name
 

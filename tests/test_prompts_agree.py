@@ -1,6 +1,5 @@
 """One table, template by template: SFT learns RL's prompt, the end of a turn is learned, and servers stop there."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +9,7 @@ from custom_data.preflight import _around_texts
 from tests.chat_templates import BY_NAME, FAMILIES, QUESTION, REPLY, TEACHING, THINKING, table, tokenizer_of
 from tests.data_configs import TEMPLATES
 from trainers.models.end_of_turn import declare_end
+from trainers.paths import ROOT
 from trainers.serving.control_tokens import control_tokens
 from trainers.serving.rendering import ChatRenderer
 from trainers.teaching.prompts import PromptTemplates, read_reply, strip_reasoning
@@ -18,7 +18,7 @@ WORDS = PromptTemplates(**TEMPLATES)
 APPROACH = "I would subtract. <think>"
 EXAMPLE = {"question": QUESTION, "student_approach": APPROACH, "prompt": "", "reply": REPLY}
 DRAFT = "I could write <teaching>A draft.</teaching> or rather"
-DOCS = Path(__file__).parents[1] / "docs" / "guides" / "model-selection.md"
+DOCS = ROOT / "docs" / "guides" / "model-selection.md"
 
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=str)
 opening_reasoning = pytest.mark.parametrize("family", [f for f in FAMILIES if f.opens_reasoning], ids=str)

@@ -7,7 +7,6 @@ import signal
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 import openai
@@ -16,13 +15,13 @@ from aiohttp import web
 
 from tests.chat_api import ChatApi, listening
 from tests.fakes import ScriptedModel
+from trainers.paths import ROOT
 from trainers.service.__main__ import check_address, main, parse, reach
 from trainers.service.app import Limits, Service
 from trainers.service.wire import BadRequest, read_request
 from trainers.teaching.lesson import Completion, Generation, GenerationError
 from trainers.teaching.prompts import PromptTemplates
 
-ROOT = Path(__file__).resolve().parents[1]
 WORDS = PromptTemplates(
     "SOLVE {question}", "PROBE {question}", "TEACH {question} {approach}", "USE {question} {teaching}"
 )

@@ -7,10 +7,11 @@ from transformers import PreTrainedTokenizerBase
 
 from custom_data.world.preparation import Pair
 from custom_data.world.student import Example
+from trainers.paths import resource
 from trainers.teaching.lesson import Prompt
 from trainers.teaching.prompts import PromptTemplates
 
-TEMPLATES = Path(__file__).parents[2] / "configs" / "trainer" / "reward" / "world.yaml"
+TEMPLATES = resource("configs", "trainer", "reward", "world.yaml")
 STAGES = ("baseline_template", "probe_template", "teacher_template", "taught_template")
 
 

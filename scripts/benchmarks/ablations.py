@@ -23,9 +23,9 @@ from trainers.evaluation.comparison import compare, write_comparison
 from trainers.evaluation.results import Results, read_results
 from trainers.evaluation.table import Table
 from trainers.launch.interruption import Interrupted, interruptible
+from trainers.paths import ROOT
 
 logger = logging.getLogger("ablations")
-ROOT = Path(__file__).resolve().parents[2]
 WHOLE = "whole recipe"
 PORT = 8765
 

@@ -25,8 +25,9 @@ import matplotlib.pyplot as plt
 from rich.console import Console
 from rich.markdown import Markdown
 
+from trainers.paths import ROOT
+
 logger = logging.getLogger("overlap_learning")
-ROOT = Path(__file__).resolve().parents[2]
 VARIANTS = {
     "on-policy, 1 baseline": ("rollout_overlap=0", "num_baselines=1"),
     "one step ahead, 1 baseline": ("rollout_overlap=1", "num_baselines=1"),

@@ -24,10 +24,10 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
+from trainers.paths import ROOT
 from trainers.plots import several_seeds
 
 logger = logging.getLogger("quickstart_seeds")
-ROOT = Path(__file__).resolve().parents[2]
 ACCURACIES = {"student alone": "teaching/baseline_accuracy", "taught": "teaching/taught_accuracy"}
 LENGTHS = {
     "student right alone": "teaching/teaching_length_mean/baseline_right",

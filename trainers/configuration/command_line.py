@@ -15,8 +15,9 @@ from hydra.errors import HydraException
 from trainers.configuration.fields import DERIVED, all_names, fields_of
 from trainers.configuration.foreign import Needless, Renamed, adopted, refusal
 from trainers.configuration.problems import Problem
+from trainers.paths import resource
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+CONFIGS = resource("configs")
 GROUPS = ("run", "trainer", "trainer/reward", "model", "data")
 FLAG_WORDS = {
     "zero1": "zero1",

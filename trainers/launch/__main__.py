@@ -21,7 +21,7 @@ from trainers.launch.gpus import cards
 from trainers.launch.hints import server_hints, trainer_hints
 from trainers.launch.inspection import Findings
 from trainers.launch.interruption import Interrupted, interruptible
-from trainers.launch.plan import ACCELERATE_FILE, ROOT, Command, Plan, accelerate_settings, make_plan
+from trainers.launch.plan import ACCELERATE_FILE, Command, Plan, accelerate_settings, make_plan
 from trainers.launch.preflight import check_counts, check_devices, check_surroundings, examine
 from trainers.launch.process import Process
 from trainers.launch.ranks import FAILURE_FILE, recorded_failure
@@ -29,6 +29,7 @@ from trainers.launch.report import devices, report
 from trainers.launch.shapes import local_shape
 from trainers.launch.trained_on import trained_on
 from trainers.launch.uses import model_uses
+from trainers.paths import resource
 from trainers.serving.servers import ServerError, ServerGroup
 
 USER_ERROR = 2
@@ -43,11 +44,11 @@ NOT_CHECKED = "tokenizers, data and disk were not looked at: a launch on that ma
 logger = logging.getLogger("launch")
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Launches a run; returns the trainer's exit status, 2 for a mistake of the user, 3 for a server that failed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     try:
-        options = parse(arguments)
+        options = parse(sys.argv[1:] if arguments is None else arguments)
         with interruptible():
             return launch(options)
     except ConfigurationError as error:
@@ -251,7 +252,7 @@ def write_accelerate(plan: Plan) -> None:
     """Writes the accelerate file of this run: the one of its DeepSpeed stage, with processes and precision set."""
     if plan.accelerate is None:
         return
-    stage = ROOT / "accelerate" / f"deepspeed_{plan.config['deepspeed']}.yaml"
+    stage = resource("accelerate", f"deepspeed_{plan.config['deepspeed']}.yaml")
     settings = accelerate_settings(plan, yaml.safe_load(stage.read_text(encoding="utf-8")))
     (plan.output_dir / ACCELERATE_FILE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
@@ -295,4 +296,4 @@ def _gibibytes(text: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -15,9 +15,9 @@ from trainers.configuration.derived import shares_gpu
 from trainers.configuration.fields import EVALUATION
 from trainers.configuration.machine import Machine
 from trainers.configuration.surroundings import all_local
+from trainers.paths import ROOT
 from trainers.serving.specs import ServerSpec
 
-ROOT = Path(__file__).resolve().parents[2]
 AGENT = "trainers.launch.agent"
 ACCELERATE_FILE = "accelerate.yaml"
 

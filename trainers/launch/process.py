@@ -12,8 +12,9 @@ from types import TracebackType
 
 import psutil
 
-from trainers.launch.plan import ROOT, Command
+from trainers.launch.plan import Command
 from trainers.launch.tee import Tee
+from trainers.paths import python_path
 
 STOP_GRACE_S = 15.0
 logger = logging.getLogger(__name__)
@@ -37,8 +38,7 @@ class Process:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Process:
-        environment = {**os.environ, **self._command.env}
-        environment["PYTHONPATH"] = ":".join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        environment = {**os.environ, **self._command.env, "PYTHONPATH": python_path()}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "trainers.serving.guard", *self._command.argv],
             env=environment,

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainers.paths import python_path
 from trainers.serving.specs import ServerSpec
 
 _ENTRY_MODULE = "trainers.serving.vllm_entry"
 _WORKER_EXTENSION = "trainers.serving.vllm_plugin.WorkerExtension"
 # The names of our engines in `trainers.serving.vllm_plugin`, which cannot be imported without vLLM.
 _BACKENDS = {"gloo": "gloo", "nccl": "mendable_nccl", "ipc": "mendable_ipc"}
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 # Settings of the user's shell that would change what our servers are: they have no key, and the launcher's own
 # process group variables are not theirs.
 _NOT_INHERITED = ("VLLM_API_KEY", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -56,7 +56,7 @@ def inherited_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The part of the launcher's environment that a server inherits."""
     inherited = {name: value for name, value in environment.items() if name not in _NOT_INHERITED}
     inherited.setdefault("OMP_NUM_THREADS", "1")
-    inherited["PYTHONPATH"] = ":".join(filter(None, [str(_PACKAGE_ROOT), environment.get("PYTHONPATH")]))
+    inherited["PYTHONPATH"] = python_path(environment)
     return inherited
 
 

@@ -13,13 +13,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, cast, overload, runtime_checkable
 from typing import Protocol as TypingProtocol
 
 import yaml
 
 from trainers.event_loop import EventLoopThread
+from trainers.paths import resource
 from trainers.teaching.estimates import estimated_tokens
 from trainers.teaching.functions import FunctionModel, TextFunction
 from trainers.teaching.lesson import (
@@ -40,7 +40,7 @@ from trainers.teaching.verifiers import NO_GROUND_TRUTH, Verdict, Verifier, extr
 
 Model = Generator | TextFunction
 
-_WORDS = Path(__file__).resolve().parents[2] / "configs" / "trainer" / "reward"
+_WORDS = resource("configs", "trainer", "reward")
 _STEP = 0
 
 

@@ -18,13 +18,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
+
+from trainers.paths import ROOT
 
 logger = logging.getLogger(__name__)
 
 _START_TIMEOUT_S = 120.0
-_PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 
 
 class WorkerTimeoutError(Exception):
@@ -43,7 +43,7 @@ class Worker:
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            cwd=_PACKAGE_ROOT,
+            cwd=ROOT,
             env={**os.environ, **environment},
         )
         assert self._process.stdin is not None
