@@ -30,9 +30,10 @@ USER_ERROR = 2
 logger = logging.getLogger("train")
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs what the arguments describe; returns the exit status, 2 for a mistake that the user can mend."""
     report_progress()
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
         line = parse(arguments)
         if line.flags:
@@ -61,4 +62,4 @@ def report_progress() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

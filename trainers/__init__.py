@@ -8,3 +8,5 @@
 - `sft`, `teacher_grpo` and `evaluation` join these into the three experiments that `train.py` runs.
 - `service` puts a teacher behind an API, `plots` draws, and the modules beside this one connect the packages.
 """
+
+__version__ = "0.1.0"

@@ -26,11 +26,11 @@ BRISK = RetryPolicy(attempts=4, first_delay_s=0.5, max_delay_s=4.0, budget_s=60.
 logger = logging.getLogger("serve")
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal ends it; returns 2 for a mistake of the user."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
-    options = parse(arguments)
+    options = parse(sys.argv[1:] if arguments is None else arguments)
     key = os.environ.get(KEY) or None
     try:
         check_address(options.host, key)
@@ -137,4 +137,4 @@ def reach(options: argparse.Namespace, role: str) -> Model:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
