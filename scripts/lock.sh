@@ -26,7 +26,7 @@ compile() { # compile OUTPUT PYTHON_VERSION [uv arguments]
 compile requirements/uv.txt 3.11 requirements/uv.in "$@"
 for python_version in 3.11 3.12; do
     suffix="py${python_version/./}"
-    compile "requirements/cpu-$suffix.txt" "$python_version" --extra cpu --extra dev \
+    compile "requirements/cpu-$suffix.txt" "$python_version" --extra cpu --extra dev --extra docs \
         --overrides requirements/cpu-overrides.txt pyproject.toml requirements/torch-needs.in "$@"
-    compile "requirements/gpu-$suffix.txt" "$python_version" --extra gpu --extra dev pyproject.toml "$@"
+    compile "requirements/gpu-$suffix.txt" "$python_version" --extra gpu --extra dev --extra docs pyproject.toml "$@"
 done

@@ -11,7 +11,7 @@ from trainers.paths import ROOT
 
 PAGES = ROOT / "docs" / "api-reference"
 NAMES = sorted(
-    {name for page in PAGES.glob("*.md") for name in re.findall(r"^\| `([\w.]+)` \|", page.read_text(), re.MULTILINE)}
+    {name for page in PAGES.glob("*.md") for name in re.findall(r"^::: ([\w.]+)$", page.read_text(), re.MULTILINE)}
 )
 
 
