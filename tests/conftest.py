@@ -10,10 +10,17 @@ import pytest
 
 from tests.quickstarts import quickstart  # noqa: F401 - a fixture
 from tests.worlds import workspace  # noqa: F401 - a fixture
+from trainers.configuration.machine import detect
 from trainers.serving.servers import ServerGroup
 from trainers.serving.specs import ServerSpec
 
 SERVER_CONTEXT = 256
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where the driver lists none; where it lists one that torch cannot use, the test fails."""
+    if item.get_closest_marker("gpu") is not None and detect().cpu_only:
+        pytest.skip("needs a GPU, and nvidia-smi lists none that is visible here")
 
 
 @dataclass(frozen=True)
