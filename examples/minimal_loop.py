@@ -39,7 +39,7 @@ from trainers.teaching.verifiers.extraction import extract_answer
 
 TEMPLATES = load_templates()  # what is asked: baseline, probe, teacher, taught
 WARMUP_STEPS, WARMUP_ROWS, WARMUP_RATE = 110, 32, 2e-3
-STEPS, QUESTIONS, GROUP, RATE, KL_WEIGHT, EFFICIENCY_WEIGHT = 40, 16, 8, 6e-4, 0.05, 2.0
+STEPS, QUESTIONS, GROUP, RATE, KL_WEIGHT, EFFICIENCY_WEIGHT = 40, 16, 8, 3e-4, 0.1, 2.0
 SOLUTION_TOKENS, PROBE_TOKENS, TEACHER_TOKENS, STUDENT_TEMPERATURE = 32, 16, 80, 0.7
 
 
