@@ -17,7 +17,15 @@ from trainers.configuration.fields import all_names
 from trainers.launch.__main__ import main as launch
 from trainers.paths import ROOT
 
-PAGES = (ROOT / "README.md", ROOT / "examples/README.md", *sorted((ROOT / "docs").rglob("*.md")))
+TOP_PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    ".github/pull_request_template.md",
+    "examples/README.md",
+)
+PAGES = (*(ROOT / page for page in TOP_PAGES), *sorted((ROOT / "docs").rglob("*.md")))
 SHELL_BLOCK = re.compile(r"^[ ]*```(?:bash|sh)\n(.*?)^[ ]*```", re.DOTALL | re.MULTILINE)
 PYTHON_BLOCK = re.compile(r"^[ ]*```python\n(.*?)^[ ]*```", re.DOTALL | re.MULTILINE)
 INLINE_COMMAND = re.compile(r"`((?:bash |python |scripts/|pip )[^`]+)`")
@@ -97,7 +105,7 @@ def placement(words: list[str]) -> tuple[str, str, list[str]]:
 def test_scripts_and_modules_exist(command: Command):
     words = command.words
     for word in words:
-        if re.fullmatch(r"(scripts|configs)/[\w/.]+", word):
+        if re.fullmatch(r"(scripts|configs|tests)/[\w/.]+", word):
             assert (ROOT / word).is_file(), word
     if words[:2] == ["python", "-m"]:
         assert importlib.util.find_spec(words[2]) is not None, words[2]
