@@ -11,9 +11,7 @@ import os
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +30,9 @@ from trainers.launch.inspection import CONFIG_FILE, FINDINGS_FILE, Findings
 from trainers.launch.plan import Command, Plan
 from trainers.launch.process import Process
 from trainers.launch.trained_on import trained_on
+from trainers.serving.readiness import served_models
 from trainers.serving.servers import is_elsewhere, unavailable_ports
+from trainers.serving.specs import ServerSpec
 
 INSPECTION = "trainers.launch.inspection"
 WATCH_INTERVAL_S = 0.2
@@ -96,20 +96,22 @@ def _ports(plan: Plan) -> Iterator[Problem]:
         yield Problem(f"vllm_port={plan.config['vllm_port']}", f"already in use: {listed}", remedy)
     if plan.servers or plan.config["experiment"] == SFT:
         return
-    silent = [spec for spec in server_layout(plan.config) if not _answers(spec.base_url)]
+    yield from _running(server_layout(plan.config))
+
+
+def _running(specs: Sequence[ServerSpec]) -> Iterator[Problem]:
+    """Yield a problem for servers that should run already and do not answer, or do not serve the model expected."""
+    found = {spec: served_models(spec.base_url) for spec in specs}
+    silent = [spec for spec, models in found.items() if models is None]
     if silent:
         listed = ", ".join(f"{spec.base_url} ({spec.name})" for spec in silent)
         remedy = "let scripts/launch_with_server.sh start them, or set vllm_host and vllm_port to where they run"
         yield Problem("servers", f"no server answers at {listed}", remedy)
-
-
-def _answers(url: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"{url}/health", timeout=2) as response:
-            return response.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
+    for spec, models in found.items():
+        if models is not None and spec.model not in models:
+            expected = f"{spec.base_url} ({spec.name}) serves {', '.join(models)}"
+            remedy = f"start it with --served-model-name {spec.model}, or name the model that it serves"
+            yield Problem(f"{spec.name}: {spec.model}", expected, remedy)
 
 
 def examine(plan: Plan, cards: Cards) -> Findings:
