@@ -13,7 +13,7 @@ from trainers.configuration import compose
 from trainers.configuration.machine import Machine, assume
 from trainers.launch.disk import LEAST_FREE, checkpoints_kept, disk_needed
 from trainers.launch.fit import fewest_processes, host_problems, memory_problems, memory_warnings, occupants, sequences
-from trainers.launch.gpus import Card, cards, read_answer
+from trainers.launch.gpus import Card, cards, read_cards
 from trainers.launch.memory import (
     GIB,
     activations,
@@ -282,8 +282,8 @@ def test_sequences_that_a_share_holds() -> None:
 
 
 def test_what_nvidia_smi_says() -> None:
-    text = "0, 81559, 81000\n1, 81559, 12\n2, [N/A], [N/A]\n"
-    assert read_answer(text) == {0: Card(81_559 * 2**20, 81_000 * 2**20), 1: Card(81_559 * 2**20, 12 * 2**20)}
+    rows = [["0", "81559", "81000"], ["1", "81559", "12"], ["2", "[N/A]", "[N/A]"]]
+    assert read_cards(rows) == {0: Card(81_559 * 2**20, 81_000 * 2**20), 1: Card(81_559 * 2**20, 12 * 2**20)}
     assert cards(Machine()) == {}
     assert cards(assume(2), 24) == dict.fromkeys((0, 1), Card(24 * GIB, 24 * GIB))
     assert cards(assume(2)) == {}
