@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from trainers.configuration import compose
@@ -27,7 +28,7 @@ from trainers.launch.memory import (
     trainer_needs,
 )
 from trainers.launch.plan import make_plan
-from trainers.launch.shapes import KNOWN, local_shape, positions, shape_of
+from trainers.launch.shapes import KNOWN, count_weights, local_shape, positions, shape_of
 from trainers.serving.specs import ServerSpec
 
 QWEN3_8B = 8_190_735_360
@@ -102,6 +103,24 @@ def test_weights_on_the_disk_are_counted(tiny_teacher_dir: Path) -> None:
     with safe_open(tiny_teacher_dir / "model.safetensors", "pt") as file:
         stored = sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118 - no mapping
     assert shape.exact == stored == shape.counted
+
+
+def test_the_shards_of_an_index_are_counted_and_copies_in_other_formats_are_not(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"a": np.zeros((3, 4), np.float32), "b": np.zeros(5, np.float16)}, tmp_path / "model-1.safetensors")
+    save_file({"c": np.zeros((2, 2), np.float32)}, tmp_path / "model-2.safetensors")
+    # As Mistral's models come: the same weights once more, under other names.
+    save_file({"all": np.zeros(21, np.float32)}, tmp_path / "consolidated.safetensors")
+    assert count_weights(tmp_path) is None
+    places = {"a": "model-1.safetensors", "b": "model-1.safetensors", "c": "model-2.safetensors"}
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": places}), encoding="utf-8")
+    assert count_weights(tmp_path) == 12 + 5 + 4
+    (tmp_path / "model-2.safetensors").unlink()
+    assert count_weights(tmp_path) is None
+    index.write_text("{", encoding="utf-8")
+    assert count_weights(tmp_path) is None
 
 
 def test_unreadable_models_have_no_shape(tmp_path: Path) -> None:
