@@ -25,7 +25,7 @@ from trainers.configuration.surroundings import all_local, missing_paths
 from trainers.launch.arithmetic import number
 from trainers.launch.credentials import missing_credentials
 from trainers.launch.disk import disk_problems
-from trainers.launch.fit import Cards, Shapes, host_problems, memory_problems, memory_warnings
+from trainers.launch.fit import Cards, host_warnings, memory_warnings
 from trainers.launch.inspection import CONFIG_FILE, FINDINGS_FILE, Findings
 from trainers.launch.plan import Command, Plan
 from trainers.launch.process import Process
@@ -115,22 +115,21 @@ def _running(specs: Sequence[ServerSpec]) -> Iterator[Problem]:
 
 
 def examine(plan: Plan, cards: Cards) -> Findings:
-    """Everything that takes a look at models, data, GPU memory and disk, all problems at once."""
+    """Return what a look at models, data, memory and disk finds, all problems at once; too little memory only warns."""
     logger.info("preflight: models, tokenizers and data are looked at before anything starts (some seconds)")
     start = time.monotonic()
     found = inspected(plan.config)
-    problems = (*found.problems, *room_problems(plan, found.shapes, cards))
-    warnings = (*trained_on(plan.config), *found.warnings, *memory_warnings(plan, found.shapes, cards))
+    shape = found.shapes.get(plan.config.get("model_name_or_path") or "")
+    problems = (*found.problems, *disk_problems(plan.config, shape))
+    warnings = (
+        *trained_on(plan.config),
+        *found.warnings,
+        *memory_warnings(plan, found.shapes, cards),
+        *host_warnings(plan, found.shapes, psutil.virtual_memory().total),
+    )
     outcome = number(len(problems), "problem") if problems else "all is well"
     logger.info("preflight: %s after %.1f s", outcome, time.monotonic() - start)
     return replace(found, problems=problems, warnings=warnings)
-
-
-def room_problems(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[Problem]:
-    """Yield a problem wherever the run has no room: on GPUs, in the machine's memory, on the disk."""
-    yield from memory_problems(plan, shapes, cards)
-    yield from host_problems(plan, shapes, psutil.virtual_memory().total)
-    yield from disk_problems(plan.config, shapes.get(plan.config.get("model_name_or_path") or ""))
 
 
 def inspected(config: Mapping[str, Any]) -> Findings:
