@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from trainers.commands import Command
 from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.composition import Composition
 from trainers.configuration.fields import EVALUATION, GRPO, all_names
@@ -21,7 +22,7 @@ from trainers.launch.gpus import cards
 from trainers.launch.hints import server_hints, trainer_hints
 from trainers.launch.inspection import Findings
 from trainers.launch.interruption import Interrupted, interruptible
-from trainers.launch.plan import ACCELERATE_FILE, ROOT, Command, Plan, accelerate_settings, make_plan
+from trainers.launch.plan import ACCELERATE_FILE, ROOT, Plan, accelerate_settings, make_plan
 from trainers.launch.preflight import check_counts, check_devices, check_surroundings, examine
 from trainers.launch.process import Process
 from trainers.launch.ranks import FAILURE_FILE, recorded_failure

@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 
+from trainers.commands import Command
 from trainers.configuration import Problem, server_layout
 from trainers.configuration.fields import EVALUATION, SFT
 from trainers.configuration.machine import Machine
@@ -27,7 +28,7 @@ from trainers.launch.credentials import missing_credentials
 from trainers.launch.disk import disk_problems
 from trainers.launch.fit import Cards, host_warnings, memory_warnings
 from trainers.launch.inspection import CONFIG_FILE, FINDINGS_FILE, Findings
-from trainers.launch.plan import Command, Plan
+from trainers.launch.plan import Plan
 from trainers.launch.process import Process
 from trainers.launch.trained_on import trained_on
 from trainers.serving.readiness import served_models
