@@ -217,6 +217,7 @@ def test_composing_imports_nothing_heavy() -> None:
         "import trainers.launch.__main__\n"
         "compose(['quickstart_rl', 'zero1', 'max_steps=3'])\n"
         "heavy = {'torch', 'trl', 'transformers', 'vllm', 'datasets', 'deepspeed', 'accelerate', 'numpy'}\n"
+        "heavy |= {'aiohttp', 'httpx', 'huggingface_hub', 'openai'}\n"
         "print(json.dumps(sorted(heavy & sys.modules.keys())))\n"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -159,3 +159,4 @@ def test_the_page_shows_the_memory_that_a_dry_run_computes(recipe: str, capsys: 
     given = re.findall(r"^ +([\d.]+) (?:given|about)", told, re.MULTILINE)
     assert given == needed
     assert sum(map(float, given)) < float(card)
+    assert "run out of memory" not in told

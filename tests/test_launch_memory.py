@@ -7,13 +7,14 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from trainers.configuration import compose
 from trainers.configuration.machine import Machine, assume
 from trainers.launch.disk import LEAST_FREE, checkpoints_kept, disk_needed
-from trainers.launch.fit import fewest_processes, host_problems, memory_problems, memory_warnings, occupants, sequences
-from trainers.launch.gpus import Card, cards, read_answer
+from trainers.launch.fit import fewest_processes, host_warnings, memory_warnings, occupants, sequences
+from trainers.launch.gpus import Card, cards, read_cards
 from trainers.launch.memory import (
     GIB,
     activations,
@@ -27,7 +28,7 @@ from trainers.launch.memory import (
     trainer_needs,
 )
 from trainers.launch.plan import make_plan
-from trainers.launch.shapes import KNOWN, local_shape, positions, shape_of
+from trainers.launch.shapes import KNOWN, count_weights, local_shape, positions, shape_of
 from trainers.serving.specs import ServerSpec
 
 QWEN3_8B = 8_190_735_360
@@ -102,6 +103,24 @@ def test_weights_on_the_disk_are_counted(tiny_teacher_dir: Path) -> None:
     with safe_open(tiny_teacher_dir / "model.safetensors", "pt") as file:
         stored = sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118 - no mapping
     assert shape.exact == stored == shape.counted
+
+
+def test_the_shards_of_an_index_are_counted_and_copies_in_other_formats_are_not(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"a": np.zeros((3, 4), np.float32), "b": np.zeros(5, np.float16)}, tmp_path / "model-1.safetensors")
+    save_file({"c": np.zeros((2, 2), np.float32)}, tmp_path / "model-2.safetensors")
+    # As Mistral's models come: the same weights once more, under other names.
+    save_file({"all": np.zeros(21, np.float32)}, tmp_path / "consolidated.safetensors")
+    assert count_weights(tmp_path) is None
+    places = {"a": "model-1.safetensors", "b": "model-1.safetensors", "c": "model-2.safetensors"}
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": places}), encoding="utf-8")
+    assert count_weights(tmp_path) == 12 + 5 + 4
+    (tmp_path / "model-2.safetensors").unlink()
+    assert count_weights(tmp_path) is None
+    index.write_text("{", encoding="utf-8")
+    assert count_weights(tmp_path) is None
 
 
 def test_unreadable_models_have_no_shape(tmp_path: Path) -> None:
@@ -216,23 +235,29 @@ def test_a_shared_card_is_summed_up() -> None:
         ("student-0", (0,), 0.25),
         ("trainer-0", (0,), None),
     ]
-    [problem] = memory_problems(plan, SHAPES, cards(assume(1), 140))
-    assert problem.given.startswith("trainer-0 on GPU 0")
-    assert "and has 70.0 GiB" in problem.expected
-    crowded = [problem.given.partition(" ")[0] for problem in memory_problems(plan, SHAPES, cards(assume(1), 40))]
+    [warning] = memory_warnings(plan, SHAPES, cards(assume(1), 140))
+    assert warning.startswith("trainer-0 on GPU 0")
+    assert "and has 70.0 GiB" in warning
+    crowded = [warning.partition(" ")[0] for warning in memory_warnings(plan, SHAPES, cards(assume(1), 40))]
     assert crowded == ["teacher-0", "student-0", "trainer-0"]
 
 
-def test_what_cannot_fit_is_refused_once_with_ways_out() -> None:
-    [problem] = memory_problems(plan_of("teacher_rcl zero1", 4, 4), SHAPES, cards(assume(8), 48))
-    assert problem.given == "trainer-0 on GPU 4 (Arc-Intelligence/ATLAS-8B-Thinking)"
-    assert "weights 15.3 + gradients 15.3 + optimizer 22.9 + reference 15.3" in problem.expected
+def test_what_cannot_fit_is_told_once_with_ways_out() -> None:
+    [warning] = memory_warnings(plan_of("teacher_rcl zero1", 4, 4), SHAPES, cards(assume(8), 48))
+    assert warning.startswith("trainer-0 on GPU 4 (Arc-Intelligence/ATLAS-8B-Thinking): needs at least 69.7 GiB")
+    assert "weights 15.3 + gradients 15.3 + optimizer 22.9 + reference 15.3" in warning
+    assert "and has 48.0 GiB: it will most likely run out of memory" in warning
     for way in ("leave zero1", "add the word offload", "use_peft=true"):
-        assert way in problem.remedy
-    assert list(memory_problems(plan_of("teacher_rcl", 4, 4), SHAPES, cards(assume(8), 48))) == []
-    [server_problem] = memory_problems(plan_of("teacher_rcl offload", 4, 4), {**SHAPES}, cards(assume(8), 20))
-    assert "teacher_max_model_len" in server_problem.remedy
-    assert "teacher_tensor_parallel_size=2" in server_problem.remedy
+        assert way in warning.partition("→")[2]
+    assert not _too_large("teacher_rcl", 48)
+    [server_warning] = _too_large("teacher_rcl offload", 20)
+    assert "teacher_max_model_len" in server_warning
+    assert "teacher_tensor_parallel_size=2" in server_warning
+
+
+def _too_large(command: str, gib: int) -> list[str]:
+    warnings = memory_warnings(plan_of(command, 4, 4), SHAPES, cards(assume(8), gib))
+    return [warning for warning in warnings if "will most likely run out of memory" in warning]
 
 
 def test_the_fewest_gpus_are_named() -> None:
@@ -244,33 +269,32 @@ def test_the_fewest_gpus_are_named() -> None:
 
 def test_a_tight_fit_is_a_warning_that_names_keys() -> None:
     plan = plan_of("teacher_rcl", 2, 2)
-    assert list(memory_problems(plan, SHAPES, cards(assume(8), 80))) == []
     [warning] = memory_warnings(plan, SHAPES, cards(assume(8), 80))
     assert warning.startswith("trainer-0: about")
     assert "max_completion_length" in warning
     assert list(memory_warnings(plan, SHAPES, cards(assume(8), 140))) == []
 
 
-def test_unknown_models_and_cards_refuse_nothing() -> None:
+def test_nothing_is_said_of_the_room_for_unknown_models_or_on_unknown_cards() -> None:
     plan = plan_of("teacher_rcl", 2, 2)
-    assert list(memory_problems(plan, {}, cards(assume(8), 1))) == []
-    assert list(memory_problems(plan, SHAPES, {})) == []
+    assert all("not known here" in warning for warning in memory_warnings(plan, {}, cards(assume(8), 1)))
+    assert list(memory_warnings(plan, SHAPES, {})) == []
     assert any("not known here" in warning for warning in memory_warnings(plan, {}, {}))
 
 
 def test_cards_that_others_use_are_named() -> None:
     used = {gpu: Card(80 * GIB, 80 * GIB) for gpu in range(8)} | {0: Card(80 * GIB, 10 * GIB)}
-    [problem] = memory_problems(plan_of("teacher_rcl", 4, 4), SHAPES, used)
-    assert problem.given == "GPU 0"
-    assert "10.0 of 80.0 GiB free" in problem.expected
+    [warning] = memory_warnings(plan_of("teacher_rcl", 4, 4), SHAPES, used)
+    assert warning.startswith("GPU 0: the run takes")
+    assert "10.0 of 80.0 GiB free" in warning
 
 
-def test_a_machine_without_memory_for_offloading_is_refused() -> None:
+def test_a_machine_without_memory_for_offloading_is_told() -> None:
     plan = plan_of("teacher_rcl offload", 4, 4)
-    [problem] = host_problems(plan, SHAPES, 64 * GIB)
-    assert "137.3 GiB of the machine's memory, which has 64.0 GiB" in problem.expected
-    assert list(host_problems(plan, SHAPES, 256 * GIB)) == []
-    assert list(host_problems(plan_of("teacher_rcl", 4, 4), SHAPES, GIB)) == []
+    [warning] = host_warnings(plan, SHAPES, 64 * GIB)
+    assert "137.3 GiB of the machine's memory, which has 64.0 GiB" in warning
+    assert list(host_warnings(plan, SHAPES, 256 * GIB)) == []
+    assert list(host_warnings(plan_of("teacher_rcl", 4, 4), SHAPES, GIB)) == []
 
 
 def test_sequences_that_a_share_holds() -> None:
@@ -282,8 +306,8 @@ def test_sequences_that_a_share_holds() -> None:
 
 
 def test_what_nvidia_smi_says() -> None:
-    text = "0, 81559, 81000\n1, 81559, 12\n2, [N/A], [N/A]\n"
-    assert read_answer(text) == {0: Card(81_559 * 2**20, 81_000 * 2**20), 1: Card(81_559 * 2**20, 12 * 2**20)}
+    rows = [["0", "81559", "81000"], ["1", "81559", "12"], ["2", "[N/A]", "[N/A]"]]
+    assert read_cards(rows) == {0: Card(81_559 * 2**20, 81_000 * 2**20), 1: Card(81_559 * 2**20, 12 * 2**20)}
     assert cards(Machine()) == {}
     assert cards(assume(2), 24) == dict.fromkeys((0, 1), Card(24 * GIB, 24 * GIB))
     assert cards(assume(2)) == {}

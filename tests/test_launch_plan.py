@@ -8,7 +8,7 @@ import yaml
 from trainers.configuration import compose
 from trainers.configuration.machine import Machine, assume
 from trainers.launch.arithmetic import batch_lines, token_lines
-from trainers.launch.plan import Plan, make_plan
+from trainers.launch.plan import Plan, is_agent, make_plan
 from trainers.launch.report import configuration
 
 
@@ -64,7 +64,7 @@ def test_gpu_maps(
     assert seats(plan) == expected
     assert plan.trainer_gpus == trainer_gpus
     assert plan.trainer.env.get("CUDA_VISIBLE_DEVICES", "") == ",".join(map(str, trainer_gpus))
-    assert plan.trainer.is_agent is (trainers > 0)
+    assert is_agent(plan.trainer) is (trainers > 0)
 
 
 def test_a_cpu_machine_has_no_shares_and_gloo() -> None:

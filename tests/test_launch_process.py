@@ -13,10 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from trainers.commands import Command
 from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.machine import Machine, assume
 from trainers.launch import __main__ as launcher
-from trainers.launch.plan import ROOT, Command, make_plan
+from trainers.launch.plan import ROOT, make_plan
 from trainers.launch.process import Process
 from trainers.launch.ranks import FAILURE_FILE, record_failure, recorded_failure
 from trainers.launch.tee import TAIL_BYTES
@@ -26,7 +27,7 @@ WRITES = "import sys; sys.stderr.write({text}); print('terminal' if sys.stderr.i
 RUNS = """
 import sys
 from pathlib import Path
-from trainers.launch.plan import Command
+from trainers.commands import Command
 from trainers.launch.process import Process
 with Process(Command((sys.executable, "-c", {code!r}), {{}}), "child", Path({log!r})) as child:
     while child.status(0.1) is None:

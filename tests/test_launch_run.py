@@ -16,10 +16,11 @@ import psutil
 import pytest
 import yaml
 
+from trainers.commands import Command
 from trainers.configuration import compose, save
 from trainers.configuration.machine import Machine
 from trainers.launch import __main__ as launcher
-from trainers.launch.plan import ROOT, Command, make_plan
+from trainers.launch.plan import ROOT, make_plan
 from trainers.launch.process import Process
 from trainers.serving.servers import ServerError
 

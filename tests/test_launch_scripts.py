@@ -89,11 +89,12 @@ def test_commands_are_shown_so_that_a_shell_takes_them() -> None:
     ]
 
 
-def test_a_plan_that_cannot_fit_the_assumed_cards_is_refused() -> None:
+def test_a_plan_that_hardly_fits_the_assumed_cards_is_shown_with_a_warning() -> None:
     run = script("launch_with_server.sh 1 1 teacher_rcl --dry-run --assume-gpus 8 --assume-gpu-memory 80")
-    assert run.returncode == 2
-    assert "trainer-0 on GPU 1 (Arc-Intelligence/ATLAS-8B-Thinking): needs at least 138.3 GiB" in run.stderr
-    assert "train on 2 GPUs, or add the word offload" in run.stderr
+    assert run.returncode == 0
+    warned = run.stdout.partition("\nWarnings")[2]
+    assert "trainer-0 on GPU 1 (Arc-Intelligence/ATLAS-8B-Thinking): needs at least 138.3 GiB" in warned
+    assert "train on 2 GPUs, or add the word offload" in warned
     fitting = script("launch_with_server.sh 1 2 teacher_rcl --dry-run --assume-gpus 8 --assume-gpu-memory 80")
     assert fitting.stdout.count("69.7 to") == 2
     assert "trainer-0: about" in fitting.stdout.partition("Warnings")[2]

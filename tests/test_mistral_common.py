@@ -11,7 +11,9 @@ from transformers.tokenization_mistral_common import MistralCommonBackend
 
 from custom_data.encoding import ExampleEncoder
 from tests.data_configs import TEMPLATES, data_config, write_rows
+from trainers.configuration import ConfigurationError
 from trainers.launch.inspection import inspect
+from trainers.models.chosen_tokens import with_choices
 from trainers.models.final_model import PUSHED
 from trainers.serving.assistant_turn import assistant_turn
 from trainers.serving.roles import taken, writes_conversations
@@ -70,6 +72,20 @@ def test_the_preflight_of_sft_has_one_warning(model_dir, tmp_path, monkeypatch):
     assert found.problems == ()
     [warning] = found.warnings
     assert "</s>, with which the next turn begins, is taken for the end" in warning
+
+
+def test_a_chat_template_that_the_library_would_never_read_is_refused(model_dir, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    path, template = write_rows(tmp_path / "rows.jsonl", [ROW]), tmp_path / "chatml.jinja"
+    template.write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    config = data_config("sft", path, model_name_or_path=str(model_dir), processes=1, chat_template_path=str(template))
+    [problem] = inspect(config).problems
+    assert problem.given == f"chat_template_path={template}"
+    assert "Mistral's own" in problem.expected
+    # Without a preflight the training itself refuses it.
+    with pytest.raises(ConfigurationError, match="would never read the file"):
+        with_choices(tokenizer, config)
+    assert tokenizer.chat_template is None
 
 
 def test_its_vocabulary_goes_to_the_hub_with_the_model(tokenizer, tmp_path):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from trainers.commands import Command
 from trainers.serving import servers as servers_module
-from trainers.serving.command import ServerCommand
 from trainers.serving.servers import Server, ServerError, ServerGroup, log_tail, start_waves, unavailable_ports
 from trainers.serving.specs import ServerSpec
 
@@ -56,7 +56,7 @@ def stand_in(monkeypatch):
 
     def use(program):
         def command(spec):
-            return ServerCommand((sys.executable, "-c", textwrap.dedent(program), spec.model, str(spec.port)), {})
+            return Command((sys.executable, "-c", textwrap.dedent(program), spec.model, str(spec.port)), {})
 
         monkeypatch.setattr(servers_module, "server_command", command)
 
@@ -144,10 +144,10 @@ def test_servers_die_with_a_launcher_that_is_killed(tmp_path, free_port):
     launcher = f"""
         import pathlib, sys, time
         from trainers.serving import servers as module
-        from trainers.serving.command import ServerCommand
+        from trainers.commands import Command
         from trainers.serving.specs import ServerSpec
         program = {textwrap.dedent(GOOD_SERVER)!r}
-        module.server_command = lambda spec: ServerCommand((sys.executable, "-c", program, "m", str(spec.port)), {{}})
+        module.server_command = lambda spec: Command((sys.executable, "-c", program, "m", str(spec.port)), {{}})
         specs = [ServerSpec("teacher", 0, "m", "127.0.0.1", {free_port})]
         with module.ServerGroup(specs, pathlib.Path({str(tmp_path)!r})):
             print("up", flush=True)

@@ -134,6 +134,9 @@ def test_a_template_and_an_eos_of_choice_hold_before_anything_is_encoded(tmp_pat
     path.write_text("other")
     tokenizer = with_choices(build_tokenizer(), {"chat_template_path": str(path), "eos_token": "<|endoftext|>"})
     assert (tokenizer.chat_template, tokenizer.eos_token) == ("other", "<|endoftext|>")
+    bare = build_tokenizer()
+    bare.chat_template = None
+    assert with_choices(bare, {"chat_template_path": str(path)}).chat_template == "other"
     untouched = with_choices(build_tokenizer(), {"chat_template_path": None})
     assert (untouched.chat_template, untouched.eos_token) == (build_tokenizer().chat_template, "<|im_end|>")
 

@@ -53,10 +53,18 @@ def test_only_the_first_rank_names_the_run(config, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-def test_an_id_of_choice_wins(config, monkeypatch):
+def test_an_id_of_choice_wins_and_is_what_a_continued_training_goes_on_with(config, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_RUN_ID", "chosen")
     name_run(config)
     assert os.environ["WANDB_RUN_ID"] == "chosen"
+    assert (tmp_path / "run" / WANDB_RUN).read_text().strip() == "chosen"
+    continued = {**config, "resume_from": "checkpoint-2"}
+    monkeypatch.delenv("WANDB_RUN_ID")
+    name_run(continued)
+    assert os.environ["WANDB_RUN_ID"] == "chosen"
+    monkeypatch.setenv("WANDB_RUN_ID", "other")
+    name_run(continued)
+    assert (tmp_path / "run" / WANDB_RUN).read_text().strip() == "other"
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from dataclasses import dataclass
+
+from trainers.configuration.nvidia_smi import query
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,8 @@ def assume(gpus: int) -> Machine:
 
 
 def detect() -> Machine:
-    """Asks `nvidia-smi`, and keeps to `CUDA_VISIBLE_DEVICES` where it lists indices."""
-    smi = shutil.which("nvidia-smi")
-    if smi is None:
-        return Machine()
-    command = [smi, "--query-gpu=index", "--format=csv,noheader"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    present = tuple(int(line) for line in answer.stdout.split() if line.isdigit()) if answer.returncode == 0 else ()
+    """Return the GPUs that `nvidia-smi` lists, only those of `CUDA_VISIBLE_DEVICES` where it lists indices."""
+    present = tuple(int(index) for [index] in query("index") if index.isdigit())
     return Machine(_visible(present, os.environ.get("CUDA_VISIBLE_DEVICES")))
 
 

@@ -11,17 +11,18 @@ from typing import Any
 
 import yaml
 
+from trainers.commands import Command
 from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.composition import Composition
 from trainers.configuration.fields import EVALUATION, GRPO, all_names
 from trainers.configuration.machine import Machine, assume, detect
 from trainers.configuration.resume import FINISHED, STOP, decide, settle
-from trainers.launch.fit import Cards, memory_problems, memory_warnings
+from trainers.launch.fit import Cards, memory_warnings
 from trainers.launch.gpus import cards
 from trainers.launch.hints import server_hints, trainer_hints
 from trainers.launch.inspection import Findings
 from trainers.launch.interruption import Interrupted, interruptible
-from trainers.launch.plan import ACCELERATE_FILE, Command, Plan, accelerate_settings, make_plan
+from trainers.launch.plan import ACCELERATE_FILE, Plan, accelerate_settings, make_plan
 from trainers.launch.preflight import check_counts, check_devices, check_surroundings, examine
 from trainers.launch.process import Process
 from trainers.launch.ranks import FAILURE_FILE, recorded_failure
@@ -131,9 +132,9 @@ def checked(plan: Plan, memory: Cards, quick: bool) -> Findings:
     The look at models and data is left out where something else is missing already, or `quick` is set.
     """
     problems = tuple(check_surroundings(plan))
-    if problems or quick:
-        return Findings(problems, (), _shapes(plan))
-    return examine(plan, memory)
+    if problems:
+        return Findings(problems)
+    return Findings((), (), _shapes(plan)) if quick else examine(plan, memory)
 
 
 def foreseen(plan: Plan, memory: Cards) -> Findings:
@@ -141,7 +142,7 @@ def foreseen(plan: Plan, memory: Cards) -> Findings:
     shapes = _shapes(plan)
     unknown = [_line(problem) for problem in check_surroundings(plan)]
     warnings = (*unknown, *trained_on(plan.config), *memory_warnings(plan, shapes, memory), NOT_CHECKED)
-    return Findings(tuple(memory_problems(plan, shapes, memory)), warnings, shapes)
+    return Findings((), warnings, shapes)
 
 
 def show(plan: Plan, composition: Composition, machine: Machine, memory: Cards, quick: bool) -> int:

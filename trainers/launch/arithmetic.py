@@ -15,11 +15,9 @@ from trainers.configuration.epochs import steps_per_epoch
 from trainers.configuration.fields import EVALUATION, GRPO
 from trainers.configuration.placement import teacher_list
 from trainers.configuration.resume import load
-from trainers.launch.disk import checkpoints_kept, disk_needed
+from trainers.launch.disk import GIGABYTE, checkpoints_kept, disk_needed
 from trainers.launch.measured import changes, measured
 from trainers.launch.shapes import ModelShape
-
-GIGABYTE = 10**9
 
 
 def batch_lines(config: Mapping[str, Any], used: int | None, shape: ModelShape | None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Checks that a plan fits into the memory of its GPUs and machine: refusals, warnings, and the numbers behind them."""
+"""Warnings that a plan may not fit into the memory of its GPUs and machine, and the numbers behind them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainers.configuration import Problem
 from trainers.configuration.fields import EVALUATION, GRPO
 from trainers.launch.gpus import Card
 from trainers.launch.memory import GIB, Needs, cache_per_token, host_needs, server_needs, trainer_needs
@@ -64,25 +63,49 @@ def served_share(listed: tuple[Occupant, ...], gpus: tuple[int, ...]) -> float:
     return sum(other.share or 0.0 for other in listed if other.share is not None and set(other.gpus) & set(gpus))
 
 
-def memory_problems(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[Problem]:
-    """The processes that surely do not fit; of equal ones, the first speaks for all."""
-    told = set()
+def memory_warnings(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[str]:
+    """Yield what the estimates say against a plan: too large, perhaps too large, unknown, or in use by others.
+
+    They only warn: the formulas have not been compared with a GPU, and a run that would fit must not be refused.
+    """
     listed = occupants(plan, shapes)
+    for model in dict.fromkeys(each.model for each in listed if each.gpus and each.needs is None):
+        yield f"the memory that {model} takes is not known here: its config.json is not on this machine"
+    yield from _too_large(plan, shapes, listed, cards)
+    yield from _tight(plan, listed, cards)
+    yield from _occupied(listed, cards)
+
+
+def host_warnings(plan: Plan, shapes: Shapes, memory: int) -> Iterator[str]:
+    """Yield a warning when the machine's own memory, in bytes, is too small for what is offloaded to it."""
+    if plan.config["experiment"] == EVALUATION:
+        return
+    shape = shapes.get(plan.config["model_name_or_path"])
+    needed = host_needs(plan.config, shape) if shape and plan.trainer_gpus else 0
+    if needed > memory:
+        yield (
+            f"deepspeed={plan.config['deepspeed']}: offloading takes about {gib(needed)} GiB of the machine's memory, "
+            f"which has {gib(memory)} GiB. → use zero3 on more GPUs, or a smaller model"
+        )
+
+
+def _too_large(plan: Plan, shapes: Shapes, listed: tuple[Occupant, ...], cards: Cards) -> Iterator[str]:
+    """Yield the processes that need more than they have whatever the data; of equal ones, the first speaks for all."""
+    told = set()
     for occupant in listed:
         key = (occupant.model, occupant.share, len(occupant.gpus))
         room = occupant.room(cards, served_share(listed, occupant.gpus))
         if occupant.needs is None or room is None or occupant.needs.least <= room or key in told:
             continue
         told.add(key)
-        yield Problem(_given(occupant), _expected(occupant, room), _remedy(plan, shapes, occupant, room))
-    yield from _occupied(listed, cards)
+        yield (
+            f"{_given(occupant)}: {_expected(occupant, room)}: it will most likely run out of memory. "
+            f"→ {_remedy(plan, shapes, occupant, room)}"
+        )
 
 
-def memory_warnings(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[str]:
-    """Yield the models whose memory is not known, and the trainer if it may not fit when sequences are long."""
-    listed = occupants(plan, shapes)
-    for model in dict.fromkeys(each.model for each in listed if each.gpus and each.needs is None):
-        yield f"the memory that {model} takes is not known here: its config.json is not on this machine"
+def _tight(plan: Plan, listed: tuple[Occupant, ...], cards: Cards) -> Iterator[str]:
+    """Yield the first trainer if it may not fit when sequences are long."""
     trainers = [each for each in listed if each.share is None]
     for occupant in trainers[:1]:
         room = occupant.room(cards, served_share(listed, occupant.gpus))
@@ -91,17 +114,6 @@ def memory_warnings(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[str]:
                 f"{occupant.name}: about {gib(occupant.needs.estimate)} GiB when sequences are as long as allowed, of "
                 f"{gib(room)} GiB; if it runs out of memory: {_shorter(plan.config)}"
             )
-
-
-def host_problems(plan: Plan, shapes: Shapes, memory: int) -> Iterator[Problem]:
-    """Yield a problem when the machine's own memory cannot hold what is offloaded to it."""
-    if plan.config["experiment"] == EVALUATION:
-        return
-    shape = shapes.get(plan.config["model_name_or_path"])
-    needed = host_needs(plan.config, shape) if shape and plan.trainer_gpus else 0
-    if needed > memory:
-        expected = f"offloading takes about {gib(needed)} GiB of the machine's memory, which has {gib(memory)} GiB"
-        yield Problem(f"deepspeed={plan.config['deepspeed']}", expected, "use zero3 on more GPUs, or a smaller model")
 
 
 def sequences(occupant: Occupant, shape: ModelShape | None, room: int | None) -> int | None:
@@ -174,8 +186,8 @@ def _shorter(config: Mapping[str, Any]) -> str:
     return ", ".join(ways)
 
 
-def _occupied(listed: tuple[Occupant, ...], cards: Cards) -> Iterator[Problem]:
-    """GPUs whose memory other processes hold already."""
+def _occupied(listed: tuple[Occupant, ...], cards: Cards) -> Iterator[str]:
+    """Yield the GPUs whose memory other processes hold already."""
     wanted: dict[int, int] = {}
     for occupant in listed:
         size = occupant.room(cards) if occupant.share is not None else (occupant.needs.least if occupant.needs else 0)
@@ -183,8 +195,8 @@ def _occupied(listed: tuple[Occupant, ...], cards: Cards) -> Iterator[Problem]:
             wanted[gpu] = wanted.get(gpu, 0) + (size or 0)
     for gpu, size in wanted.items():
         if gpu in cards and size <= cards[gpu].total and size > cards[gpu].free:
-            free, total = gib(cards[gpu].free), gib(cards[gpu].total)
-            expected = f"the run takes {gib(size)} GiB, and other processes leave {free} of {total} GiB free"
-            yield Problem(
-                f"GPU {gpu}", expected, "end them (nvidia-smi lists them), or choose GPUs by CUDA_VISIBLE_DEVICES"
+            yield (
+                f"GPU {gpu}: the run takes {gib(size)} GiB, and other processes leave {gib(cards[gpu].free)} of "
+                f"{gib(cards[gpu].total)} GiB free. → end them (nvidia-smi lists them), or choose GPUs by "
+                "CUDA_VISIBLE_DEVICES"
             )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from trainers.configuration.machine import Machine
+from trainers.configuration.nvidia_smi import query
 from trainers.launch.memory import GIB
 
 MEBIBYTE = 2**20
+COLUMNS = ("index", "memory.total", "memory.free")
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,10 @@ def cards(machine: Machine, assumed_gib: float | None = None) -> dict[int, Card]
     if machine.assumed:
         size = int((assumed_gib or 0) * GIB)
         return dict.fromkeys(machine.gpus, Card(size, size)) if size else {}
-    return {index: card for index, card in _asked().items() if index in machine.gpus}
+    return {index: card for index, card in read_cards(query(*COLUMNS)).items() if index in machine.gpus}
 
 
-def _asked() -> Mapping[int, Card]:
-    smi = shutil.which("nvidia-smi")
-    if smi is None:
-        return {}
-    command = [smi, "--query-gpu=index,memory.total,memory.free", "--format=csv,noheader,nounits"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    return read_answer(answer.stdout) if answer.returncode == 0 else {}
-
-
-def read_answer(text: str) -> dict[int, Card]:
-    """The cards in a table of index, total and free MiB; lines that say something else, as MIG slices do, are left."""
-    rows = [[field.strip() for field in line.split(",")] for line in text.splitlines()]
-    numbers = [list(map(int, row)) for row in rows if len(row) == 3 and all(field.isdigit() for field in row)]
+def read_cards(rows: Iterable[Sequence[str]]) -> dict[int, Card]:
+    """Return the cards in rows of index, total and free MiB, less those that tell no memory, such as MIG slices."""
+    numbers = [list(map(int, row)) for row in rows if all(cell.isdigit() for cell in row)]
     return {index: Card(total * MEBIBYTE, free * MEBIBYTE) for index, total, free in numbers}

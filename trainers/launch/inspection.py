@@ -28,7 +28,7 @@ from trainers.launch.shapes import COUNTED_BY_FORMULA, ModelShape, count_weights
 from trainers.launch.turn_checks import conversation_of, prompt_warnings, turn_problems, turn_warnings
 from trainers.launch.uses import ModelUse, model_uses
 from trainers.launch.weight_updates import update_problems, update_warnings
-from trainers.models.chosen_tokens import with_choices
+from trainers.models.chosen_tokens import choice_problems, with_choices
 from trainers.serving.roles import writes_conversations
 
 CONFIG_FILE, FINDINGS_FILE = "config.json", "findings.json"
@@ -96,7 +96,9 @@ def inspect(config: Mapping[str, Any]) -> Findings:
             continue
         shapes[use.model] = shape
         if config["experiment"] == SFT:
-            tokenizer = with_choices(tokenizer, config)
+            unread = list(choice_problems(tokenizer, config))
+            problems += unread
+            tokenizer = tokenizer if unread else with_choices(tokenizer, config)
         converses = writes_conversations(tokenizer)
         problems += (*model_problems(use, shape, len(tokenizer), converses), *update_problems(use, model))
         warnings += (*model_warnings(use, shape), *update_warnings(use, model))

@@ -1,6 +1,7 @@
-"""GPU memory by process, from the shapes of the models: what each surely needs, and what it is likely to need.
+"""Estimates of GPU memory by process, from the shapes of the models: its least need, and its likely one.
 
-Pure. docs/guides/distributed-training.md shows the formulas; P is the number of parameters, w the bytes of one in the
+Pure, and by formula: nothing here has been compared with a GPU, so it may warn of a plan but never refuse one.
+docs/guides/distributed-training.md shows the formulas; P is the number of parameters, w the bytes of one in the
 model's precision, N the number of training processes.
 """
 

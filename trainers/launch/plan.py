@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainers.commands import Command
 from trainers.configuration import server_layout
 from trainers.configuration.derived import shares_gpu
 from trainers.configuration.fields import EVALUATION
@@ -20,23 +20,6 @@ from trainers.serving.specs import ServerSpec
 
 AGENT = "trainers.launch.agent"
 ACCELERATE_FILE = "accelerate.yaml"
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command line and the environment variables it adds."""
-
-    argv: tuple[str, ...]
-    env: Mapping[str, str]
-
-    @property
-    def is_agent(self) -> bool:
-        """True for accelerate's agent, a process that holds the ranks and trains nothing itself."""
-        return AGENT in self.argv
-
-    def __str__(self) -> str:
-        settings = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
-        return " ".join([*settings, shlex.join(self.argv)])
 
 
 @dataclass(frozen=True)
@@ -53,6 +36,11 @@ class Plan:
     def output_dir(self) -> Path:
         """Where the run writes."""
         return Path(self.config["output_dir"])
+
+
+def is_agent(command: Command) -> bool:
+    """Return whether a command runs accelerate's agent, a process that holds the ranks and trains nothing itself."""
+    return AGENT in command.argv
 
 
 def make_plan(config: Mapping[str, Any], machine: Machine, servers: int, trainers: int) -> Plan:

@@ -11,15 +11,14 @@ import os
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from trainers.commands import Command
 from trainers.configuration import Problem, server_layout
 from trainers.configuration.fields import EVALUATION, SFT
 from trainers.configuration.machine import Machine
@@ -27,12 +26,14 @@ from trainers.configuration.surroundings import all_local, missing_paths
 from trainers.launch.arithmetic import number
 from trainers.launch.credentials import missing_credentials
 from trainers.launch.disk import disk_problems
-from trainers.launch.fit import Cards, Shapes, host_problems, memory_problems, memory_warnings
+from trainers.launch.fit import Cards, host_warnings, memory_warnings
 from trainers.launch.inspection import CONFIG_FILE, FINDINGS_FILE, Findings
-from trainers.launch.plan import Command, Plan
+from trainers.launch.plan import Plan
 from trainers.launch.process import Process
 from trainers.launch.trained_on import trained_on
+from trainers.serving.readiness import served_models
 from trainers.serving.servers import is_elsewhere, unavailable_ports
+from trainers.serving.specs import ServerSpec
 
 INSPECTION = "trainers.launch.inspection"
 WATCH_INTERVAL_S = 0.2
@@ -96,39 +97,40 @@ def _ports(plan: Plan) -> Iterator[Problem]:
         yield Problem(f"vllm_port={plan.config['vllm_port']}", f"already in use: {listed}", remedy)
     if plan.servers or plan.config["experiment"] == SFT:
         return
-    silent = [spec for spec in server_layout(plan.config) if not _answers(spec.base_url)]
+    yield from _running(server_layout(plan.config))
+
+
+def _running(specs: Sequence[ServerSpec]) -> Iterator[Problem]:
+    """Yield a problem for servers that should run already and do not answer, or do not serve the model expected."""
+    found = {spec: served_models(spec.base_url) for spec in specs}
+    silent = [spec for spec, models in found.items() if models is None]
     if silent:
         listed = ", ".join(f"{spec.base_url} ({spec.name})" for spec in silent)
         remedy = "let scripts/launch_with_server.sh start them, or set vllm_host and vllm_port to where they run"
         yield Problem("servers", f"no server answers at {listed}", remedy)
-
-
-def _answers(url: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"{url}/health", timeout=2) as response:
-            return response.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
+    for spec, models in found.items():
+        if models is not None and spec.model not in models:
+            expected = f"{spec.base_url} ({spec.name}) serves {', '.join(models)}"
+            remedy = f"start it with --served-model-name {spec.model}, or name the model that it serves"
+            yield Problem(f"{spec.name}: {spec.model}", expected, remedy)
 
 
 def examine(plan: Plan, cards: Cards) -> Findings:
-    """Everything that takes a look at models, data, GPU memory and disk, all problems at once."""
+    """Return what a look at models, data, memory and disk finds, all problems at once; too little memory only warns."""
     logger.info("preflight: models, tokenizers and data are looked at before anything starts (some seconds)")
     start = time.monotonic()
     found = inspected(plan.config)
-    problems = (*found.problems, *room_problems(plan, found.shapes, cards))
-    warnings = (*trained_on(plan.config), *found.warnings, *memory_warnings(plan, found.shapes, cards))
+    shape = found.shapes.get(plan.config.get("model_name_or_path") or "")
+    problems = (*found.problems, *disk_problems(plan.config, shape))
+    warnings = (
+        *trained_on(plan.config),
+        *found.warnings,
+        *memory_warnings(plan, found.shapes, cards),
+        *host_warnings(plan, found.shapes, psutil.virtual_memory().total),
+    )
     outcome = number(len(problems), "problem") if problems else "all is well"
     logger.info("preflight: %s after %.1f s", outcome, time.monotonic() - start)
     return replace(found, problems=problems, warnings=warnings)
-
-
-def room_problems(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[Problem]:
-    """Yield a problem wherever the run has no room: on GPUs, in the machine's memory, on the disk."""
-    yield from memory_problems(plan, shapes, cards)
-    yield from host_problems(plan, shapes, psutil.virtual_memory().total)
-    yield from disk_problems(plan.config, shapes.get(plan.config.get("model_name_or_path") or ""))
 
 
 def inspected(config: Mapping[str, Any]) -> Findings:

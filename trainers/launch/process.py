@@ -12,7 +12,8 @@ from types import TracebackType
 
 import psutil
 
-from trainers.launch.plan import Command
+from trainers.commands import Command
+from trainers.launch.plan import is_agent
 from trainers.launch.tee import Tee
 from trainers.paths import python_path
 
@@ -76,7 +77,7 @@ class Process:
         for member in family:
             with suppress(psutil.NoSuchProcess):
                 # accelerate answers a polite request with pages of traceback; its ranks are asked one by one.
-                agent = self._command.is_agent and member.ppid() == process.pid
+                agent = is_agent(self._command) and member.ppid() == process.pid
                 member.kill() if agent else member.terminate()
         _, left = psutil.wait_procs(family, timeout=STOP_GRACE_S)
         for member in left:

@@ -40,16 +40,19 @@ def name_run(config: Mapping[str, Any]) -> None:
         if config[key]:
             os.environ.setdefault(variable, config[key])
     if reports_to_wandb(config) and "resume_from" in config and os.environ.get("RANK", "0") == "0":
-        os.environ.setdefault("WANDB_RUN_ID", wandb_run_id(config))
+        os.environ["WANDB_RUN_ID"] = wandb_run_id(config)
         os.environ.setdefault("WANDB_RESUME", "allow")
 
 
 def wandb_run_id(config: Mapping[str, Any]) -> str:
-    """Return the id of the run on W&B: a continued training goes on with the id that it began with."""
-    file = Path(config["output_dir"]) / WANDB_RUN
-    if config["resume_from"] and file.is_file():
+    """Return the id of the run on W&B, and keep it in the output directory.
+
+    It is that of `WANDB_RUN_ID`, where somebody chose one; else a continued training goes on with the id that it has.
+    """
+    file, chosen = Path(config["output_dir"]) / WANDB_RUN, os.environ.get("WANDB_RUN_ID")
+    if not chosen and config["resume_from"] and file.is_file():
         return file.read_text(encoding="utf-8").strip()
-    run_id = secrets.token_hex(4)
+    run_id = chosen or secrets.token_hex(4)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f"{run_id}\n", encoding="utf-8")
     return run_id

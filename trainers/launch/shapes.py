@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
@@ -158,20 +157,15 @@ def local_shape(model: str) -> ModelShape | None:
 
 
 def count_weights(directory: Path) -> int | None:
-    """The parameters in the safetensors files of a directory; `None` when it has none that can be read."""
-    files = sorted(directory.glob("*.safetensors"))
+    """The parameters in the safetensors files that a directory's model is loaded from; `None` when none can be read."""
+    # The hub's library takes most of a second to import, which plans of models on the hub need not spend.
+    from huggingface_hub import get_local_safetensors_metadata
+    from huggingface_hub.errors import NotASafetensorsRepoError, SafetensorsParsingError
+
     try:
-        return sum(_count(path) for path in files) or None
-    except (struct.error, OSError, ValueError, KeyError):
+        return sum(get_local_safetensors_metadata(directory).parameter_count.values()) or None
+    except (NotASafetensorsRepoError, SafetensorsParsingError, OSError, ValueError, LookupError):
         return None
-
-
-def _count(path: Path) -> int:
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        # What is no safetensors file may claim any length.
-        header = json.loads(file.read(min(length, path.stat().st_size)))
-    return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
 
 
 def _read(path: Path | None) -> ModelShape | None:

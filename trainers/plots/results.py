@@ -13,7 +13,6 @@ from matplotlib.ticker import FuncFormatter
 
 from trainers.evaluation.statistics import Estimate
 from trainers.plots.style import (
-    ARMS,
     GREEN,
     GREY,
     INK,
@@ -21,6 +20,7 @@ from trainers.plots.style import (
     PINK,
     VERMILION,
     arm_colours,
+    cycled_colours,
     new_figure,
     percent,
     save,
@@ -186,7 +186,9 @@ def gain_by_length(
     figure, axes = new_figure(1, max(len(arms), 1), (max(5.4, 4.6 * len(arms)), 4.0))
     known = [length for lengths, _, _ in arms.values() for length in lengths if length > 0]
     shortest, longest = min(known, default=1), max(known, default=1)
-    for axis, (name, (lengths, gains, parts)), colour in zip(axes, arms.items(), _cycle(len(arms)), strict=False):
+    for axis, (name, (lengths, gains, parts)), colour in zip(
+        axes, arms.items(), cycled_colours(len(arms)), strict=False
+    ):
         axis.axhline(0, color="#999999", linewidth=1)
         _draw_gains(axis, np.asarray(lengths, dtype=np.float64), np.asarray(gains, dtype=np.float64), colour)
         for part, gain in parts.items():
@@ -233,10 +235,6 @@ def _legend_below(figure: Figure, axis: Axes) -> None:
         *axis.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9,
         labelcolor=INK,
     )  # fmt: skip
-
-
-def _cycle(count: int) -> list[str]:
-    return [ARMS[i % len(ARMS)] for i in range(count)]
 
 
 def _interval(

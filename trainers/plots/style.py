@@ -61,10 +61,15 @@ def whole_steps(axis: Axes) -> None:
     axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
 
 
+def cycled_colours(count: int) -> list[str]:
+    """Return so many colours, which repeat where the palette ends."""
+    return [ARMS[i % len(ARMS)] for i in range(count)]
+
+
 def arm_colours(names: Sequence[str], reference: str | None = None) -> dict[str, str]:
     """A colour per arm in the order given; the reference arm is grey."""
     others = [name for name in names if name != reference]
-    return {name: ARMS[i % len(ARMS)] for i, name in enumerate(others)} | ({reference: GREY} if reference else {})
+    return dict(zip(others, cycled_colours(len(others)), strict=True)) | ({reference: GREY} if reference else {})
 
 
 def save(figure: Figure, path: Path) -> None:

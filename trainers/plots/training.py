@@ -14,13 +14,13 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from trainers.plots.style import (
-    ARMS,
     BLUE,
     GREEN,
     GREY,
     INK,
     ORANGE,
     VERMILION,
+    cycled_colours,
     legend,
     new_figure,
     percent,
@@ -209,7 +209,7 @@ def several_seeds(
     got that far). `steps` are the steps of the values (default 0, 1, …), `references` values to mark, by label.
     """
     figure, (axis,) = new_figure(1, 1, (7.2, 4.4))
-    for (label, seeds), colour in zip(curves.items(), _cycle(len(curves)), strict=True):
+    for (label, seeds), colour in zip(curves.items(), cycled_colours(len(curves)), strict=True):
         _draw_seeds(axis, label, seeds, steps, colour)
     _mark(axis, references)
     title(axis, heading, x="training step", y=unit)
@@ -219,10 +219,6 @@ def several_seeds(
         axis.set_ylim(0, 1)
     legend(axis)
     save(figure, output_path)
-
-
-def _cycle(count: int) -> list[str]:
-    return [ARMS[i % len(ARMS)] for i in range(count)]
 
 
 def _draw_seeds(

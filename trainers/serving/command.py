@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from trainers.commands import Command
 from trainers.paths import python_path
 from trainers.serving.specs import ServerSpec
 
@@ -23,20 +22,7 @@ _NOT_INHERITED = ("VLLM_API_KEY", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_AD
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
-@dataclass(frozen=True)
-class ServerCommand:
-    """The command of one server: its arguments, and the environment variables set on top of the inherited ones."""
-
-    argv: tuple[str, ...]
-    env: Mapping[str, str]
-
-    def __str__(self) -> str:
-        """The command as one would type it into a shell."""
-        settings = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
-        return " ".join([*settings, shlex.join(self.argv)])
-
-
-def server_command(spec: ServerSpec) -> ServerCommand:
+def server_command(spec: ServerSpec) -> Command:
     """The `vllm serve` command of a spec; nothing is read from the machine, so that it can be printed and compared."""
     argv = [sys.executable, "-m", _ENTRY_MODULE, "serve", spec.weights, "--host", spec.host, "--port", str(spec.port)]
     argv += _model_arguments(spec)
@@ -49,7 +35,7 @@ def server_command(spec: ServerSpec) -> ServerCommand:
     argv += _adapter_arguments(spec) if spec.adapter else []
     argv += _weight_transfer_arguments(spec)
     argv += spec.extra_args
-    return ServerCommand(tuple(argv), _environment(spec))
+    return Command(tuple(argv), _environment(spec))
 
 
 def inherited_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import http.client
 import json
 import logging
 import os
@@ -13,8 +12,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,13 +19,13 @@ from types import TracebackType
 from typing import Any
 
 from trainers.serving.command import inherited_environment, server_command
+from trainers.serving.readiness import served_models
 from trainers.serving.specs import ServerSpec
 
 logger = logging.getLogger(__name__)
 
 _POLL_INTERVAL_S = 0.2
 _PROGRESS_INTERVAL_S = 5.0
-_PROBE_TIMEOUT_S = 2.0
 _LOG_TAIL_LINES = 20
 # What would push the reason out of a log's tail: chatter that vLLM and its libraries print at every start and exit,
 # and the frames of tracebacks, of which the last lines matter.
@@ -104,11 +101,8 @@ class Server:
         return self._process.returncode
 
     def is_ready(self) -> bool:
-        """Return whether the server answers `/health` and lists its model."""
-        if _get(f"{self.spec.base_url}/health") is None:
-            return False
-        models = _get(f"{self.spec.base_url}/v1/models")
-        return models is not None and self.spec.model in [model["id"] for model in json.loads(models)["data"]]
+        """Return whether the server is healthy and lists its model."""
+        return self.spec.model in (served_models(self.spec.base_url) or ())
 
     def error(self, what: str) -> ServerError:
         """The error that says what happened to this server and shows the end of its log."""
@@ -269,13 +263,3 @@ def _refused(spec: ServerSpec) -> OSError | None:
         except OSError as error:
             return error
     return None
-
-
-def _get(url: str) -> bytes | None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=_PROBE_TIMEOUT_S) as response:
-            return response.read()
-    except (urllib.error.URLError, http.client.HTTPException, OSError):
-        # What answers may be no HTTP server: on a port that nothing listens on yet, a connection can even meet itself.
-        return None

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from trainers.teaching.verifiers.extraction import SOLUTION
 from trainers.teaching.verifiers.sandbox import Limits, Outcome, run_python
 from trainers.teaching.verifiers.verdict import CORRECT, NO_ANSWER, Verdict
 
-_SOLUTION = re.compile(r"<solution>((?:(?!<solution>).)*?)</solution>", re.DOTALL | re.IGNORECASE)
 _FENCED = re.compile(r"```[ \t]*(?:python|py)?[ \t]*\d?\r?\n(.*?)```", re.DOTALL | re.IGNORECASE)
 _VERDICTS: dict[Outcome, Verdict] = {
     "passed": CORRECT,
@@ -26,7 +26,7 @@ _VERDICTS: dict[Outcome, Verdict] = {
 def extract_code(text: str) -> str | None:
     """The code a solution states: the last fenced block of its last `<solution>`, else that solution's whole text, else
     the last fenced block anywhere; `None` when there is none."""
-    tagged = [content for content in _SOLUTION.findall(text) if content.strip()]
+    tagged = [content for content in SOLUTION.findall(text) if content.strip()]
     blocks = _FENCED.findall(tagged[-1] if tagged else text)
     if blocks:
         return blocks[-1]

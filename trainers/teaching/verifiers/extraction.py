@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-_SOLUTION = re.compile(r"<solution>((?:(?!<solution>).)*?)</solution>", re.DOTALL | re.IGNORECASE)
+SOLUTION = re.compile(r"<solution>((?:(?!<solution>).)*?)</solution>", re.DOTALL | re.IGNORECASE)
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{|\\.|[{}]", re.DOTALL)
 # "The final answer is: 12", "**Answer:** 12", "#### 12"
 _CUE = re.compile(
@@ -35,7 +35,7 @@ def extract_answer(text: str) -> str | None:
     line too. Of several statements the last is final, in one line as well. Inside `<solution>` a box or a final-answer
     line narrows the answer further. An unclosed `<solution>` is not an answer: the text was cut off.
     """
-    tagged = [content.strip() for content in _SOLUTION.findall(text) if content.strip()]
+    tagged = [content.strip() for content in SOLUTION.findall(text) if content.strip()]
     if tagged:
         return _boxed(tagged[-1]) or _answer_line(tagged[-1]) or tagged[-1]
     return _boxed(text) or _answer_line(text) or _bare_value(text)
