@@ -1,0 +1,120 @@
+"""The settings of a whole run, by experiment: one section for each component."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from trainers.configuration.settings.data import DataSettings, TrainingDataSettings
+from trainers.configuration.settings.evaluation import EvaluationSettings, EvaluationSizeSettings
+from trainers.configuration.settings.grpo_trainer import GRPOTrainerSettings
+from trainers.configuration.settings.key import Settings
+from trainers.configuration.settings.lora import LoraSettings
+from trainers.configuration.settings.model import LoadingSettings, ModelSettings
+from trainers.configuration.settings.output import OutputSettings
+from trainers.configuration.settings.prompts import PromptSettings
+from trainers.configuration.settings.rollouts import RolloutSettings
+from trainers.configuration.settings.sampling import SamplingSettings
+from trainers.configuration.settings.serving import ServingSettings
+from trainers.configuration.settings.sft_trainer import SFTTrainerSettings
+from trainers.configuration.settings.student import StudentSettings
+from trainers.configuration.settings.teacher import ServedTeacherSettings, TeacherSettings
+from trainers.configuration.settings.teaching import TeachingSettings
+from trainers.configuration.settings.trainer import TrainerSettings
+from trainers.configuration.settings.training import TrainingSettings
+
+SFT, GRPO, EVALUATION = "sft", "teacher_grpo", "evaluation"
+
+
+class Experiment(Settings):
+    """The settings that every experiment has."""
+
+    output: OutputSettings
+    model: LoadingSettings
+    data: DataSettings
+    prompts: PromptSettings
+    teacher: TeacherSettings
+
+    def flat(self) -> dict[str, Any]:
+        """Return the settings as flat keys, as they stand in recipes and on command lines."""
+        return {
+            section.prefix + name: getattr(section, name)
+            for section in (getattr(self, field) for field in type(self).model_fields)
+            for name in type(section).model_fields
+        }
+
+    def with_keys(self, **keys: Any) -> Self:
+        """Return these settings with other values of some flat keys, checked again.
+
+        Raises:
+            pydantic.ValidationError: for a value that its key does not take.
+        """
+        return type(self).from_flat(self.flat() | keys)
+
+    @classmethod
+    def from_flat(cls, keys: dict[str, Any]) -> Self:
+        """Build the settings of an experiment from all its flat keys.
+
+        Raises:
+            pydantic.ValidationError: for a value that its key does not take.
+        """
+        sections = {name: section_class(cls, name) for name in cls.model_fields}
+        values = {
+            name: {field: keys[section.prefix + field] for field in section.model_fields}
+            for name, section in sections.items()
+        }
+        return cls.model_validate(values)
+
+
+class TrainingExperiment(Experiment):
+    """The settings that SFT and GRPO share."""
+
+    model: ModelSettings
+    data: TrainingDataSettings
+    training: TrainingSettings
+    lora: LoraSettings
+    trainer: TrainerSettings
+
+
+class StudentExperiment(Experiment):
+    """The settings that GRPO and evaluation share: both ask a student."""
+
+    teacher: ServedTeacherSettings
+    student: StudentSettings
+    serving: ServingSettings
+    teaching: TeachingSettings
+    sampling: SamplingSettings
+    evaluation: EvaluationSizeSettings
+
+
+class SFTExperiment(TrainingExperiment):
+    """The settings of an SFT warm-up."""
+
+    trainer: SFTTrainerSettings
+
+
+class GRPOExperiment(TrainingExperiment, StudentExperiment):
+    """The settings of a GRPO training."""
+
+    model: ModelSettings
+    data: TrainingDataSettings
+    teacher: ServedTeacherSettings
+    trainer: GRPOTrainerSettings
+    rollouts: RolloutSettings
+
+
+class EvaluationExperiment(StudentExperiment):
+    """The settings of an evaluation."""
+
+    evaluation: EvaluationSettings
+
+
+EXPERIMENTS: dict[str, type[Experiment]] = {SFT: SFTExperiment, GRPO: GRPOExperiment, EVALUATION: EvaluationExperiment}
+"""By the value of the key `experiment`."""
+
+
+def section_class(experiment: type[Experiment], name: str) -> type[Settings]:
+    """Return the class of one section of an experiment."""
+    section = experiment.model_fields[name].annotation
+    assert isinstance(section, type)
+    assert issubclass(section, Settings)
+    return section
