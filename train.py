@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         if config is not None:
             prepare_rank(config)
             name_run(config)
-            importlib.import_module(EXPERIMENTS[config["experiment"]]).run(config)
+            importlib.import_module(EXPERIMENTS[config.output.experiment]).run(config)
     except ConfigurationError as error:
         if not record_failure(error):
             sys.stderr.write(f"{error}\n")

@@ -10,6 +10,7 @@ from transformers import AutoConfig
 from trainers.assembly import layout_of, stages
 from trainers.configuration import pick
 from trainers.configuration.placement import teacher_list
+from trainers.configuration.settings.experiments import Experiment, StudentExperiment
 from trainers.serving.rendering import ChatRenderer
 from trainers.serving.specs import Role, ServerSpec
 from trainers.teaching.lengths import Context, Need, stage_needs
@@ -23,28 +24,28 @@ SLACK = 8
 """Tokens that a tokenizer may add beyond the text it is given."""
 
 
-def question_needs(config: Mapping[str, Any]) -> tuple[Need, ...]:
+def question_needs(config: StudentExperiment) -> tuple[Need, ...]:
     """Return the room that each stage of a lesson needs, for the models and budgets of a configuration."""
     return stage_needs(
         PromptTemplates(**pick(PromptTemplates, config)),
         stages(config),
         _contexts(config, "student")[0],
         _contexts(config, "teacher"),
-        config["max_prompt_length"],
+        config.teaching.max_prompt_length,
     )
 
 
-def _contexts(config: Mapping[str, Any], role: Role) -> list[Context]:
+def _contexts(config: Experiment, role: Role) -> list[Context]:
     """One per model of a role: an evaluation may have several teachers, or none."""
     specs = {spec.tokenizer: spec for spec in layout_of(config, role)}
     contexts = [_served(config, role, spec) for spec in specs.values()]
-    asked = 1 if role == "student" or config["experiment"] != "evaluation" else len(teacher_list(config))
+    asked = 1 if role == "student" or config.output.experiment != "evaluation" else len(teacher_list(config))
     if asked > len(contexts):
         contexts.append(Context(estimate, config[f"{role}_max_model_len"], _no_template))
     return contexts
 
 
-def _served(config: Mapping[str, Any], role: Role, spec: ServerSpec) -> Context:
+def _served(config: Experiment, role: Role, spec: ServerSpec) -> Context:
     trusted = spec.trust_remote_code
     kwargs = config[f"{role}_chat_template_kwargs"] or {}
     renderer = ChatRenderer(spec.tokenizer, kwargs, revision=spec.revision, trust_remote_code=trusted)

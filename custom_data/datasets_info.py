@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
+from trainers.configuration.settings.experiments import Experiment
+
 CODE_SYSTEM_PROMPT = (
     "You write Python. Answer with the whole function, its imports included, in one ```python block inside <solution>."
 )
@@ -53,11 +55,11 @@ def dataset_settings(dataset_id_or_path: str | None, experiment: str) -> dict[st
     return {}
 
 
-def with_dataset_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+def with_dataset_settings(config: Experiment) -> dict[str, Any]:
     """A configuration in which the settings of its dataset fill the keys that are null."""
-    settings = dataset_settings(config.get("dataset_id_or_path"), config["experiment"])
+    settings = dataset_settings(config.data.dataset_id_or_path, config.output.experiment)
     wanted = {key: value for key, value in settings.items() if key in config and config[key] is None}
-    if config.get("dataset_level_filter") is not None or config.get("dataset_files") is not None:
+    if config.data.dataset_level_filter is not None or config.data.dataset_files is not None:
         wanted.pop("dataset_config", None)
     return {**config, **wanted}
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from hydra.utils import get_object
@@ -15,8 +14,14 @@ from custom_data.rows import ExampleFormat, Format, QuestionFormat
 from custom_data.sources import DataSource, RowReader
 from custom_data.tables import Table
 from trainers.configuration import pick
-from trainers.configuration.fields import EVALUATION, SFT
 from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.configuration.settings.experiments import (
+    EvaluationExperiment,
+    Experiment,
+    SFTExperiment,
+    StudentExperiment,
+    TrainingExperiment,
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Parts:
     held_out: int = 0
 
 
-def load(config: Mapping[str, Any]) -> Parts:
+def load(config: TrainingExperiment) -> Parts:
     """Read the rows of a run; no question of the evaluation part stands in the training part.
 
     The evaluation rows are those of `eval_dataset_id_or_path`; or else a seeded share of the training rows, if the run
@@ -39,27 +44,27 @@ def load(config: Mapping[str, Any]) -> Parts:
     """
     source = DataSource(**pick(DataSource, config))
     table = read_source(config, source)
-    if config["experiment"] == EVALUATION:
+    if isinstance(config, EvaluationExperiment):
         return Parts(None, table)
-    if config["eval_dataset_id_or_path"] is not None:
+    if config.data.eval_dataset_id_or_path is not None:
         evaluation = read_source(config, evaluation_source(config, source))
         apart = _apart(table, np.isin(table.question_keys, evaluation.question_keys))
-        wanted = evaluation if config["eval_strategy"] != "no" else None
+        wanted = evaluation if config.trainer.eval_strategy != "no" else None
         return Parts(apart, wanted, held_out=len(table) - len(apart))
-    if config["eval_strategy"] == "no":
+    if config.trainer.eval_strategy == "no":
         return Parts(table, None)
-    chosen = heldout.split(table.question_keys, config["eval_split_ratio"], config["seed"])
+    chosen = heldout.split(table.question_keys, config.data.eval_split_ratio, config.output.seed)
     return Parts(_apart(table, chosen), table.taking(table.rows[chosen]))
 
 
-def evaluation_source(config: Mapping[str, Any], training: DataSource) -> DataSource:
+def evaluation_source(config: TrainingExperiment, training: DataSource) -> DataSource:
     """Where the evaluation rows are: what says how to read a dataset holds for both only if it is the same dataset."""
-    name = config["eval_dataset_id_or_path"]
-    split = config["eval_dataset_split"] or training.dataset_split
+    name = config.data.eval_dataset_id_or_path
+    split = config.data.eval_dataset_split or training.dataset_split
     source = replace(training, dataset_id_or_path=name, dataset_split=split, dataset_max_samples=None, prefix="eval_")
     if name == training.dataset_id_or_path:
         return source
-    known = dataset_settings(name, config["experiment"])
+    known = dataset_settings(name, config.output.experiment)
     return replace(
         source,
         dataset_config=known.get("dataset_config"),
@@ -68,16 +73,16 @@ def evaluation_source(config: Mapping[str, Any], training: DataSource) -> DataSo
     )
 
 
-def read_source(config: Mapping[str, Any], source: DataSource) -> Table:
+def read_source(config: Experiment, source: DataSource) -> Table:
     """The usable rows of one source, in the format that the experiment reads.
 
     Raises:
         ConfigurationError: see `load`.
     """
     rows = source.open()
-    if config["row_reader"]:
-        rows = replace(rows, row_reader=load_row_reader(config["row_reader"]))
-    return tables.read(rows, _format(config, rows.columns()), config["max_bad_row_ratio"])
+    if config.data.row_reader:
+        rows = replace(rows, row_reader=load_row_reader(config.data.row_reader))
+    return tables.read(rows, _format(config, rows.columns()), config.data.max_bad_row_ratio)
 
 
 def load_row_reader(path: str) -> RowReader:
@@ -99,13 +104,13 @@ def load_row_reader(path: str) -> RowReader:
     return function
 
 
-def _format(config: Mapping[str, Any], found: Sequence[str]) -> Format:
+def _format(config: StudentExperiment, found: Sequence[str]) -> Format:
     """Without columns there is no row to read, and the bad rows say why."""
-    if config["experiment"] == SFT:
-        return ExampleFormat.find(found, config["column_map"]) if found else ExampleFormat({})
+    if isinstance(config, SFTExperiment):
+        return ExampleFormat.find(found, config.data.column_map) if found else ExampleFormat({})
     if not found:
         return QuestionFormat({})
-    return QuestionFormat.find(found, config["column_map"], config["verifier"])
+    return QuestionFormat.find(found, config.data.column_map, config.teaching.verifier)
 
 
 def _apart(table: Table, held_out: np.ndarray) -> Table:

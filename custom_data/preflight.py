@@ -20,7 +20,7 @@ from custom_data.questions import Questions
 from custom_data.rows import FROM_CHAT, FROM_SOLUTION, ORIGIN
 from custom_data.tables import Table
 from trainers.configuration import pick
-from trainers.configuration.fields import SFT
+from trainers.configuration.settings.experiments import Experiment, SFTExperiment
 from trainers.teaching.prompts import PromptTemplates
 
 Fit = Callable[[Mapping[str, Any], Table], tuple[Table, tuple[Dropped, ...]]]
@@ -94,7 +94,7 @@ class Checked:
     report: DataReport
 
 
-def check_data(config: Mapping[str, Any]) -> DataReport:
+def check_data(config: Experiment) -> DataReport:
     """Read and check everything that a run will use, with the models' own tokenizers.
 
     The rows are read once and kept in the cache of `datasets`; a run that follows takes them from there.
@@ -105,7 +105,7 @@ def check_data(config: Mapping[str, Any]) -> DataReport:
     return load_checked(config).report
 
 
-def load_questions(config: Mapping[str, Any]) -> tuple[Questions, Questions]:
+def load_questions(config: Experiment) -> tuple[Questions, Questions]:
     """Training and evaluation questions of a run, either of which may be empty; see `check_data`."""
     checked = load_checked(config)
     for line in checked.report.lines():
@@ -114,7 +114,7 @@ def load_questions(config: Mapping[str, Any]) -> tuple[Questions, Questions]:
     return training, evaluation
 
 
-def load_examples(config: Mapping[str, Any]) -> tuple[Dataset, Dataset | None]:
+def load_examples(config: Experiment) -> tuple[Dataset, Dataset | None]:
     """SFT examples to train and to be evaluated on, with the columns of `custom_data.rows.EXAMPLE_FIELDS`."""
     checked = load_checked(config)
     for line in checked.report.lines():
@@ -125,13 +125,13 @@ def load_examples(config: Mapping[str, Any]) -> tuple[Dataset, Dataset | None]:
     return checked.training.dataset(), checked.evaluation and checked.evaluation.dataset()
 
 
-def load_checked(config: Mapping[str, Any]) -> Checked:
+def load_checked(config: Experiment) -> Checked:
     """The data of a run: see `check_data`, and `custom_data.loading.load` for how rows are parted."""
     parts = loading.load(config)
-    fit = _fit_examples if config["experiment"] == SFT else _fit_questions
+    fit = _fit_examples if isinstance(config, SFTExperiment) else _fit_questions
     training, training_report = _part(config, "training", parts.training, fit)
     evaluation, evaluation_report = _part(config, "evaluation", parts.evaluation, fit)
-    warnings = tuple(_untaught(training)) if config["experiment"] == SFT and training is not None else ()
+    warnings = tuple(_untaught(training)) if isinstance(config, SFTExperiment) and training is not None else ()
     return Checked(training, evaluation, DataReport(training_report, evaluation_report, parts.held_out, warnings))
 
 
@@ -144,36 +144,34 @@ def _untaught(table: Table) -> Iterator[str]:
             yield f"{table.reading.source}: {count:,} of {len(table):,} examples {said}"
 
 
-def _part(
-    config: Mapping[str, Any], name: str, table: Table | None, fit: Fit
-) -> tuple[Table | None, PartReport | None]:
+def _part(config: Experiment, name: str, table: Table | None, fit: Fit) -> tuple[Table | None, PartReport | None]:
     if table is None:
         return None, None
     kept, dropped = fit(config, table)
-    sft = config["experiment"] == SFT
+    sft = isinstance(config, SFTExperiment)
     budgets = ("max_length",) if sft else BUDGETS
     limits = " ".join(f"{key}={config[key]}" for key in budgets if config.get(key) is not None)
     ways = "raise max_length" if sft else "raise the contexts or lower the token budgets"
-    settle(name, dropped, kept, config["overlong_prompts"], limits, ways)
+    settle(name, dropped, kept, config.data.overlong_prompts, limits, ways)
     return kept, PartReport(table.reading, len(kept), dropped)
 
 
-def _fit_questions(config: Mapping[str, Any], table: Table) -> tuple[Table, tuple[Dropped, ...]]:
+def _fit_questions(config: Experiment, table: Table) -> tuple[Table, tuple[Dropped, ...]]:
     return fitting_questions(table, question_needs(config))
 
 
-def _fit_examples(config: Mapping[str, Any], table: Table) -> tuple[Table, tuple[Dropped, ...]]:
+def _fit_examples(config: SFTExperiment, table: Table) -> tuple[Table, tuple[Dropped, ...]]:
     # Importing it takes seconds, which runs without SFT need not spend.
     from trainers.models.loading import load_tokenizer
 
     tokenizer, templates = load_tokenizer(config), PromptTemplates(**pick(PromptTemplates, config))
-    encoder = ExampleEncoder(tokenizer, templates, config["teacher_chat_template_kwargs"] or {})
-    check_roles(table, encoder, config["model_name_or_path"])
+    encoder = ExampleEncoder(tokenizer, templates, config.teacher.chat_template_kwargs or {})
+    check_roles(table, encoder, config.model.model_name_or_path)
 
     def count(example: Mapping[str, Any]) -> int:
         return len(encoder.encode(example).input_ids)
 
-    return fitting_examples(table, config["max_length"], _around_texts(encoder), count)
+    return fitting_examples(table, config.trainer.max_length, _around_texts(encoder), count)
 
 
 def _around_texts(encoder: ExampleEncoder) -> int | None:

@@ -11,6 +11,7 @@ from trainers.configuration.annotations import fits
 from trainers.configuration.command_line import suggestion
 from trainers.configuration.placement import STUDENT_ALONE, models, record_name, teacher_list
 from trainers.configuration.problems import Problem
+from trainers.configuration.settings.experiments import Experiment, StudentExperiment
 from trainers.configuration.values import within
 from trainers.configuration.wording import expected, typed
 
@@ -35,10 +36,10 @@ _ONLY_OF_AN_API = (
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def check_apis(config: Mapping[str, Any]) -> Iterator[Problem]:
+def check_apis(config: StudentExperiment) -> Iterator[Problem]:
     """The problems of everything that a configuration asks of foreign APIs."""
     yield from _student(config)
-    yield from _key_name("student_api_key_env", config["student_api_key_env"])
+    yield from _key_name("student_api_key_env", config.student.api_key_env)
     for index, entry in enumerate(teacher_list(config) if "teacher" in config else ()):
         if isinstance(entry, Mapping):
             yield from _teacher(config, f"teacher[{index}]", entry)
@@ -60,8 +61,8 @@ def check_names(entries: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem(f"teacher {name}", f"its record of usage would be that of {owner}", remedy)
 
 
-def _student(config: Mapping[str, Any]) -> Iterator[Problem]:
-    url = config["student_base_url"]
+def _student(config: StudentExperiment) -> Iterator[Problem]:
+    url = config.student.base_url
     if url is None:
         for key in _ONLY_OF_AN_API:
             if config[key]:
@@ -69,13 +70,13 @@ def _student(config: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem(f"{key}={typed(config[key])}", "only a student behind an API has it", remedy)
         return
     yield from _address(config, "student_base_url", url)
-    if config["student_max_model_len"] is None:
+    if config.student.max_model_len is None:
         remedy = "set student_max_model_len to the context the API offers"
         yield Problem("student_max_model_len=null", "the context of an API student must be declared", remedy)
-    yield from _money("student_", config["student_spending_cap"], config["student_price_per_million_tokens"])
+    yield from _money("student_", config.student.spending_cap, config.student.price_per_million_tokens)
 
 
-def _teacher(config: Mapping[str, Any], given: str, entry: Mapping[Any, Any]) -> Iterator[Problem]:
+def _teacher(config: Experiment, given: str, entry: Mapping[Any, Any]) -> Iterator[Problem]:
     for key, value in entry.items():
         if key not in ENTRY:
             yield Problem(
@@ -100,7 +101,7 @@ def _teacher(config: Mapping[str, Any], given: str, entry: Mapping[Any, Any]) ->
     yield from _money(f"{given}.", entry.get("spending_cap"), entry.get("price_per_million_tokens"))
 
 
-def _address(config: Mapping[str, Any], key: str, url: str) -> Iterator[Problem]:
+def _address(config: Experiment, key: str, url: str) -> Iterator[Problem]:
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -120,9 +121,11 @@ def _address(config: Mapping[str, Any], key: str, url: str) -> Iterator[Problem]
         yield Problem(f"{key}={url}", "our own servers are to listen on that port", remedy)
 
 
-def _taken_by_our_servers(config: Mapping[str, Any], host: str | None, port: int | None) -> bool:
-    ports = range(config["vllm_port"], config["vllm_port"] + max(config["num_vllm_servers"], len(models(config))))
-    return bool(models(config)) and host in (config["vllm_host"], "localhost", "127.0.0.1") and port in ports
+def _taken_by_our_servers(config: StudentExperiment, host: str | None, port: int | None) -> bool:
+    ports = range(
+        config.serving.vllm_port, config.serving.vllm_port + max(config.serving.num_vllm_servers, len(models(config)))
+    )
+    return bool(models(config)) and host in (config.serving.vllm_host, "localhost", "127.0.0.1") and port in ports
 
 
 def _key_name(key: str, name: Any) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.configuration.evaluation_metrics import FOLLOWS_METRIC
+from trainers.configuration.settings.experiments import Experiment, TrainingExperiment
 
 HARMLESS = (
     "output_dir results_dir exp_name resume resume_from workspace world "
@@ -69,11 +70,11 @@ def unreadable(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     return None if before == now else f"its optimizer states are divided for {before}, and this run has {now}"
 
 
-def _division(config: Mapping[str, Any]) -> str:
-    stage = "zero3" if str(config.get("deepspeed")).startswith("zero3") else "zero1 or zero2"
-    return f"{config.get('processes')} processes with {stage}"
+def _division(config: Experiment) -> str:
+    stage = "zero3" if str(config.training.deepspeed).startswith("zero3") else "zero1 or zero2"
+    return f"{config.training.processes} processes with {stage}"
 
 
-def fixed_schedule(config: Mapping[str, Any]) -> bool:
+def fixed_schedule(config: TrainingExperiment) -> bool:
     """Return whether the learning rate of a step depends on how many steps there are in all."""
-    return config["lr_scheduler_type"] not in _RATE_WITHOUT_END or 0 < config["warmup_steps"] < 1
+    return config.trainer.lr_scheduler_type not in _RATE_WITHOUT_END or 0 < config.trainer.warmup_steps < 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainers.configuration.placement import teacher_entries
+from trainers.configuration.settings.experiments import Experiment, StudentExperiment
 
 MODELS = "models.json"
 OUTPUT = ("student_alone.jsonl", "lessons.jsonl", "summary.json")
@@ -36,7 +37,7 @@ def has_evaluation(output_dir: Path) -> bool:
 
 
 def evaluation_action(
-    config: Mapping[str, Any],
+    config: Experiment,
     earlier: Mapping[str, Any] | None,
     differing: Sequence[str],
     recorded: Mapping[str, str] | None,
@@ -66,12 +67,12 @@ def evaluation_action(
     return "continue", "continues the evaluation that it holds"
 
 
-def fingerprints(config: Mapping[str, Any]) -> dict[str, str]:
+def fingerprints(config: StudentExperiment) -> dict[str, str]:
     """Return what tells models and data from others of the same name, by `student`, `dataset` and `teacher NAME`."""
-    student = config["student_model"]
+    student = config.student.model
     found = {
         STUDENT: fingerprint(student, _model_files),
-        DATASET: fingerprint(config["dataset_id_or_path"], _all_files),
+        DATASET: fingerprint(config.data.dataset_id_or_path, _all_files),
     }
     entries = teacher_entries(config)
     return found | {f"teacher {name}": _teacher_fingerprint(entry) for name, entry in entries.items()}

@@ -17,6 +17,13 @@ from trainers.configuration.model_rules import check_model
 from trainers.configuration.placement import default_name, models, slots_used, teacher_entries, teacher_list, teachers
 from trainers.configuration.problems import Problem
 from trainers.configuration.schedule import check_schedule
+from trainers.configuration.settings.experiments import (
+    EvaluationExperiment,
+    Experiment,
+    GRPOExperiment,
+    SFTExperiment,
+    StudentExperiment,
+)
 from trainers.configuration.template_rules import check_template_arguments
 from trainers.configuration.wording import typed
 
@@ -49,9 +56,9 @@ LEAST_TEMPERATURE = 0.01
 """What vLLM raises smaller temperatures to, except 0."""
 
 
-def validate(config: Mapping[str, Any]) -> list[Problem]:
+def validate(config: Experiment) -> list[Problem]:
     """All problems between the keys of a configuration whose single values are fine."""
-    experiment = config["experiment"]
+    experiment = config.output.experiment
     found = [*_required(config), *_common(config), *check_model(config), *check_template_arguments(config)]
     if experiment != EVALUATION:
         found += check_schedule(config)
@@ -67,30 +74,30 @@ def validate(config: Mapping[str, Any]) -> list[Problem]:
     return found
 
 
-def _required(config: Mapping[str, Any]) -> Iterator[Problem]:
-    for key in REQUIRED[config["experiment"]]:
+def _required(config: Experiment) -> Iterator[Problem]:
+    for key in REQUIRED[config.output.experiment]:
         if not config.get(key):
-            yield Problem(f"{key}=null", f"experiment {config['experiment']} needs it", f"write {key}=…")
+            yield Problem(f"{key}=null", f"experiment {config.output.experiment} needs it", f"write {key}=…")
 
 
-def _common(config: Mapping[str, Any]) -> Iterator[Problem]:
-    if config["exp_name"] is not None and not PurePath(config["exp_name"]).name:
+def _common(config: Experiment) -> Iterator[Problem]:
+    if config.output.exp_name is not None and not PurePath(config.output.exp_name).name:
         expected = "expected the name of a directory inside results_dir"
-        yield Problem(f"exp_name={config['exp_name']}", expected, "write for example exp_name=first_try")
-    if config.get("bf16") and config.get("fp16"):
+        yield Problem(f"exp_name={config.output.exp_name}", expected, "write for example exp_name=first_try")
+    if config.trainer.bf16 and config.trainer.fp16:
         yield Problem("bf16=true fp16=true", "at most one of the two may be true", "set fp16=false")
-    yield from _columns(config["column_map"] or {})
-    asked = config["report_to"]
+    yield from _columns(config.data.column_map or {})
+    asked = config.output.report_to
     for name in [asked] if isinstance(asked, str) else asked or []:
         if name not in REPORTERS:
             close = get_close_matches(name, REPORTERS, n=1)
             remedy = f"did you mean {close[0]}?" if close else "write report_to=null for none"
             yield Problem(f"report_to={name}", f"expected null or some of {', '.join(REPORTERS)}", remedy)
-    reader = config["row_reader"]
+    reader = config.data.row_reader
     if reader is not None and not _DOTTED.fullmatch(reader):
         remedy = "write for example row_reader=my_package.rows.read, or leave it out"
         yield Problem(f"row_reader={reader}", "expected the dotted path of a function, or null", remedy)
-    attention = config["attn_implementation"]
+    attention = config.model.attn_implementation
     if attention not in ATTENTION and "/" not in attention:
         close = get_close_matches(attention, ATTENTION, n=1)
         remedy = f"did you mean {close[0]}?" if close else "write attn_implementation=sdpa, which every GPU can do"
@@ -109,13 +116,13 @@ def _columns(mapping: Mapping[Any, Any]) -> Iterator[Problem]:
             yield Problem(f"column_map.{name}={column}", "expected the name of one of the dataset's columns", remedy)
 
 
-def _sft(config: Mapping[str, Any]) -> Iterator[Problem]:
-    if config["packing"] and config["max_length"] is None:
+def _sft(config: SFTExperiment) -> Iterator[Problem]:
+    if config.trainer.packing and config.trainer.max_length is None:
         yield Problem("packing=true", "rows are packed up to max_length, which is null", "set max_length=16384")
-    if config["assistant_only_loss"]:
+    if config.trainer.assistant_only_loss:
         expected = "the loss is on the teacher's reply only as it is, and TRL finds no turns in rows that are encoded"
         yield Problem("assistant_only_loss=true", expected, "leave it out")
-    template = config["chat_template_path"]
+    template = config.trainer.chat_template_path
     if template is not None and PurePath(template).suffix not in TEMPLATE_SUFFIXES:
         listed = " or ".join(TEMPLATE_SUFFIXES)
         expected = f"expected a file that ends in {listed}: of another model TRL would also take tokens, untrained ones"
@@ -133,10 +140,10 @@ def check_batch(batch: Batch) -> Iterator[Problem]:
         yield Problem(f"train_batch_size={batch.wanted}", expected, remedy)
 
 
-def _templates(config: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[Problem]:
+def _templates(config: Experiment, keys: tuple[str, ...]) -> Iterator[Problem]:
     for key in keys:
         text, (needed, allowed) = config[key], PLACEHOLDERS[key]
-        if key == "teacher_template" and config["max_probe_tokens"] == 0:
+        if key == "teacher_template" and config.prompts.max_probe_tokens == 0:
             needed, allowed = ("question",), ("approach",)
         found = _PLACEHOLDER.findall(text)
         shown = f"{key}={text.strip()[:60]!r}{'…' if len(text.strip()) > 60 else ''}"
@@ -157,8 +164,8 @@ def _braced(*names: str) -> str:
     return ", ".join(f"{{{name}}}" for name in names)
 
 
-def _names(config: Mapping[str, Any]) -> Iterator[Problem]:
-    verifier, reward = config["verifier"], config["reward"]
+def _names(config: StudentExperiment) -> Iterator[Problem]:
+    verifier, reward = config.teaching.verifier, config.teaching.reward
     if verifier not in VERIFIERS and not _DOTTED.fullmatch(verifier):
         close = get_close_matches(verifier, VERIFIERS, n=1)
         remedy = f"did you mean {close[0]}?" if close else "write for example verifier=my_package.checks.verify"
@@ -168,7 +175,7 @@ def _names(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(f"reward={reward}", "expected the dotted path of a callable, or null", remedy)
 
 
-def _contexts(config: Mapping[str, Any]) -> Iterator[Problem]:
+def _contexts(config: StudentExperiment) -> Iterator[Problem]:
     probe, solution, teaching = (config[k] for k in ("max_probe_tokens", "student_max_tokens", "max_completion_length"))
     if teaching is None:
         yield Problem("max_completion_length=null", "a token budget for teachings", "set max_completion_length=512")
@@ -177,10 +184,10 @@ def _contexts(config: Mapping[str, Any]) -> Iterator[Problem]:
         config, "student_max_model_len", {"student_max_tokens": solution, "max_completion_length": teaching}
     )
     yield from _context(config, "student_max_model_len", {"max_probe_tokens": probe})
-    if models(config) and (config["experiment"] == GRPO or teachers(config)):
+    if models(config) and (isinstance(config, GRPOExperiment) or teachers(config)):
         budgets = {"max_completion_length": teaching, "max_probe_tokens": probe}
         yield from _context(config, "teacher_max_model_len", budgets)
-        context, prompt = config["teacher_max_model_len"], config["max_prompt_length"]
+        context, prompt = config.teacher.max_model_len, config.teaching.max_prompt_length
         if prompt is not None and context is not None and context < prompt + teaching:
             remedy = f"raise teacher_max_model_len to {prompt + teaching}, or lower max_prompt_length"
             yield Problem(
@@ -193,7 +200,7 @@ def _contexts(config: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(f"max_prompt_length={prompt}", f"must hold the question and max_probe_tokens={probe}", remedy)
 
 
-def _context(config: Mapping[str, Any], key: str, budgets: Mapping[str, int]) -> Iterator[Problem]:
+def _context(config: Experiment, key: str, budgets: Mapping[str, int]) -> Iterator[Problem]:
     context, needed = config[key], sum(budgets.values())
     if context is not None and context <= needed:
         parts = " + ".join(f"{name}={value}" for name, value in budgets.items())
@@ -201,15 +208,15 @@ def _context(config: Mapping[str, Any], key: str, budgets: Mapping[str, int]) ->
         yield Problem(f"{key}={context}", f"must hold the question and {parts}", remedy)
 
 
-def _servers(config: Mapping[str, Any]) -> Iterator[Problem]:
-    slots, first = config["num_vllm_servers"], config["vllm_port"]
-    if not config["use_vllm_server"] and config["experiment"] != EVALUATION:
+def _servers(config: StudentExperiment) -> Iterator[Problem]:
+    slots, first = config.serving.num_vllm_servers, config.serving.vllm_port
+    if not config.serving.use_vllm_server and not isinstance(config, EvaluationExperiment):
         remedy = "leave it out; servers that already run are used by vllm_host and vllm_port"
         yield Problem("use_vllm_server=false", "generation goes through vLLM servers only", remedy)
-    if not _HOST.fullmatch(config["vllm_host"]):
+    if not _HOST.fullmatch(config.serving.vllm_host):
         remedy = "write for example vllm_host=127.0.0.1; the port is vllm_port"
         expected = "expected the name or the IPv4 address of a machine, and nothing else"
-        yield Problem(f"vllm_host={config['vllm_host']}", expected, remedy)
+        yield Problem(f"vllm_host={config.serving.vllm_host}", expected, remedy)
     servers = max(slots, len(models(config)))
     if first + servers > 65536:
         remedy = f"set vllm_port to at most {65536 - servers}"
@@ -221,27 +228,27 @@ def _servers(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(f"num_vllm_servers={slots} {shown}", "server GPUs must be used up by whole servers", remedy)
 
 
-def _grpo(config: Mapping[str, Any]) -> Iterator[Problem]:
-    if config["temperature"] == 0:
+def _grpo(config: GRPOExperiment) -> Iterator[Problem]:
+    if config.sampling.temperature == 0:
         remedy = "set temperature=0.7"
         yield Problem("temperature=0", "the generations of a group must differ for anything to be learned", remedy)
     yield from _sampled_as_trained(config)
-    level, loss = config["importance_sampling_level"], config["loss_type"]
+    level, loss = config.trainer.importance_sampling_level, config.trainer.loss_type
     wanted = {"luspo": "sequence", "vespo": "token"}.get(loss, level)
     if level != wanted:
         given = f"importance_sampling_level={level}"
         yield Problem(given, f"loss_type={loss} needs {wanted}", f"set importance_sampling_level={wanted}")
-    steps, accumulation = config["steps_per_generation"], config["gradient_accumulation_steps"]
+    steps, accumulation = config.trainer.steps_per_generation, config.trainer.gradient_accumulation_steps
     if steps % accumulation:
         remedy = f"use a multiple of {accumulation} micro-batches, or leave it out"
         yield Problem(f"steps_per_generation={steps}", "a rollout must last for whole optimizer steps", remedy)
-    if config["rollout_overlap"] and not config["vllm_importance_sampling_correction"]:
+    if config.rollouts.rollout_overlap and not config.trainer.vllm_importance_sampling_correction:
         remedy = "leave out vllm_importance_sampling_correction, or set rollout_overlap=0"
         yield Problem("rollout_overlap=1", "lessons of older weights must be corrected for", remedy)
-    if config["sync_ref_model"] and config["beta"] == 0:
+    if config.trainer.sync_ref_model and config.trainer.beta == 0:
         remedy = "set beta above 0, or sync_ref_model=false"
         yield Problem("sync_ref_model=true", "beta=0 uses no reference model", remedy)
-    low, high = config["vllm_importance_sampling_clip_min"], config["vllm_importance_sampling_clip_max"]
+    low, high = config.trainer.vllm_importance_sampling_clip_min, config.trainer.vllm_importance_sampling_clip_max
     if low is not None and high is not None and low >= high:
         remedy = f"lower vllm_importance_sampling_clip_min below {high}"
         yield Problem(
@@ -249,15 +256,17 @@ def _grpo(config: Mapping[str, Any]) -> Iterator[Problem]:
             f"expected less than vllm_importance_sampling_clip_max={high}",
             remedy,
         )
-    if config["log_completions_hub_repo"] and not config["log_completions"]:
+    if config.trainer.log_completions_hub_repo and not config.trainer.log_completions:
         remedy = "set log_completions=true, or leave it out"
-        yield Problem(f"log_completions_hub_repo={config['log_completions_hub_repo']}", "needs log_completions", remedy)
+        yield Problem(
+            f"log_completions_hub_repo={config.trainer.log_completions_hub_repo}", "needs log_completions", remedy
+        )
 
 
-def _sampled_as_trained(config: Mapping[str, Any]) -> Iterator[Problem]:
+def _sampled_as_trained(config: StudentExperiment) -> Iterator[Problem]:
     """Keys with which servers would sample from another distribution than the one that is trained."""
-    if 0 < config["temperature"] < LEAST_TEMPERATURE:
-        given, remedy = f"temperature={config['temperature']}", f"set temperature={LEAST_TEMPERATURE} or above"
+    if 0 < config.sampling.temperature < LEAST_TEMPERATURE:
+        given, remedy = f"temperature={config.sampling.temperature}", f"set temperature={LEAST_TEMPERATURE} or above"
         yield Problem(given, f"servers would sample at {LEAST_TEMPERATURE}, vLLM's least, and be corrected for", remedy)
     noise = {"lora_dropout": "adapters", "neftune_noise_alpha": "embeddings"}
     for key, where in noise.items():
@@ -267,11 +276,11 @@ def _sampled_as_trained(config: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(f"{key}={config[key]}", expected, f"set {key}={neutral}; SFT may have it")
 
 
-def _evaluation(config: Mapping[str, Any]) -> Iterator[Problem]:
-    listed, names = teacher_list(config), config["teacher_names"]
+def _evaluation(config: EvaluationExperiment) -> Iterator[Problem]:
+    listed, names = teacher_list(config), config.evaluation.teacher_names
     if "" in listed:
         remedy = "name a path, a hub id or an API; teacher=null evaluates the student alone"
-        yield Problem(f"teacher={typed(config['teacher'])}", "expected teachers that have a name", remedy)
+        yield Problem(f"teacher={typed(config.evaluation.teacher)}", "expected teachers that have a name", remedy)
     for path, count in Counter(teachers(config) if names else map(default_name, listed)).items():
         if count > 1:
             yield Problem(f"teacher={typed(listed)}", f"{path} is listed {count} times", "name each teacher once")

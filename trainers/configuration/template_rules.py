@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from trainers.configuration.problems import Problem
+from trainers.configuration.settings.experiments import Experiment
 from trainers.configuration.wording import typed
 
 KEYS = ("teacher_chat_template_kwargs", "student_chat_template_kwargs")
@@ -30,7 +30,7 @@ NO_VARIABLES = frozenset(
 """Arguments of transformers' `apply_chat_template` that are no variables of a template, and those that it sets."""
 
 
-def check_template_arguments(config: Mapping[str, Any]) -> Iterator[Problem]:
+def check_template_arguments(config: Experiment) -> Iterator[Problem]:
     """Yield what would be taken for an order to the tokenizer, and not for a variable of its template."""
     for key in KEYS:
         for name, value in (config.get(key) or {}).items():

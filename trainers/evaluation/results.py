@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from trainers.configuration.placement import teacher_entries
+from trainers.configuration.settings.experiments import Experiment
 from trainers.evaluation.breakdowns import BASELINE, LENGTH, LEVEL, MAX_LEVELS
 from trainers.evaluation.files import SUMMARY, read_alone, read_taught
 from trainers.evaluation.lesson_page import write_lesson_page
@@ -73,7 +74,7 @@ def results_of(alone: Iterable[Alone], taught: Mapping[str, Iterable[Taught]], s
     return Results(tuple(alone), {name: tuple(items) for name, items in taught.items()}, settings)
 
 
-def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(config: Experiment) -> dict[str, Any]:
     """The settings of an evaluation's results."""
     prices = {name: price for name, entry in teacher_entries(config).items() if (price := price_of(entry))}
     return {key: config.get(key) for key in SETTINGS.split()} | {TEACHER_PRICES: prices or None}
@@ -99,14 +100,14 @@ def read_results(directory: Path) -> Results:
     return results_of((by_row[row] for row in rows), taught, {key: summary.get(key) for key in SETTINGS.split()})
 
 
-def write_results(config: Mapping[str, Any], results: Results) -> None:
+def write_results(config: Experiment, results: Results) -> None:
     """Write `summary.json`, `summary.md`, plots and `lessons.html` to `output_dir`, and show the tables."""
-    output = Path(config["output_dir"])
+    output = Path(config.output.output_dir)
     arms, settings = results.arms(), results.settings
     summary = dict(settings) | {"arms": [arm.as_dict() for arm in arms]}
     (output / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     tables = [results_table(arms, "Results"), *breakdown_tables(arms)]
-    heading = f"Evaluation on {config['dataset_id_or_path']}"
+    heading = f"Evaluation on {config.data.dataset_id_or_path}"
     (output / "summary.md").write_text(
         markdown(heading, describe(settings, len(results.alone)), tables), encoding="utf-8"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,9 +13,10 @@ import yaml
 
 from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.composition import Composition
-from trainers.configuration.fields import EVALUATION, GRPO, all_names
+from trainers.configuration.fields import all_names
 from trainers.configuration.machine import Machine, assume, detect
 from trainers.configuration.resume import FINISHED, STOP, decide, settle
+from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, GRPOExperiment
 from trainers.launch.fit import Cards, memory_problems, memory_warnings
 from trainers.launch.gpus import cards
 from trainers.launch.hints import server_hints, trainer_hints
@@ -95,10 +96,10 @@ def launch(options: argparse.Namespace) -> int:
     memory = cards(machine, options.assume_gpu_memory)
     composition = composed(options, machine)
 
-    def plan_of(config: Mapping[str, Any]) -> Plan:
+    def plan_of(config: Experiment) -> Plan:
         return make_plan(config, machine, options.servers, options.trainers)
 
-    def check(config: Mapping[str, Any]) -> tuple[Problem, ...]:
+    def check(config: Experiment) -> tuple[Problem, ...]:
         found = checked(plan_of(config), memory, options.no_preflight)
         _warn(found)
         return found.problems
@@ -118,7 +119,7 @@ def composed(options: argparse.Namespace, machine: Machine) -> Composition:
         composition = compose(options.arguments, machine, max(options.trainers, 1), options.servers or None)
     except ConfigurationError as error:
         raise ConfigurationError([*problems, *error.problems]) from None
-    problems += check_counts(composition.config["experiment"], options.servers, options.trainers)
+    problems += check_counts(composition.config.output.experiment, options.servers, options.trainers)
     if problems:
         raise ConfigurationError(problems)
     return composition
@@ -195,7 +196,7 @@ def watched(plan: Plan, servers: ServerGroup, trainer: Process) -> int:
         try:
             servers.poll()
         except ServerError as error:
-            if plan.config["experiment"] != GRPO:
+            if not isinstance(plan.config, GRPOExperiment):
                 raise
             if saved(plan, str(error).partition(" The end of its log")[0], trainer) == 0 and not stopped_early(plan):
                 return 0
@@ -244,14 +245,14 @@ def stopped_early(plan: Plan) -> bool:
 
     An evaluation never has: one that lacks answers has results all the same.
     """
-    return plan.config["experiment"] != EVALUATION and not (plan.output_dir / FINISHED).is_file()
+    return not isinstance(plan.config, EvaluationExperiment) and not (plan.output_dir / FINISHED).is_file()
 
 
 def write_accelerate(plan: Plan) -> None:
     """Writes the accelerate file of this run: the one of its DeepSpeed stage, with processes and precision set."""
     if plan.accelerate is None:
         return
-    stage = ROOT / "accelerate" / f"deepspeed_{plan.config['deepspeed']}.yaml"
+    stage = ROOT / "accelerate" / f"deepspeed_{plan.config.training.deepspeed}.yaml"
     settings = accelerate_settings(plan, yaml.safe_load(stage.read_text(encoding="utf-8")))
     (plan.output_dir / ACCELERATE_FILE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 

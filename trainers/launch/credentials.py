@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import netrc
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from trainers.configuration import Problem
 from trainers.configuration.api_keys import missing_keys
 from trainers.configuration.reporting import reports_to_wandb
+from trainers.configuration.settings.experiments import Experiment
 from trainers.configuration.wording import typed
 
 WANDB_HOST = "https://api.wandb.ai"
 WITHOUT_WANDB = ("offline", "disabled", "dryrun")
 
 
-def missing_credentials(config: Mapping[str, Any]) -> Iterator[Problem]:
+def missing_credentials(config: Experiment) -> Iterator[Problem]:
     """Keys that are not in the environment, nor where their tools keep them."""
     yield from missing_keys(config)
     yield from _hub(config)
     yield from _wandb(config)
 
 
-def _hub(config: Mapping[str, Any]) -> Iterator[Problem]:
-    if config.get("push_to_hub") and not has_hub_token():
+def _hub(config: Experiment) -> Iterator[Problem]:
+    if config.trainer.push_to_hub and not has_hub_token():
         remedy = "export HF_TOKEN=… (a token that may write), or run: hf auth login"
         yield Problem("push_to_hub=true", "the hub takes models only from who is logged in", remedy)
 
@@ -38,11 +38,11 @@ def has_hub_token() -> bool:
     return get_token() is not None
 
 
-def _wandb(config: Mapping[str, Any]) -> Iterator[Problem]:
+def _wandb(config: Experiment) -> Iterator[Problem]:
     if not reports_to_wandb(config) or wandb_works():
         return
     remedy = "export WANDB_API_KEY=…, or run wandb login; or export WANDB_MODE=offline; or report_to=none"
-    yield Problem(f"report_to={typed(config['report_to'])}", "nobody is logged in to W&B on this machine", remedy)
+    yield Problem(f"report_to={typed(config.output.report_to)}", "nobody is logged in to W&B on this machine", remedy)
 
 
 def wandb_works() -> bool:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from trainers.configuration import Problem
-from trainers.configuration.fields import EVALUATION, GRPO
+from trainers.configuration.settings.experiments import (
+    EvaluationExperiment,
+    Experiment,
+    GRPOExperiment,
+    TrainingExperiment,
+)
 from trainers.launch.gpus import Card
 from trainers.launch.memory import GIB, Needs, cache_per_token, host_needs, server_needs, trainer_needs
 from trainers.launch.plan import Plan
@@ -44,11 +48,11 @@ class Occupant:
 def occupants(plan: Plan, shapes: Shapes) -> tuple[Occupant, ...]:
     """All processes of a plan that use a GPU, or would if there were one."""
     found = [_server(spec, shapes.get(spec.model)) for spec in plan.servers]
-    if plan.config["experiment"] != EVALUATION:
-        model = plan.config["model_name_or_path"]
+    if not isinstance(plan.config, EvaluationExperiment):
+        model = plan.config.model.model_name_or_path
         shape = shapes.get(model)
         needs = trainer_needs(plan.config, shape) if shape else None
-        for rank in range(plan.config["processes"]):
+        for rank in range(plan.config.training.processes):
             gpus = plan.trainer_gpus[rank : rank + 1]
             found.append(Occupant(f"trainer-{rank}", model, gpus, needs))
     return tuple(found)
@@ -95,13 +99,15 @@ def memory_warnings(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[str]:
 
 def host_problems(plan: Plan, shapes: Shapes, memory: int) -> Iterator[Problem]:
     """Yield a problem when the machine's own memory cannot hold what is offloaded to it."""
-    if plan.config["experiment"] == EVALUATION:
+    if isinstance(plan.config, EvaluationExperiment):
         return
-    shape = shapes.get(plan.config["model_name_or_path"])
+    shape = shapes.get(plan.config.model.model_name_or_path)
     needed = host_needs(plan.config, shape) if shape and plan.trainer_gpus else 0
     if needed > memory:
         expected = f"offloading takes about {gib(needed)} GiB of the machine's memory, which has {gib(memory)} GiB"
-        yield Problem(f"deepspeed={plan.config['deepspeed']}", expected, "use zero3 on more GPUs, or a smaller model")
+        yield Problem(
+            f"deepspeed={plan.config.training.deepspeed}", expected, "use zero3 on more GPUs, or a smaller model"
+        )
 
 
 def sequences(occupant: Occupant, shape: ModelShape | None, room: int | None) -> int | None:
@@ -136,14 +142,14 @@ def _remedy(plan: Plan, shapes: Shapes, occupant: Occupant, room: int) -> str:
         return _server_remedy(occupant.spec)
     config, shape = plan.config, shapes.get(occupant.model)
     ways = []
-    if config["deepspeed"] in ("zero1", "zero2"):
+    if config.training.deepspeed in ("zero1", "zero2"):
         ways.append("leave zero1 and zero2 out (zero3 shares weights too)")
     enough = fewest_processes({**config, "deepspeed": "zero3"}, shape, room) if shape else None
-    if enough is not None and enough > config["processes"] and "offload" not in config["deepspeed"]:
+    if enough is not None and enough > config.training.processes and "offload" not in config.training.deepspeed:
         ways.append(f"train on {enough} GPUs")
-    if "offload" not in config["deepspeed"]:
+    if "offload" not in config.training.deepspeed:
         ways.append("add the word offload")
-    if config.get("use_peft") is False:
+    if config.lora.use_peft is False:
         ways.append("set use_peft=true")
     return ", or ".join([*ways, "choose a smaller model"])
 
@@ -159,18 +165,18 @@ def _server_remedy(spec: ServerSpec) -> str:
     return ", or ".join([*ways, "choose a smaller model"])
 
 
-def fewest_processes(config: Mapping[str, Any], shape: ModelShape, room: int) -> int | None:
+def fewest_processes(config: Experiment, shape: ModelShape, room: int) -> int | None:
     """The smallest number of training processes whose least need fits; `None` when none does."""
     counts = range(1, MOST_PROCESSES + 1)
     return next((n for n in counts if trainer_needs({**config, "processes": n}, shape).least <= room), None)
 
 
-def _shorter(config: Mapping[str, Any]) -> str:
-    length = "max_completion_length" if config["experiment"] == GRPO else "max_length"
-    ways = ["lower per_device_train_batch_size"] if config["per_device_train_batch_size"] > 1 else []
+def _shorter(config: TrainingExperiment) -> str:
+    length = "max_completion_length" if isinstance(config, GRPOExperiment) else "max_length"
+    ways = ["lower per_device_train_batch_size"] if config.trainer.per_device_train_batch_size > 1 else []
     ways += [f"lower {length}"]
-    ways += [] if config["gradient_checkpointing"] else ["set gradient_checkpointing=true"]
-    ways += [] if "offload" in config["deepspeed"] else ["add the word offload"]
+    ways += [] if config.trainer.gradient_checkpointing else ["set gradient_checkpointing=true"]
+    ways += [] if "offload" in config.training.deepspeed else ["add the word offload"]
     return ", ".join(ways)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from trainers.configuration.fields import GRPO
+from trainers.configuration.settings.experiments import Experiment, GRPOExperiment
 
 OUT_OF_MEMORY = re.compile(r"OutOfMemoryError|CUDA out of memory|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED")
 COLLECTIVE = re.compile(
@@ -20,7 +19,7 @@ NO_CACHE = re.compile(r"No available memory for the cache blocks|KV cache.{0,60}
 NOT_FREE = re.compile(r"Free memory on device .{0,120}less than desired GPU memory utilization", re.DOTALL)
 
 
-def trainer_hints(status: int, text: str, config: Mapping[str, Any]) -> Iterator[str]:
+def trainer_hints(status: int, text: str, config: Experiment) -> Iterator[str]:
     """One line per cause that a trainer's exit status and output show, with what to change."""
     if OUT_OF_MEMORY.search(text):
         yield f"the GPU's memory ran out in training. → {'; '.join(_smaller(config))}"
@@ -28,7 +27,7 @@ def trainer_hints(status: int, text: str, config: Mapping[str, Any]) -> Iterator
         yield (
             "the training processes lost each other (NCCL). → look above for the first process that failed; run again "
             "with NCCL_DEBUG=INFO in the environment; where GPUs cannot reach each other set NCCL_P2P_DISABLE=1; "
-            f"if a slow step only took too long, raise ddp_timeout (now {config.get('ddp_timeout')})"
+            f"if a slow step only took too long, raise ddp_timeout (now {config.trainer.ddp_timeout})"
         )
     if status == KILLED:
         yield (
@@ -65,19 +64,19 @@ def server_hints(text: str) -> Iterator[str]:
         yield "the hub refused access. → accept the model's terms on its page, then export HF_TOKEN=…"
 
 
-def _smaller(config: Mapping[str, Any]) -> Iterator[str]:
+def _smaller(config: Experiment) -> Iterator[str]:
     size = config.get("per_device_train_batch_size", 1)
     if size > 1:
         yield f"lower per_device_train_batch_size (now {size}): train_batch_size stays, in more micro-batches"
-    key = "max_completion_length" if config.get("experiment") == GRPO else "max_length"
+    key = "max_completion_length" if isinstance(config, GRPOExperiment) else "max_length"
     yield f"lower {key} (now {config.get(key)})"
-    if not config.get("gradient_checkpointing"):
+    if not config.trainer.gradient_checkpointing:
         yield "set gradient_checkpointing=true"
-    if config.get("deepspeed") in ("zero1", "zero2"):
-        yield f"leave {config['deepspeed']} out (zero3 shares weights too)"
-    if config.get("deepspeed") != "zero3_cpu_offloading":
+    if config.training.deepspeed in ("zero1", "zero2"):
+        yield f"leave {config.training.deepspeed} out (zero3 shares weights too)"
+    if config.training.deepspeed != "zero3_cpu_offloading":
         yield "add the word offload, or train on more GPUs"
-    if config.get("use_peft") is False:
+    if config.lora.use_peft is False:
         yield "set use_peft=true"
-    if config.get("weight_transfer") == "ipc":
+    if config.rollouts.weight_transfer == "ipc":
         yield "lower teacher_gpu_memory_utilization and student_gpu_memory_utilization: the servers share this GPU"

@@ -17,8 +17,8 @@ from typing import Any
 
 from trainers.configuration.composition import load as load_run
 from trainers.configuration.epochs import too_few_rows
-from trainers.configuration.fields import SFT
 from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.configuration.settings.experiments import Experiment, SFTExperiment
 from trainers.configuration.surroundings import looks_local
 from trainers.launch.compatibility import model_problems, model_warnings
 from trainers.launch.credentials import has_hub_token
@@ -82,7 +82,7 @@ def main(directory: Path) -> None:
     findings.save(directory / FINDINGS_FILE)
 
 
-def inspect(config: Mapping[str, Any]) -> Findings:
+def inspect(config: Experiment) -> Findings:
     """Loads what a run will load, except weights; every problem is found, none raised."""
     problems = list(function_problems(config))
     warnings: list[str] = []
@@ -90,12 +90,12 @@ def inspect(config: Mapping[str, Any]) -> Findings:
     for use in model_uses(config):
         logger.info("tokenizer and configuration of the %s, %s", use.role, use.model)
         try:
-            model, shape, tokenizer = load(use, config["trust_remote_code"])
+            model, shape, tokenizer = load(use, config.model.trust_remote_code)
         except LOADING_ERRORS as error:
             problems.append(loading_problem(use, error))
             continue
         shapes[use.model] = shape
-        if config["experiment"] == SFT:
+        if isinstance(config, SFTExperiment):
             tokenizer = with_choices(tokenizer, config)
         converses = writes_conversations(tokenizer)
         problems += (*model_problems(use, shape, len(tokenizer), converses), *update_problems(use, model))
@@ -111,7 +111,7 @@ def inspect(config: Mapping[str, Any]) -> Findings:
     return found if problems else with_data(found, config)
 
 
-def looked_at_turns(use: ModelUse, tokenizer: Any, config: Mapping[str, Any]) -> tuple[list[Problem], list[str]]:
+def looked_at_turns(use: ModelUse, tokenizer: Any, config: Experiment) -> tuple[list[Problem], list[str]]:
     """Return the problems and warnings about the turns that a model's chat template writes.
 
     A teacher is also warned about when its prompt differs from that in the run that trained it.
@@ -181,11 +181,11 @@ def _remedy(use: ModelUse, said: str) -> str:
     return "correct the name (owner/name) or revision; a private model needs export HF_TOKEN=…"
 
 
-def with_data(found: Findings, config: Mapping[str, Any]) -> Findings:
+def with_data(found: Findings, config: Experiment) -> Findings:
     """Findings with what the rows add to them."""
     from custom_data.preflight import check_data
 
-    logger.info("rows of %s", config["dataset_id_or_path"])
+    logger.info("rows of %s", config.data.dataset_id_or_path)
     try:
         report = check_data(config)
     except ConfigurationError as error:

@@ -6,11 +6,9 @@ model's precision, N the number of training processes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from trainers.configuration.fields import GRPO
+from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, TrainingExperiment
 from trainers.launch.shapes import BYTES, ModelShape
 from trainers.serving.specs import ServerSpec
 
@@ -55,12 +53,12 @@ class Needs:
         return sum(part.size for part in self.parts)
 
 
-def trainer_needs(config: Mapping[str, Any], shape: ModelShape) -> Needs:
+def trainer_needs(config: TrainingExperiment, shape: ModelShape) -> Needs:
     """The GPU memory of one training process."""
     width = _width(config, shape)
-    offloaded = config["deepspeed"] == "zero3_cpu_offloading"
+    offloaded = config.training.deepspeed == "zero3_cpu_offloading"
     states = [] if offloaded else model_states(config, shape)
-    tokens = config["per_device_train_batch_size"] * sequence_tokens(config)
+    tokens = config.trainer.per_device_train_batch_size * sequence_tokens(config)
     return Needs(
         (
             *states,
@@ -72,10 +70,10 @@ def trainer_needs(config: Mapping[str, Any], shape: ModelShape) -> Needs:
     )
 
 
-def model_states(config: Mapping[str, Any], shape: ModelShape) -> list[Need]:
+def model_states(config: TrainingExperiment, shape: ModelShape) -> list[Need]:
     """Weights, gradients, optimizer states and reference model of one process, as its ZeRO stage shares them out."""
-    width, stage, processes = _width(config, shape), _stage(config), config["processes"]
-    adapted = bool(config.get("use_peft"))
+    width, stage, processes = _width(config, shape), _stage(config), config.training.processes
+    adapted = bool(config.lora.use_peft)
     trained = adapter_parameters(config, shape) if adapted else shape.parameters
     # Adapters are float32 of their own, except under ZeRO-3.
     each = 4 if adapted and stage < 3 else width
@@ -90,23 +88,23 @@ def model_states(config: Mapping[str, Any], shape: ModelShape) -> list[Need]:
     return found
 
 
-def host_needs(config: Mapping[str, Any], shape: ModelShape) -> int:
+def host_needs(config: Experiment, shape: ModelShape) -> int:
     """The memory outside the GPUs that offloading takes, all processes of the machine together."""
-    if config.get("deepspeed") != "zero3_cpu_offloading":
+    if config.training.deepspeed != "zero3_cpu_offloading":
         return 0
     return sum(need.size for need in model_states({**config, "processes": 1}, shape))
 
 
-def sequence_tokens(config: Mapping[str, Any]) -> int:
+def sequence_tokens(config: Experiment) -> int:
     """The longest sequence that is trained on."""
-    if config["experiment"] != GRPO:
-        return config["max_length"] or QUESTION_TOKENS
-    prompt = config.get("max_prompt_length") or QUESTION_TOKENS + config["max_probe_tokens"]
-    wanted = prompt + config["max_completion_length"]
-    return min(wanted, config["teacher_max_model_len"] or wanted)
+    if not isinstance(config, GRPOExperiment):
+        return config.trainer.max_length or QUESTION_TOKENS
+    prompt = config.teaching.max_prompt_length or QUESTION_TOKENS + config.prompts.max_probe_tokens
+    wanted = prompt + config.sampling.max_completion_length
+    return min(wanted, config.teacher.max_model_len or wanted)
 
 
-def activations(config: Mapping[str, Any], shape: ModelShape, tokens: int) -> int:
+def activations(config: TrainingExperiment, shape: ModelShape, tokens: int) -> int:
     """Return the bytes that the forward pass keeps for the backward pass, per micro-batch of so many tokens.
 
     With gradient checkpointing that is the input of every layer and the inner values of one, else the inner values of
@@ -114,14 +112,14 @@ def activations(config: Mapping[str, Any], shape: ModelShape, tokens: int) -> in
     """
     queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     inner = tokens * 2 * (6 * shape.hidden + 2 * queries + 2 * keys + 4 * shape.feed_forward)
-    if config["gradient_checkpointing"]:
+    if config.trainer.gradient_checkpointing:
         return shape.layers * tokens * shape.hidden * 2 + inner
     return shape.layers * inner
 
 
-def output_layer(config: Mapping[str, Any], shape: ModelShape, tokens: int) -> int:
+def output_layer(config: Experiment, shape: ModelShape, tokens: int) -> int:
     """The float32 gradients of the output layer and its inputs; TRL computes logits in tiles and keeps none."""
-    weights = 0 if config.get("use_peft") else 4 * shape.embedding
+    weights = 0 if config.lora.use_peft else 4 * shape.embedding
     return weights + 2 * 4 * tokens * shape.hidden
 
 
@@ -145,47 +143,47 @@ def cache_per_token(spec: ServerSpec, shape: ModelShape) -> int:
     return per_head * max(1, shape.kv_heads // spec.tensor_parallel_size)
 
 
-def adapter_parameters(config: Mapping[str, Any], shape: ModelShape) -> int:
+def adapter_parameters(config: TrainingExperiment, shape: ModelShape) -> int:
     """The trained parameters of LoRA: two matrices of rank r beside each target, in every layer."""
-    targets = config.get("lora_target_modules") or DEFAULT_LORA_TARGETS
+    targets = config.lora.lora_target_modules or DEFAULT_LORA_TARGETS
     named = [targets] if isinstance(targets, str) else targets
     chosen = [sizes for name, sizes in shape.linear.items() if name in named or "all-linear" in named]
-    return shape.layers * config["lora_r"] * sum(inside + outside for inside, outside in chosen)
+    return shape.layers * config.lora.lora_r * sum(inside + outside for inside, outside in chosen)
 
 
-def optimizer_bytes(config: Mapping[str, Any], width: int) -> int:
+def optimizer_bytes(config: TrainingExperiment, width: int) -> int:
     """Bytes of optimizer state per trained parameter: Adam's two moments, and float32 weights in mixed precision."""
-    states = ADAM_STATES if "adam" in config["optim"] and "8bit" not in config["optim"] else 2
+    states = ADAM_STATES if "adam" in config.trainer.optim and "8bit" not in config.trainer.optim else 2
     return states + (MASTER_WEIGHTS if width < 4 else 0)
 
 
-def has_reference(config: Mapping[str, Any]) -> bool:
+def has_reference(config: GRPOExperiment) -> bool:
     """Return whether a second copy of the model anchors the policy; adapters are switched off instead."""
-    return config["experiment"] == GRPO and config["beta"] > 0 and not config.get("use_peft")
+    return isinstance(config, GRPOExperiment) and config.trainer.beta > 0 and not config.lora.use_peft
 
 
-def _frozen_bytes(config: Mapping[str, Any], shape: ModelShape, frozen: int) -> float:
+def _frozen_bytes(config: Experiment, shape: ModelShape, frozen: int) -> float:
     width = _width(config, shape)
-    if not config.get("load_in_4bit"):
+    if not config.lora.load_in_4bit:
         return width * frozen
     linear = min(frozen, shape.layers * shape.layer)
     return FOUR_BIT * linear + width * (frozen - linear)
 
 
-def _buffers(config: Mapping[str, Any], shape: ModelShape, width: int) -> int:
+def _buffers(config: Experiment, shape: ModelShape, width: int) -> int:
     """Layers that are whole while they compute (ZeRO-3), and the bucket in which weights are sent."""
     gathered = width * (shape.embedding + 2 * shape.layer) if _stage(config) == 3 else 0
     reduced = width * shape.embedding
-    return gathered + reduced + (SYNC_BUCKET if config["experiment"] == GRPO else 0)
+    return gathered + reduced + (SYNC_BUCKET if isinstance(config, GRPOExperiment) else 0)
 
 
 def _shared(size: int, processes: int, sharded: bool) -> int:
     return -(-size // processes) if sharded else size
 
 
-def _width(config: Mapping[str, Any], shape: ModelShape) -> int:
-    return BYTES.get(config["dtype"], shape.bytes_each)
+def _width(config: Experiment, shape: ModelShape) -> int:
+    return BYTES.get(config.model.dtype, shape.bytes_each)
 
 
-def _stage(config: Mapping[str, Any]) -> int:
-    return int(config["deepspeed"][4])
+def _stage(config: TrainingExperiment) -> int:
+    return int(config.training.deepspeed[4])

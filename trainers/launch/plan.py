@@ -12,8 +12,8 @@ from typing import Any
 
 from trainers.configuration import server_layout
 from trainers.configuration.derived import shares_gpu
-from trainers.configuration.fields import EVALUATION
 from trainers.configuration.machine import Machine
+from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, TrainingExperiment
 from trainers.configuration.surroundings import all_local
 from trainers.serving.specs import ServerSpec
 
@@ -52,16 +52,16 @@ class Plan:
     @property
     def output_dir(self) -> Path:
         """Where the run writes."""
-        return Path(self.config["output_dir"])
+        return Path(self.config.output.output_dir)
 
 
-def make_plan(config: Mapping[str, Any], machine: Machine, servers: int, trainers: int) -> Plan:
+def make_plan(config: Experiment, machine: Machine, servers: int, trainers: int) -> Plan:
     """Places V server slots on the first GPUs and T trainers on the next ones, or all on the one GPU there is."""
     shared = servers > 0 and trainers > 0 and shares_gpu(config, machine)
     server_gpus = machine.gpus[:servers]
     trainer_gpus = server_gpus if shared else machine.gpus[servers : servers + trainers]
     layout = server_layout(config, server_gpus, shared) if servers else ()
-    launched = config["experiment"] != EVALUATION
+    launched = not isinstance(config, EvaluationExperiment)
     return Plan(
         config=config,
         servers=layout,
@@ -71,8 +71,8 @@ def make_plan(config: Mapping[str, Any], machine: Machine, servers: int, trainer
     )
 
 
-def _trainer(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, ...], launched: bool) -> Command:
-    output_dir = Path(config["output_dir"]).absolute()
+def _trainer(config: Experiment, machine: Machine, gpus: tuple[int, ...], launched: bool) -> Command:
+    output_dir = Path(config.output.output_dir).absolute()
     program = (str(ROOT / "train.py"), f"--config-path={output_dir}", "--config-name=config")
     if not launched:
         return Command((sys.executable, *program), _environment(config, machine, gpus))
@@ -80,7 +80,7 @@ def _trainer(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, ...],
     return Command((*launcher, *program), _environment(config, machine, gpus))
 
 
-def _environment(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, ...]) -> dict[str, str]:
+def _environment(config: Experiment, machine: Machine, gpus: tuple[int, ...]) -> dict[str, str]:
     # torch announces its own deprecations once per rank and call.
     quiet = "ignore::FutureWarning:torch.distributed.c10d_logger"
     environment = {"TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": quiet, "TRL_EXPERIMENTAL_SILENCE": "1"}
@@ -99,11 +99,11 @@ def _environment(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, .
     return environment
 
 
-def _accelerate(config: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
+def _accelerate(config: TrainingExperiment, machine: Machine) -> dict[str, Any]:
     """Return the settings in which this run differs from accelerate/deepspeed_STAGE.yaml."""
     precision = next((name for name in ("bf16", "fp16") if config[name]), "no")
     return {
-        "num_processes": config["processes"],
+        "num_processes": config.training.processes,
         "use_cpu": machine.cpu_only,
         "mixed_precision": precision,
         "main_process_port": 0,  # any free one: several runs may share a machine
@@ -113,7 +113,7 @@ def _accelerate(config: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
 def accelerate_settings(plan: Plan, stage: Mapping[str, Any]) -> dict[str, Any]:
     """The accelerate file of a run, from that of its DeepSpeed stage."""
     deepspeed = stage["deepspeed_config"] | {
-        "gradient_accumulation_steps": plan.config["gradient_accumulation_steps"],
-        "gradient_clipping": plan.config["max_grad_norm"],
+        "gradient_accumulation_steps": plan.config.trainer.gradient_accumulation_steps,
+        "gradient_clipping": plan.config.trainer.max_grad_norm,
     }
     return {**stage, **(plan.accelerate or {}), "deepspeed_config": deepspeed}

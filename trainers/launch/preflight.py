@@ -13,16 +13,16 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from trainers.configuration import Problem, server_layout
 from trainers.configuration.fields import EVALUATION, SFT
 from trainers.configuration.machine import Machine
+from trainers.configuration.settings.experiments import Experiment, SFTExperiment
 from trainers.configuration.surroundings import all_local, missing_paths
 from trainers.launch.arithmetic import number
 from trainers.launch.credentials import missing_credentials
@@ -89,12 +89,12 @@ def _ports(plan: Plan) -> Iterator[Problem]:
     if any(is_elsewhere(spec) for spec in taken):
         expected = "servers are started on this machine, and it has no such address"
         remedy = "leave vllm_host out; servers that already run elsewhere are used by scripts/launch.sh T RECIPE"
-        yield Problem(f"vllm_host={plan.config['vllm_host']}", expected, remedy)
+        yield Problem(f"vllm_host={plan.config.serving.vllm_host}", expected, remedy)
     elif taken:
         listed = ", ".join(f"{spec.port} ({spec.name})" for spec in taken)
         remedy = "stop what listens there, or choose another: vllm_port=…"
-        yield Problem(f"vllm_port={plan.config['vllm_port']}", f"already in use: {listed}", remedy)
-    if plan.servers or plan.config["experiment"] == SFT:
+        yield Problem(f"vllm_port={plan.config.serving.vllm_port}", f"already in use: {listed}", remedy)
+    if plan.servers or isinstance(plan.config, SFTExperiment):
         return
     silent = [spec for spec in server_layout(plan.config) if not _answers(spec.base_url)]
     if silent:
@@ -128,10 +128,10 @@ def room_problems(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[Problem]
     """Yield a problem wherever the run has no room: on GPUs, in the machine's memory, on the disk."""
     yield from memory_problems(plan, shapes, cards)
     yield from host_problems(plan, shapes, psutil.virtual_memory().total)
-    yield from disk_problems(plan.config, shapes.get(plan.config.get("model_name_or_path") or ""))
+    yield from disk_problems(plan.config, shapes.get(plan.config.model.model_name_or_path or ""))
 
 
-def inspected(config: Mapping[str, Any]) -> Findings:
+def inspected(config: Experiment) -> Findings:
     """Run `trainers.launch.inspection` in its own process and return its findings, or a problem when it fails.
 
     Its progress appears on our standard error.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
 from trainers.configuration import Problem, pick
 from trainers.configuration.fields import fields_of
+from trainers.configuration.settings.experiments import Experiment
 from trainers.launch.uses import ModelUse
 from trainers.serving.roles import taken
 from trainers.teaching.lesson import Prompt
@@ -16,7 +17,7 @@ from trainers.teaching.prompts import PromptTemplates
 _SHOWN = 200
 
 
-def stage_problems(use: ModelUse, tokenizer: Any, config: Mapping[str, Any]) -> Iterator[Problem]:
+def stage_problems(use: ModelUse, tokenizer: Any, config: Experiment) -> Iterator[Problem]:
     """Yield what the template refuses, or leaves out silently, of a role's prompts: a system message, mostly."""
     key = f"{use.role}_system_prompt"
     system = config[key] or ""
@@ -38,10 +39,10 @@ def stage_problems(use: ModelUse, tokenizer: Any, config: Mapping[str, Any]) -> 
         )
 
 
-def unread_kwargs(use: ModelUse, tokenizer: Any, config: Mapping[str, Any]) -> Iterator[str]:
+def unread_kwargs(use: ModelUse, tokenizer: Any, config: Experiment) -> Iterator[str]:
     """Yield a warning of each variable that a template is given and never reads; the defaults are for any template."""
     key = f"{use.role}_chat_template_kwargs"
-    given, usual = config[key] or {}, fields_of(config["experiment"])[key].default
+    given, usual = config[key] or {}, fields_of(config.output.experiment)[key].default
     read = _variables(tokenizer)
     if read is None:
         return

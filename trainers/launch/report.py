@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TextIO
+from typing import TextIO
 
 import yaml
 from rich import box
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trainers.configuration.fields import EVALUATION, fields_of
+from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment
 from trainers.launch.arithmetic import batch_lines, token_lines
 from trainers.launch.fit import Cards, Occupant, Shapes, gib, occupants, sequences, served_share
 from trainers.launch.inspection import Findings
@@ -30,7 +31,7 @@ def report(plan: Plan, found: Findings, cards: Cards, notes: Sequence[str], to: 
     console = Console(file=to, highlight=False, soft_wrap=True, width=None if to.isatty() else PIPED_WIDTH)
     config, shapes = plan.config, found.shapes
     fitted = [note for note in notes if note.startswith("train_batch_size")]
-    batch = list(batch_lines(config, found.rows, shapes.get(config.get("model_name_or_path") or "")))
+    batch = list(batch_lines(config, found.rows, shapes.get(config.model.model_name_or_path or "")))
     batch[:1] = fitted or batch[:1]
     _section(console, "Configuration", configuration(config))
     _section(console, "Commands", commands(plan))
@@ -58,9 +59,9 @@ def _section(console: Console, title: str, lines: Iterator[str] | Sequence[str],
         console.print(Text(f"  {line}" if line else "", style=style))
 
 
-def configuration(config: Mapping[str, Any]) -> Iterator[str]:
+def configuration(config: Experiment) -> Iterator[str]:
     """The resolved configuration: what the run sets, and then every key that has its default."""
-    fields = fields_of(config["experiment"])
+    fields = fields_of(config.output.experiment)
     default = {key for key, value in config.items() if key in fields and value == fields[key].default}
     chosen = {key: value for key, value in config.items() if key not in default}
     yield from as_yaml(chosen)
@@ -69,7 +70,7 @@ def configuration(config: Mapping[str, Any]) -> Iterator[str]:
     yield from as_yaml({key: config[key] for key in sorted(default)})
 
 
-def as_yaml(config: Mapping[str, Any]) -> list[str]:
+def as_yaml(config: Experiment) -> list[str]:
     """Keys and values as a recipe would state them, texts of several lines as they are."""
     return yaml.dump(
         dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=COMMAND_WIDTH
@@ -97,7 +98,7 @@ def process_table(plan: Plan, shapes: Shapes, cards: Cards) -> Table:
         place = ", ".join(map(str, occupant.gpus)) or "CPU"
         address = occupant.spec.base_url if occupant.spec else ""
         table.add_row(place, occupant.name, occupant.model, address, _memory(occupant, listed, cards))
-    if plan.config["experiment"] == EVALUATION:
+    if isinstance(plan.config, EvaluationExperiment):
         table.add_row("CPU", "evaluation", "", "", "")
     return table
 
@@ -123,7 +124,7 @@ def memory_lines(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[str]:
         if occupant.gpus and occupant.needs is not None and kind not in told:
             told.add(kind)
             yield from _server_memory(occupant, shapes, cards) if occupant.spec else _trainer_memory(occupant)
-    shape = shapes.get(plan.config.get("model_name_or_path") or "")
+    shape = shapes.get(plan.config.model.model_name_or_path or "")
     offloaded = host_needs(plan.config, shape) if shape else 0
     if offloaded:
         yield f"{'machine':<8} {gib(offloaded):>6} of its own memory, for what is offloaded"
@@ -158,7 +159,7 @@ def commands(plan: Plan) -> Iterator[str]:
     for spec in plan.servers:
         yield f"# {spec.name}"
         yield from wrapped(server_command(spec).env, server_command(spec).argv)
-    yield f"# {'evaluation' if plan.config['experiment'] == EVALUATION else 'trainer'}"
+    yield f"# {'evaluation' if plan.config.output.experiment == EVALUATION else 'trainer'}"
     yield from wrapped(plan.trainer.env, plan.trainer.argv)
 
 
@@ -199,8 +200,8 @@ def devices(plan: Plan) -> Iterator[str]:
         gpus = ", ".join(map(str, spec.gpus))
         place = f"GPU {gpus} ({spec.gpu_memory_utilization:.0%} of memory)" if spec.gpus else "CPU"
         yield f"{spec.name:<12} {place:<28} {spec.base_url}  {spec.model}"
-    if plan.config["experiment"] == EVALUATION:
+    if isinstance(plan.config, EvaluationExperiment):
         yield f"{'evaluation':<12} CPU"
         return
-    for rank in range(plan.config["processes"]):
+    for rank in range(plan.config.training.processes):
         yield f"{f'trainer-{rank}':<12} " + (f"GPU {plan.trainer_gpus[rank]}" if plan.trainer_gpus else "CPU")

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trainers.configuration.composition import load
-from trainers.configuration.fields import EVALUATION
 from trainers.configuration.placement import teachers
+from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment
 from trainers.configuration.surroundings import resolved
 
 CHOICE = ("dataset_config", "dataset_files", "dataset_level_filter")
 
 
-def trained_on(config: Mapping[str, Any]) -> Iterator[str]:
+def trained_on(config: Experiment) -> Iterator[str]:
     """One warning for each teacher of an evaluation that has been trained on the same rows; pure but for reading."""
-    if config["experiment"] != EVALUATION:
+    if not isinstance(config, EvaluationExperiment):
         return
     for path in teachers(config):
         run = load(path)
@@ -26,8 +26,8 @@ def trained_on(config: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def _same_rows(run: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    theirs, ours = run.get("dataset_id_or_path"), config["dataset_id_or_path"]
+def _same_rows(run: Mapping[str, Any], config: Experiment) -> bool:
+    theirs, ours = run.get("dataset_id_or_path"), config.data.dataset_id_or_path
     if not theirs or resolved(theirs) != resolved(ours):
         return False
     splits = [each.get("dataset_split") or "train" for each in (run, config)]

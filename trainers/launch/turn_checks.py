@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainers.configuration import Problem, pick
+from trainers.configuration.settings.experiments import Experiment
 from trainers.launch.uses import ModelUse
 from trainers.serving.assistant_turn import CLOSED, AssistantTurn, assistant_turn, opened_reasoning, rendered
 from trainers.serving.refusals import refusals
@@ -90,9 +91,7 @@ def turn_warnings(use: ModelUse, conversation: Conversation) -> Iterator[str]:
         )
 
 
-def prompt_warnings(
-    use: ModelUse, tokenizer: Any, config: Mapping[str, Any], trained: Mapping[str, Any]
-) -> Iterator[str]:
+def prompt_warnings(use: ModelUse, tokenizer: Any, config: Experiment, trained: Mapping[str, Any]) -> Iterator[str]:
     """Where a teacher is asked otherwise than the run asked it that trained it, shown on one row.
 
     Args:
@@ -113,10 +112,10 @@ def prompt_warnings(
     )
 
 
-def _teacher_prompt(tokenizer: Any, config: Mapping[str, Any]) -> tuple[int, ...] | None:
+def _teacher_prompt(tokenizer: Any, config: Experiment) -> tuple[int, ...] | None:
     """A row's prompt by a configuration; `None` where that has none."""
     try:
         prompt = PromptTemplates(**pick(PromptTemplates, config)).teacher(QUESTION, APPROACH)
-        return chat_ids(tokenizer, prompt.messages, config.get("teacher_chat_template_kwargs") or {})
+        return chat_ids(tokenizer, prompt.messages, config.teacher.chat_template_kwargs or {})
     except refusals():
         return None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from trainers.configuration import server_layout
-from trainers.configuration.fields import EVALUATION, SFT
+from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, SFTExperiment
 from trainers.serving.adapters import read_adapter
 
 
@@ -31,12 +29,12 @@ class ModelUse:
     updated: bool = False
 
 
-def model_uses(config: Mapping[str, Any]) -> tuple[ModelUse, ...]:
+def model_uses(config: Experiment) -> tuple[ModelUse, ...]:
     """The models that a run loads, each once; a student behind an API is not among them."""
-    if config["experiment"] == SFT:
+    if isinstance(config, SFTExperiment):
         return (_trained(config),)
     keys = {"student": "student_model", "teacher": "model_name_or_path"}
-    if config["experiment"] == EVALUATION:
+    if isinstance(config, EvaluationExperiment):
         keys["teacher"] = "teacher"
     uses = {
         (spec.role, spec.model): ModelUse(
@@ -56,8 +54,8 @@ def model_uses(config: Mapping[str, Any]) -> tuple[ModelUse, ...]:
     return tuple(uses.values())
 
 
-def _trained(config: Mapping[str, Any]) -> ModelUse:
-    name = config["model_name_or_path"]
+def _trained(config: SFTExperiment) -> ModelUse:
+    name = config.model.model_name_or_path
     adapter = read_adapter(name)
     return ModelUse(
         role="teacher",
@@ -65,8 +63,8 @@ def _trained(config: Mapping[str, Any]) -> ModelUse:
         model=name,
         weights=adapter.base if adapter else name,
         tokenizer=adapter.tokenizer if adapter else name,
-        revision=config["model_revision"],
+        revision=config.model.model_revision,
         length_key="max_length",
-        length=config["max_length"],
+        length=config.trainer.max_length,
         served=False,
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from trainers.configuration import Problem
+from trainers.configuration.settings.experiments import Experiment
 from trainers.launch.uses import ModelUse
 
 TRIED = frozenset(
@@ -21,7 +21,7 @@ TRIED = frozenset(
 """Architectures whose servers were found to compute with the weights they are sent, full and LoRA."""
 
 
-def update_problems(use: ModelUse, config: Mapping[str, Any]) -> Iterator[Problem]:
+def update_problems(use: ModelUse, config: Experiment) -> Iterator[Problem]:
     """Yield what makes it impossible to update the servers of a model.
 
     Args:
@@ -40,7 +40,7 @@ def update_problems(use: ModelUse, config: Mapping[str, Any]) -> Iterator[Proble
         )
 
 
-def update_warnings(use: ModelUse, config: Mapping[str, Any]) -> Iterator[str]:
+def update_warnings(use: ModelUse, config: Experiment) -> Iterator[str]:
     """Yield what is not known of updating the servers of a model."""
     unknown = [name for name in config.get("architectures") or () if name not in TRIED]
     if use.updated and unknown:

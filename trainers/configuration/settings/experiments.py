@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from trainers.configuration.settings.data import DataSettings, TrainingDataSettings
 from trainers.configuration.settings.evaluation import EvaluationSettings, EvaluationSizeSettings
@@ -84,6 +84,10 @@ class StudentExperiment(Experiment):
     teaching: TeachingSettings
     sampling: SamplingSettings
     evaluation: EvaluationSizeSettings
+
+    def of_role(self, role: Literal["teacher", "student"]) -> ServedTeacherSettings | StudentSettings:
+        """Return the settings of the teacher or of the student, which name alike what both have."""
+        return self.teacher if role == "teacher" else self.student
 
 
 class SFTExperiment(TrainingExperiment):
