@@ -1,4 +1,4 @@
-"""Runs one experiment: compose → validate → build → run.
+"""Run one experiment: compose → validate → build → run.
 
     python train.py run@_global_=quickstart_sft max_steps=10       # a recipe, and what should differ
     python train.py run@_global_=quickstart_sft --cfg job          # print the composition
@@ -31,7 +31,7 @@ logger = logging.getLogger("train")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs what the arguments describe; returns the exit status, 2 for a mistake that the user can mend."""
+    """Run what the arguments describe; return the exit status, 2 for a mistake that the user can mend."""
     report_progress()
     try:
         line = parse(arguments)
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def report_progress() -> None:
-    """Shows what ATLAS itself reports, on the first rank, and warnings of everything else."""
+    """Show what ATLAS itself reports, on the first rank, and warnings of everything else."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     if os.environ.get("RANK", "0") == "0":
         for name in ("train", "trainers", "custom_data"):

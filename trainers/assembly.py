@@ -9,8 +9,9 @@ from typing import cast
 from hydra.utils import get_object
 from transformers import PreTrainedTokenizerBase
 
-from trainers.configuration import pick, server_layout
-from trainers.configuration.settings.experiments import Experiment, StudentExperiment
+from trainers.configuration import server_layout
+from trainers.configuration.settings.experiments import StudentExperiment
+from trainers.configuration.settings.prompts import PromptSettings
 from trainers.serving.endpoints import EndpointPool
 from trainers.serving.plain_text import text_ids
 from trainers.serving.specs import Role, ServerSpec
@@ -22,10 +23,10 @@ from trainers.teaching.verifiers import build_verifier
 
 
 def build_protocol(config: StudentExperiment, student: Generator) -> Protocol:
-    """The teaching protocol with the templates, verifier, reward and sampling of a configuration."""
+    """Build the teaching protocol with the templates, verifier, reward and sampling of a configuration."""
     return Protocol(
         student=student,
-        templates=PromptTemplates(**pick(PromptTemplates, config)),
+        templates=prompt_templates(config.prompts),
         verifier=build_verifier(config.teaching.verifier, timeout_s=config.teaching.verifier_timeout_s),
         reward=build_reward(config),
         stages=stages(config),
@@ -33,11 +34,31 @@ def build_protocol(config: StudentExperiment, student: Generator) -> Protocol:
     )
 
 
+def prompt_templates(prompts: PromptSettings) -> PromptTemplates:
+    """Return the templates of a configuration."""
+    return PromptTemplates(
+        baseline_template=prompts.baseline_template,
+        probe_template=prompts.probe_template,
+        teacher_template=prompts.teacher_template,
+        taught_template=prompts.taught_template,
+        student_system_prompt=prompts.student_system_prompt,
+        teacher_system_prompt=prompts.teacher_system_prompt,
+    )
+
+
 def build_reward(config: StudentExperiment) -> Reward:
-    """The configured reward: ours, or the callable at `reward`; a class gets the keys named like its parameters."""
-    path = config.teaching.reward
-    chosen = AdaptiveTeachingReward if path is None else get_object(path)
-    return cast(Reward, chosen(**pick(chosen, config)) if inspect.isclass(chosen) else chosen)
+    """Build the configured reward: ours, or the callable at `reward`.
+
+    A class of a user's gets the keys that are named like its parameters.
+    """
+    teaching = config.teaching
+    if teaching.reward is None:
+        return AdaptiveTeachingReward(teaching.efficiency_weight, teaching.degradation_penalty, teaching.leak_policy)
+    chosen = get_object(teaching.reward)
+    if not inspect.isclass(chosen):
+        return cast(Reward, chosen)
+    parameters = inspect.signature(chosen).parameters
+    return cast(Reward, chosen(**{key: value for key, value in config.flat().items() if key in parameters}))
 
 
 def stages(config: StudentExperiment) -> Stages:
@@ -54,23 +75,23 @@ def stages(config: StudentExperiment) -> Stages:
             max_tokens=config.sampling.max_completion_length,
             temperature=config.sampling.temperature,
             top_p=config.sampling.top_p,
-            top_k=config.sampling.top_k or 0,
+            top_k=config.sampling.top_k,
             min_p=config.sampling.min_p or 0.0,
             repetition_penalty=config.sampling.repetition_penalty,
         ),
     )
 
 
-def layout_of(config: Experiment, role: Role) -> list[ServerSpec]:
-    """The servers of one role, as the launcher placed them."""
+def layout_of(config: StudentExperiment, role: Role) -> list[ServerSpec]:
+    """Return the servers of one role, as the launcher placed them."""
     return [spec for spec in server_layout(config) if spec.role == role]
 
 
 def connect_pool(config: StudentExperiment, specs: Sequence[ServerSpec]) -> EndpointPool:
-    """A pool over servers that hold the same model."""
+    """Build a pool over servers that hold the same model."""
     return EndpointPool.from_specs(
         specs,
-        chat_template_kwargs=config[f"{specs[0].role}_chat_template_kwargs"] or {},
+        chat_template_kwargs=config.of_role(specs[0].role).chat_template_kwargs,
         request_timeout_s=config.serving.request_timeout_s,
         max_concurrent_requests=config.serving.max_concurrent_requests,
     )

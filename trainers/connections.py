@@ -9,11 +9,12 @@ from pathlib import Path
 from transformers import AutoTokenizer
 
 from trainers.assembly import connect_pool, layout_of, token_counter
-from trainers.configuration import pick
 from trainers.configuration.api_keys import missing_keys
 from trainers.configuration.placement import record_name, teacher_entries
 from trainers.configuration.problems import ConfigurationError, Problem
-from trainers.configuration.settings.experiments import Experiment, StudentExperiment
+from trainers.configuration.settings.api_teacher import ApiTeacherSettings
+from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, StudentExperiment
+from trainers.configuration.settings.student import StudentSettings
 from trainers.serving.api_model import ApiModel, ApiSettings
 from trainers.serving.api_usage import Account, read_usage
 from trainers.serving.connection import Connection
@@ -24,23 +25,21 @@ from trainers.teaching.protocol import Teacher
 
 
 def connect_student(config: StudentExperiment) -> Connection:
-    """The student of a run.
+    """Connect the student of a run.
 
     Raises:
         ConfigurationError: when the environment lacks the key of its API, or its spending cap was reached before.
     """
     if config.student.base_url:
-        names = ApiSettings.__dataclass_fields__
-        settings = ApiSettings(**{name: config[f"student_{name}"] for name in names})
-        return _connect_api(config, settings, "student")
+        return _connect_api(config, _api_settings(config.student, config.student.base_url), "student")
     if not config.serving.use_vllm_server:
         return _load(config, "student", config.student.model)
     return connect_pool(config, layout_of(config, "student"))
 
 
 @asynccontextmanager
-async def opened_teacher(config: StudentExperiment, name: str) -> AsyncIterator[Teacher]:
-    """One teacher of an evaluation, by its name, for as long as it is needed.
+async def opened_teacher(config: EvaluationExperiment, name: str) -> AsyncIterator[Teacher]:
+    """Connect one teacher of an evaluation, by its name, for as long as it is needed.
 
     The teachings of an API teacher are measured by the tokenizer that its entry names, or else estimated.
 
@@ -50,8 +49,9 @@ async def opened_teacher(config: StudentExperiment, name: str) -> AsyncIterator[
     entry = teacher_entries(config)[name]
     connection: Connection
     if isinstance(entry, Mapping):
-        connection = _connect_api(config, ApiSettings(**pick(ApiSettings, entry)), name)
-        count = _counter(config, entry["tokenizer"]) if entry.get("tokenizer") else estimated_tokens
+        api = ApiTeacherSettings.model_validate(entry)
+        connection = _connect_api(config, _api_settings(api, api.base_url), name)
+        count = _counter(config, api.tokenizer) if api.tokenizer else estimated_tokens
     elif not config.serving.use_vllm_server:
         connection, count = _load(config, "teacher", entry), _counter(config, entry)
     else:
@@ -69,8 +69,21 @@ def account_of(model: Generator) -> Account | None:
 
 
 def usage_file(config: Experiment, name: str) -> Path:
-    """Where the usage of an API model is recorded, by its role or a teacher's name."""
+    """Return where the usage of an API model is recorded, by its role or a teacher's name."""
     return Path(config.output.output_dir) / "usage" / record_name(name)
+
+
+def _api_settings(model: StudentSettings | ApiTeacherSettings, base_url: str) -> ApiSettings:
+    return ApiSettings(
+        base_url=base_url,
+        model=model.model,
+        api_key_env=model.api_key_env,
+        requests_per_minute=model.requests_per_minute,
+        tokens_per_minute=model.tokens_per_minute,
+        spending_cap=model.spending_cap,
+        price_per_million_tokens=model.price_per_million_tokens,
+        extra_body=model.extra_body,
+    )
 
 
 def _connect_api(config: StudentExperiment, settings: ApiSettings, name: str) -> ApiModel:
@@ -92,15 +105,16 @@ def _connect_api(config: StudentExperiment, settings: ApiSettings, name: str) ->
     )
 
 
-def _load(config: Experiment, role: Role, model: str) -> Connection:
+def _load(config: StudentExperiment, role: Role, model: str) -> Connection:
     # Importing it loads torch's and transformers' generation, which runs with servers never need.
     from trainers.serving.local_model import LocalModel
 
+    settings = config.of_role(role)
     return LocalModel.load(
         model,
-        dtype=config[f"{role}_dtype"],
+        dtype=settings.dtype,
         trust_remote_code=config.model.trust_remote_code,
-        chat_template_kwargs=config[f"{role}_chat_template_kwargs"],
+        chat_template_kwargs=settings.chat_template_kwargs,
     )
 
 

@@ -29,7 +29,7 @@ from trainers.assembly import build_protocol, connect_pool, layout_of, token_cou
 from trainers.configuration import trl_arguments
 from trainers.configuration.epochs import steps_per_rollout
 from trainers.configuration.resume import mark_finished
-from trainers.configuration.settings.experiments import GRPOExperiment, StudentExperiment, TrainingExperiment
+from trainers.configuration.settings.experiments import GRPOExperiment
 from trainers.connections import account_of, connect_student
 from trainers.costs import ROLLOUT_COST, CapTooLow, check_affordable
 from trainers.evaluation.periodic import periodic_metrics, save_periodic_summary, with_chosen_metric
@@ -64,10 +64,6 @@ from trainers.serving.weight_sync import WeightSync, WeightSyncError, make_trans
 from trainers.teaching.lesson import Question
 
 logger = logging.getLogger(__name__)
-
-SETTINGS = ("num_baselines", "save_completions_probability", "max_lost_groups", "rollout_overlap")
-"""Keys of the configuration that the trainer takes as they are."""
-
 
 VERIFIED_PROMPTS, VERIFIED_TOKENS = 4, 16
 """How many teacher prompts each server continues to prove its weights, by at most how many tokens."""
@@ -396,7 +392,7 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
             self.runner.close()
 
 
-def run(config: TrainingExperiment) -> None:
+def run(config: GRPOExperiment) -> None:
     """Build the trainer from a resolved configuration, train against running servers, and save the teacher."""
     trainer = build_trainer(config)
     try:
@@ -414,7 +410,7 @@ def run(config: TrainingExperiment) -> None:
         trainer.close()
 
 
-def connect_servers(config: StudentExperiment, tokenizer: PreTrainedTokenizerBase) -> tuple[RolloutRunner, WeightSync]:
+def connect_servers(config: GRPOExperiment, tokenizer: PreTrainedTokenizerBase) -> tuple[RolloutRunner, WeightSync]:
     """Reach the servers that the launcher started, or that already run at `vllm_host` and `vllm_port`."""
     teachers = layout_of(config, "teacher")
     teacher_pool, student = connect_pool(config, teachers), connect_student(config)
@@ -446,7 +442,7 @@ def build_weight_verifier(
     return WeightVerifier(ask, every=config.rollouts.verify_weights_every, tolerance=tolerance)
 
 
-def build_trainer(config: StudentExperiment) -> TeacherGRPOTrainer:
+def build_trainer(config: GRPOExperiment) -> TeacherGRPOTrainer:
     """Join policy, questions, servers and TRL's `GRPOConfig`."""
     arguments = GRPOConfig(
         **trl_arguments(config), **reference_arguments(config), use_vllm=True, vllm_mode="server", disable_dropout=True
@@ -468,7 +464,10 @@ def build_trainer(config: StudentExperiment) -> TeacherGRPOTrainer:
         peft_config=new_adapter(config),
         evaluation_questions=evaluation[: config.evaluation.eval_max_samples],
         weight_verifier=build_weight_verifier(config, runner, train),
-        **{key: config[key] for key in SETTINGS},
+        num_baselines=config.teaching.num_baselines,
+        save_completions_probability=config.rollouts.save_completions_probability,
+        max_lost_groups=config.rollouts.max_lost_groups,
+        rollout_overlap=config.rollouts.rollout_overlap,
     )
     align_reference(trainer.model)
     agree_on_accumulation(trainer)

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterator
 
 from trainers.configuration.problems import Problem
-from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, TrainingExperiment
+from trainers.configuration.settings.experiments import TrainingExperiment
 from trainers.serving.adapters import read_adapter
 
 REPORTERS = {name: (name,) for name in ("wandb", "mlflow", "trackio", "swanlab", "comet_ml", "clearml", "dvclive")} | {
@@ -32,7 +32,7 @@ def check_adapters(config: TrainingExperiment) -> Iterator[Problem]:
         yield Problem(f"model_name_or_path={trained}", expected, remedy)
 
 
-def check_packages(config: Experiment) -> Iterator[Problem]:
+def check_packages(config: TrainingExperiment) -> Iterator[Problem]:
     """Yield a problem for each value whose packages are not installed; of several, any one will do."""
     for given, packages, instead in _needed(config):
         if not any(importlib.util.find_spec(name) for name in packages):
@@ -41,8 +41,6 @@ def check_packages(config: Experiment) -> Iterator[Problem]:
 
 
 def _needed(config: TrainingExperiment) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    if isinstance(config, EvaluationExperiment):
-        return
     if config.lora.load_in_4bit:
         yield "load_in_4bit=true", ("bitsandbytes",), ""
     if any(mark in config.trainer.optim for mark in ("8bit", "paged", "bnb")):

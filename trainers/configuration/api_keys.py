@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 
 from trainers.configuration.placement import teacher_list
 from trainers.configuration.problems import Problem
-from trainers.configuration.settings.experiments import StudentExperiment
+from trainers.configuration.settings.experiments import EvaluationExperiment, StudentExperiment
 
 
 def missing_keys(config: StudentExperiment, environment: Mapping[str, str] = os.environ) -> Iterator[Problem]:
     """One problem per variable that is named and not set."""
     if config.student.base_url:
         yield from _missing("student_api_key_env", config.student.api_key_env, environment)
-    for index, entry in enumerate(teacher_list(config) if "teacher" in config else ()):
+    for index, entry in enumerate(teacher_list(config) if isinstance(config, EvaluationExperiment) else ()):
         if isinstance(entry, Mapping):
             yield from _missing(
                 f"teacher[{index}].api_key_env", entry.get("api_key_env", "OPENAI_API_KEY"), environment

@@ -7,7 +7,7 @@ from math import ceil
 
 from trainers.configuration.derived import batch_of
 from trainers.configuration.problems import Problem
-from trainers.configuration.settings.experiments import Experiment, GRPOExperiment
+from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, TrainingExperiment
 
 
 def questions_per_rollout(config: GRPOExperiment) -> int:
@@ -27,7 +27,7 @@ def steps_per_rollout(micro_batches: int, num_iterations: int, accumulation: int
     return micro_batches * num_iterations // accumulation
 
 
-def steps_per_epoch(config: GRPOExperiment, rows: int) -> int:
+def steps_per_epoch(config: TrainingExperiment, rows: int) -> int:
     """Return the optimizer steps of one epoch over so many rows.
 
     SFT trains on the last batch as it is, however small; GRPO only asks whole rollouts.
@@ -42,8 +42,7 @@ def steps_per_epoch(config: GRPOExperiment, rows: int) -> int:
 
 def too_few_rows(config: Experiment, rows: int) -> Iterator[Problem]:
     """Yield a problem when a GRPO run has too few questions for a single rollout."""
-    needed = questions_per_rollout(config) if isinstance(config, GRPOExperiment) else 0
-    if rows < needed:
+    if isinstance(config, GRPOExperiment) and rows < (needed := questions_per_rollout(config)):
         yield Problem(
             f"dataset_id_or_path={config.data.dataset_id_or_path}: {rows:,} questions to train on",
             f"one rollout asks {needed:,} (train_batch_size={config.training.train_batch_size} completions, "

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from trainers.configuration.fields import GRPO, SFT
 from trainers.configuration.problems import Problem
-from trainers.configuration.settings.experiments import TrainingExperiment
-from trainers.configuration.wording import typed
+from trainers.configuration.settings.experiments import GRPO, SFT, TrainingExperiment
+from trainers.configuration.settings.wording import written
 
 PREFIX = "eval_"
 MORE, LESS, NEITHER = True, False, None
@@ -76,10 +75,10 @@ def with_metric(config: TrainingExperiment) -> dict[str, Any]:
     greater = config.trainer.greater_is_better
     if greater is None:
         greater = DIRECTIONS[config.output.experiment].get(name.removeprefix(PREFIX))
-    filled = {"metric_for_best_model": name, "greater_is_better": greater}
-    given = config.trainer.lr_scheduler_kwargs
-    if config.trainer.lr_scheduler_type in FOLLOWS_METRIC and greater is not None and isinstance(given or {}, Mapping):
-        filled["lr_scheduler_kwargs"] = {"mode": _mode(greater)} | dict(given or {})
+    filled: dict[str, Any] = {"metric_for_best_model": name, "greater_is_better": greater}
+    given = config.trainer.lr_scheduler_kwargs or {}
+    if config.trainer.lr_scheduler_type in FOLLOWS_METRIC and greater is not None and not isinstance(given, str):
+        filled["lr_scheduler_kwargs"] = {"mode": _mode(greater)} | given
     return filled
 
 
@@ -103,7 +102,7 @@ def check_metric(config: TrainingExperiment) -> Iterator[Problem]:
         yield Problem(given, expected, remedy)
     elif better is not None and greater != better:
         expected = f"{'more' if better else 'less'} of {bare} is better: the worst model would be taken for the best"
-        yield Problem(f"greater_is_better={typed(greater)}", expected, f"leave it out, or write {typed(better)}")
+        yield Problem(f"greater_is_better={written(greater)}", expected, f"leave it out, or write {written(better)}")
     else:
         yield from _mode_of_schedule(config, greater)
 
@@ -117,7 +116,7 @@ def _mode_of_schedule(config: TrainingExperiment, greater: bool) -> Iterator[Pro
     )
     expected += "would follow its getting better as if it got worse"
     remedy = f"leave it out, or write mode={_mode(greater)}"
-    yield Problem(f"lr_scheduler_kwargs.mode={typed(given.get('mode'))}", expected, remedy)
+    yield Problem(f"lr_scheduler_kwargs.mode={written(given.get('mode'))}", expected, remedy)
 
 
 def _mode(greater: bool) -> str:

@@ -1,27 +1,28 @@
-"""The one rule of the configuration: a component receives the top-level keys that are named like its parameters."""
+"""From flat keys to arguments: those of TRL's configuration classes, and of classes that users name."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from trainers.configuration import snapshot
-from trainers.configuration.fields import TRL_CLASS, fields_of
+from trainers.configuration.settings.experiments import SFT, Experiment, TrainingExperiment
+from trainers.configuration.settings.keys import names_where
 
 
-def pick(component: Callable[..., Any], config: Mapping[str, Any], **fixed: Any) -> dict[str, Any]:
-    """Keyword arguments for `component`: the keys named like its parameters, and `fixed`, which wins."""
+def pick(component: Callable[..., Any], config: Experiment) -> dict[str, Any]:
+    """Return the flat keys of a run that are named like the parameters of a component."""
     names = inspect.signature(component).parameters
-    return {key: value for key, value in config.items() if key in names} | fixed
+    return {key: value for key, value in config.flat().items() if key in names}
 
 
-def trl_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of TRL's `SFTConfig` or `GRPOConfig`, by `config["experiment"]`: every field we do not replace.
+def trl_arguments(config: TrainingExperiment) -> dict[str, Any]:
+    """Return the arguments of TRL's `SFTConfig` or `GRPOConfig`: every field that is a key of ours.
 
     `deepspeed` stays out: there our key names a stage, which reaches the trainer through accelerate's plugin. So does
     `push_to_hub`: transformers would push everything in the output directory, logs and lessons included.
     """
-    experiment = config["experiment"]
-    names = snapshot.read()[TRL_CLASS[experiment]].keys() & fields_of(experiment).keys() - {"deepspeed", "push_to_hub"}
-    return {name: config[name] for name in sorted(names) if name in config}
+    fields = snapshot.read()["SFTConfig" if config.output.experiment == SFT else "GRPOConfig"]
+    names = fields.keys() - {"deepspeed", "push_to_hub"} - names_where(secret=True)
+    return {name: value for name, value in sorted(config.flat().items()) if name in names}

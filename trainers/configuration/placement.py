@@ -10,12 +10,11 @@ from typing import Any
 
 from trainers.configuration.settings.experiments import (
     EvaluationExperiment,
-    Experiment,
     GRPOExperiment,
     StudentExperiment,
 )
 from trainers.serving.adapters import read_adapter
-from trainers.serving.specs import Role, ServerSpec
+from trainers.serving.specs import Role, ServerSpec, WeightTransfer
 
 SERVERS_SHARE = 0.9
 SERVERS_SHARE_BESIDE_TRAINER = 0.5
@@ -31,7 +30,9 @@ class _Seat:
     gpus: tuple[int, ...]
 
 
-def server_layout(config: Experiment, gpus: tuple[int, ...] = (), shared: bool = False) -> tuple[ServerSpec, ...]:
+def server_layout(
+    config: StudentExperiment, gpus: tuple[int, ...] = (), shared: bool = False
+) -> tuple[ServerSpec, ...]:
     """The model servers of a run, in the order of their ports.
 
     Slot i of `num_vllm_servers` goes to the teacher when i is even, to the student when it is odd; with a single slot
@@ -58,19 +59,22 @@ def server_layout(config: Experiment, gpus: tuple[int, ...] = (), shared: bool =
     return tuple(specs)
 
 
-def models(config: GRPOExperiment) -> tuple[tuple[Role, str], ...]:
+def models(config: StudentExperiment) -> tuple[tuple[Role, str], ...]:
     """The models that need a server of ours, in the order in which they take turns; none when they run in process."""
     if not config.serving.use_vllm_server:
         return ()
     student: tuple[tuple[Role, str], ...] = ()
     if not config.student.base_url and config.student.model:
         student = (("student", config.student.model),)
+    taught_by: tuple[tuple[Role, str], ...] = ()
     if isinstance(config, EvaluationExperiment):
-        return tuple(("teacher", path) for path in teachers(config)) + student
-    return (("teacher", config.model.model_name_or_path), *student)
+        taught_by = tuple(("teacher", path) for path in teachers(config))
+    elif isinstance(config, GRPOExperiment):
+        taught_by = (("teacher", config.model.model_name_or_path),)
+    return taught_by + student
 
 
-def teachers(config: Experiment) -> tuple[str, ...]:
+def teachers(config: EvaluationExperiment) -> tuple[str, ...]:
     """The teachers of an evaluation that are models of ours, by path or hub id."""
     return tuple(entry for entry in teacher_list(config) if isinstance(entry, str))
 
@@ -113,7 +117,7 @@ def short_names(paths: Sequence[str]) -> list[str]:
     return list(paths)
 
 
-def slots_used(config: Experiment) -> int:
+def slots_used(config: StudentExperiment) -> int:
     """The slots that whole servers take when they are dealt in turn to `num_vllm_servers` slots, none shared."""
     return sum(_width(config, role) for role, _ in _turns(config))
 
@@ -130,7 +134,7 @@ def _turns(config: StudentExperiment) -> list[tuple[Role, str]]:
     return turns
 
 
-def _seats(config: Experiment, gpus: tuple[int, ...]) -> list[_Seat]:
+def _seats(config: StudentExperiment, gpus: tuple[int, ...]) -> list[_Seat]:
     seats, slot = [], 0
     for role, model in _turns(config):
         width = _width(config, role)
@@ -140,15 +144,15 @@ def _seats(config: Experiment, gpus: tuple[int, ...]) -> list[_Seat]:
     return seats
 
 
-def _width(config: Experiment, role: Role) -> int:
-    return config[f"{role}_tensor_parallel_size"]
+def _width(config: StudentExperiment, role: Role) -> int:
+    return config.of_role(role).tensor_parallel_size
 
 
-def _share(config: Experiment, role: Role) -> float:
-    return config[f"{role}_gpu_memory_utilization"]
+def _share(config: StudentExperiment, role: Role) -> float:
+    return config.of_role(role).gpu_memory_utilization
 
 
-def _spec(config: GRPOExperiment, seat: _Seat, index: int, offset: int, scale: float) -> ServerSpec:
+def _spec(config: StudentExperiment, seat: _Seat, index: int, offset: int, scale: float) -> ServerSpec:
     trained = seat.role == "teacher" and isinstance(config, GRPOExperiment)
     adapter = read_adapter(seat.model)
     return ServerSpec(
@@ -158,11 +162,11 @@ def _spec(config: GRPOExperiment, seat: _Seat, index: int, offset: int, scale: f
         host=config.serving.vllm_host,
         port=config.serving.vllm_port + offset,
         gpus=seat.gpus,
-        max_model_len=config[f"{seat.role}_max_model_len"],
+        max_model_len=config.of_role(seat.role).max_model_len,
         dtype=_precision(config, seat.role, trained),
         gpu_memory_utilization=round(_share(config, seat.role) * scale, 3),
         tensor_parallel_size=_width(config, seat.role),
-        weight_transfer=config.rollouts.weight_transfer if trained else None,
+        weight_transfer=_transfer(config, seat.role),
         seed=config.output.seed,
         trust_remote_code=config.model.trust_remote_code,
         revision=(adapter and adapter.revision) or (config.model.model_revision if seat.role == "teacher" else None),
@@ -170,7 +174,14 @@ def _spec(config: GRPOExperiment, seat: _Seat, index: int, offset: int, scale: f
     )
 
 
-def _precision(config: Experiment, role: Role, trained: bool) -> str:
-    asked = config[f"{role}_dtype"]
+def _precision(config: StudentExperiment, role: Role, trained: bool) -> str:
+    asked = config.of_role(role).dtype
     # What the trainer sends has the trainer's precision.
     return config.model.dtype if trained and asked == "auto" else asked
+
+
+def _transfer(config: StudentExperiment, role: Role) -> WeightTransfer | None:
+    """Return the engine by which a server gets weights; composing has chosen one where `auto` was asked for."""
+    if role != "teacher" or not isinstance(config, GRPOExperiment) or config.rollouts.weight_transfer == "auto":
+        return None
+    return config.rollouts.weight_transfer

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainers.configuration.composition import Composition, load, save
-from trainers.configuration.continuation import LENGTH, difference, fixed_schedule, longer, unreadable
-from trainers.configuration.evaluation_resume import (
-    FREE,
-    evaluation_action,
-    fingerprints,
-    has_evaluation,
-    read_models,
+from trainers.configuration.continuation import (
+    difference,
+    fixed_schedule,
+    lengthens,
+    longer,
+    shaping_lessons,
+    unreadable,
 )
+from trainers.configuration.evaluation_resume import evaluation_action, fingerprints, has_evaluation, read_models
 from trainers.configuration.problems import ConfigurationError, Problem
-from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment
+from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, TrainingExperiment
 from trainers.configuration.surroundings import missing_paths
 
 FINISHED = "finished.json"
@@ -49,7 +50,7 @@ class Earlier:
     output: bool = False
 
 
-def resume_decision(config: Experiment, earlier: Earlier) -> ResumeDecision:
+def resume_decision(config: TrainingExperiment, earlier: Earlier) -> ResumeDecision:
     """`auto` continues the same run only, `never` sets old output aside, a path is continued."""
     if config.output.resume == "never":
         if earlier.output:
@@ -60,12 +61,12 @@ def resume_decision(config: Experiment, earlier: Earlier) -> ResumeDecision:
     return _automatic(config, earlier)
 
 
-def _automatic(config: Experiment, earlier: Earlier) -> ResumeDecision:
+def _automatic(config: TrainingExperiment, earlier: Earlier) -> ResumeDecision:
     kept = earlier.finished or bool(earlier.checkpoints)
     if kept and earlier.config is None:
         return ResumeDecision("refuse", None, "it holds checkpoints of a run whose configuration is not known")
     differing = difference(earlier.config, config) if kept and earlier.config is not None else {}
-    if differing and differing.keys() <= LENGTH and earlier.config is not None and longer(earlier.config, config):
+    if lengthens(differing) and earlier.config is not None and longer(earlier.config, config):
         return _lengthened(config, earlier, "; ".join(differing.values()))
     if differing:
         return ResumeDecision("refuse", None, "it holds another run, which differs in " + "; ".join(differing.values()))
@@ -78,7 +79,7 @@ def _automatic(config: Experiment, earlier: Earlier) -> ResumeDecision:
     return ResumeDecision("start", None, "a new run")
 
 
-def _evaluation_decision(config: Experiment, earlier: Earlier) -> ResumeDecision:
+def _evaluation_decision(config: EvaluationExperiment, earlier: Earlier) -> ResumeDecision:
     directory = Path(config.output.output_dir)
     if config.output.resume not in ("auto", "never"):
         return ResumeDecision(
@@ -89,14 +90,12 @@ def _evaluation_decision(config: Experiment, earlier: Earlier) -> ResumeDecision
     if config.output.resume == "never":
         return ResumeDecision("set_aside", None, "resume=never: old output is set aside")
     recorded, found = read_models(directory), fingerprints(config)
-    differing = {k: v for k, v in difference(earlier.config or {}, config).items() if k not in FREE}
-    action, reason = evaluation_action(
-        config, earlier.config, list(differing.values()), recorded, found, earlier.finished
-    )
+    differing = shaping_lessons(difference(earlier.config or {}, config))
+    action, reason = evaluation_action(config, earlier.config, differing, recorded, found, earlier.finished)
     return ResumeDecision(action, None, reason)
 
 
-def _lengthened(config: Experiment, earlier: Earlier, change: str) -> ResumeDecision:
+def _lengthened(config: TrainingExperiment, earlier: Earlier, change: str) -> ResumeDecision:
     """The same run with more steps: it goes on where the learning rate of the steps done would have been the same."""
     if fixed_schedule(config):
         reason = (
@@ -132,8 +131,7 @@ def decide(config: Experiment) -> ResumeDecision:
     Raises:
         ConfigurationError: when the run must not go on, with the difference and the ways out.
     """
-    decide_on = _evaluation_decision if isinstance(config, EvaluationExperiment) else resume_decision
-    decision = decide_on(config, look(config.output.output_dir))
+    decision = _decided(config, look(config.output.output_dir))
     if decision.action == "refuse":
         remedy = (
             "choose another output_dir, undo the difference, set resume=never to set the old output aside, "
@@ -143,13 +141,20 @@ def decide(config: Experiment) -> ResumeDecision:
     if decision.checkpoint and not (Path(decision.checkpoint) / TRAINER_STATE).is_file():
         given, expected = f"resume={config.output.resume}", "expected auto, never, or a directory checkpoint-N"
         raise ConfigurationError([Problem(given, expected, f"name a checkpoint that holds {TRAINER_STATE}")])
-    if decision.checkpoint:
+    if decision.checkpoint and isinstance(config, TrainingExperiment):
         _check_readable(config, Path(decision.checkpoint))
         _check_best(config, Path(decision.checkpoint))
     return decision
 
 
-def _check_readable(config: Experiment, checkpoint: Path) -> None:
+def _decided(config: Experiment, earlier: Earlier) -> ResumeDecision:
+    if isinstance(config, EvaluationExperiment):
+        return _evaluation_decision(config, earlier)
+    assert isinstance(config, TrainingExperiment)
+    return resume_decision(config, earlier)
+
+
+def _check_readable(config: TrainingExperiment, checkpoint: Path) -> None:
     made = load(checkpoint.parent)
     reason = unreadable(made, config) if made is not None else None
     if reason is not None:
@@ -160,7 +165,7 @@ def _check_readable(config: Experiment, checkpoint: Path) -> None:
         raise ConfigurationError([Problem(str(checkpoint), reason, remedy)])
 
 
-def _check_best(config: Experiment, checkpoint: Path) -> None:
+def _check_best(config: TrainingExperiment, checkpoint: Path) -> None:
     """The best model so far is loaded at the end, from where it was saved: it has to be there still."""
     if not config.trainer.load_best_model_at_end:
         return
@@ -172,8 +177,8 @@ def _check_best(config: Experiment, checkpoint: Path) -> None:
 
 
 def settle(
-    composition: Composition, check: Callable[[Mapping[str, Any]], Iterable[Problem]] = missing_paths
-) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    composition: Composition, check: Callable[[Experiment], Iterable[Problem]] = missing_paths
+) -> tuple[Experiment | None, tuple[str, ...]]:
     """Gets an output directory ready for a composed run: checks, sets old output aside, saves the configuration.
 
     Args:
@@ -198,7 +203,8 @@ def settle(
         notes = (*notes, f"old output is now in {set_aside(config.output.output_dir)}")
     if decision.action == "continue":
         (Path(config.output.output_dir) / FINISHED).unlink(missing_ok=True)
-    settled = config if isinstance(config, EvaluationExperiment) else config | {"resume_from": decision.checkpoint}
+    resumed = isinstance(config, TrainingExperiment)
+    settled = config.with_keys(resume_from=decision.checkpoint) if resumed else config
     save(settled)
     return settled, notes
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from trainers.configuration.evaluation_metrics import FOLLOWS_METRIC, check_metric, judges_models
 from trainers.configuration.problems import Problem
-from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, TrainingExperiment
-from trainers.configuration.wording import typed
+from trainers.configuration.settings.experiments import GRPOExperiment, TrainingExperiment
+from trainers.configuration.settings.wording import written
 
 SCHEDULE_NEEDS = {
     "cosine_with_min_lr": ("min_lr", "min_lr_rate"),
@@ -46,7 +46,7 @@ GREEDY_MIN_LR = 1e-3
 """Where the schedule `greedy` stops lowering the learning rate, unless told: above most rates that one starts with."""
 
 
-def check_schedule(config: Experiment) -> Iterator[Problem]:
+def check_schedule(config: TrainingExperiment) -> Iterator[Problem]:
     """The contradictions of a training run's schedule."""
     yield from _evaluating(config)
     yield from _whole_steps(config)
@@ -88,10 +88,15 @@ def _evaluating(config: TrainingExperiment) -> Iterator[Problem]:
             yield Problem(given, "follows the evaluations, and there are none", "set eval_strategy=steps")
 
 
-def _whole_steps(config: Experiment) -> Iterator[Problem]:
-    for event in ("logging", "eval", "save"):
-        steps = config[f"{event}_steps"]
-        if config[f"{event}_strategy"] == "steps" and steps is not None and steps > 1 and steps != int(steps):
+def _whole_steps(config: TrainingExperiment) -> Iterator[Problem]:
+    trainer = config.trainer
+    events = {
+        "logging": (trainer.logging_strategy, trainer.logging_steps),
+        "eval": (trainer.eval_strategy, trainer.eval_steps),
+        "save": (trainer.save_strategy, trainer.save_steps),
+    }
+    for event, (strategy, steps) in events.items():
+        if strategy == "steps" and steps is not None and steps > 1 and steps != int(steps):
             remedy = f"write {event}_steps={int(steps)}, or a share of the run below 1"
             yield Problem(f"{event}_steps={steps}", "expected a whole number of steps", remedy)
 
@@ -154,7 +159,7 @@ def _learning_rate(config: TrainingExperiment) -> Iterator[Problem]:
     schedule, given = config.trainer.lr_scheduler_type, config.trainer.lr_scheduler_kwargs
     if given is not None and not isinstance(given, Mapping):
         remedy = "write for example lr_scheduler_kwargs.min_lr=1e-7"
-        yield Problem(f"lr_scheduler_kwargs={typed(given)}", "expected a mapping {name: value}", remedy)
+        yield Problem(f"lr_scheduler_kwargs={written(given)}", "expected a mapping {name: value}", remedy)
         return
     needed, taken = SCHEDULE_NEEDS.get(schedule, ()), SCHEDULE_TAKES[schedule]
     if needed and not set(needed) & set(given or {}):
@@ -165,7 +170,7 @@ def _learning_rate(config: TrainingExperiment) -> Iterator[Problem]:
             close = get_close_matches(str(name), taken, n=1)
             remedy = f"did you mean {close[0]}?" if close else f"it takes {', '.join(taken) or 'none'}"
             expected = f"lr_scheduler_type={schedule} has no such setting"
-            yield Problem(f"lr_scheduler_kwargs.{name}={typed(value)}", expected, remedy)
+            yield Problem(f"lr_scheduler_kwargs.{name}={written(value)}", expected, remedy)
     if schedule == "greedy":
         yield from _greedy(config.trainer.learning_rate, given or {})
 

@@ -10,7 +10,13 @@ from pathlib import Path
 from trainers.configuration.adapters import check_adapters, check_packages
 from trainers.configuration.placement import teachers
 from trainers.configuration.problems import Problem
-from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, TrainingExperiment
+from trainers.configuration.settings.experiments import (
+    EvaluationExperiment,
+    Experiment,
+    SFTExperiment,
+    StudentExperiment,
+    TrainingExperiment,
+)
 from trainers.serving.adapters import CONFIG_FILE, read_adapter
 
 MODEL_FILES = ("config.json", CONFIG_FILE)
@@ -32,26 +38,26 @@ def missing_paths(config: Experiment) -> Iterator[Problem]:
             yield _missing(config, key, path, f"a directory with a model ({' or '.join(MODEL_FILES)})")
         elif not looks_local(path) and not is_hub_id(path):
             yield _missing(config, key, path, "a directory that is there, or a model of the hub as owner/name")
-    template = config.trainer.chat_template_path
+    template = config.trainer.chat_template_path if isinstance(config, SFTExperiment) else None
     if template and not Path(template).is_file():
         yield Problem(f"chat_template_path={template}", "there is no such file", "correct the path")
     yield from _output(config)
-    yield from check_adapters(config)
-    yield from check_packages(config)
-    for key in ("dataset_id_or_path", "eval_dataset_id_or_path"):
-        data = config.get(key)
-        if data and looks_local(data) and not Path(data).expanduser().exists():
+    if isinstance(config, TrainingExperiment):
+        yield from check_adapters(config)
+        yield from check_packages(config)
+    for key, data in _datasets(config):
+        if looks_local(data) and not Path(data).expanduser().exists():
             yield _missing(config, key, data, "an existing file or directory")
-        elif data and not looks_local(data) and not is_hub_id(data):
+        elif not looks_local(data) and not is_hub_id(data):
             yield _missing(
                 config, key, data, "a file or directory that is there, or a dataset of the hub as owner/name"
             )
-        elif data and Path(data).is_file() and Path(data.lower().removesuffix(".gz")).suffix not in DATA_SUFFIXES:
+        elif Path(data).is_file() and Path(data.lower().removesuffix(".gz")).suffix not in DATA_SUFFIXES:
             listed = ", ".join(sorted(DATA_SUFFIXES))
             remedy = "convert the file, or rename it if its content is one of these"
             yield Problem(f"{key}={data}", f"expected a file that ends in {listed} (or .gz after it)", remedy)
     world = Path(config.output.world)
-    used = [path for _, path in _models(config)] + [config.data.dataset_id_or_path or ""]
+    used = [path for _, path in _models(config)] + [config.data.dataset_id_or_path]
     if (
         any(Path(path).is_relative_to(world) for path in used)
         and world.is_dir()
@@ -85,8 +91,7 @@ def is_hub_id(name: str) -> bool:
 
 def all_local(config: Experiment) -> bool:
     """Return whether every model and dataset of a run is a path, so that nothing needs to be asked of a hub."""
-    data = [config.data.dataset_id_or_path, config.data.eval_dataset_id_or_path]
-    return all(looks_local(path) for path in [*(path for _, path in _models(config)), *filter(None, data)])
+    return all(looks_local(path) for _, path in (*_models(config), *_datasets(config)))
 
 
 def resolved(model: str) -> str:
@@ -94,12 +99,19 @@ def resolved(model: str) -> str:
     return str(Path(model).expanduser().absolute()) if looks_local(model) else model
 
 
-def _models(config: TrainingExperiment) -> list[tuple[str, str]]:
-    student = config.student.model if not config.student.base_url else None
-    named = [("student_model", student)]
+def _datasets(config: Experiment) -> list[tuple[str, str]]:
+    held_out = config.data.eval_dataset_id_or_path if isinstance(config, TrainingExperiment) else None
+    named = [("dataset_id_or_path", config.data.dataset_id_or_path), ("eval_dataset_id_or_path", held_out)]
+    return [(key, path) for key, path in named if path]
+
+
+def _models(config: Experiment) -> list[tuple[str, str]]:
+    named: list[tuple[str, str | None]] = []
+    if isinstance(config, StudentExperiment) and not config.student.base_url:
+        named.append(("student_model", config.student.model))
     if isinstance(config, EvaluationExperiment):
         named += [("teacher", path) for path in teachers(config)]
-    else:
+    if isinstance(config, TrainingExperiment):
         named.append(("model_name_or_path", config.model.model_name_or_path))
     given = [(key, path) for key, path in named if path]
     adapters = [(key, read_adapter(path)) for key, path in given]

@@ -22,7 +22,7 @@ from trainers.configuration.evaluation_resume import DATASET, STUDENT, fingerpri
 from trainers.configuration.placement import teacher_entries
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.resume import mark_finished
-from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment
+from trainers.configuration.settings.experiments import EvaluationExperiment
 from trainers.connections import account_of, connect_student, opened_teacher
 from trainers.evaluation.files import (
     LESSONS,
@@ -48,7 +48,7 @@ EVALUATION_STEP = 0
 """Requests of an evaluation derive their seeds from this step, so that the same seed gives the same lessons."""
 
 
-def run(config: Experiment) -> None:
+def run(config: EvaluationExperiment) -> None:
     """Evaluate as configured; write tables, plots, lessons and their page to `output_dir`."""
     asyncio.run(evaluate(config))
 
@@ -138,7 +138,7 @@ class Evaluation:
     async def solve_alone(
         self, questions: Sequence[Question], done: Mapping[int, Alone], *, probing: bool
     ) -> list[Alone]:
-        """Baselines and, where there is somebody to teach, approaches of all questions, in order."""
+        """Ask for baselines and, where there is somebody to teach, approaches of all questions, in order."""
 
         async def one(question: Question) -> Alone:
             if question.row in done:
@@ -152,7 +152,7 @@ class Evaluation:
     async def teach(
         self, name: str, teacher: Teacher, solved: Sequence[Alone], done: Mapping[int, Taught]
     ) -> list[Taught]:
-        """The lessons of one teacher, question by question, in order."""
+        """Hold the lessons of one teacher, question by question, in order."""
         counting = counted(teacher)
 
         async def one(item: Alone) -> Taught:
@@ -170,7 +170,7 @@ class Evaluation:
         return await self._bounded(one, solved, name)
 
     async def _alone(self, question: Question, probing: bool) -> Alone:
-        """Solving and probing are asked for at the same time, but measured apart."""
+        """Ask for solutions and approach at the same time, but measure them apart."""
         stages = self.protocol.stages
         unprobed = replace(self.protocol, stages=replace(stages, probe=replace(stages.probe, max_tokens=0)))
 
@@ -199,7 +199,7 @@ class Evaluation:
             return list(await asyncio.gather(*map(counted, items)))
 
 
-def check_answers(config: Experiment, solved: Sequence[Alone]) -> None:
+def check_answers(config: EvaluationExperiment, solved: Sequence[Alone]) -> None:
     """Go no further with a student that answers nothing at all, such as one under a name that its API does not know.
 
     Raises:
@@ -221,7 +221,7 @@ def report_spending(accounts: Sequence[Account]) -> None:
         logger.info("spent on APIs: %s; %.4f USD in all", listed, sum(spent.values()))
 
 
-def finish(config: Experiment, results: Results) -> None:
+def finish(config: EvaluationExperiment, results: Results) -> None:
     """Record that the evaluation is complete, or say what is missing of it."""
     missing = Counter(item.prepared.failure for item in results.alone if not answered(item))
     for items in results.taught.values():
@@ -239,7 +239,7 @@ def finish(config: Experiment, results: Results) -> None:
 
 
 def _higher_caps(missing: Collection[str | None]) -> str:
-    """Which caps are to be raised, by the causes of what is missing."""
+    """Say which caps are to be raised, by the causes of what is missing."""
     reached = [str(cause) for cause in missing if str(cause).endswith(f"_{CAP_REACHED}")]
     keys = {
         "spending_cap of the teacher" if cause.startswith("teacher_") else "student_spending_cap" for cause in reached

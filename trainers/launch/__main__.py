@@ -13,10 +13,10 @@ import yaml
 
 from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.composition import Composition
-from trainers.configuration.fields import all_names
 from trainers.configuration.machine import Machine, assume, detect
 from trainers.configuration.resume import FINISHED, STOP, decide, settle
-from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, GRPOExperiment
+from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, TrainingExperiment
+from trainers.configuration.settings.keys import all_keys
 from trainers.launch.fit import Cards, memory_problems, memory_warnings
 from trainers.launch.gpus import cards
 from trainers.launch.hints import server_hints, trainer_hints
@@ -245,15 +245,17 @@ def stopped_early(plan: Plan) -> bool:
 
     An evaluation never has: one that lacks answers has results all the same.
     """
-    return not isinstance(plan.config, EvaluationExperiment) and not (plan.output_dir / FINISHED).is_file()
+    return isinstance(plan.config, TrainingExperiment) and not (plan.output_dir / FINISHED).is_file()
 
 
 def write_accelerate(plan: Plan) -> None:
-    """Writes the accelerate file of this run: the one of its DeepSpeed stage, with processes and precision set."""
-    if plan.accelerate is None:
+    """Write the accelerate file of this run: the one of its DeepSpeed stage, with processes and precision set."""
+    config = plan.config
+    if plan.accelerate is None or not isinstance(config, TrainingExperiment):
         return
-    stage = ROOT / "accelerate" / f"deepspeed_{plan.config.training.deepspeed}.yaml"
-    settings = accelerate_settings(plan, yaml.safe_load(stage.read_text(encoding="utf-8")))
+    path = ROOT / "accelerate" / f"deepspeed_{config.training.deepspeed}.yaml"
+    stage = yaml.safe_load(path.read_text(encoding="utf-8"))
+    settings = accelerate_settings(config.trainer, plan.accelerate, stage)
     (plan.output_dir / ACCELERATE_FILE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
 
@@ -272,7 +274,7 @@ def _line(problem: Problem) -> str:
 
 def _unknown_option(word: str) -> Problem:
     name, _, value = word.lstrip("-").partition("=")
-    if name in all_names():
+    if name in all_keys():
         return Problem(word, "keys are written without dashes", f"write {name}={value or '…'}")
     close = get_close_matches(word, OPTIONS, n=1)
     remedy = f"did you mean {close[0]}?" if close else "leave it out; keys of the configuration are key=value"

@@ -13,11 +13,12 @@ from trainers.configuration.derived import batch_of
 from trainers.configuration.epochs import steps_per_epoch
 from trainers.configuration.placement import teacher_list
 from trainers.configuration.resume import load
+from trainers.configuration.settings.data import DataSettings
 from trainers.configuration.settings.experiments import (
     EvaluationExperiment,
     Experiment,
     GRPOExperiment,
-    StudentExperiment,
+    SFTExperiment,
     TrainingExperiment,
 )
 from trainers.launch.disk import checkpoints_kept, disk_needed
@@ -27,16 +28,22 @@ from trainers.launch.shapes import ModelShape
 GIGABYTE = 10**9
 
 
-def batch_lines(config: TrainingExperiment, used: int | None, shape: ModelShape | None) -> Iterator[str]:
-    """Questions, generations, micro-batches, optimizer steps, and what happens every few of them.
+def batch_lines(config: Experiment, used: int | None, shape: ModelShape | None) -> Iterator[str]:
+    """Yield questions, generations, micro-batches, optimizer steps, and what happens every few of them.
 
-    `used` is the number of rows that are trained or evaluated on, as far as they were looked at.
+    Args:
+        config: of the run.
+        used: the rows that are trained or evaluated on, as far as they were looked at.
+        shape: of the model that is trained, where it is known.
     """
-    rows = used or known_rows(config)
     if isinstance(config, EvaluationExperiment):
-        yield from _evaluation(config, rows)
-        return
-    batch = batch_of(config)
+        yield from _evaluation(config, used or known_rows(config.data))
+    elif isinstance(config, TrainingExperiment):
+        yield from _training(config, used, shape)
+
+
+def _training(config: TrainingExperiment, used: int | None, shape: ModelShape | None) -> Iterator[str]:
+    batch, rows = batch_of(config), used or known_rows(config.data)
     yield str(batch)
     if rows:
         per_epoch = steps_per_epoch(config, rows)
@@ -46,47 +53,50 @@ def batch_lines(config: TrainingExperiment, used: int | None, shape: ModelShape 
         yield "one epoch: its optimizer steps are known once the dataset is loaded"
     yield _run(config, rows)
     if config.trainer.eval_strategy == "steps":
-        most = (
-            f"at most {config.evaluation.eval_max_samples} questions x "
-            if config.evaluation.eval_max_samples
-            else "questions x "
-        )
-        lessons = (
-            f"{most}{config.evaluation.num_generations_eval} lessons"
-            if isinstance(config, GRPOExperiment)
-            else "all its rows"
-        )
-        yield f"evaluation every {number(config.trainer.eval_steps, 'step')}: {lessons}"
-    kept = checkpoints_kept(config)
+        every = config.trainer.eval_steps or config.trainer.logging_steps
+        yield f"evaluation every {number(every, 'step')}: {_evaluated(config)}"
+    kept = checkpoints_kept(config.trainer)
     if kept:
         room = f", about {disk_needed(config, shape) / GIGABYTE:,.0f} GB with the final model" if shape else ""
         yield f"checkpoints: at most {kept} on the disk at once{room}"
 
 
+def _evaluated(config: TrainingExperiment) -> str:
+    if not isinstance(config, GRPOExperiment):
+        return "all its rows"
+    asked = config.evaluation.eval_max_samples
+    lessons = config.evaluation.num_generations_eval or config.trainer.num_generations
+    return f"{f'at most {asked} questions' if asked else 'questions'} x {lessons} lessons"
+
+
 def _run(config: TrainingExperiment, rows: int | None) -> str:
     steps, batch = total_steps(config, rows), batch_of(config)
     if config.trainer.max_steps > 0:
-        return (
-            f"the run: {steps:,} optimizer steps (max_steps), {config.trainer.max_steps * batch.questions:,} questions"
-        )
+        questions = config.trainer.max_steps * batch.questions
+        return f"the run: {steps:,} optimizer steps (max_steps), {questions:,} questions"
     many = f" = {steps:,} optimizer steps" if steps else ""
     return f"the run: {number(config.trainer.num_train_epochs, 'epoch')} (num_train_epochs){many}"
 
 
-def _evaluation(config: StudentExperiment, rows: int | None) -> Iterator[str]:
+def _evaluation(config: EvaluationExperiment, rows: int | None) -> Iterator[str]:
     most = config.evaluation.eval_max_samples
     asked = min(rows, most or rows) if rows else most
     many = f"{asked:,}" if asked else "all"
     yield f"{many} questions, each with {number(config.teaching.num_baselines, 'baseline')}"
-    yield f"and {number(config.evaluation.num_rollouts, 'lesson')} by each of {number(len(teacher_list(config)), 'teacher')}"
+    lessons, teachers = config.evaluation.num_rollouts, len(teacher_list(config))
+    yield f"and {number(lessons, 'lesson')} by each of {number(teachers, 'teacher')}"
 
 
 def token_lines(config: Experiment, used: int | None) -> Iterator[str]:
-    """The most tokens of a step, and what an earlier run in `output_dir` measured."""
+    """Yield the most tokens of a step, and what an earlier run in `output_dir` measured."""
     if isinstance(config, EvaluationExperiment):
         yield _per_question(config)
-        return
-    yield at_most(config)
+    elif isinstance(config, TrainingExperiment):
+        yield at_most(config)
+        yield from _measured_lines(config, used)
+
+
+def _measured_lines(config: TrainingExperiment, used: int | None) -> Iterator[str]:
     found = measured(Path(config.output.output_dir))
     if found is None:
         yield f"tokens per hour and the time it takes: not measured yet in {config.output.output_dir}"
@@ -96,7 +106,7 @@ def token_lines(config: Experiment, used: int | None) -> Iterator[str]:
         f"measured by the run in {config.output.output_dir} (last {found.steps} steps, until {found.when}): "
         f"{found.tokens_per_step:,.0f} tokens per step{f' ({parts})' if parts else ''}"
     )
-    steps = total_steps(config, used or known_rows(config))
+    steps = total_steps(config, used or known_rows(config.data))
     total = f"; {steps:,} steps take about {duration(steps * found.step_s)}, without evaluations" if steps else ""
     yield f"{found.step_s:,.1f} s per step = {found.tokens_per_hour:,.0f} tokens per hour{total}"
     differing = changes(load(config.output.output_dir), config)
@@ -104,12 +114,16 @@ def token_lines(config: Experiment, used: int | None) -> Iterator[str]:
         yield f"that run was another: {'; '.join(differing)}"
 
 
-def at_most(config: Experiment) -> str:
-    """The upper bound of tokens in a step: sampled ones in GRPO, by role; trained ones in SFT."""
+def at_most(config: TrainingExperiment) -> str:
+    """Return the upper bound of tokens in a step: sampled ones in GRPO, by role; trained ones in SFT."""
+    if isinstance(config, GRPOExperiment):
+        return _sampled_at_most(config)
+    length = config.trainer.max_length if isinstance(config, SFTExperiment) else None
+    return f"tokens per step: at most {batch_of(config).size * length:,}" if length else "tokens per step: not bounded"
+
+
+def _sampled_at_most(config: GRPOExperiment) -> str:
     batch = batch_of(config)
-    if not isinstance(config, GRPOExperiment):
-        length = config.trainer.max_length
-        return f"tokens per step: at most {batch.size * length:,}" if length else "tokens per step: not bounded"
     probes = batch.questions * config.prompts.max_probe_tokens
     baselines = batch.questions * config.teaching.num_baselines * config.student.max_tokens
     taught = batch.size * config.student.max_tokens
@@ -128,29 +142,29 @@ def _per_question(config: EvaluationExperiment) -> str:
 
 
 def total_steps(config: TrainingExperiment, rows: int | None) -> int | None:
-    """The optimizer steps of a run; `None` where the number of rows decides and is not known."""
+    """Return the optimizer steps of a run; `None` where the number of rows decides and is not known."""
     if config.trainer.max_steps > 0:
         return config.trainer.max_steps
     return ceil(config.trainer.num_train_epochs * steps_per_epoch(config, rows)) if rows else None
 
 
-def known_rows(config: Experiment) -> int | None:
-    """The rows of a local jsonl file, as far as they are read; `None` for other datasets."""
-    path = Path(config.data.dataset_id_or_path).expanduser()
+def known_rows(data: DataSettings) -> int | None:
+    """Return the rows of a local jsonl file, as far as they are read; `None` for other datasets."""
+    path = Path(data.dataset_id_or_path).expanduser()
     if path.suffix != ".jsonl" or not path.is_file():
         return None
     with path.open("rb") as lines:
         count = sum(1 for line in lines if line.strip())
-    return min(count, config.data.dataset_max_samples or count)
+    return min(count, data.dataset_max_samples or count)
 
 
 def number(count: float, name: str) -> str:
-    """A count with its noun."""
+    """Return a count with its noun."""
     return f"{count:g} {name}" + ("" if count == 1 else "s")
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Return seconds as people say them."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

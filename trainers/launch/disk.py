@@ -8,7 +8,8 @@ from math import ceil
 from pathlib import Path
 
 from trainers.configuration import Problem
-from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, TrainingExperiment
+from trainers.configuration.settings.experiments import Experiment, TrainingExperiment
+from trainers.configuration.settings.trainer import TrainerSettings
 from trainers.launch.memory import adapter_parameters
 from trainers.launch.shapes import BYTES, ModelShape
 
@@ -29,32 +30,32 @@ def disk_problems(config: Experiment, shape: ModelShape | None) -> Iterator[Prob
         yield Problem(given, expected, remedy)
 
 
-def disk_needed(config: TrainingExperiment, shape: ModelShape | None) -> int:
-    """Bytes a run may write: its checkpoints and final model where the model's size is known, and a reserve."""
-    if isinstance(config, EvaluationExperiment) or shape is None:
+def disk_needed(config: Experiment, shape: ModelShape | None) -> int:
+    """Return the bytes a run may write: checkpoints and final model where the model's size is known, and a reserve."""
+    if not isinstance(config, TrainingExperiment) or shape is None:
         return LEAST_FREE
-    trained = adapter_parameters(config, shape) if config.lora.use_peft else shape.parameters
+    trained = adapter_parameters(config.lora, shape) if config.lora.use_peft else shape.parameters
     model = trained * (4 if config.lora.use_peft else BYTES.get(config.model.dtype, shape.bytes_each))
     each = model + (0 if config.trainer.save_only_model else STATE_BYTES * trained)
-    return LEAST_FREE + checkpoints_kept(config) * each + model * int(config.training.save_final_model)
+    return LEAST_FREE + checkpoints_kept(config.trainer) * each + model * int(config.training.save_final_model)
 
 
-def checkpoints_kept(config: TrainingExperiment) -> int:
-    """The most checkpoints on the disk at once: an old one goes only when the new one is written."""
-    if config.trainer.save_strategy == "no":
+def checkpoints_kept(trainer: TrainerSettings) -> int:
+    """Return the most checkpoints on the disk at once: an old one goes only when the new one is written."""
+    if trainer.save_strategy == "no":
         return 0
-    limit = config.trainer.save_total_limit
-    saves = checkpoints_written(config)
+    limit = trainer.save_total_limit
+    saves = checkpoints_written(trainer)
     bounds = [*([limit + 1] if limit else []), *([saves] if saves else [])]
     return min(bounds, default=1)
 
 
-def checkpoints_written(config: TrainingExperiment) -> int | None:
+def checkpoints_written(trainer: TrainerSettings) -> int | None:
     """Return the number of checkpoints that a run writes; `None` where the configuration alone does not say it."""
-    if config.trainer.save_strategy == "steps" and config.trainer.max_steps > 0 and config.trainer.save_steps >= 1:
-        return -(-config.trainer.max_steps // int(config.trainer.save_steps))
-    if config.trainer.save_strategy == "epoch" and config.trainer.max_steps <= 0:
-        return ceil(config.trainer.num_train_epochs)
+    if trainer.save_strategy == "steps" and trainer.max_steps > 0 and trainer.save_steps >= 1:
+        return -(-trainer.max_steps // int(trainer.save_steps))
+    if trainer.save_strategy == "epoch" and trainer.max_steps <= 0:
+        return ceil(trainer.num_train_epochs)
     return None
 
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from trainers.configuration.composition import load as load_run
+from trainers.configuration.composition import settings_of
 from trainers.configuration.epochs import too_few_rows
 from trainers.configuration.problems import ConfigurationError, Problem
-from trainers.configuration.settings.experiments import Experiment, SFTExperiment
+from trainers.configuration.settings.experiments import Experiment, SFTExperiment, StudentExperiment
 from trainers.configuration.surroundings import looks_local
 from trainers.launch.compatibility import model_problems, model_warnings
 from trainers.launch.credentials import has_hub_token
@@ -26,7 +27,7 @@ from trainers.launch.own_functions import function_problems
 from trainers.launch.prompt_checks import stage_problems, unread_kwargs
 from trainers.launch.shapes import COUNTED_BY_FORMULA, ModelShape, count_weights, shape_of
 from trainers.launch.turn_checks import conversation_of, prompt_warnings, turn_problems, turn_warnings
-from trainers.launch.uses import ModelUse, model_uses
+from trainers.launch.uses import ModelUse, model_uses, template_kwargs
 from trainers.launch.weight_updates import update_problems, update_warnings
 from trainers.models.chosen_tokens import with_choices
 from trainers.serving.roles import writes_conversations
@@ -77,14 +78,14 @@ def main(directory: Path) -> None:
     logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
     # It has a handler of its own: a hub that does not answer would be reported twice.
     logging.getLogger("huggingface_hub").propagate = False
-    config = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    config = settings_of(json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8")))
     findings = inspect(config)
     findings.save(directory / FINDINGS_FILE)
 
 
 def inspect(config: Experiment) -> Findings:
-    """Loads what a run will load, except weights; every problem is found, none raised."""
-    problems = list(function_problems(config))
+    """Load what a run will load, except weights; every problem is found, none raised."""
+    problems = list(function_problems(config.teaching)) if isinstance(config, StudentExperiment) else []
     warnings: list[str] = []
     shapes: dict[str, ModelShape | None] = {}
     for use in model_uses(config):
@@ -116,7 +117,7 @@ def looked_at_turns(use: ModelUse, tokenizer: Any, config: Experiment) -> tuple[
 
     A teacher is also warned about when its prompt differs from that in the run that trained it.
     """
-    conversation = conversation_of(tokenizer, config[f"{use.role}_chat_template_kwargs"] or {})
+    conversation = conversation_of(tokenizer, template_kwargs(config, use.role))
     if conversation is None:
         return [], []
     warnings = list(turn_warnings(use, conversation))
@@ -182,7 +183,7 @@ def _remedy(use: ModelUse, said: str) -> str:
 
 
 def with_data(found: Findings, config: Experiment) -> Findings:
-    """Findings with what the rows add to them."""
+    """Return findings with what the rows add to them."""
     from custom_data.preflight import check_data
 
     logger.info("rows of %s", config.data.dataset_id_or_path)

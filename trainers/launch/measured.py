@@ -11,15 +11,12 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from trainers.configuration.settings.experiments import Experiment
+from trainers.configuration.settings.keys import all_keys
+
 METRICS = "metrics.jsonl"
 LATEST = 50
 """Steps that are averaged: the last ones, whose lengths are nearest to those of what comes next."""
-SPEED_KEYS = (
-    *("model_name_or_path", "student_model", "use_peft", "deepspeed", "processes", "num_vllm_servers"),
-    *("train_batch_size", "per_device_train_batch_size", "num_generations", "num_baselines"),
-    *("max_length", "max_probe_tokens", "max_completion_length", "student_max_tokens"),
-)
-"""Keys on which the speed and the tokens of a step depend."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +86,17 @@ def step_tokens(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {"all": fmean(positive)} if positive else {}
 
 
-def changes(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
-    """The keys that make this plan faster or slower than the run that was measured, as `key: old → new`."""
+def changes(before: Mapping[str, Any] | None, config: Experiment) -> list[str]:
+    """Return the keys that make this plan faster or slower than the run that was measured, as `key: old → new`.
+
+    Args:
+        before: the flat keys of that run; `None` where they are not known.
+        config: of this plan.
+    """
     if before is None:
         return []
-    return [f"{key}: {before.get(key)} → {now.get(key)}" for key in SPEED_KEYS if before.get(key) != now.get(key)]
+    now, named = config.flat(), [name for name, key in all_keys().items() if key.facts.speed]
+    return [f"{name}: {before.get(name)} → {now.get(name)}" for name in named if before.get(name) != now.get(name)]
 
 
 def _difference(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> float:

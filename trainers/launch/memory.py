@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, TrainingExperiment
+from trainers.configuration.settings.experiments import GRPOExperiment, SFTExperiment, TrainingExperiment
+from trainers.configuration.settings.lora import LoraSettings
 from trainers.launch.shapes import BYTES, ModelShape
 from trainers.serving.specs import ServerSpec
 
@@ -54,7 +55,7 @@ class Needs:
 
 
 def trainer_needs(config: TrainingExperiment, shape: ModelShape) -> Needs:
-    """The GPU memory of one training process."""
+    """Return the GPU memory of one training process."""
     width = _width(config, shape)
     offloaded = config.training.deepspeed == "zero3_cpu_offloading"
     states = [] if offloaded else model_states(config, shape)
@@ -64,44 +65,45 @@ def trainer_needs(config: TrainingExperiment, shape: ModelShape) -> Needs:
             *states,
             Need("context", CONTEXT),
             Need("activations", activations(config, shape, tokens), certain=False),
-            Need("output layer", output_layer(config, shape, tokens), certain=False),
+            Need("output layer", output_layer(config.lora, shape, tokens), certain=False),
             Need("buffers", _buffers(config, shape, width), certain=False),
         )
     )
 
 
 def model_states(config: TrainingExperiment, shape: ModelShape) -> list[Need]:
-    """Weights, gradients, optimizer states and reference model of one process, as its ZeRO stage shares them out."""
+    """Return weights, gradients, optimizer states and reference of one process, as its ZeRO stage shares them out."""
     width, stage, processes = _width(config, shape), _stage(config), config.training.processes
-    adapted = bool(config.lora.use_peft)
-    trained = adapter_parameters(config, shape) if adapted else shape.parameters
+    adapted = config.lora.use_peft
+    trained = adapter_parameters(config.lora, shape) if adapted else shape.parameters
     # Adapters are float32 of their own, except under ZeRO-3.
     each = 4 if adapted and stage < 3 else width
     kept = int(_frozen_bytes(config, shape, shape.parameters if adapted else 0)) + each * trained
     found = [
         Need("weights", _shared(kept, processes, stage >= 3)),
         Need("gradients", _shared(each * trained, processes, stage >= 2)),
-        Need("optimizer", _shared(optimizer_bytes(config, each) * trained, processes, stage >= 1)),
+        Need("optimizer", _shared(optimizer_bytes(config.trainer.optim, each) * trained, processes, stage >= 1)),
     ]
     if has_reference(config):
         found.append(Need("reference", _shared(width * shape.parameters, processes, stage >= 3)))
     return found
 
 
-def host_needs(config: Experiment, shape: ModelShape) -> int:
-    """The memory outside the GPUs that offloading takes, all processes of the machine together."""
+def host_needs(config: TrainingExperiment, shape: ModelShape) -> int:
+    """Return the memory outside the GPUs that offloading takes, all processes of the machine together."""
     if config.training.deepspeed != "zero3_cpu_offloading":
         return 0
-    return sum(need.size for need in model_states({**config, "processes": 1}, shape))
+    return sum(need.size for need in model_states(config.with_keys(processes=1), shape))
 
 
-def sequence_tokens(config: Experiment) -> int:
-    """The longest sequence that is trained on."""
-    if not isinstance(config, GRPOExperiment):
-        return config.trainer.max_length or QUESTION_TOKENS
-    prompt = config.teaching.max_prompt_length or QUESTION_TOKENS + config.prompts.max_probe_tokens
-    wanted = prompt + config.sampling.max_completion_length
-    return min(wanted, config.teacher.max_model_len or wanted)
+def sequence_tokens(config: TrainingExperiment) -> int:
+    """Return the tokens of the longest sequence that is trained on."""
+    if isinstance(config, GRPOExperiment):
+        prompt = config.teaching.max_prompt_length or QUESTION_TOKENS + config.prompts.max_probe_tokens
+        wanted = prompt + config.sampling.max_completion_length
+        return min(wanted, config.teacher.max_model_len or wanted)
+    length = config.trainer.max_length if isinstance(config, SFTExperiment) else None
+    return length or QUESTION_TOKENS
 
 
 def activations(config: TrainingExperiment, shape: ModelShape, tokens: int) -> int:
@@ -117,14 +119,14 @@ def activations(config: TrainingExperiment, shape: ModelShape, tokens: int) -> i
     return shape.layers * inner
 
 
-def output_layer(config: Experiment, shape: ModelShape, tokens: int) -> int:
-    """The float32 gradients of the output layer and its inputs; TRL computes logits in tiles and keeps none."""
-    weights = 0 if config.lora.use_peft else 4 * shape.embedding
+def output_layer(lora: LoraSettings, shape: ModelShape, tokens: int) -> int:
+    """Return the bytes of the output layer's float32 gradients and its inputs'; TRL computes logits in tiles."""
+    weights = 0 if lora.use_peft else 4 * shape.embedding
     return weights + 2 * 4 * tokens * shape.hidden
 
 
 def server_needs(spec: ServerSpec, shape: ModelShape) -> Needs:
-    """The memory of one GPU of a server: weights, its workspace, and the cache of one sequence of full length."""
+    """Return the memory of one GPU of a server: weights, workspace, and the cache of one sequence of full length."""
     width = BYTES.get(spec.dtype, shape.bytes_each)
     shards = spec.tensor_parallel_size
     cache = (spec.max_model_len or shape.positions or 0) * cache_per_token(spec, shape)
@@ -138,31 +140,38 @@ def server_needs(spec: ServerSpec, shape: ModelShape) -> Needs:
 
 
 def cache_per_token(spec: ServerSpec, shape: ModelShape) -> int:
-    """Bytes of keys and values per token on each GPU of a server; a key-value head is never split."""
+    """Return the bytes of keys and values per token on each GPU of a server; a key-value head is never split."""
     per_head = shape.cache_per_token // shape.kv_heads * BYTES.get(spec.dtype, shape.bytes_each) // shape.bytes_each
     return per_head * max(1, shape.kv_heads // spec.tensor_parallel_size)
 
 
-def adapter_parameters(config: TrainingExperiment, shape: ModelShape) -> int:
-    """The trained parameters of LoRA: two matrices of rank r beside each target, in every layer."""
-    targets = config.lora.lora_target_modules or DEFAULT_LORA_TARGETS
+def adapter_parameters(lora: LoraSettings, shape: ModelShape) -> int:
+    """Return the trained parameters of LoRA: two matrices of rank r beside each target, in every layer."""
+    targets = lora.lora_target_modules or DEFAULT_LORA_TARGETS
     named = [targets] if isinstance(targets, str) else targets
     chosen = [sizes for name, sizes in shape.linear.items() if name in named or "all-linear" in named]
-    return shape.layers * config.lora.lora_r * sum(inside + outside for inside, outside in chosen)
+    return shape.layers * lora.lora_r * sum(inside + outside for inside, outside in chosen)
 
 
-def optimizer_bytes(config: TrainingExperiment, width: int) -> int:
-    """Bytes of optimizer state per trained parameter: Adam's two moments, and float32 weights in mixed precision."""
-    states = ADAM_STATES if "adam" in config.trainer.optim and "8bit" not in config.trainer.optim else 2
+def optimizer_bytes(optimizer: str, width: int) -> int:
+    """Return the bytes of optimizer state per trained parameter.
+
+    They are Adam's two moments, and float32 weights in mixed precision.
+
+    Args:
+        optimizer: its name, as the key `optim` has it.
+        width: bytes of a trained parameter.
+    """
+    states = ADAM_STATES if "adam" in optimizer and "8bit" not in optimizer else 2
     return states + (MASTER_WEIGHTS if width < 4 else 0)
 
 
-def has_reference(config: GRPOExperiment) -> bool:
+def has_reference(config: TrainingExperiment) -> bool:
     """Return whether a second copy of the model anchors the policy; adapters are switched off instead."""
     return isinstance(config, GRPOExperiment) and config.trainer.beta > 0 and not config.lora.use_peft
 
 
-def _frozen_bytes(config: Experiment, shape: ModelShape, frozen: int) -> float:
+def _frozen_bytes(config: TrainingExperiment, shape: ModelShape, frozen: int) -> float:
     width = _width(config, shape)
     if not config.lora.load_in_4bit:
         return width * frozen
@@ -170,7 +179,7 @@ def _frozen_bytes(config: Experiment, shape: ModelShape, frozen: int) -> float:
     return FOUR_BIT * linear + width * (frozen - linear)
 
 
-def _buffers(config: Experiment, shape: ModelShape, width: int) -> int:
+def _buffers(config: TrainingExperiment, shape: ModelShape, width: int) -> int:
     """Layers that are whole while they compute (ZeRO-3), and the bucket in which weights are sent."""
     gathered = width * (shape.embedding + 2 * shape.layer) if _stage(config) == 3 else 0
     reduced = width * shape.embedding
@@ -181,7 +190,7 @@ def _shared(size: int, processes: int, sharded: bool) -> int:
     return -(-size // processes) if sharded else size
 
 
-def _width(config: Experiment, shape: ModelShape) -> int:
+def _width(config: TrainingExperiment, shape: ModelShape) -> int:
     return BYTES.get(config.model.dtype, shape.bytes_each)
 
 

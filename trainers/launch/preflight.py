@@ -20,14 +20,13 @@ from pathlib import Path
 import psutil
 
 from trainers.configuration import Problem, server_layout
-from trainers.configuration.fields import EVALUATION, SFT
 from trainers.configuration.machine import Machine
-from trainers.configuration.settings.experiments import Experiment, SFTExperiment
+from trainers.configuration.settings.experiments import EVALUATION, SFT, Experiment, StudentExperiment
 from trainers.configuration.surroundings import all_local, missing_paths
 from trainers.launch.arithmetic import number
 from trainers.launch.credentials import missing_credentials
 from trainers.launch.disk import disk_problems
-from trainers.launch.fit import Cards, Shapes, host_problems, memory_problems, memory_warnings
+from trainers.launch.fit import Cards, Shapes, host_problems, memory_problems, memory_warnings, trained_shape
 from trainers.launch.inspection import CONFIG_FILE, FINDINGS_FILE, Findings
 from trainers.launch.plan import Command, Plan
 from trainers.launch.process import Process
@@ -81,22 +80,23 @@ def check_surroundings(plan: Plan) -> Iterator[Problem]:
     """Yield the problems that only the machine at hand shows, and shows at once: files, keys and logins, ports."""
     yield from missing_paths(plan.config)
     yield from missing_credentials(plan.config)
-    yield from _ports(plan)
+    if isinstance(plan.config, StudentExperiment):
+        yield from _ports(plan, plan.config)
 
 
-def _ports(plan: Plan) -> Iterator[Problem]:
+def _ports(plan: Plan, config: StudentExperiment) -> Iterator[Problem]:
     taken = unavailable_ports(plan.servers)
     if any(is_elsewhere(spec) for spec in taken):
         expected = "servers are started on this machine, and it has no such address"
         remedy = "leave vllm_host out; servers that already run elsewhere are used by scripts/launch.sh T RECIPE"
-        yield Problem(f"vllm_host={plan.config.serving.vllm_host}", expected, remedy)
+        yield Problem(f"vllm_host={config.serving.vllm_host}", expected, remedy)
     elif taken:
         listed = ", ".join(f"{spec.port} ({spec.name})" for spec in taken)
         remedy = "stop what listens there, or choose another: vllm_port=…"
-        yield Problem(f"vllm_port={plan.config.serving.vllm_port}", f"already in use: {listed}", remedy)
-    if plan.servers or isinstance(plan.config, SFTExperiment):
+        yield Problem(f"vllm_port={config.serving.vllm_port}", f"already in use: {listed}", remedy)
+    if plan.servers:
         return
-    silent = [spec for spec in server_layout(plan.config) if not _answers(spec.base_url)]
+    silent = [spec for spec in server_layout(config) if not _answers(spec.base_url)]
     if silent:
         listed = ", ".join(f"{spec.base_url} ({spec.name})" for spec in silent)
         remedy = "let scripts/launch_with_server.sh start them, or set vllm_host and vllm_port to where they run"
@@ -113,7 +113,7 @@ def _answers(url: str) -> bool:
 
 
 def examine(plan: Plan, cards: Cards) -> Findings:
-    """Everything that takes a look at models, data, GPU memory and disk, all problems at once."""
+    """Return what a look at models, data, GPU memory and disk finds, all problems at once."""
     logger.info("preflight: models, tokenizers and data are looked at before anything starts (some seconds)")
     start = time.monotonic()
     found = inspected(plan.config)
@@ -128,7 +128,7 @@ def room_problems(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[Problem]
     """Yield a problem wherever the run has no room: on GPUs, in the machine's memory, on the disk."""
     yield from memory_problems(plan, shapes, cards)
     yield from host_problems(plan, shapes, psutil.virtual_memory().total)
-    yield from disk_problems(plan.config, shapes.get(plan.config.model.model_name_or_path or ""))
+    yield from disk_problems(plan.config, trained_shape(plan.config, shapes))
 
 
 def inspected(config: Experiment) -> Findings:
@@ -138,7 +138,7 @@ def inspected(config: Experiment) -> Findings:
     """
     with tempfile.TemporaryDirectory(prefix="atlas-preflight-") as name:
         directory = Path(name)
-        (directory / CONFIG_FILE).write_text(json.dumps(dict(config)), encoding="utf-8")
+        (directory / CONFIG_FILE).write_text(json.dumps(config.flat()), encoding="utf-8")
         environment = {"TOKENIZERS_PARALLELISM": "false", "CUDA_VISIBLE_DEVICES": ""}
         environment |= {"HF_HUB_OFFLINE": "1"} if all_local(config) else {}
         command = Command((sys.executable, "-m", INSPECTION, name), environment)

@@ -20,12 +20,12 @@ WANDB_RUN = "wandb_run_id"
 
 
 def prepare_rank(config: Experiment) -> None:
-    """On the CPU, keeps DeepSpeed from compiling its shared-memory kernel, and states the device to it.
+    """On the CPU, keep DeepSpeed from compiling its shared-memory kernel, and state the device to it.
 
     The compilation takes a minute, and one that is cut off leaves a lock on which every later run waits; gloo does
     the same work for the few ranks that a CPU machine has.
     """
-    if not config.trainer.use_cpu or "deepspeed" not in config:
+    if not isinstance(config, TrainingExperiment) or not config.trainer.use_cpu:
         return
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
     # With it accelerate would choose plain multi-CPU training instead of DeepSpeed.
@@ -34,11 +34,13 @@ def prepare_rank(config: Experiment) -> None:
 
 
 def name_run(config: Experiment) -> None:
-    """Hands the names of the run to W&B, which reads them from the environment only; what stands there already wins."""
-    for variable, key in (("WANDB_PROJECT", "project"), ("WANDB_RUN_GROUP", "wandb_group_name")):
-        if config[key]:
-            os.environ.setdefault(variable, config[key])
-    if reports_to_wandb(config) and "resume_from" in config and os.environ.get("RANK", "0") == "0":
+    """Hand the names of the run to W&B, which reads them from the environment only; what stands there already wins."""
+    output = config.output
+    for variable, name in (("WANDB_PROJECT", output.project), ("WANDB_RUN_GROUP", output.wandb_group_name)):
+        if name:
+            os.environ.setdefault(variable, name)
+    first = os.environ.get("RANK", "0") == "0"
+    if isinstance(config, TrainingExperiment) and reports_to_wandb(config) and first:
         os.environ.setdefault("WANDB_RUN_ID", wandb_run_id(config))
         os.environ.setdefault("WANDB_RESUME", "allow")
 
@@ -55,7 +57,7 @@ def wandb_run_id(config: TrainingExperiment) -> str:
 
 
 def record_failure(error: ConfigurationError) -> bool:
-    """Tells the launcher, where there is one, which problems end this rank; whether there is one."""
+    """Tell the launcher, where there is one, which problems end this rank; return whether there is one."""
     path = os.environ.get(FAILURE_FILE)
     if not path:
         return False

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from trainers.configuration import server_layout
-from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, SFTExperiment
+from trainers.configuration.settings.experiments import (
+    EvaluationExperiment,
+    Experiment,
+    SFTExperiment,
+    StudentExperiment,
+)
 from trainers.serving.adapters import read_adapter
 
 
@@ -30,9 +37,13 @@ class ModelUse:
 
 
 def model_uses(config: Experiment) -> tuple[ModelUse, ...]:
-    """The models that a run loads, each once; a student behind an API is not among them."""
+    """Return the models that a run loads, each once; a student behind an API is not among them."""
     if isinstance(config, SFTExperiment):
         return (_trained(config),)
+    return _served(config) if isinstance(config, StudentExperiment) else ()
+
+
+def _served(config: StudentExperiment) -> tuple[ModelUse, ...]:
     keys = {"student": "student_model", "teacher": "model_name_or_path"}
     if isinstance(config, EvaluationExperiment):
         keys["teacher"] = "teacher"
@@ -52,6 +63,13 @@ def model_uses(config: Experiment) -> tuple[ModelUse, ...]:
         for spec in server_layout(config)
     }
     return tuple(uses.values())
+
+
+def template_kwargs(config: Experiment, role: str) -> Mapping[str, Any]:
+    """Return the arguments of the chat template of the teacher or of the student."""
+    if role == "student" and isinstance(config, StudentExperiment):
+        return config.student.chat_template_kwargs
+    return config.teacher.chat_template_kwargs
 
 
 def _trained(config: SFTExperiment) -> ModelUse:

@@ -20,7 +20,7 @@ ALL_LINEAR = "all-linear"
 
 
 def new_adapter(config: TrainingExperiment) -> LoraConfig | None:
-    """The adapter that TRL puts on the model; `None` without `use_peft`, and where the model brings one along."""
+    """Return the adapter that TRL puts on the model; `None` without `use_peft`, and where the model brings one."""
     if not config.lora.use_peft or read_adapter(config.model.model_name_or_path) is not None:
         return None
     return LoraConfig(
@@ -35,7 +35,7 @@ def new_adapter(config: TrainingExperiment) -> LoraConfig | None:
 
 
 def continued(base: PreTrainedModel, adapter: Adapter, *, sharded: bool) -> PeftModel:
-    """The base with a saved adapter, which is trained further.
+    """Put a saved adapter, which is trained further, on its base.
 
     Under ZeRO-3 (`sharded`) the adapter keeps the precision of the base, because DeepSpeed gathers both together.
 

@@ -11,7 +11,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from transformers import Trainer
 
-from trainers.configuration.settings.experiments import Experiment, TrainingExperiment
+from trainers.configuration.settings.experiments import TrainingExperiment
 from trainers.models.model_card import CARD, write_card
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class PushFailed(RuntimeError):
     """The hub did not take the model, which is saved on this machine; the message has the command to try again."""
 
 
-def save_final_model(trainer: Trainer, config: Experiment) -> None:
+def save_final_model(trainer: Trainer, config: TrainingExperiment) -> None:
     """Write the model, or its adapter, with tokenizer and card into `output_dir`. Called on every rank."""
     output = Path(config.output.output_dir)
     trainer.save_model(str(output))

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from trainers.configuration.problems import ConfigurationError, Problem
-from trainers.configuration.settings.experiments import Experiment, TrainingExperiment
+from trainers.configuration.settings.experiments import SFTExperiment, TrainingExperiment
 from trainers.configuration.surroundings import resolved
 from trainers.models.adapters import continued
 from trainers.models.chosen_tokens import with_choices
@@ -47,7 +47,7 @@ def _adapter_on_the_hub(name: str) -> Problem:
 
 
 def load_tokenizer(config: TrainingExperiment) -> Tokenizer:
-    """The tokenizer of `model_name_or_path`; an adapter without one has that of its base."""
+    """Load the tokenizer of `model_name_or_path`; an adapter without one has that of its base."""
     name = config.model.model_name_or_path
     adapter = read_adapter(name)
     tokenizer = AutoTokenizer.from_pretrained(
@@ -55,10 +55,10 @@ def load_tokenizer(config: TrainingExperiment) -> Tokenizer:
         revision=(adapter and adapter.revision) or config.model.model_revision,
         trust_remote_code=config.model.trust_remote_code,
     )
-    return with_choices(tokenizer, config)
+    return with_choices(tokenizer, config) if isinstance(config, SFTExperiment) else tokenizer
 
 
-def loading_arguments(config: Experiment, revision: str | None = None) -> dict[str, Any]:
+def loading_arguments(config: TrainingExperiment, revision: str | None = None) -> dict[str, Any]:
     """Return the arguments of `from_pretrained` besides the name; `revision` wins over the configuration's."""
     optional = {
         "attn_implementation": config.model.attn_implementation,
@@ -81,7 +81,7 @@ def quantisation(config: TrainingExperiment) -> BitsAndBytesConfig | None:
     )
 
 
-def reference_arguments(config: Experiment) -> dict[str, Any]:
+def reference_arguments(config: TrainingExperiment) -> dict[str, Any]:
     """Return TRL's arguments for loading the reference in the policy's revision; the rest it takes from the policy."""
     revision = config.model.model_revision
     return {} if revision is None else {"model_init_kwargs": {"revision": revision}}

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from trainers.configuration.problems import Problem
-from trainers.configuration.settings.experiments import EXPERIMENTS, section_class
+from trainers.configuration.settings.experiments import EXPERIMENTS, sections_of
 from trainers.configuration.settings.key import Settings
-from trainers.configuration.settings.keys import Key, keys_of
+from trainers.configuration.settings.keys import Key, keys_in
 from trainers.configuration.settings.wording import expected, kind, written
 
 _OUT_OF_BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
@@ -21,15 +21,21 @@ _OUT_OF_BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_
 
 def check_values(experiment: str, config: Mapping[str, Any]) -> dict[str, Problem]:
     """Return the keys whose value is of another type, choice or range than theirs, each with its problem."""
-    keys, found = keys_of(experiment), {}
-    for name in EXPERIMENTS[experiment].model_fields:
-        section = section_class(EXPERIMENTS[experiment], name)
-        for attribute, error in _errors(section, config):
-            key = keys[section.prefix + attribute]
-            if config[key.name] is None and key.facts.required:
-                continue
+    sections = (check_section(section, config) for section in sections_of(EXPERIMENTS[experiment]).values())
+    return {name: problem for problems in sections for name, problem in problems.items()}
+
+
+def check_section(section: type[Settings], config: Mapping[str, Any]) -> dict[str, Problem]:
+    """Return the keys of one settings class whose value does not fit, each with its problem.
+
+    Values that are needed and null are passed over: what else is known of the run decides whether they are.
+    """
+    found: dict[str, Problem] = {}
+    for attribute, error in _errors(section, config):
+        key = keys_in(section)[section.prefix + attribute]
+        if config.get(key.name) is not None or not key.facts.required:
             found.setdefault(key.name, problem_of(key, config[key.name], error))
-    return {name: found[name] for name in keys if name in found}
+    return found
 
 
 def problem_of(key: Key, value: Any, error: ErrorDetails) -> Problem:

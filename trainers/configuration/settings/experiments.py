@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, get_type_hints
 
 from trainers.configuration.settings.data import DataSettings, TrainingDataSettings
 from trainers.configuration.settings.evaluation import EvaluationSettings, EvaluationSizeSettings
@@ -23,9 +25,12 @@ from trainers.configuration.settings.trainer import TrainerSettings
 from trainers.configuration.settings.training import TrainingSettings
 
 SFT, GRPO, EVALUATION = "sft", "teacher_grpo", "evaluation"
+Role = Literal["teacher", "student"]
+ROLES: tuple[Role, ...] = ("teacher", "student")
 
 
-class Experiment(Settings):
+@dataclass(frozen=True)
+class Experiment:
     """The settings that every experiment has."""
 
     output: OutputSettings
@@ -38,7 +43,7 @@ class Experiment(Settings):
         """Return the settings as flat keys, as they stand in recipes and on command lines."""
         return {
             section.prefix + name: getattr(section, name)
-            for section in (getattr(self, field) for field in type(self).model_fields)
+            for section in (getattr(self, field) for field in sections_of(type(self)))
             for name in type(section).model_fields
         }
 
@@ -57,14 +62,11 @@ class Experiment(Settings):
         Raises:
             pydantic.ValidationError: for a value that its key does not take.
         """
-        sections = {name: section_class(cls, name) for name in cls.model_fields}
-        values = {
-            name: {field: keys[section.prefix + field] for field in section.model_fields}
-            for name, section in sections.items()
-        }
-        return cls.model_validate(values)
+        sections: dict[str, Any] = {name: section.from_flat(keys) for name, section in sections_of(cls).items()}
+        return cls(**sections)
 
 
+@dataclass(frozen=True)
 class TrainingExperiment(Experiment):
     """The settings that SFT and GRPO share."""
 
@@ -75,6 +77,7 @@ class TrainingExperiment(Experiment):
     trainer: TrainerSettings
 
 
+@dataclass(frozen=True)
 class StudentExperiment(Experiment):
     """The settings that GRPO and evaluation share: both ask a student."""
 
@@ -85,17 +88,19 @@ class StudentExperiment(Experiment):
     sampling: SamplingSettings
     evaluation: EvaluationSizeSettings
 
-    def of_role(self, role: Literal["teacher", "student"]) -> ServedTeacherSettings | StudentSettings:
+    def of_role(self, role: Role) -> ServedTeacherSettings | StudentSettings:
         """Return the settings of the teacher or of the student, which name alike what both have."""
         return self.teacher if role == "teacher" else self.student
 
 
+@dataclass(frozen=True)
 class SFTExperiment(TrainingExperiment):
     """The settings of an SFT warm-up."""
 
     trainer: SFTTrainerSettings
 
 
+@dataclass(frozen=True)
 class GRPOExperiment(TrainingExperiment, StudentExperiment):
     """The settings of a GRPO training."""
 
@@ -106,6 +111,7 @@ class GRPOExperiment(TrainingExperiment, StudentExperiment):
     rollouts: RolloutSettings
 
 
+@dataclass(frozen=True)
 class EvaluationExperiment(StudentExperiment):
     """The settings of an evaluation."""
 
@@ -116,9 +122,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {SFT: SFTExperiment, GRPO: GRPOExperi
 """By the value of the key `experiment`."""
 
 
-def section_class(experiment: type[Experiment], name: str) -> type[Settings]:
-    """Return the class of one section of an experiment."""
-    section = experiment.model_fields[name].annotation
-    assert isinstance(section, type)
-    assert issubclass(section, Settings)
-    return section
+def sections_of(experiment: type[Experiment]) -> Mapping[str, type[Settings]]:
+    """Return the settings classes of an experiment, by the names of its fields."""
+    hints = get_type_hints(experiment)
+    return {field.name: hints[field.name] for field in fields(experiment)}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -72,7 +73,19 @@ class Settings(BaseModel):
     """
 
     prefix: ClassVar[str] = ""
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    @classmethod
+    def from_flat(cls, keys: Mapping[str, Any]) -> Self:
+        """Build the settings from flat keys, of which others may stand among them.
+
+        Raises:
+            pydantic.ValidationError: for a value that its key does not take.
+        """
+        return cls.model_validate({name: keys[cls.prefix + name] for name in cls.model_fields})
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=(), defer_build=True
+    )
 
 
 def key(

@@ -11,8 +11,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-from trainers.configuration.settings.experiments import EXPERIMENTS, section_class
-from trainers.configuration.settings.key import Facts
+from trainers.configuration.settings.experiments import EXPERIMENTS, sections_of
+from trainers.configuration.settings.key import Facts, Settings
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,15 @@ class Key:
 def keys_of(experiment: str) -> Mapping[str, Key]:
     """Return the keys of an experiment by name."""
     whole = EXPERIMENTS[experiment]
-    return {
-        section.prefix + attribute: _key(section.prefix + attribute, name, attribute, field)
-        for name in whole.model_fields
-        for section in [section_class(whole, name)]
-        for attribute, field in section.model_fields.items()
-    }
+    sections = (keys_in(section, name) for name, section in sections_of(whole).items())
+    return {name: key for keys in sections for name, key in keys.items()}
+
+
+@cache
+def keys_in(section: type[Settings], name: str = "") -> Mapping[str, Key]:
+    """Return the keys of one settings class, which an experiment has under a name."""
+    fields = ((section.prefix + attribute, attribute, field) for attribute, field in section.model_fields.items())
+    return {flat: _key(flat, name, attribute, field) for flat, attribute, field in fields}
 
 
 @cache
