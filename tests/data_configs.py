@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from trainers.configuration.fields import fields_of
+from trainers.configuration.composition import experiment_of
+from trainers.configuration.settings.keys import keys_of
 
 TEMPLATES = {
     "baseline_template": "{question}",
@@ -14,10 +15,10 @@ TEMPLATES = {
 
 
 def data_config(experiment, path, **keys):
-    """The defaults of every key, with these."""
-    defaults = {name: field.default for name, field in fields_of(experiment).items()}
+    """The settings of an experiment at their defaults, with these keys."""
     fixed = {"experiment": experiment, "eval_strategy": "no", "dataset_id_or_path": str(path)}
-    return defaults | fixed | TEMPLATES | keys
+    given = {"output_dir": "results/data"} | fixed | TEMPLATES | keys
+    return experiment_of({key: value for key, value in given.items() if key in keys_of(experiment)})
 
 
 def write_rows(path: Path, rows) -> str:

@@ -118,7 +118,7 @@ def test_a_new_adapter_has_the_keys_of_the_configuration(tiny_teacher_dir):
     adapter = new_adapter(config)
     assert (adapter.r, adapter.lora_alpha, adapter.lora_dropout) == (4, 8, 0.0)
     assert (adapter.target_modules, adapter.use_rslora) == ({"q_proj"}, True)
-    assert new_adapter(config | {"use_peft": False}) is None
+    assert new_adapter(config.with_keys(use_peft=False)) is None
 
 
 def test_the_copy_that_kl_is_measured_against_gets_the_adapters_precision(adapter_dir):

@@ -309,8 +309,8 @@ def test_a_recipe_outside_a_directory_run_says_where_to_put_it(tmp_path: Path) -
 
 def test_offloading_is_the_zero3_that_it_extends() -> None:
     for words in (["offload", "zero3"], ["zero3", "offload"], ["offload", "offload"]):
-        assert compose(["teacher_sft", *words], GPUS).config["deepspeed"] == "zero3_cpu_offloading"
-    assert compose(["teacher_sft", "zero1", "deepspeed=zero1"], GPUS).config["deepspeed"] == "zero1"
+        assert compose(["teacher_sft", *words], GPUS).config.training.deepspeed == "zero3_cpu_offloading"
+    assert compose(["teacher_sft", "zero1", "deepspeed=zero1"], GPUS).config.training.deepspeed == "zero1"
 
 
 @pytest.mark.parametrize("name", ["Qwen/Qwen3 4B", "owner/-name", "my model", "a--b/c", "größe/x"])

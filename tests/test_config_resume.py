@@ -123,9 +123,9 @@ def test_a_run_that_goes_on_is_not_finished(tmp_path: Path) -> None:
     mark_finished(short, steps=60)
     config, notes = settle(compose([*command, "max_steps=90"], Machine()), none_missing)
     assert config is not None
-    assert config["resume_from"].endswith("checkpoint-60")
+    assert config.training.resume_from.endswith("checkpoint-60")
     assert "max_steps: 60 → 90" in notes[-1]
-    assert not look(config["output_dir"]).finished
+    assert not look(config.output.output_dir).finished
 
 
 def write_checkpoint(directory: Path, step: int, complete: bool = True) -> None:
@@ -154,8 +154,8 @@ def none_missing(_: object) -> list:
 def test_a_new_run_saves_its_configuration(composition) -> None:
     config, _ = settle(composition, none_missing)
     assert config is not None
-    assert config["resume_from"] is None
-    assert look(config["output_dir"]).config == config
+    assert config.training.resume_from is None
+    assert look(config.output.output_dir).config == config
 
 
 def test_a_finished_run_is_complete_and_nothing_is_asked(composition) -> None:
@@ -171,26 +171,26 @@ def test_a_finished_run_is_complete_and_nothing_is_asked(composition) -> None:
 
 
 def test_the_same_run_continues_from_its_last_checkpoint(composition) -> None:
-    output_dir = Path(composition.config["output_dir"])
+    output_dir = Path(composition.config.output.output_dir)
     save(composition.config)
     write_checkpoint(output_dir, 10)
     config, _ = settle(composition, none_missing)
     assert config is not None
-    assert config["resume_from"] == str(output_dir / "checkpoint-10")
+    assert config.training.resume_from == str(output_dir / "checkpoint-10")
 
 
 def test_another_run_is_refused_and_left_alone(composition) -> None:
-    output_dir = Path(composition.config["output_dir"])
-    save(composition.config | {"learning_rate": 0.5})
+    output_dir = Path(composition.config.output.output_dir)
+    save(composition.config.with_keys(learning_rate=0.5))
     write_checkpoint(output_dir, 10)
     with pytest.raises(ConfigurationError, match=r"learning_rate: 0.5 → 0.002"):
         settle(composition, none_missing)
-    assert look(output_dir).config["learning_rate"] == 0.5
+    assert look(output_dir).config.trainer.learning_rate == 0.5
 
 
 def test_never_sets_old_output_aside(tmp_path: Path) -> None:
     composition = compose(["quickstart_sft", f"workspace={tmp_path}", "resume=never"], Machine())
-    output_dir = Path(composition.config["output_dir"])
+    output_dir = Path(composition.config.output.output_dir)
     write_checkpoint(output_dir, 10)
     settle(composition, none_missing)
     assert not list(output_dir.glob("checkpoint-*"))
@@ -206,4 +206,4 @@ def test_a_path_without_checkpoint_is_refused(tmp_path: Path) -> None:
 def test_problems_around_the_run_leave_no_trace(composition) -> None:
     with pytest.raises(ConfigurationError, match=r"custom_data\.world"):
         settle(composition)
-    assert not Path(composition.config["output_dir"]).exists()
+    assert not Path(composition.config.output.output_dir).exists()

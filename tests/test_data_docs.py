@@ -36,7 +36,7 @@ def algebra(tmp_path, tmp_path_factory, monkeypatch):
 
 def test_the_example_of_the_guide_is_read(algebra):
     config = compose(["my/run/algebra.yaml", "eval_strategy=no"], Machine(tuple(range(2)))).config
-    assert config["student_system_prompt"] == "You solve equations."
+    assert config.prompts.student_system_prompt == "You solve equations."
     table = loading.load(config).training
     first, second = Questions(table)
     assert (first.text, first.ground_truth, first.extra) == ("Solve 2x = 6.", "3", {"level": 8, "hints": ["divide"]})

@@ -104,7 +104,7 @@ def test_scripts_and_modules_exist(command: Command):
 @pytest.mark.parametrize("command", [c for c in ALL if c.text.startswith("python train.py")], ids=str)
 def test_compositions_are_accepted(command: Command):
     arguments = [word for word in command.words[2:] if word not in ("--cfg", "job")]
-    assert compose(arguments).config["experiment"]
+    assert compose(arguments).config.output.experiment
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

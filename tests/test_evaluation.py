@@ -177,7 +177,7 @@ def test_prices_of_teachers_are_kept_by_name():
     config = {"teacher": ["a/rl", {"model": "large", "price_per_million_tokens": prices}], "teacher_names": None}
     found = settings_of(config)
     assert found["teacher_price_per_million_tokens"] == {"large": prices}
-    assert settings_of(config | {"teacher": None})["teacher_price_per_million_tokens"] is None
+    assert settings_of(config.with_keys(teacher=None))["teacher_price_per_million_tokens"] is None
 
 
 @pytest.mark.parametrize("name", [STUDENT_ALONE, LESSONS])
@@ -198,7 +198,7 @@ def test_an_evaluation_of_another_format_is_not_continued_and_stays_as_it_is(tmp
     before = (tmp_path / LESSONS).read_bytes()
     config = {"student_model": "s", "dataset_id_or_path": "d", "teacher": ["T"], "teacher_names": None}
     with pytest.raises(ConfigurationError, match=r"cannot be continued: .*written in format .*[\s\S]*resume=never"):
-        earlier_part(config | {"num_baselines": 2, "num_rollouts": 3}, tmp_path, QUESTIONS)
+        earlier_part(config.with_keys(num_baselines=2, num_rollouts=3), tmp_path, QUESTIONS)
     assert (tmp_path / LESSONS).read_bytes() == before
 
 
@@ -290,13 +290,13 @@ def test_lessons_of_a_teacher_not_asked_for_wait_until_it_is(tmp_path):
     }  # fmt: skip
     earlier_part(config, tmp_path, QUESTIONS)
     everything(evaluation(tmp_path, Student(solve)))
-    other = config | {"teacher": ["u"], "teacher_names": ["U"]}
+    other = config.with_keys(teacher=["u"], teacher_names=["U"])
     alone, taught = earlier_part(other, tmp_path, QUESTIONS)
     assert (len(alone), taught) == (6, {"U": {}})
     assert len(earlier_part(config, tmp_path, QUESTIONS)[1]["T"]) == 6
     # Another model under the name is another teacher.
-    assert earlier_part(config | {"teacher": ["v"]}, tmp_path, QUESTIONS)[1] == {"T": {}}
-    assert earlier_part(config | {"student_model": "R"}, tmp_path, QUESTIONS) == ({}, {"T": {}})
+    assert earlier_part(config.with_keys(teacher=["v"]), tmp_path, QUESTIONS)[1] == {"T": {}}
+    assert earlier_part(config.with_keys(student_model="R"), tmp_path, QUESTIONS) == ({}, {"T": {}})
 
 
 def test_results_are_read_of_what_the_summary_is_of(tmp_path):

@@ -34,7 +34,7 @@ def config(tmp_path: Path) -> dict:
 @pytest.fixture
 def interrupted(config: dict) -> dict:
     """The configuration of an evaluation that has been begun in its output directory."""
-    output = Path(config["output_dir"])
+    output = Path(config.output.output_dir)
     save(config)
     write_models(output, fingerprints(config))
     (output / "student_alone.jsonl").write_text("{}\n")
@@ -43,7 +43,7 @@ def interrupted(config: dict) -> dict:
 
 def test_a_new_one_starts(config: dict) -> None:
     assert decide(config).action == "start"
-    (Path(config["output_dir"]) / "servers").mkdir(parents=True)
+    (Path(config.output.output_dir) / "servers").mkdir(parents=True)
     assert decide(config).action == "start"
 
 
@@ -78,7 +78,7 @@ def test_other_terms_of_an_api_keep_what_its_teacher_said(config: dict) -> None:
     entry = {"base_url": "http://a/v1", "model": "large", "spending_cap": 1, "extra_body": {"effort": "low"}}
 
     def found(**changed) -> str:
-        return fingerprints(config | {"teacher": [entry | changed]})["teacher large"]
+        return fingerprints(config.with_keys(teacher=[entry | changed]))["teacher large"]
 
     prices = {"prompt": 1, "completion": 2}
     assert found() == found(spending_cap=5, base_url="http://b/v1", price_per_million_tokens=prices, api_key_env="KEY")
@@ -86,7 +86,7 @@ def test_other_terms_of_an_api_keep_what_its_teacher_said(config: dict) -> None:
     assert found() != found(extra_body={"effort": "low, " * 1000})
     assert (
         found()
-        != fingerprints(config | {"teacher": [entry | {"model": "small"}], "teacher_names": ["large"]})["teacher large"]
+        != fingerprints(config.with_keys(teacher=[entry | {"model": "small"}], teacher_names=["large"]))["teacher large"]
     )
 
 
@@ -105,7 +105,7 @@ def test_a_changed_dataset_is_noticed_and_a_log_beside_the_weights_is_not(interr
 
 
 def test_output_of_which_nothing_is_known_is_set_aside(config: dict) -> None:
-    output = Path(config["output_dir"])
+    output = Path(config.output.output_dir)
     output.mkdir()
     (output / "lessons.jsonl").write_text("")
     assert decide(config).action == "set_aside"
@@ -113,7 +113,7 @@ def test_output_of_which_nothing_is_known_is_set_aside(config: dict) -> None:
 
 def test_there_are_no_checkpoints_to_name(config: dict) -> None:
     with pytest.raises(ConfigurationError, match="no checkpoint to continue from"):
-        decide(config | {"resume": "somewhere/checkpoint-3"})
+        decide(config.with_keys(resume="somewhere/checkpoint-3"))
 
 
 def test_teachers_are_called_by_the_ends_of_their_paths() -> None:

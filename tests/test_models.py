@@ -102,7 +102,7 @@ def test_code_of_a_checkpoint_runs_only_where_it_is_trusted(hub, tmp_path):
     config = KEYS | {"model_name_or_path": str(directory)}
     with pytest.raises(ValueError, match="trust_remote_code"):
         load_model(config)
-    assert type(load_model(config | {"trust_remote_code": True})).__name__ == "AcmeForCausalLM"
+    assert type(load_model(config.with_keys(trust_remote_code=True))).__name__ == "AcmeForCausalLM"
 
 
 def test_an_adapter_of_the_hub_is_to_be_downloaded(hub):

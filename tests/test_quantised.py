@@ -34,7 +34,7 @@ def test_servers_get_dequantised_weights_with_the_adapter_in_them(config, tiny_t
 
 
 def test_layers_without_adapter_are_dequantised_as_well(config, tiny_teacher_dir):
-    model = get_peft_model(load_model(config), new_adapter(config | {"lora_target_modules": ["q_proj"]}))
+    model = get_peft_model(load_model(config), new_adapter(config.with_keys(lora_target_modules=["q_proj"])))
     sent = dict(checkpoint_tensors(model, sharded=False))
     base = AutoModelForCausalLM.from_pretrained(tiny_teacher_dir, dtype=torch.float32).state_dict()
     name = "model.layers.0.mlp.up_proj.weight"

@@ -83,7 +83,7 @@ def finish(
     """Check the values of composed flat keys, compute what follows from them, and check what must agree."""
     experiment = config["experiment"]
     wrong = check_values(experiment, config)
-    usable = settings_of({key: value for key, value in config.items() if key not in wrong})
+    usable = experiment_of({key: value for key, value in config.items() if key not in wrong})
     if servers is not None and isinstance(usable, StudentExperiment):
         usable = usable.with_keys(num_vllm_servers=max(servers, 1))
     processes = processes or int(os.environ.get("WORLD_SIZE", "1"))
@@ -98,7 +98,7 @@ def finish(
     return Composition(derived, notes)
 
 
-def settings_of(config: Mapping[str, Any]) -> Experiment:
+def experiment_of(config: Mapping[str, Any]) -> Experiment:
     """Return flat keys as the settings of their experiment; keys that are left out are at their defaults.
 
     Raises:

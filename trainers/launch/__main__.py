@@ -45,7 +45,7 @@ logger = logging.getLogger("launch")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Launches a run; returns the trainer's exit status, 2 for a mistake of the user, 3 for a server that failed."""
+    """Launch a run; return the trainer's exit status, 2 for a mistake of the user, 3 for a server that failed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     try:
         options = parse(arguments)
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The launcher's own options; everything else is configuration."""
+    """Read the launcher's own options; everything else is configuration."""
     parser = argparse.ArgumentParser(prog="trainers.launch", description=__doc__, allow_abbrev=False)
     parser.add_argument("--servers", type=_count, required=True, metavar="V", help="GPUs for model servers")
     parser.add_argument("--trainers", type=_count, required=True, metavar="T", help="training processes, a GPU each")
@@ -91,7 +91,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def launch(options: argparse.Namespace) -> int:
-    """Composes, checks, and then shows or runs."""
+    """Compose, check, and then shows or runs."""
     machine = detect() if options.assume_gpus is None else assume(options.assume_gpus)
     memory = cards(machine, options.assume_gpu_memory)
     composition = composed(options, machine)
@@ -113,7 +113,7 @@ def launch(options: argparse.Namespace) -> int:
 
 
 def composed(options: argparse.Namespace, machine: Machine) -> Composition:
-    """The composition of a launch; problems of the configuration and of V and T are raised together."""
+    """Compose a launch; problems of the configuration and of V and T are raised together."""
     problems = list(check_devices(machine, options.servers, options.trainers))
     try:
         composition = compose(options.arguments, machine, max(options.trainers, 1), options.servers or None)
@@ -145,7 +145,7 @@ def foreseen(plan: Plan, memory: Cards) -> Findings:
 
 
 def show(plan: Plan, composition: Composition, machine: Machine, memory: Cards, quick: bool) -> int:
-    """Prints a plan.
+    """Print a plan.
 
     Raises:
         ConfigurationError: when it could not run: here, or on any machine like the one assumed.
@@ -163,7 +163,7 @@ def _output_notes(plan: Plan, machine: Machine) -> tuple[str, ...]:
 
 
 def run(plan: Plan) -> int:
-    """Starts servers and trainer, watches both, and stops what is left of them whatever happens."""
+    """Start servers and trainer, watch both, and stop what is left of them whatever happens."""
     write_accelerate(plan)
     for line in devices(plan):
         logger.info("%s", line)
@@ -187,7 +187,7 @@ def run(plan: Plan) -> int:
 
 
 def watched(plan: Plan, servers: ServerGroup, trainer: Process) -> int:
-    """The status with which a trainer ends beside its servers.
+    """Return the status with which a trainer ends beside its servers.
 
     Raises:
         ServerError: when a server ended before it. A GRPO training has saved a checkpoint then, if that could be done.
@@ -206,7 +206,7 @@ def watched(plan: Plan, servers: ServerGroup, trainer: Process) -> int:
 
 
 def saved(plan: Plan, reason: str, trainer: Process) -> int | None:
-    """Has a trainer end its step and save, within a deadline; its status then, `None` while it still runs."""
+    """Have a trainer end its step and save; return its status after a deadline, `None` while it still runs."""
     logger.error("%s", reason)
     logger.error(
         "waiting up to %.0f min for the trainer to end its step with a checkpoint; Ctrl-C ends everything at once",
@@ -224,7 +224,7 @@ def _say_how_to_continue(plan: Plan) -> None:
 
 
 def conclude(plan: Plan, status: int, tail: str) -> int:
-    """Says how a run ended, and what helps against it; returns the launcher's exit status."""
+    """Say how a run ended, and what helps against it; return the launcher's exit status."""
     if not status and stopped_early(plan):
         logger.error(
             "stopped early, for the reason above: the same command continues; output is in %s", plan.output_dir

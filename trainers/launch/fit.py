@@ -33,7 +33,7 @@ class Occupant:
     spec: ServerSpec | None = None
 
     def room(self, cards: Cards, others: float = 0.0) -> int | None:
-        """The bytes it may use of each of its GPUs, of which servers take the share `others`."""
+        """Return the bytes it may use of each of its GPUs, of which servers take the share `others`."""
         if not self.gpus or self.gpus[0] not in cards:
             return None
         share = self.share if self.share is not None else 1.0 - others

@@ -22,7 +22,7 @@ class Card:
 
 
 def cards(machine: Machine, assumed_gib: float | None = None) -> dict[int, Card]:
-    """The memory of a machine's GPUs by index; empty where it is not known."""
+    """Return the memory of a machine's GPUs by index; empty where it is not known."""
     if machine.assumed:
         size = int((assumed_gib or 0) * GIB)
         return dict.fromkeys(machine.gpus, Card(size, size)) if size else {}
@@ -39,7 +39,7 @@ def _asked() -> Mapping[int, Card]:
 
 
 def read_answer(text: str) -> dict[int, Card]:
-    """The cards in a table of index, total and free MiB; lines that say something else, as MIG slices do, are left."""
+    """Return the cards in a table of index, total and free MiB; other lines, as of MIG slices, are left."""
     rows = [[field.strip() for field in line.split(",")] for line in text.splitlines()]
     numbers = [list(map(int, row)) for row in rows if len(row) == 3 and all(field.isdigit() for field in row)]
     return {index: Card(total * MEBIBYTE, free * MEBIBYTE) for index, total, free in numbers}

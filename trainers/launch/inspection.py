@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.configuration.composition import load as load_run
-from trainers.configuration.composition import settings_of
+from trainers.configuration.composition import experiment_of
 from trainers.configuration.epochs import too_few_rows
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.settings.experiments import Experiment, SFTExperiment, StudentExperiment
@@ -54,12 +54,12 @@ class Findings:
     rows: int | None = None
 
     def save(self, path: Path) -> None:
-        """Writes them for the launcher."""
+        """Write them for the launcher."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Findings:
-        """Reads what `save` wrote."""
+        """Read what `save` wrote."""
         read = json.loads(path.read_text(encoding="utf-8"))
         return cls(
             problems=tuple(Problem(**entry) for entry in read["problems"]),
@@ -71,14 +71,14 @@ class Findings:
 
 
 def main(directory: Path) -> None:
-    """Inspects the run that a directory describes."""
+    """Inspect the run that a directory describes."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     logger.setLevel(logging.INFO)
     # It reports what cannot be imported, which is among the problems.
     logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
     # It has a handler of its own: a hub that does not answer would be reported twice.
     logging.getLogger("huggingface_hub").propagate = False
-    config = settings_of(json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8")))
+    config = experiment_of(json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8")))
     findings = inspect(config)
     findings.save(directory / FINDINGS_FILE)
 
@@ -141,7 +141,7 @@ def load(use: ModelUse, trust_remote_code: bool) -> tuple[dict[str, Any], ModelS
 
 
 def counted(use: ModelUse, config: Any, shape: ModelShape | None) -> ModelShape | None:
-    """A shape with its parameters counted: from the weights of a directory, or from a model that holds no values."""
+    """Return a shape with its parameters counted: from a directory's weights, or from a model without values."""
     if shape is None:
         return None
     directory = Path(use.weights).expanduser()
@@ -151,7 +151,7 @@ def counted(use: ModelUse, config: Any, shape: ModelShape | None) -> ModelShape 
 
 
 def empty_parameters(config: Any) -> int:
-    """The parameters of the model that a transformers configuration describes, made without memory for them."""
+    """Count the parameters of the model that a transformers configuration describes, without memory for them."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -160,7 +160,7 @@ def empty_parameters(config: Any) -> int:
 
 
 def loading_problem(use: ModelUse, error: Exception) -> Problem:
-    """Why a model cannot be loaded, with what helps."""
+    """Return the reason why a model cannot be loaded, with what helps."""
     said = " ".join(str(error).split())[:MESSAGE_LENGTH]
     given = f"{use.key}={use.model}" + (f" (revision {use.revision})" if use.revision else "")
     return Problem(given, f"its tokenizer or configuration cannot be loaded: {said}", _remedy(use, said))

@@ -55,7 +55,7 @@ def measured(output_dir: Path) -> Measured | None:
 
 
 def measure(records: Iterable[Mapping[str, Any]]) -> Measured | None:
-    """Means over the last steps; of several records of one step, as a resumed run leaves them, the last counts."""
+    """Average the last steps; of several records of one step, as a resumed run leaves them, the last counts."""
     steps = {record["step"]: record for record in records if "loss" in record and record["step"] > 0}
     latest = [steps[step] for step in sorted(steps)][-LATEST:]
     seconds, tokens = step_seconds(latest), step_tokens(latest)
@@ -65,7 +65,7 @@ def measure(records: Iterable[Mapping[str, Any]]) -> Measured | None:
 
 
 def step_seconds(records: Sequence[Mapping[str, Any]]) -> float | None:
-    """Seconds per step: as the trainer measured them, or else between records, where pauses must not count."""
+    """Return the seconds per step: as the trainer measured them, or else between records, without pauses."""
     known = [record["step_time"] for record in records if record.get("step_time")]
     if known:
         return fmean(known)
@@ -74,7 +74,7 @@ def step_seconds(records: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def step_tokens(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Tokens per step under `all`, and by who sampled them; sequences that were trained on count in SFT."""
+    """Return the tokens per step under `all`, and by who sampled them; sequences that were trained on count in SFT."""
     sampled = [record for record in records if "generated_tokens" in record]
     if sampled:
         names = {name for record in sampled for name in record if name.startswith("generated_tokens")}

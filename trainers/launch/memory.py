@@ -180,7 +180,7 @@ def _frozen_bytes(config: TrainingExperiment, shape: ModelShape, frozen: int) ->
 
 
 def _buffers(config: TrainingExperiment, shape: ModelShape, width: int) -> int:
-    """Layers that are whole while they compute (ZeRO-3), and the bucket in which weights are sent."""
+    """Return the bytes of layers that are whole while they compute (ZeRO-3), and of the bucket for weights."""
     gathered = width * (shape.embedding + 2 * shape.layer) if _stage(config) == 3 else 0
     reduced = width * shape.embedding
     return gathered + reduced + (SYNC_BUCKET if isinstance(config, GRPOExperiment) else 0)

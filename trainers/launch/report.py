@@ -87,7 +87,7 @@ _Dumper.add_representer(str, _text)
 
 
 def process_table(plan: Plan, shapes: Shapes, cards: Cards) -> Table:
-    """Which process runs on which GPU, what it serves where, and how much of the memory is its."""
+    """Lay out which process runs on which GPU, what it serves where, and how much of the memory is its."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
     for title in ("GPU", "process", "model", "address", "memory"):
         table.add_column(title, overflow="fold")
@@ -175,7 +175,7 @@ def wrapped(env: Mapping[str, str], argv: Sequence[str]) -> Iterator[str]:
 
 
 def _pieces(argv: Sequence[str]) -> Iterator[str]:
-    """The words of a command, each option together with its value."""
+    """Yield the words of a command, each option together with its value."""
     option = ""
     for word in map(shlex.quote, argv):
         if option and word.startswith("-"):

@@ -141,7 +141,7 @@ def positions(described: Mapping[str, Any]) -> int | None:
 
 
 def local_shape(model: str) -> ModelShape | None:
-    """The shape of a model that is on this machine, as a directory or in the hub's cache, or else one that is known.
+    """Return the shape of a model that is on this machine, or in its cache of the hub, or else one that is known.
 
     Nothing is downloaded. The weights of a directory are counted, so that unusual architectures count right. An
     adapter has the shape of its base.
@@ -158,7 +158,7 @@ def local_shape(model: str) -> ModelShape | None:
 
 
 def count_weights(directory: Path) -> int | None:
-    """The parameters in the safetensors files of a directory; `None` when it has none that can be read."""
+    """Count the parameters in the safetensors files of a directory; `None` when it has none that can be read."""
     files = sorted(directory.glob("*.safetensors"))
     try:
         return sum(_count(path) for path in files) or None

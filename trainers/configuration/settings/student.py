@@ -12,7 +12,7 @@ class StudentSettings(Settings):
 
     prefix: ClassVar[str] = "student_"
 
-    model: str | None = key(
+    model: str = key(
         None,
         "The student: hub id, directory, or the name an API knows it by.",
         speed=True,

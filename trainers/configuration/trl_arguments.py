@@ -1,20 +1,12 @@
-"""From flat keys to arguments: those of TRL's configuration classes, and of classes that users name."""
+"""The arguments of TRL's configuration classes, from the settings of a run."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from typing import Any
 
 from trainers.configuration import snapshot
-from trainers.configuration.settings.experiments import SFT, Experiment, TrainingExperiment
+from trainers.configuration.settings.experiments import SFT, TrainingExperiment
 from trainers.configuration.settings.keys import names_where
-
-
-def pick(component: Callable[..., Any], config: Experiment) -> dict[str, Any]:
-    """Return the flat keys of a run that are named like the parameters of a component."""
-    names = inspect.signature(component).parameters
-    return {key: value for key, value in config.flat().items() if key in names}
 
 
 def trl_arguments(config: TrainingExperiment) -> dict[str, Any]:
