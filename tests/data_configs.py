@@ -14,11 +14,16 @@ TEMPLATES = {
 }
 
 
-def data_config(experiment, path, **keys):
+def run_config(experiment, **keys):
     """The settings of an experiment at their defaults, with these keys."""
+    return experiment_of({"experiment": experiment} | keys)
+
+
+def data_config(experiment, path, **keys):
+    """The settings of an experiment that reads a dataset, with those of these keys that it has."""
     fixed = {"experiment": experiment, "eval_strategy": "no", "dataset_id_or_path": str(path)}
     given = {"output_dir": "results/data"} | fixed | TEMPLATES | keys
-    return experiment_of({key: value for key, value in given.items() if key in keys_of(experiment)})
+    return run_config(**{key: value for key, value in given.items() if key in keys_of(experiment)})
 
 
 def write_rows(path: Path, rows) -> str:

@@ -124,7 +124,8 @@ def test_overlong_questions_are_an_error_where_they_shall_be(tmp_path, tiny_stud
     with pytest.raises(ConfigurationError) as caught:
         check_data(served(tmp_path, tiny_student_dir, overlong_prompts="error"))
     [problem] = caught.value.problems
-    assert problem.given.startswith("training: 1 of 4 rows are too long (student_max_model_len=200 ")
+    assert problem.given.startswith("training: 1 of 4 rows are too long (max_probe_tokens=20 ")
+    assert " student_max_model_len=200 " in problem.given
     assert "baseline (line 4)" in problem.expected
     assert "overlong_prompts=drop" in problem.remedy
 
@@ -304,8 +305,8 @@ def test_settings_of_a_dataset_fill_keys_that_are_null(monkeypatch):
     assert dataset_settings("me/set", "evaluation") == {"dataset_config": "a"}
     assert dataset_settings("me/other", "sft") == {}
     config = data_config("sft", "me/set", dataset_files="mine")
-    assert with_dataset_settings(config.with_keys(dataset_files=None))["dataset_config"] == "a"
-    assert with_dataset_settings(config)["dataset_config"] is None
+    assert with_dataset_settings(config.with_keys(dataset_files=None)).data.dataset_config == "a"
+    assert with_dataset_settings(config).data.dataset_config is None
 
 
 def test_a_download_of_a_known_dataset_has_its_settings(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from trainers.configuration import compose
-from trainers.configuration.fields import all_names
+from trainers.configuration.settings.keys import all_keys
 from trainers.launch.__main__ import main as launch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -150,7 +150,7 @@ def test_keys_that_are_named_exist(page: Path):
     """Every `key=value` in code style, apart from shell variables, is a key of some run."""
     groups = {"data", "model", "trainer/reward", "run@_global_"}
     for key in re.findall(r"`([a-z][\w/@]*)=[^`\s]*`", page.read_text()):
-        assert key in all_names() | groups | {"key"}, f"{page.name}: {key}"
+        assert key in all_keys().keys() | groups | {"key"}, f"{page.name}: {key}"
 
 
 def test_versions_in_the_docs_are_the_locked_ones():
