@@ -24,8 +24,8 @@ class ApiTeacherSettings(Settings):
     spending_cap: Number | None = key(
         None, "US dollars that an evaluation may spend on this teacher.", gt=0, resume=Resume.FREE
     )
-    price_per_million_tokens: dict[str, Any] | None = key(
+    price_per_million_tokens: dict[Any, Any] | None = key(
         None, "US dollars for a million tokens: {prompt: …, completion: …}.", resume=Resume.FREE
     )
-    extra_body: dict[str, Any] = key({}, "Fields added to every request.")
+    extra_body: dict[Any, Any] = key({}, "Fields added to every request.")
     tokenizer: str | None = key(None, "Tokenizer that measures its teachings; null estimates their length.")

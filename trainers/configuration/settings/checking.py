@@ -41,7 +41,7 @@ def check_section(section: type[Settings], config: Mapping[str, Any]) -> dict[st
 def problem_of(key: Key, value: Any, error: ErrorDetails) -> Problem:
     """Return what is wrong with a value, in the words of someone who types it."""
     given = f"{key.name}={written(value)}"
-    example = f"write for example {key.name}={written(key.default)}" if key.default != "" else "give another value"
+    example = _example(key)
     if key.choices and value is not None:
         close = get_close_matches(str(value), key.choices, n=1)
         remedy = f"did you mean {close[0]}?" if close else example
@@ -53,6 +53,12 @@ def problem_of(key: Key, value: Any, error: ErrorDetails) -> Problem:
     if error["type"].endswith("_steps"):
         return Problem(given, error["msg"], example)
     return Problem(given, f"expected {expected(key.annotation)}, got {kind(value)}", example)
+
+
+def _example(key: Key) -> str:
+    if key.default is None and not key.optional:
+        return f"write {key.name}=…"
+    return f"write for example {key.name}={written(key.default)}" if key.default != "" else "give another value"
 
 
 def _errors(section: type[Settings], config: Mapping[str, Any]) -> Iterator[tuple[str, ErrorDetails]]:

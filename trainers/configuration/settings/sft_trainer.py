@@ -15,7 +15,7 @@ class SFTTrainerSettings(TrainerSettings):
     remove_unused_columns: bool = trl_key(True)
     chat_template_path: str | None = trl_key(None)
     dataset_text_field: str = trl_key("text")
-    dataset_kwargs: dict[str, Any] | str | None = trl_key(None)
+    dataset_kwargs: dict[Any, Any] | str | None = trl_key(None)
     dataset_num_proc: int | None = trl_key(None, ge=1)
     eos_token: str | None = trl_key(None)
     max_length: int | None = trl_key(1024, ge=1, speed=True, fits_prompts=True)

@@ -44,7 +44,7 @@ class StudentSettings(Settings):
         resume=Resume.FREE,
         of_api=True,
     )
-    price_per_million_tokens: dict[str, Any] | None = key(
+    price_per_million_tokens: dict[Any, Any] | None = key(
         None,
         "US dollars for a million tokens of the student's API: {prompt: …, completion: …}.",
         resume=Resume.FREE,
@@ -52,7 +52,7 @@ class StudentSettings(Settings):
         reported=True,
         of_api=True,
     )
-    extra_body: dict[str, Any] = key({}, "Fields added to every request to the student's API.", of_api=True)
+    extra_body: dict[Any, Any] = key({}, "Fields added to every request to the student's API.", of_api=True)
     temperature: Number = key(0.7, "Sampling temperature of the student.", ge=0, reported=True)
     top_p: Number = key(1.0, "Nucleus of the student.", gt=0, le=1)
     max_tokens: int = key(2048, "Token budget of a solution.", ge=1, speed=True, fits_prompts=True)
@@ -62,4 +62,4 @@ class StudentSettings(Settings):
         0.9, "Share of the GPU for the student's server.", gt=0, le=1, resume=Resume.FREE
     )
     tensor_parallel_size: int = key(1, "GPUs per student server.", ge=1, resume=Resume.FREE)
-    chat_template_kwargs: dict[str, Any] = key({"enable_thinking": False}, "Arguments of the student's chat template.")
+    chat_template_kwargs: dict[Any, Any] = key({"enable_thinking": False}, "Arguments of the student's chat template.")

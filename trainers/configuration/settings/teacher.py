@@ -12,7 +12,7 @@ class TeacherSettings(Settings):
 
     prefix: ClassVar[str] = "teacher_"
 
-    chat_template_kwargs: dict[str, Any] = key({"enable_thinking": False}, "Arguments of the teacher's chat template.")
+    chat_template_kwargs: dict[Any, Any] = key({"enable_thinking": False}, "Arguments of the teacher's chat template.")
 
 
 class ServedTeacherSettings(TeacherSettings):

@@ -31,7 +31,7 @@ class TrainerSettings(Settings):
         "warmup_stable_decay",
         "greedy",
     ] = trl_key("linear")
-    lr_scheduler_kwargs: dict[str, Any] | str | None = trl_key(None)
+    lr_scheduler_kwargs: dict[Any, Any] | str | None = trl_key(None)
     warmup_steps: Number = trl_key(0, ge=0)
     optim: Literal[
         "adamw_torch",
@@ -92,12 +92,12 @@ class TrainerSettings(Settings):
     fp16_full_eval: bool = trl_key(False)
     tf32: bool | None = trl_key(None)
     gradient_checkpointing: bool = trl_key(True, resume=Resume.FREE)
-    gradient_checkpointing_kwargs: dict[str, Any] | str | None = trl_key(None, resume=Resume.FREE)
+    gradient_checkpointing_kwargs: dict[Any, Any] | str | None = trl_key(None, resume=Resume.FREE)
     torch_compile: bool = trl_key(False)
     torch_compile_backend: str | None = trl_key(None)
     torch_compile_mode: str | None = trl_key(None)
     use_liger_kernel: bool = trl_key(False)
-    liger_kernel_config: dict[str, Any] | None = trl_key(None)
+    liger_kernel_config: dict[Any, Any] | None = trl_key(None)
     use_cache: bool = trl_key(False)
     neftune_noise_alpha: Number | None = trl_key(None, ge=0)
     torch_empty_cache_steps: int | None = trl_key(None, ge=1)
