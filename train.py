@@ -1,4 +1,4 @@
-"""Runs one experiment: compose → validate → build → run.
+"""Run one experiment: compose → validate → build → run.
 
     python train.py run@_global_=quickstart_sft max_steps=10       # a recipe, and what should differ
     python train.py run@_global_=quickstart_sft --cfg job          # print the composition
@@ -31,7 +31,7 @@ logger = logging.getLogger("train")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs what the arguments describe; returns the exit status, 2 for a mistake that the user can mend."""
+    """Run what the arguments describe; return the exit status, 2 for a mistake that the user can mend."""
     report_progress()
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if config is not None:
             prepare_rank(config)
             name_run(config)
-            importlib.import_module(EXPERIMENTS[config["experiment"]]).run(config)
+            importlib.import_module(EXPERIMENTS[config.output.experiment]).run(config)
     except ConfigurationError as error:
         if not record_failure(error):
             sys.stderr.write(f"{error}\n")
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def report_progress() -> None:
-    """Shows what ATLAS itself reports, on the first rank, and warnings of everything else."""
+    """Show what ATLAS itself reports, on the first rank, and warnings of everything else."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     if os.environ.get("RANK", "0") == "0":
         for name in ("train", "trainers", "custom_data"):

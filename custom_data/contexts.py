@@ -7,14 +7,13 @@ from typing import Any
 
 from transformers import AutoConfig
 
-from trainers.assembly import layout_of, stages
-from trainers.configuration import pick
+from trainers.assembly import layout_of, prompt_templates, stages
 from trainers.configuration.placement import teacher_list
+from trainers.configuration.settings.experiments import EvaluationExperiment, StudentExperiment
 from trainers.serving.rendering import ChatRenderer
 from trainers.serving.specs import Role, ServerSpec
 from trainers.teaching.lengths import Context, Need, stage_needs
 from trainers.teaching.lesson import Message, Prompt
-from trainers.teaching.prompts import PromptTemplates
 
 BYTES_PER_TOKEN = 3
 """Of a model whose tokenizer we do not have: English has about 4 bytes per token, Chinese about 3."""
@@ -23,30 +22,30 @@ SLACK = 8
 """Tokens that a tokenizer may add beyond the text it is given."""
 
 
-def question_needs(config: Mapping[str, Any]) -> tuple[Need, ...]:
+def question_needs(config: StudentExperiment) -> tuple[Need, ...]:
     """Return the room that each stage of a lesson needs, for the models and budgets of a configuration."""
     return stage_needs(
-        PromptTemplates(**pick(PromptTemplates, config)),
+        prompt_templates(config.prompts),
         stages(config),
         _contexts(config, "student")[0],
         _contexts(config, "teacher"),
-        config["max_prompt_length"],
+        config.teaching.max_prompt_length,
     )
 
 
-def _contexts(config: Mapping[str, Any], role: Role) -> list[Context]:
-    """One per model of a role: an evaluation may have several teachers, or none."""
+def _contexts(config: StudentExperiment, role: Role) -> list[Context]:
+    """Return one context per model of a role: an evaluation may have several teachers, or none."""
     specs = {spec.tokenizer: spec for spec in layout_of(config, role)}
-    contexts = [_served(config, role, spec) for spec in specs.values()]
-    asked = 1 if role == "student" or config["experiment"] != "evaluation" else len(teacher_list(config))
+    contexts = [_served(spec, config.of_role(role).chat_template_kwargs) for spec in specs.values()]
+    asked = len(teacher_list(config)) if role == "teacher" and isinstance(config, EvaluationExperiment) else 1
     if asked > len(contexts):
-        contexts.append(Context(estimate, config[f"{role}_max_model_len"], _no_template))
+        contexts.append(Context(estimate, config.of_role(role).max_model_len, _no_template))
     return contexts
 
 
-def _served(config: Mapping[str, Any], role: Role, spec: ServerSpec) -> Context:
+def _served(spec: ServerSpec, kwargs: Mapping[str, Any]) -> Context:
+    """Return the context of a model of ours, rendered with the arguments of its chat template."""
     trusted = spec.trust_remote_code
-    kwargs = config[f"{role}_chat_template_kwargs"] or {}
     renderer = ChatRenderer(spec.tokenizer, kwargs, revision=spec.revision, trust_remote_code=trusted)
     limit = spec.max_model_len
     if limit is None:
@@ -60,7 +59,7 @@ def _served(config: Mapping[str, Any], role: Role, spec: ServerSpec) -> Context:
 
 
 def estimate(prompt: Prompt) -> int:
-    """About how many tokens a prompt has for a model behind an API, whose tokenizer is not known here."""
+    """Estimate the tokens that a prompt has for a model behind an API, whose tokenizer is not known here."""
     return sum(len(m.content.encode()) // BYTES_PER_TOKEN + TURN_TOKENS for m in prompt.messages)
 
 
@@ -69,7 +68,7 @@ def _no_template(prompt: Prompt) -> int:
 
 
 def rendering_overhead(tokenizer: Any, messages: Sequence[Message], kwargs: Mapping[str, Any]) -> int | None:
-    """Bytes that a chat template adds to messages with these roles.
+    """Return the bytes that a chat template adds to messages with these roles.
 
     Tokens of a byte-level tokenizer stand for a byte at least, and so do words: a rendered prompt has at most this many
     tokens more than its messages have bytes. `None` for other tokenizers, and for a template that does not write every

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    # Importing the package composes runs with the help of this module.
+    from trainers.configuration.settings.experiments import Experiment
+
+AnyExperiment = TypeVar("AnyExperiment", bound="Experiment")
 
 CODE_SYSTEM_PROMPT = (
     "You write Python. Answer with the whole function, its imports included, in one ```python block inside <solution>."
@@ -42,7 +48,7 @@ DATASETS: dict[str, DatasetInfo] = {
 
 
 def dataset_settings(dataset_id_or_path: str | None, experiment: str) -> dict[str, Any]:
-    """The settings of a dataset for an experiment; none for a dataset that is not known here."""
+    """Return the settings of a dataset for an experiment; none for a dataset that is not known here."""
     if not dataset_id_or_path:
         return {}
     path = Path(dataset_id_or_path).expanduser()
@@ -53,17 +59,18 @@ def dataset_settings(dataset_id_or_path: str | None, experiment: str) -> dict[st
     return {}
 
 
-def with_dataset_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration in which the settings of its dataset fill the keys that are null."""
-    settings = dataset_settings(config.get("dataset_id_or_path"), config["experiment"])
-    wanted = {key: value for key, value in settings.items() if key in config and config[key] is None}
-    if config.get("dataset_level_filter") is not None or config.get("dataset_files") is not None:
+def with_dataset_settings(config: AnyExperiment) -> AnyExperiment:
+    """Return a configuration in which the settings of its dataset fill the keys that are null."""
+    settings = dataset_settings(config.data.dataset_id_or_path, config.output.experiment)
+    unset = {key for key, value in config.flat().items() if value is None}
+    wanted = {key: value for key, value in settings.items() if key in unset}
+    if config.data.dataset_level_filter is not None or config.data.dataset_files is not None:
         wanted.pop("dataset_config", None)
-    return {**config, **wanted}
+    return config.with_keys(**wanted)
 
 
 def _of_directory(settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """A directory may hold the files without the hub's card, and then it has no configurations."""
+    """Leave out what a directory has no use for: without the hub's card it has no configurations."""
     known = dict(settings)
     if not (path / "README.md").is_file():
         known.pop("dataset_config", None)

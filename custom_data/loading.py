@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from hydra.utils import get_object
@@ -14,9 +13,9 @@ from custom_data.datasets_info import dataset_settings
 from custom_data.rows import ExampleFormat, Format, QuestionFormat
 from custom_data.sources import DataSource, RowReader
 from custom_data.tables import Table
-from trainers.configuration import pick
-from trainers.configuration.fields import EVALUATION, SFT
 from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.configuration.settings.data import DataSettings
+from trainers.configuration.settings.experiments import Experiment, StudentExperiment, TrainingExperiment
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Parts:
     held_out: int = 0
 
 
-def load(config: Mapping[str, Any]) -> Parts:
+def load(config: Experiment) -> Parts:
     """Read the rows of a run; no question of the evaluation part stands in the training part.
 
     The evaluation rows are those of `eval_dataset_id_or_path`; or else a seeded share of the training rows, if the run
@@ -37,29 +36,48 @@ def load(config: Mapping[str, Any]) -> Parts:
     Raises:
         ConfigurationError: a source cannot be read, too many of its rows are bad, or nothing is left to train on.
     """
-    source = DataSource(**pick(DataSource, config))
+    source = source_of(config.data)
     table = read_source(config, source)
-    if config["experiment"] == EVALUATION:
+    if not isinstance(config, TrainingExperiment):
         return Parts(None, table)
-    if config["eval_dataset_id_or_path"] is not None:
-        evaluation = read_source(config, evaluation_source(config, source))
+    other = evaluation_source(config, source)
+    if other is not None:
+        evaluation = read_source(config, other)
         apart = _apart(table, np.isin(table.question_keys, evaluation.question_keys))
-        wanted = evaluation if config["eval_strategy"] != "no" else None
+        wanted = evaluation if config.trainer.eval_strategy != "no" else None
         return Parts(apart, wanted, held_out=len(table) - len(apart))
-    if config["eval_strategy"] == "no":
+    if config.trainer.eval_strategy == "no":
         return Parts(table, None)
-    chosen = heldout.split(table.question_keys, config["eval_split_ratio"], config["seed"])
+    chosen = heldout.split(table.question_keys, config.data.eval_split_ratio, config.output.seed)
     return Parts(_apart(table, chosen), table.taking(table.rows[chosen]))
 
 
-def evaluation_source(config: Mapping[str, Any], training: DataSource) -> DataSource:
-    """Where the evaluation rows are: what says how to read a dataset holds for both only if it is the same dataset."""
-    name = config["eval_dataset_id_or_path"]
-    split = config["eval_dataset_split"] or training.dataset_split
+def source_of(data: DataSettings) -> DataSource:
+    """Return where the rows are that `dataset_id_or_path` names."""
+    return DataSource(
+        dataset_id_or_path=data.dataset_id_or_path,
+        dataset_config=data.dataset_config,
+        dataset_files=data.dataset_files,
+        dataset_split=data.dataset_split,
+        dataset_level_filter=data.dataset_level_filter,
+        dataset_max_samples=data.dataset_max_samples,
+        column_map=data.column_map,
+    )
+
+
+def evaluation_source(config: TrainingExperiment, training: DataSource) -> DataSource | None:
+    """Return where the rows of `eval_dataset_id_or_path` are; `None` when it names none.
+
+    What says how to read a dataset holds for both only if it is the same dataset.
+    """
+    name = config.data.eval_dataset_id_or_path
+    if name is None:
+        return None
+    split = config.data.eval_dataset_split or training.dataset_split
     source = replace(training, dataset_id_or_path=name, dataset_split=split, dataset_max_samples=None, prefix="eval_")
     if name == training.dataset_id_or_path:
         return source
-    known = dataset_settings(name, config["experiment"])
+    known = dataset_settings(name, config.output.experiment)
     return replace(
         source,
         dataset_config=known.get("dataset_config"),
@@ -68,20 +86,20 @@ def evaluation_source(config: Mapping[str, Any], training: DataSource) -> DataSo
     )
 
 
-def read_source(config: Mapping[str, Any], source: DataSource) -> Table:
-    """The usable rows of one source, in the format that the experiment reads.
+def read_source(config: Experiment, source: DataSource) -> Table:
+    """Read the usable rows of one source, in the format that the experiment takes.
 
     Raises:
         ConfigurationError: see `load`.
     """
     rows = source.open()
-    if config["row_reader"]:
-        rows = replace(rows, row_reader=load_row_reader(config["row_reader"]))
-    return tables.read(rows, _format(config, rows.columns()), config["max_bad_row_ratio"])
+    if config.data.row_reader:
+        rows = replace(rows, row_reader=load_row_reader(config.data.row_reader))
+    return tables.read(rows, _format(config, rows.columns()), config.data.max_bad_row_ratio)
 
 
 def load_row_reader(path: str) -> RowReader:
-    """The function at a dotted path.
+    """Import the function at a dotted path.
 
     Raises:
         ConfigurationError: when there is none.
@@ -99,13 +117,12 @@ def load_row_reader(path: str) -> RowReader:
     return function
 
 
-def _format(config: Mapping[str, Any], found: Sequence[str]) -> Format:
-    """Without columns there is no row to read, and the bad rows say why."""
-    if config["experiment"] == SFT:
-        return ExampleFormat.find(found, config["column_map"]) if found else ExampleFormat({})
-    if not found:
-        return QuestionFormat({})
-    return QuestionFormat.find(found, config["column_map"], config["verifier"])
+def _format(config: Experiment, found: Sequence[str]) -> Format:
+    """Return how rows with these columns are read; without columns there is no row, and the bad rows say why."""
+    columns = config.data.column_map
+    if isinstance(config, StudentExperiment):
+        return QuestionFormat.find(found, columns, config.teaching.verifier) if found else QuestionFormat({})
+    return ExampleFormat.find(found, columns) if found else ExampleFormat({})
 
 
 def _apart(table: Table, held_out: np.ndarray) -> Table:

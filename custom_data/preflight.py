@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,16 +19,9 @@ from custom_data.overlong import fitting_examples, fitting_questions, settle
 from custom_data.questions import Questions
 from custom_data.rows import FROM_CHAT, FROM_SOLUTION, ORIGIN
 from custom_data.tables import Table
-from trainers.configuration import pick
-from trainers.configuration.fields import SFT
-from trainers.teaching.prompts import PromptTemplates
-
-Fit = Callable[[Mapping[str, Any], Table], tuple[Table, tuple[Dropped, ...]]]
-
-BUDGETS = (
-    *("student_max_model_len", "teacher_max_model_len", "student_max_tokens", "max_probe_tokens"),
-    *("max_completion_length", "max_prompt_length"),
-)
+from trainers.assembly import prompt_templates
+from trainers.configuration.settings.experiments import Experiment, SFTExperiment, StudentExperiment
+from trainers.configuration.settings.keys import keys_of
 
 UNTAUGHT = {
     FROM_SOLUTION: (
@@ -73,7 +66,7 @@ class DataReport:
     warnings: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """For people; one finding per line."""
+        """Say it to people, one finding per line."""
         parts = (("training", self.training), ("evaluation", self.evaluation))
         known = [(name, part) for name, part in parts if part is not None]
         readings = dict.fromkeys(part.reading for _, part in known)
@@ -94,7 +87,7 @@ class Checked:
     report: DataReport
 
 
-def check_data(config: Mapping[str, Any]) -> DataReport:
+def check_data(config: Experiment) -> DataReport:
     """Read and check everything that a run will use, with the models' own tokenizers.
 
     The rows are read once and kept in the cache of `datasets`; a run that follows takes them from there.
@@ -105,8 +98,8 @@ def check_data(config: Mapping[str, Any]) -> DataReport:
     return load_checked(config).report
 
 
-def load_questions(config: Mapping[str, Any]) -> tuple[Questions, Questions]:
-    """Training and evaluation questions of a run, either of which may be empty; see `check_data`."""
+def load_questions(config: StudentExperiment) -> tuple[Questions, Questions]:
+    """Load the training and evaluation questions of a run, either of which may be empty; see `check_data`."""
     checked = load_checked(config)
     for line in checked.report.lines():
         logger.info("%s", line)
@@ -114,8 +107,8 @@ def load_questions(config: Mapping[str, Any]) -> tuple[Questions, Questions]:
     return training, evaluation
 
 
-def load_examples(config: Mapping[str, Any]) -> tuple[Dataset, Dataset | None]:
-    """SFT examples to train and to be evaluated on, with the columns of `custom_data.rows.EXAMPLE_FIELDS`."""
+def load_examples(config: SFTExperiment) -> tuple[Dataset, Dataset | None]:
+    """Load SFT examples to train and to be evaluated on, with the columns of `custom_data.rows.EXAMPLE_FIELDS`."""
     checked = load_checked(config)
     for line in checked.report.lines():
         logger.info("%s", line)
@@ -125,18 +118,17 @@ def load_examples(config: Mapping[str, Any]) -> tuple[Dataset, Dataset | None]:
     return checked.training.dataset(), checked.evaluation and checked.evaluation.dataset()
 
 
-def load_checked(config: Mapping[str, Any]) -> Checked:
-    """The data of a run: see `check_data`, and `custom_data.loading.load` for how rows are parted."""
+def load_checked(config: Experiment) -> Checked:
+    """Load the data of a run: see `check_data`, and `custom_data.loading.load` for how rows are parted."""
     parts = loading.load(config)
-    fit = _fit_examples if config["experiment"] == SFT else _fit_questions
-    training, training_report = _part(config, "training", parts.training, fit)
-    evaluation, evaluation_report = _part(config, "evaluation", parts.evaluation, fit)
-    warnings = tuple(_untaught(training)) if config["experiment"] == SFT and training is not None else ()
+    training, training_report = _part(config, "training", parts.training)
+    evaluation, evaluation_report = _part(config, "evaluation", parts.evaluation)
+    warnings = tuple(_untaught(training)) if isinstance(config, SFTExperiment) and training is not None else ()
     return Checked(training, evaluation, DataReport(training_report, evaluation_report, parts.held_out, warnings))
 
 
 def _untaught(table: Table) -> Iterator[str]:
-    """Warnings of examples whose teaching was not written as one: they teach the teacher to give answers away."""
+    """Warn of examples whose teaching was not written as one: they teach the teacher to give answers away."""
     counted = pc.value_counts(table.data.data.column(ORIGIN).take(table.rows)).to_pylist()
     counts = {entry["values"]: entry["counts"] for entry in counted}
     for origin, said in UNTAUGHT.items():
@@ -144,36 +136,39 @@ def _untaught(table: Table) -> Iterator[str]:
             yield f"{table.reading.source}: {count:,} of {len(table):,} examples {said}"
 
 
-def _part(
-    config: Mapping[str, Any], name: str, table: Table | None, fit: Fit
-) -> tuple[Table | None, PartReport | None]:
+def _part(config: Experiment, name: str, table: Table | None) -> tuple[Table | None, PartReport | None]:
     if table is None:
         return None, None
-    kept, dropped = fit(config, table)
-    sft = config["experiment"] == SFT
-    budgets = ("max_length",) if sft else BUDGETS
-    limits = " ".join(f"{key}={config[key]}" for key in budgets if config.get(key) is not None)
-    ways = "raise max_length" if sft else "raise the contexts or lower the token budgets"
-    settle(name, dropped, kept, config["overlong_prompts"], limits, ways)
+    if isinstance(config, StudentExperiment):
+        kept, dropped = fitting_questions(table, question_needs(config))
+        limits, ways = _budgets(config), "raise the contexts or lower the token budgets"
+    elif isinstance(config, SFTExperiment):
+        kept, dropped = _fit_examples(config, table)
+        limits, ways = f"max_length={config.trainer.max_length}", "raise max_length"
+    else:
+        raise TypeError(f"{type(config).__name__} says neither how questions nor how examples are used")
+    settle(name, dropped, kept, config.data.overlong_prompts, limits, ways)
     return kept, PartReport(table.reading, len(kept), dropped)
 
 
-def _fit_questions(config: Mapping[str, Any], table: Table) -> tuple[Table, tuple[Dropped, ...]]:
-    return fitting_questions(table, question_needs(config))
+def _budgets(config: StudentExperiment) -> str:
+    """Return the contexts and token budgets that questions have to fit into, as they are typed."""
+    keys, values = keys_of(config.output.experiment), config.flat()
+    return " ".join(f"{key}={values[key]}" for key in keys if keys[key].facts.fits_prompts and values[key] is not None)
 
 
-def _fit_examples(config: Mapping[str, Any], table: Table) -> tuple[Table, tuple[Dropped, ...]]:
+def _fit_examples(config: SFTExperiment, table: Table) -> tuple[Table, tuple[Dropped, ...]]:
     # Importing it takes seconds, which runs without SFT need not spend.
     from trainers.models.loading import load_tokenizer
 
-    tokenizer, templates = load_tokenizer(config), PromptTemplates(**pick(PromptTemplates, config))
-    encoder = ExampleEncoder(tokenizer, templates, config["teacher_chat_template_kwargs"] or {})
-    check_roles(table, encoder, config["model_name_or_path"])
+    templates = prompt_templates(config.prompts)
+    encoder = ExampleEncoder(load_tokenizer(config), templates, config.teacher.chat_template_kwargs)
+    check_roles(table, encoder, config.model.model_name_or_path)
 
     def count(example: Mapping[str, Any]) -> int:
         return len(encoder.encode(example).input_ids)
 
-    return fitting_examples(table, config["max_length"], _around_texts(encoder), count)
+    return fitting_examples(table, config.trainer.max_length, _around_texts(encoder), count)
 
 
 def _around_texts(encoder: ExampleEncoder) -> int | None:

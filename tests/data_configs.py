@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from trainers.configuration.fields import fields_of
+from trainers.configuration.composition import experiment_of
+from trainers.configuration.settings.keys import keys_of
 
 TEMPLATES = {
     "baseline_template": "{question}",
@@ -13,11 +14,16 @@ TEMPLATES = {
 }
 
 
+def run_config(experiment, **keys):
+    """The settings of an experiment at their defaults, with these keys."""
+    return experiment_of({"experiment": experiment} | keys)
+
+
 def data_config(experiment, path, **keys):
-    """The defaults of every key, with these."""
-    defaults = {name: field.default for name, field in fields_of(experiment).items()}
+    """The settings of an experiment that reads a dataset, with those of these keys that it has."""
     fixed = {"experiment": experiment, "eval_strategy": "no", "dataset_id_or_path": str(path)}
-    return defaults | fixed | TEMPLATES | keys
+    given = {"output_dir": "results/data"} | fixed | TEMPLATES | keys
+    return run_config(**{key: value for key, value in given.items() if key in keys_of(experiment)})
 
 
 def write_rows(path: Path, rows) -> str:

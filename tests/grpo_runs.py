@@ -58,7 +58,7 @@ def train(servers: ServerPair, directory: Path, *overrides: str) -> Path:
         run(config)
     finally:
         restore(servers)
-    return Path(config["output_dir"])
+    return Path(config.output.output_dir)
 
 
 def launch(

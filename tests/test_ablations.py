@@ -29,10 +29,10 @@ def test_every_stage_is_accepted_and_leads_to_the_next(tmp_path):
     made = {str(tmp_path / "world/teacher_base")}
     for _, product, command in found[1:]:
         config = composed(command)
-        assert product == Path(config["output_dir"]) / "finished.json"
-        assert config["seed"] == 3
-        assert (config.get("model_name_or_path") or config["teacher"]) in made
-        made.add(config["output_dir"])
+        assert product == Path(config.output.output_dir) / "finished.json"
+        assert config.output.seed == 3
+        assert (config.get("model_name_or_path") or config.evaluation.teacher) in made
+        made.add(config.output.output_dir)
 
 
 def test_each_variant_differs_from_the_whole_recipe_in_one_thing(tmp_path):

@@ -7,6 +7,7 @@ import torch
 from peft import LoraConfig, PeftConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.data_configs import run_config
 from tests.test_weight_sync import assert_logprobs_are_those_of, served
 from trainers.configuration.problems import ConfigurationError
 from trainers.models.adapters import align_reference, new_adapter, refuse_unmergeable
@@ -18,19 +19,7 @@ from trainers.serving.servers import ServerGroup
 from trainers.serving.specs import ServerSpec
 from trainers.serving.weight_sync import WeightSync, make_transport
 
-KEYS = {
-    "attn_implementation": "sdpa",
-    "dtype": "float32",
-    "load_in_4bit": False,
-    "model_revision": None,
-    "trust_remote_code": False,
-    "use_peft": True,
-    "lora_r": 4,
-    "lora_alpha": 8,
-    "lora_dropout": 0.0,
-    "lora_target_modules": "all-linear",
-    "use_rslora": False,
-}
+CONFIG = run_config("teacher_grpo", dtype="float32", use_peft=True, lora_r=4, lora_alpha=8)
 
 
 def load(directory):
@@ -103,7 +92,7 @@ def test_a_directory_with_an_adapter_says_of_what_it_is_one(adapter_dir, tiny_te
 
 
 def test_a_saved_adapter_is_what_is_trained_further(adapter_dir, tiny_teacher_dir):
-    config = KEYS | {"model_name_or_path": str(adapter_dir)}
+    config = CONFIG.with_keys(model_name_or_path=str(adapter_dir))
     model = load_model(config)
     assert new_adapter(config) is None
     torch.testing.assert_close(logits(model), logits(adapted(tiny_teacher_dir)))
@@ -114,15 +103,16 @@ def test_a_saved_adapter_is_what_is_trained_further(adapter_dir, tiny_teacher_di
 
 
 def test_a_new_adapter_has_the_keys_of_the_configuration(tiny_teacher_dir):
-    config = KEYS | {"model_name_or_path": str(tiny_teacher_dir), "lora_target_modules": ["q_proj"], "use_rslora": True}
+    keys = {"lora_target_modules": ["q_proj"], "use_rslora": True}
+    config = CONFIG.with_keys(model_name_or_path=str(tiny_teacher_dir), **keys)
     adapter = new_adapter(config)
     assert (adapter.r, adapter.lora_alpha, adapter.lora_dropout) == (4, 8, 0.0)
     assert (adapter.target_modules, adapter.use_rslora) == ({"q_proj"}, True)
-    assert new_adapter(config | {"use_peft": False}) is None
+    assert new_adapter(config.with_keys(use_peft=False)) is None
 
 
 def test_the_copy_that_kl_is_measured_against_gets_the_adapters_precision(adapter_dir):
-    model = load_model(KEYS | {"model_name_or_path": str(adapter_dir)})
+    model = load_model(CONFIG.with_keys(model_name_or_path=str(adapter_dir)))
     model.add_adapter("ref", model.peft_config["default"])
     for name, parameter in model.named_parameters():
         if ".default." in name:

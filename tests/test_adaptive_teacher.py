@@ -229,5 +229,5 @@ def test_the_default_words_are_those_of_training():
 
     config = compose(["evaluate"]).config
     words = default_templates()
-    assert words.teacher_template == config["teacher_template"]
-    assert words.baseline_template == config["baseline_template"]
+    assert words.teacher_template == config.prompts.teacher_template
+    assert words.baseline_template == config.prompts.baseline_template

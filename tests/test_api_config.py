@@ -57,7 +57,7 @@ def composed(command):
 def test_an_api_student_takes_no_server_in_training():
     config = composed(f"teacher_rcl {API} student_spending_cap=5 {PRICES}")
     assert {spec.role for spec in server_layout(config)} == {"teacher"}
-    assert config["student_price_per_million_tokens"] == {"prompt": 0.15, "completion": 0.6}
+    assert config.student.price_per_million_tokens == {"prompt": 0.15, "completion": 0.6}
 
 
 def test_teachers_of_either_kind_stand_side_by_side():
@@ -88,4 +88,4 @@ def test_keys_are_looked_for_by_name():
 def test_limits_and_money_may_change_within_a_run():
     old = composed(f"teacher_rcl {API} student_spending_cap=5 {PRICES}")
     new = composed(f"teacher_rcl {API} student_spending_cap=50 {PRICES} student_requests_per_minute=10")
-    assert not difference(old, new)
+    assert not difference(old.flat(), new)

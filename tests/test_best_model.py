@@ -95,8 +95,8 @@ def test_a_best_model_that_is_gone_is_not_found_out_at_the_end(tmp_path):
     assert decide(config).checkpoint == str(checkpoint)
     renamed = checkpoint.parent.rename(tmp_path / "renamed") / "checkpoint-4"
     with pytest.raises(ConfigurationError, match="which is gone"):
-        decide(config | {"resume": str(renamed)})
-    assert decide(config | {"resume": str(renamed), "load_best_model_at_end": False}).action == "continue"
+        decide(config.with_keys(resume=str(renamed)))
+    assert decide(config.with_keys(resume=str(renamed), load_best_model_at_end=False)).action == "continue"
 
 
 def test_a_run_whose_rate_follows_its_evaluations_keeps_them_when_it_is_continued():
@@ -195,7 +195,7 @@ def test_the_best_model_of_an_sft_run_is_loaded(workspace, tmp_path):
     config, _ = settle(compose(["quickstart_sft", *arguments]))
     assert config is not None
     run(config)
-    output = Path(config["output_dir"])
+    output = Path(config.output.output_dir)
     losses = evaluated(output, "eval_loss")
     assert rates(output) == pytest.approx(expected_rates(losses, 0.1, "min"))
     known = {row.removeprefix("eval_") for rows in rows_of(output) for row in rows if row.startswith("eval_")}

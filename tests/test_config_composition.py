@@ -12,27 +12,25 @@ from pathlib import Path
 
 import pytest
 
-from trainers.configuration import ConfigurationError, compose, pick, trl_arguments
+from trainers.configuration import ConfigurationError, compose, trl_arguments
 from trainers.configuration.command_line import CONFIGS, options
-from trainers.configuration.fields import EXPERIMENTS, fields_of
 from trainers.configuration.machine import Machine
+from trainers.configuration.settings.experiments import EXPERIMENTS, Experiment
 from trainers.launch.__main__ import main as launch
 
 ROOT = CONFIGS.parent
 CPU, GPUS = Machine(), Machine(tuple(range(8)))
 
 
-def config(*arguments: str, machine: Machine = GPUS, **more) -> dict:
+def config(*arguments: str, machine: Machine = GPUS, **more) -> Experiment:
     return compose(arguments, machine, **more).config
 
 
 @pytest.mark.parametrize("recipe", options("run"))
 @pytest.mark.parametrize("machine", [CPU, GPUS], ids=["cpu", "gpus"])
-def test_every_recipe_composes_with_exactly_the_keys_of_its_experiment(recipe: str, machine: Machine) -> None:
+def test_every_recipe_composes_to_the_settings_of_its_experiment(recipe: str, machine: Machine) -> None:
     composed = config(recipe, machine=machine)
-    extra = {"use_cpu", "processes", "resume_from", "gradient_accumulation_steps"}
-    assert composed["experiment"] in EXPERIMENTS
-    assert composed.keys() - extra == fields_of(composed["experiment"]).keys() - extra - {"hub_token"}
+    assert type(composed) is EXPERIMENTS[composed.output.experiment]
 
 
 def commands_of(recipe: str) -> list[str]:
@@ -54,13 +52,13 @@ def test_every_recipe_names_a_command_that_can_be_planned(recipe: str, capsys: p
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model_can_be_chosen(model: str) -> None:
     for recipe in ("teacher_sft", "teacher_rcl"):
-        assert config(recipe, f"model={model}")["model_name_or_path"]
+        assert config(recipe, f"model={model}").model.model_name_or_path
 
 
 @pytest.mark.parametrize("data", options("data"))
 def test_every_dataset_can_be_chosen(data: str) -> None:
     chosen = config("evaluate", f"data={data}", "dataset_id_or_path=my/rows" if data == "custom" else "seed=1")
-    assert chosen["dataset_id_or_path"]
+    assert chosen.data.dataset_id_or_path
 
 
 def test_the_recipe_in_the_documentation_composes(tmp_path: Path) -> None:
@@ -69,8 +67,8 @@ def test_the_recipe_in_the_documentation_composes(tmp_path: Path) -> None:
     recipe.parent.mkdir()
     recipe.write_text(re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)[0], encoding="utf-8")
     composed = config(str(recipe))
-    assert composed["efficiency_weight"] == 3.0
-    assert composed["output_dir"] == "results/brief"
+    assert composed.teaching.efficiency_weight == 3.0
+    assert composed.output.output_dir == "results/brief"
 
 
 @pytest.mark.parametrize(
@@ -78,14 +76,14 @@ def test_the_recipe_in_the_documentation_composes(tmp_path: Path) -> None:
     ["configs/run/teacher_sft.yaml", "teacher_sft.yaml", "teacher_sft", "run@_global_=teacher_sft", "run=teacher_sft"],
 )
 def test_recipes_are_named_in_any_spelling(word: str) -> None:
-    assert config("seed=7", word)["output_dir"] == "results/pre_rl_model"
+    assert config("seed=7", word).output.output_dir == "results/pre_rl_model"
 
 
 def test_a_recipe_may_lie_elsewhere_in_a_directory_run(tmp_path: Path) -> None:
     recipe = tmp_path / "run" / "mine.yaml"
     recipe.parent.mkdir()
     recipe.write_text("defaults:\n  - quickstart_sft\n  - _self_\nmax_steps: 7\n", encoding="utf-8")
-    assert config(str(recipe))["max_steps"] == 7
+    assert config(str(recipe)).trainer.max_steps == 7
 
 
 @pytest.mark.parametrize(
@@ -93,41 +91,41 @@ def test_a_recipe_may_lie_elsewhere_in_a_directory_run(tmp_path: Path) -> None:
     [("zero1", "zero1"), ("zero2", "zero2"), ("zero3", "zero3"), ("offload", "zero3_cpu_offloading")],
 )
 def test_flag_words_stand_anywhere(word: str, stage: str) -> None:
-    assert config(word, "teacher_sft", "seed=1")["deepspeed"] == stage
-    assert config("teacher_sft", "seed=1", word)["deepspeed"] == stage
+    assert config(word, "teacher_sft", "seed=1").training.deepspeed == stage
+    assert config("teacher_sft", "seed=1", word).training.deepspeed == stage
 
 
 def test_zero3_is_the_default_stage() -> None:
-    assert config("teacher_rcl")["deepspeed"] == "zero3"
+    assert config("teacher_rcl").training.deepspeed == "zero3"
 
 
 def test_overrides_win_over_recipes_and_are_typed() -> None:
     composed = config("teacher_rcl", "learning_rate=1e-5", "efficiency_weight=0.5", "report_to=null", "max_steps=4")
-    assert composed["learning_rate"] == 1e-5
-    assert composed["efficiency_weight"] == 0.5
-    assert composed["report_to"] == "none"
-    assert composed["max_steps"] == 4
+    assert composed.trainer.learning_rate == 1e-5
+    assert composed.teaching.efficiency_weight == 0.5
+    assert composed.output.report_to == "none"
+    assert composed.trainer.max_steps == 4
 
 
 def test_keys_inside_dictionaries_can_be_set_and_added() -> None:
     composed = config(
         "teacher_rcl", "student_chat_template_kwargs.enable_thinking=true", "student_chat_template_kwargs.style=short"
     )
-    assert composed["student_chat_template_kwargs"] == {"enable_thinking": True, "style": "short"}
-    assert config("teacher_rcl", "column_map={question: prompt}")["column_map"] == {"question": "prompt"}
+    assert composed.student.chat_template_kwargs == {"enable_thinking": True, "style": "short"}
+    assert config("teacher_rcl", "column_map={question: prompt}").data.column_map == {"question": "prompt"}
 
 
 def test_groups_are_chosen_by_short_or_full_name() -> None:
     for spelling in ("data=gsm8k", "data@_global_=gsm8k"):
-        assert config("teacher_rcl", spelling)["dataset_id_or_path"] == "openai/gsm8k"
+        assert config("teacher_rcl", spelling).data.dataset_id_or_path == "openai/gsm8k"
 
 
 def test_the_quickstart_moves_with_its_workspace() -> None:
     composed = config("quickstart_rl", "workspace=/elsewhere")
-    assert composed["student_model"] == "/elsewhere/world/student"
-    assert composed["model_name_or_path"] == "/elsewhere/sft"
-    assert composed["output_dir"] == "/elsewhere/rl"
-    assert config("quickstart_sft", "workspace=/elsewhere")["output_dir"] == "/elsewhere/sft"
+    assert composed.student.model == "/elsewhere/world/student"
+    assert composed.model.model_name_or_path == "/elsewhere/sft"
+    assert composed.output.output_dir == "/elsewhere/rl"
+    assert config("quickstart_sft", "workspace=/elsewhere").output.output_dir == "/elsewhere/sft"
 
 
 def test_the_reference_defaults_hold() -> None:
@@ -149,7 +147,7 @@ def test_the_reference_defaults_hold() -> None:
         "seed": 42,
         "save_final_model": True,
     }
-    assert {key: sft[key] for key in expected} == expected
+    assert {key: sft.flat()[key] for key in expected} == expected
     rl = config("teacher_rcl", processes=4)
     expected = {
         "model_name_or_path": "Arc-Intelligence/ATLAS-8B-Thinking",
@@ -171,18 +169,18 @@ def test_the_reference_defaults_hold() -> None:
         "vllm_port": 8765,
         "report_to": "wandb",
     }
-    assert {key: rl[key] for key in expected} == expected
+    assert {key: rl.flat()[key] for key in expected} == expected
 
 
 def test_a_machine_without_gpu_gets_float32() -> None:
     composed = config("teacher_rcl", machine=CPU)
     wanted = {"use_cpu": True, "bf16": False, "dtype": "float32", "student_dtype": "float32", "weight_transfer": "gloo"}
-    assert {key: composed[key] for key in wanted} == wanted
+    assert {key: composed.flat()[key] for key in wanted} == wanted
 
 
 @pytest.mark.parametrize(("gpus", "engine"), [(2, "nccl"), (1, "ipc")])
 def test_weights_travel_by_what_the_devices_allow(gpus: int, engine: str) -> None:
-    assert config("teacher_rcl", machine=Machine(tuple(range(gpus))))["weight_transfer"] == engine
+    assert config("teacher_rcl", machine=Machine(tuple(range(gpus)))).rollouts.weight_transfer == engine
 
 
 def test_composing_a_resolved_file_gives_it_back(tmp_path: Path) -> None:
@@ -191,14 +189,7 @@ def test_composing_a_resolved_file_gives_it_back(tmp_path: Path) -> None:
     composed = config("quickstart_rl", f"output_dir={tmp_path}", "train_batch_size=100", machine=CPU)
     save(composed)
     assert config(f"--config-path={tmp_path}", "--config-name=config", machine=CPU) == composed
-    assert config("--config-path", str(tmp_path), "--config-name", "config", "seed=3", machine=CPU)["seed"] == 3
-
-
-def test_pick_hands_on_the_keys_named_like_parameters() -> None:
-    def component(seed, max_steps, other=3):
-        return seed, max_steps, other
-
-    assert pick(component, {"seed": 1, "max_steps": 2, "unrelated": 9}, seed=5) == {"seed": 5, "max_steps": 2}
+    assert config("--config-path", str(tmp_path), "--config-name", "config", "seed=3", machine=CPU).output.seed == 3
 
 
 def test_trl_receives_its_fields_and_none_of_those_we_replace() -> None:

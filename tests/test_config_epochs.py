@@ -16,8 +16,8 @@ def composed(*overrides):
 def test_an_epoch_has_the_steps_that_the_sampler_deals(more, rows):
     config = composed("train_batch_size=16", "num_generations=4", "per_device_train_batch_size=8", *more)
     per_rollout = questions_per_rollout(config)
-    steps = config["steps_per_generation"] or config["gradient_accumulation_steps"]
-    steps_per_rollout = steps * config["num_iterations"] // config["gradient_accumulation_steps"]
+    steps = config.trainer.steps_per_generation or config.trainer.gradient_accumulation_steps
+    steps_per_rollout = steps * config.trainer.num_iterations // config.trainer.gradient_accumulation_steps
     order = QuestionOrder(rows, per_rollout, seed=0)
     assert steps_per_epoch(config, rows) == order.rollouts_per_epoch * steps_per_rollout
 

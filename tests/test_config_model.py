@@ -133,10 +133,10 @@ def test_a_server_of_an_evaluation_applies_the_adapter(tmp_path: Path) -> None:
 @pytest.mark.parametrize("recipe", sorted(path.name for path in RECIPES.glob("teacher_*gb.yaml")))
 def test_the_recipes_of_one_card_train_adapters_there(recipe: str) -> None:
     config = compose([recipe], GPU, 1, 1).config
-    assert config["use_peft"]
-    assert config["deepspeed"] == "zero1"
-    if config["experiment"] == "teacher_grpo":
-        assert config["weight_transfer"] == "ipc"
+    assert config.lora.use_peft
+    assert config.training.deepspeed == "zero1"
+    if config.output.experiment == "teacher_grpo":
+        assert config.rollouts.weight_transfer == "ipc"
 
 
 PAGE = ROOT / "docs" / "guides" / "model-selection.md"

@@ -54,7 +54,7 @@ BAD = [
     ("teacher_rcl max_steps=1.5", "max_steps=1.5", "expected a whole number, got a fraction", "max_steps=-1"),
     ("teacher_rcl seed=null", "seed=null", "expected a whole number, got null", "seed=42"),
     ("teacher_rcl trust_remote_code=1", "trust_remote_code=1", "expected true or false, got a whole number", "trust_remote_code=false"),
-    ("teacher_rcl student_model=[a]", "student_model=[a]", "expected text, or null, got a list", "student_model=null"),
+    ("teacher_rcl student_model=[a]", "student_model=[a]", "expected text, got a list", "student_model=…"),
     ("teacher_rcl dataset_max_samples=1k", "dataset_max_samples=1k", "expected a whole number, or null", "dataset_max_samples=null"),
     ("teacher_rcl learning_rate=nan", "learning_rate=nan", "a finite number", "learning_rate=1e-06"),
     ("teacher_rcl beta=inf", "beta=inf", "a finite number", "beta=0.0"),
@@ -100,7 +100,7 @@ BAD = [
     ("teacher_rcl teacher_max_model_len=4500", "teacher_max_model_len=4500", "max_probe_tokens=500", "raise"),
     ("teacher_rcl max_prompt_length=16384", "max_prompt_length=16384", "fit into teacher_max_model_len=16384", "to 20480"),
     ("teacher_rcl max_prompt_length=400", "max_prompt_length=400", "max_probe_tokens=500", "above 500"),
-    ("teacher_rcl max_completion_length=null", "max_completion_length=null", "a token budget", "max_completion_length=512"),
+    ("teacher_rcl max_completion_length=null", "max_completion_length=null", "expected a whole number, got null", "max_completion_length=512"),
     ("evaluate teacher=a max_completion_length=99999", "teacher_max_model_len=16384", "max_completion_length", "lower"),
     ("teacher_sft packing=true max_length=null", "packing=true", "max_length, which is null", "max_length=16384"),
     # templates
@@ -309,8 +309,8 @@ def test_a_recipe_outside_a_directory_run_says_where_to_put_it(tmp_path: Path) -
 
 def test_offloading_is_the_zero3_that_it_extends() -> None:
     for words in (["offload", "zero3"], ["zero3", "offload"], ["offload", "offload"]):
-        assert compose(["teacher_sft", *words], GPUS).config["deepspeed"] == "zero3_cpu_offloading"
-    assert compose(["teacher_sft", "zero1", "deepspeed=zero1"], GPUS).config["deepspeed"] == "zero1"
+        assert compose(["teacher_sft", *words], GPUS).config.training.deepspeed == "zero3_cpu_offloading"
+    assert compose(["teacher_sft", "zero1", "deepspeed=zero1"], GPUS).config.training.deepspeed == "zero1"
 
 
 @pytest.mark.parametrize("name", ["Qwen/Qwen3 4B", "owner/-name", "my model", "a--b/c", "größe/x"])

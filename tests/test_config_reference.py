@@ -10,9 +10,10 @@ import pytest
 
 from trainers.configuration import compose
 from trainers.configuration.command_line import CONFIGS, parse
-from trainers.configuration.fields import fields_of
 from trainers.configuration.foreign import NEEDLESS, REFUSED, RENAMED
 from trainers.configuration.machine import Machine
+from trainers.configuration.settings.experiments import Experiment
+from trainers.configuration.settings.keys import all_keys, keys_of, members
 from trainers.launch.__main__ import main as launch
 
 GPUS = Machine(tuple(range(8)))
@@ -96,7 +97,7 @@ def test_words_and_keys_stand_anywhere(word: str, shown: str, place: int) -> Non
     words = ["configs/run/teacher_rcl.yaml", "report_to=null", "max_steps=4"]
     words.insert(place - 2, word)
     key, _, value = shown.partition(": ")
-    assert str(compose(words, GPUS).config[key]) == value
+    assert str(compose(words, GPUS).config.flat()[key]) == value
 
 
 SFT_DEFAULTS: dict[str, Any] = {
@@ -154,50 +155,57 @@ RL_DEFAULTS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(("key", "value"), SFT_DEFAULTS.items(), ids=list(SFT_DEFAULTS))
-def test_its_sft_defaults_hold(key: str, value: Any, sft: dict[str, Any]) -> None:
-    assert sft[key] == value
+def test_its_sft_defaults_hold(key: str, value: Any, sft: Experiment) -> None:
+    assert sft.flat()[key] == value
 
 
 @pytest.mark.parametrize(("key", "value"), RL_DEFAULTS.items(), ids=list(RL_DEFAULTS))
-def test_its_rl_defaults_hold(key: str, value: Any, rl: dict[str, Any]) -> None:
-    assert rl[key] == value
+def test_its_rl_defaults_hold(key: str, value: Any, rl: Experiment) -> None:
+    assert rl.flat()[key] == value
 
 
-def test_a_bounded_number_of_checkpoints_is_kept(rl: dict[str, Any]) -> None:
-    assert 1 <= rl["save_total_limit"] <= 10
+def test_a_bounded_number_of_checkpoints_is_kept(rl: Experiment) -> None:
+    assert 1 <= rl.trainer.save_total_limit <= 10
 
 
-def test_the_kl_reference_is_an_anchor_unless_asked_otherwise(rl: dict[str, Any]) -> None:
-    assert rl["sync_ref_model"] is False
+def test_the_kl_reference_is_an_anchor_unless_asked_otherwise(rl: Experiment) -> None:
+    assert rl.trainer.sync_ref_model is False
     synced = compose(["teacher_rcl", "sync_ref_model=true"], GPUS).config
-    assert synced["ref_model_sync_steps"] >= 10 * 2
+    assert synced.trainer.ref_model_sync_steps >= 10 * 2
 
 
 @pytest.fixture(scope="module")
-def sft() -> dict[str, Any]:
+def sft() -> Experiment:
     return compose(["teacher_sft"], GPUS).config
 
 
 @pytest.fixture(scope="module")
-def rl() -> dict[str, Any]:
+def rl() -> Experiment:
     return compose(["teacher_rcl"], GPUS, processes=4).config
 
 
-VALUES = {"bool": "true", "int": "3", "float": "0.5", "str": "x", "dict": "{a: b}"}
+VALUES = {float: "0.5", bool: "true", int: "3", str: "x", dict[Any, Any]: "{a: b}"}
 
 
 @pytest.mark.parametrize("key", RENAMED)
 def test_a_renamed_key_is_taken_as_ours(key: str) -> None:
     to = RENAMED[key].to
-    recipe = "teacher_sft" if to in fields_of("sft") else "teacher_rcl"
-    field = fields_of("sft" if recipe == "teacher_sft" else "teacher_grpo")[to]
-    value = field.choices[0] if field.choices else VALUES[field.type.split(" | ")[0]]
+    recipe = "teacher_sft" if to in keys_of("sft") else "teacher_rcl"
+    found = keys_of("sft" if recipe == "teacher_sft" else "teacher_grpo")[to]
+    value = (
+        found.choices[0]
+        if found.choices
+        else next(text for kind, text in VALUES.items() if kind in members(found.annotation))
+    )
     if to.endswith("template"):
         value = '"{question} {approach} {teaching}"' if to == "taught_template" else '"{question}"'
         value = '"{question} {approach}"' if to == "teacher_template" else value
     composition = compose([recipe, f"{key}={value}"], GPUS)
     assert f"{key}={value}: taken as {to}={value}" in composition.notes
-    assert composition.config[to] != compose([recipe], GPUS).config[to] or to in ("dtype", "eval_strategy")
+    assert composition.config.flat()[to] != compose([recipe], GPUS).config.flat()[to] or to in (
+        "dtype",
+        "eval_strategy",
+    )
 
 
 @pytest.mark.parametrize("key", NEEDLESS)
@@ -212,8 +220,7 @@ def test_a_needless_key_is_accepted_and_told(key: str) -> None:
 def test_a_refused_key_says_what_to_write_instead(key: str) -> None:
     assert [problem.given for problem in parse(["teacher_rcl", f"{key}=7"]).problems] == [f"{key}=7"]
     named = set(re.findall(r"[a-z]\w*_[a-z_]\w*", REFUSED[key].partition("leave it out")[0]))
-    keys = set().union(*(fields_of(experiment) for experiment in ("sft", "teacher_grpo", "evaluation")))
-    assert named - keys - {"launch_with_server"} == set()
+    assert named - all_keys().keys() - {"launch_with_server"} == set()
 
 
 def tables() -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from trainers.configuration import ConfigurationError, compose, save
+from trainers.configuration.composition import experiment_of
 from trainers.configuration.continuation import difference, unreadable
 from trainers.configuration.machine import Machine
 from trainers.configuration.resume import (
@@ -20,7 +21,9 @@ from trainers.configuration.resume import (
 )
 
 SCHEDULE = {"lr_scheduler_type": "constant", "warmup_steps": 0, "max_steps": 20, "num_train_epochs": 3.0}
-CONFIG = {"experiment": "sft", "resume": "auto", "output_dir": "out", "seed": 1, "logging_steps": 5, **SCHEDULE}
+GIVEN = {"experiment": "sft", "resume": "auto", "output_dir": "out", "seed": 1, "logging_steps": 5, **SCHEDULE}
+NOW = experiment_of(GIVEN)
+CONFIG = NOW.flat()
 OTHER = CONFIG | {"seed": 2}
 QUIET = CONFIG | {"logging_steps": 1}
 LAST = "out/checkpoint-20"
@@ -46,21 +49,24 @@ SAVED = ("out/checkpoint-10", LAST)
     ],
 )
 def test_the_decision(resume: str, earlier: Earlier, action: str, checkpoint: str | None) -> None:
-    decision = resume_decision(CONFIG | {"resume": resume}, earlier)
+    decision = resume_decision(NOW.with_keys(resume=resume), earlier)
     assert (decision.action, decision.checkpoint) == (action, checkpoint)
 
 
 def test_a_path_is_itself_however_it_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    written = {"dataset_id_or_path": "results/world/rl.jsonl", "teacher": "org/name", "max_steps": 1}
-    assert not difference(written, written | {"dataset_id_or_path": f"{tmp_path}/results/world/rl.jsonl"})
-    assert list(difference(written, written | {"dataset_id_or_path": "/elsewhere/rl.jsonl"})) == ["dataset_id_or_path"]
-    assert list(difference(written, written | {"teacher": "org/other"})) == ["teacher"]
+    written = {"dataset_id_or_path": "results/world/rl.jsonl", "teacher": "org/name"}
+    now = experiment_of({"experiment": "evaluation", **written})
+    before = now.flat()
+    assert not difference(before, now.with_keys(dataset_id_or_path=f"{tmp_path}/results/world/rl.jsonl"))
+    changed = difference(before, now.with_keys(dataset_id_or_path="/elsewhere/rl.jsonl"))
+    assert list(changed) == ["dataset_id_or_path"]
+    assert list(difference(before, now.with_keys(teacher="org/other"))) == ["teacher"]
 
 
 def test_a_refusal_shows_the_difference() -> None:
-    assert "seed: 2 → 1" in resume_decision(CONFIG, Earlier(OTHER, SAVED)).reason
-    assert difference(CONFIG, QUIET) == {}
+    assert "seed: 2 → 1" in resume_decision(NOW, Earlier(OTHER, SAVED)).reason
+    assert difference(QUIET, NOW) == {}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +86,7 @@ def test_a_refusal_shows_the_difference() -> None:
     ],
 )
 def test_a_finished_run_goes_on_for_longer_where_its_learning_rates_stay(old: dict, new: dict, action: str) -> None:
-    decision = resume_decision(CONFIG | new, Earlier(CONFIG | old, SAVED, finished=True))
+    decision = resume_decision(NOW.with_keys(**new), Earlier(CONFIG | old, SAVED, finished=True))
     assert decision.action == action
 
 
@@ -90,27 +96,27 @@ def test_a_finished_run_goes_on_for_longer_where_its_learning_rates_stay(old: di
         ({"processes": 4}, "divided for 2 processes with zero3, and this run has 4 processes"),
         ({"deepspeed": "zero1"}, "divided for 2 processes with zero3, and this run has 2 processes with zero1"),
         ({"deepspeed": "zero3_cpu_offloading"}, None),
-        ({"vllm_port": 9000}, None),
+        ({"save_steps": 9000}, None),
     ],
 )
 def test_optimizer_states_are_read_only_as_they_were_divided(change: dict, reason: str | None) -> None:
     old = {"processes": 2, "deepspeed": "zero3", "save_only_model": False}
-    found = unreadable(old, old | change)
+    found = unreadable(old, NOW.with_keys(**(old | change)))
     assert found is None if reason is None else reason in (found or "")
-    assert unreadable(old | {"save_only_model": True}, old) is not None
+    assert unreadable(old | {"save_only_model": True}, NOW.with_keys(**old)) is not None
 
 
 def test_another_number_of_processes_is_refused_before_anything_starts(tmp_path: Path) -> None:
     command = ["quickstart_rl", f"workspace={tmp_path}"]
     saved = compose(command, Machine(), processes=2).config
     save(saved)
-    write_checkpoint(Path(saved["output_dir"]), 20)
+    write_checkpoint(Path(saved.output.output_dir), 20)
     with pytest.raises(ConfigurationError, match="2 processes with zero1 or zero2, and this run has 1 processes"):
         decide(compose(command, Machine(), processes=1).config)
 
 
 def test_a_longer_run_needs_a_checkpoint() -> None:
-    decision = resume_decision(CONFIG | {"max_steps": 40}, Earlier(CONFIG, finished=True))
+    decision = resume_decision(NOW.with_keys(max_steps=40), Earlier(CONFIG, finished=True))
     assert decision.action == "refuse"
     assert "max_steps: 20 → 40" in decision.reason
 
@@ -119,13 +125,13 @@ def test_a_run_that_goes_on_is_not_finished(tmp_path: Path) -> None:
     command = ["quickstart_rl", f"workspace={tmp_path}"]
     short = compose(command, Machine()).config
     save(short)
-    write_checkpoint(Path(short["output_dir"]), 60)
+    write_checkpoint(Path(short.output.output_dir), 60)
     mark_finished(short, steps=60)
     config, notes = settle(compose([*command, "max_steps=90"], Machine()), none_missing)
     assert config is not None
-    assert config["resume_from"].endswith("checkpoint-60")
+    assert config.training.resume_from.endswith("checkpoint-60")
     assert "max_steps: 60 → 90" in notes[-1]
-    assert not look(config["output_dir"]).finished
+    assert not look(config.output.output_dir).finished
 
 
 def write_checkpoint(directory: Path, step: int, complete: bool = True) -> None:
@@ -154,8 +160,8 @@ def none_missing(_: object) -> list:
 def test_a_new_run_saves_its_configuration(composition) -> None:
     config, _ = settle(composition, none_missing)
     assert config is not None
-    assert config["resume_from"] is None
-    assert look(config["output_dir"]).config == config
+    assert config.training.resume_from is None
+    assert experiment_of(look(config.output.output_dir).config) == config
 
 
 def test_a_finished_run_is_complete_and_nothing_is_asked(composition) -> None:
@@ -171,17 +177,17 @@ def test_a_finished_run_is_complete_and_nothing_is_asked(composition) -> None:
 
 
 def test_the_same_run_continues_from_its_last_checkpoint(composition) -> None:
-    output_dir = Path(composition.config["output_dir"])
+    output_dir = Path(composition.config.output.output_dir)
     save(composition.config)
     write_checkpoint(output_dir, 10)
     config, _ = settle(composition, none_missing)
     assert config is not None
-    assert config["resume_from"] == str(output_dir / "checkpoint-10")
+    assert config.training.resume_from == str(output_dir / "checkpoint-10")
 
 
 def test_another_run_is_refused_and_left_alone(composition) -> None:
-    output_dir = Path(composition.config["output_dir"])
-    save(composition.config | {"learning_rate": 0.5})
+    output_dir = Path(composition.config.output.output_dir)
+    save(composition.config.with_keys(learning_rate=0.5))
     write_checkpoint(output_dir, 10)
     with pytest.raises(ConfigurationError, match=r"learning_rate: 0.5 → 0.002"):
         settle(composition, none_missing)
@@ -190,7 +196,7 @@ def test_another_run_is_refused_and_left_alone(composition) -> None:
 
 def test_never_sets_old_output_aside(tmp_path: Path) -> None:
     composition = compose(["quickstart_sft", f"workspace={tmp_path}", "resume=never"], Machine())
-    output_dir = Path(composition.config["output_dir"])
+    output_dir = Path(composition.config.output.output_dir)
     write_checkpoint(output_dir, 10)
     settle(composition, none_missing)
     assert not list(output_dir.glob("checkpoint-*"))
@@ -206,4 +212,4 @@ def test_a_path_without_checkpoint_is_refused(tmp_path: Path) -> None:
 def test_problems_around_the_run_leave_no_trace(composition) -> None:
     with pytest.raises(ConfigurationError, match=r"custom_data\.world"):
         settle(composition)
-    assert not Path(composition.config["output_dir"]).exists()
+    assert not Path(composition.config.output.output_dir).exists()

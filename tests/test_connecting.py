@@ -5,6 +5,8 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from tests.data_configs import run_config
+
 
 @pytest.mark.slow
 def test_the_deadline_of_requests_is_that_of_weight_updates_too(monkeypatch):
@@ -16,6 +18,6 @@ def test_the_deadline_of_requests_is_that_of_weight_updates_too(monkeypatch):
         monkeypatch.setattr(teacher_grpo, name, MagicMock())
     monkeypatch.setattr(teacher_grpo, "layout_of", lambda *_: [teacher])
     monkeypatch.setattr(teacher_grpo.WeightSync, "connect", lambda _: None)
-    config = {"request_timeout_s": 77.0, "vllm_host": "127.0.0.1"}
+    config = run_config("teacher_grpo", request_timeout_s=77.0)
     _, sync = teacher_grpo.connect_servers(config, MagicMock())
     assert (sync._control.timeout_s, sync._transport._timeout_s) == (77.0, 77.0)

@@ -9,8 +9,8 @@ from custom_data import loading
 from custom_data.questions import Questions
 from examples import custom_dataset
 from trainers.configuration import compose
-from trainers.configuration.fields import fields_of
 from trainers.configuration.machine import Machine
+from trainers.configuration.settings.keys import keys_of
 from trainers.paths import ROOT
 
 GUIDE = (ROOT / "docs/guides/data-requirements.md").read_text(encoding="utf-8")
@@ -36,7 +36,7 @@ def algebra(tmp_path, tmp_path_factory, monkeypatch):
 
 def test_the_example_of_the_guide_is_read(algebra):
     config = compose(["my/run/algebra.yaml", "eval_strategy=no"], Machine(tuple(range(2)))).config
-    assert config["student_system_prompt"] == "You solve equations."
+    assert config.prompts.student_system_prompt == "You solve equations."
     table = loading.load(config).training
     first, second = Questions(table)
     assert (first.text, first.ground_truth, first.extra) == ("Solve 2x = 6.", "3", {"level": 8, "hints": ["divide"]})
@@ -60,8 +60,8 @@ def test_the_guide_shows_the_function_of_the_example():
 
 @pytest.mark.parametrize("key", re.findall(r"^\| `(\w+)`[^|]*\|", GUIDE, re.MULTILINE))
 def test_keys_in_the_guides_tables_exist(key):
-    assert key in fields_of("teacher_grpo") | fields_of("sft")
+    assert key in keys_of("teacher_grpo") | keys_of("sft")
 
 
 def test_the_guide_names_the_default_ratio():
-    assert f"(default {fields_of('sft')['max_bad_row_ratio'].default})" in GUIDE
+    assert f"(default {keys_of('sft')['max_bad_row_ratio'].default})" in GUIDE

@@ -124,7 +124,8 @@ def test_overlong_questions_are_an_error_where_they_shall_be(tmp_path, tiny_stud
     with pytest.raises(ConfigurationError) as caught:
         check_data(served(tmp_path, tiny_student_dir, overlong_prompts="error"))
     [problem] = caught.value.problems
-    assert problem.given.startswith("training: 1 of 4 rows are too long (student_max_model_len=200 ")
+    assert problem.given.startswith("training: 1 of 4 rows are too long (max_probe_tokens=20 ")
+    assert " student_max_model_len=200 " in problem.given
     assert "baseline (line 4)" in problem.expected
     assert "overlong_prompts=drop" in problem.remedy
 
@@ -147,7 +148,7 @@ def test_an_evaluation_counts_every_teacher_or_none(tmp_path, tiny_student_dir, 
     keys |= {"max_completion_length": 90, "student_max_model_len": 1024, "teacher_max_model_len": 150}
     config = data_config("evaluation", tmp_path / "rows.jsonl", **keys)
     assert check_data(config).evaluation.used == 4
-    taught = check_data({**config, "teacher": [str(tiny_teacher_dir), str(tiny_student_dir)]}).evaluation
+    taught = check_data(config.with_keys(teacher=[str(tiny_teacher_dir), str(tiny_student_dir)])).evaluation
     assert [(entry.cause, entry.places) for entry in taught.overlong] == [("too long for teacher", ("line 4",))]
 
 
@@ -214,9 +215,9 @@ def test_an_example_that_would_be_cut_off_is_dropped(tmp_path, tiny_student_dir)
     training, evaluation = load_examples(config)
     assert (len(training), evaluation) == (1, None)
     assert [entry.places for entry in check_data(config).training.overlong] == [("line 2",)]
-    assert check_data({**config, "max_length": None}).training.used == 2
+    assert check_data(config.with_keys(max_length=None)).training.used == 2
     with pytest.raises(ConfigurationError) as caught:
-        check_data({**config, "overlong_prompts": "error"})
+        check_data(config.with_keys(overlong_prompts="error"))
     [problem] = caught.value.problems
     assert problem.given == "training: 1 of 2 rows are too long (max_length=100)"
     assert problem.remedy == "raise max_length, or set overlong_prompts=drop"
@@ -304,8 +305,8 @@ def test_settings_of_a_dataset_fill_keys_that_are_null(monkeypatch):
     assert dataset_settings("me/set", "evaluation") == {"dataset_config": "a"}
     assert dataset_settings("me/other", "sft") == {}
     config = data_config("sft", "me/set", dataset_files="mine")
-    assert with_dataset_settings({**config, "dataset_files": None})["dataset_config"] == "a"
-    assert with_dataset_settings(config)["dataset_config"] is None
+    assert with_dataset_settings(config.with_keys(dataset_files=None)).data.dataset_config == "a"
+    assert with_dataset_settings(config).data.dataset_config is None
 
 
 def test_a_download_of_a_known_dataset_has_its_settings(tmp_path):
@@ -315,7 +316,7 @@ def test_a_download_of_a_known_dataset_has_its_settings(tmp_path):
     write_rows(directory / "training/sft.jsonl", [SFT_ROW])
     for experiment, name in (("sft", "training/sft.jsonl"), ("teacher_grpo", "training/rl.jsonl")):
         config = with_dataset_settings(data_config(experiment, directory))
-        assert config["dataset_files"] == name
+        assert config.data.dataset_files == name
         assert len(loading.load(config).training) == 1
 
 

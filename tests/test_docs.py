@@ -13,7 +13,7 @@ import pytest
 
 from trainers import __version__
 from trainers.configuration import compose
-from trainers.configuration.fields import all_names
+from trainers.configuration.settings.keys import all_keys
 from trainers.launch.__main__ import main as launch
 from trainers.paths import ROOT
 
@@ -114,7 +114,7 @@ def test_scripts_and_modules_exist(command: Command):
 @pytest.mark.parametrize("command", [c for c in ALL if c.text.startswith("python train.py")], ids=str)
 def test_compositions_are_accepted(command: Command):
     arguments = [word for word in command.words[2:] if word not in ("--cfg", "job")]
-    assert compose(arguments).config["experiment"]
+    assert compose(arguments).config.output.experiment
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
@@ -160,7 +160,7 @@ def test_keys_that_are_named_exist(page: Path):
     """Every `key=value` in code style, apart from shell variables, is a key of some run."""
     groups = {"data", "model", "trainer/reward", "run@_global_"}
     for key in re.findall(r"`([a-z][\w/@]*)=[^`\s]*`", page.read_text()):
-        assert key in all_names() | groups | {"key"}, f"{page.name}: {key}"
+        assert key in all_keys().keys() | groups | {"key"}, f"{page.name}: {key}"
 
 
 def test_versions_in_the_docs_are_the_locked_ones():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.data_configs import run_config
 from tests.evaluations import evaluated
 from tests.fakes import ScriptedModel, StreamingModel
 from tests.lessons import group
@@ -29,7 +30,7 @@ from trainers.evaluation.files import (
     rewrite,
 )
 from trainers.evaluation.measured import MeteredGenerator, counted, metered
-from trainers.evaluation.results import SETTINGS, Results, read_results, results_of, settings_of, write_results
+from trainers.evaluation.results import Results, read_results, results_of, settings_of, write_results
 from trainers.jsonl import append
 from trainers.lesson_record import FORMAT
 from trainers.teaching.lesson import GenerationError, Question, Sampling
@@ -174,10 +175,10 @@ def test_a_teacher_that_streams_goes_on_streaming(tmp_path):
 
 def test_prices_of_teachers_are_kept_by_name():
     prices = {"prompt": 1.0, "completion": 2.0}
-    config = {"teacher": ["a/rl", {"model": "large", "price_per_million_tokens": prices}], "teacher_names": None}
+    config = run_config("evaluation", teacher=["a/rl", {"model": "large", "price_per_million_tokens": prices}])
     found = settings_of(config)
     assert found["teacher_price_per_million_tokens"] == {"large": prices}
-    assert settings_of(config | {"teacher": None})["teacher_price_per_million_tokens"] is None
+    assert settings_of(config.with_keys(teacher=None))["teacher_price_per_million_tokens"] is None
 
 
 @pytest.mark.parametrize("name", [STUDENT_ALONE, LESSONS])
@@ -196,9 +197,9 @@ def test_an_evaluation_of_another_format_is_not_continued_and_stays_as_it_is(tmp
     everything(evaluation(tmp_path, Student(solve)))
     rewrite(tmp_path / LESSONS, [row | {"format": FORMAT + 1} for row in read_lines(tmp_path / LESSONS)])
     before = (tmp_path / LESSONS).read_bytes()
-    config = {"student_model": "s", "dataset_id_or_path": "d", "teacher": ["T"], "teacher_names": None}
+    config = run_config("evaluation", student_model="s", dataset_id_or_path="d", teacher=["T"])
     with pytest.raises(ConfigurationError, match=r"cannot be continued: .*written in format .*[\s\S]*resume=never"):
-        earlier_part(config | {"num_baselines": 2, "num_rollouts": 3}, tmp_path, QUESTIONS)
+        earlier_part(config.with_keys(num_baselines=2, num_rollouts=3), tmp_path, QUESTIONS)
     assert (tmp_path / LESSONS).read_bytes() == before
 
 
@@ -213,12 +214,13 @@ def test_a_student_that_answers_nothing_ends_the_evaluation(tmp_path):
     def refused(*_):
         return GenerationError("no such model", "http_404")
 
+    config = run_config("evaluation", student_model="m")
     one = evaluation(tmp_path, Student(refused))
     solved = asyncio.run(one.solve_alone(QUESTIONS, {}, probing=True))
     with pytest.raises(ConfigurationError, match=r"student_model=m: answered none of 6 .*baseline_http_404': 6"):
-        check_answers({"student_model": "m"}, solved)
-    check_answers({"student_model": "m"}, [*solved, evaluated(([True], [True]))[0][0]])
-    check_answers({"student_model": "m"}, [])
+        check_answers(config, solved)
+    check_answers(config, [*solved, evaluated(([True], [True]))[0][0]])
+    check_answers(config, [])
 
 
 def test_the_caps_that_are_to_be_raised_are_named(caplog):
@@ -284,19 +286,17 @@ def test_what_is_not_asked_for_this_time_is_kept_for_the_next(tmp_path):
 
 
 def test_lessons_of_a_teacher_not_asked_for_wait_until_it_is(tmp_path):
-    config = {
-        "student_model": "S", "dataset_id_or_path": "D", "teacher": ["t"], "teacher_names": ["T"],
-        "num_baselines": 2, "num_rollouts": 3,
-    }  # fmt: skip
+    keys = {"student_model": "S", "dataset_id_or_path": "D", "teacher": ["t"], "teacher_names": ["T"]}
+    config = run_config("evaluation", num_baselines=2, num_rollouts=3, **keys)
     earlier_part(config, tmp_path, QUESTIONS)
     everything(evaluation(tmp_path, Student(solve)))
-    other = config | {"teacher": ["u"], "teacher_names": ["U"]}
+    other = config.with_keys(teacher=["u"], teacher_names=["U"])
     alone, taught = earlier_part(other, tmp_path, QUESTIONS)
     assert (len(alone), taught) == (6, {"U": {}})
     assert len(earlier_part(config, tmp_path, QUESTIONS)[1]["T"]) == 6
     # Another model under the name is another teacher.
-    assert earlier_part(config | {"teacher": ["v"]}, tmp_path, QUESTIONS)[1] == {"T": {}}
-    assert earlier_part(config | {"student_model": "R"}, tmp_path, QUESTIONS) == ({}, {"T": {}})
+    assert earlier_part(config.with_keys(teacher=["v"]), tmp_path, QUESTIONS)[1] == {"T": {}}
+    assert earlier_part(config.with_keys(student_model="R"), tmp_path, QUESTIONS) == ({}, {"T": {}})
 
 
 def test_results_are_read_of_what_the_summary_is_of(tmp_path):
@@ -314,8 +314,7 @@ def test_results_are_read_of_what_the_summary_is_of(tmp_path):
 
 def test_a_level_column_that_no_question_has_is_told(tmp_path, caplog):
     results = everything(evaluation(tmp_path, Student(solve)))
-    config = dict.fromkeys(SETTINGS.split()) | {"output_dir": str(tmp_path), "level_column": "levle"}
-    config |= {"teacher": None, "teacher_names": None}
+    config = run_config("evaluation", output_dir=str(tmp_path), level_column="levle")
     write_results(config, replace(results, settings=settings_of(config)))
     assert "level_column=levle gives no breakdown" in caplog.text
     assert (tmp_path / "lessons.html").is_file()

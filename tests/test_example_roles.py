@@ -44,13 +44,13 @@ def rows_of(tmp_path, *conversations):
 
 def give(config, template):
     """Give the model of a run another chat template."""
-    (Path(config["model_name_or_path"]) / "chat_template.jinja").write_text(template, encoding="utf-8")
+    (Path(config.model.model_name_or_path) / "chat_template.jinja").write_text(template, encoding="utf-8")
 
 
 def refused(config, template, **keys):
     give(config, template)
     with pytest.raises(ConfigurationError) as caught:
-        check_data({**config, **keys})
+        check_data(config.with_keys(**keys))
     return caught.value.problems
 
 

@@ -152,4 +152,4 @@ def test_the_smoke_test_s_overrides_are_accepted():
     text = (ROOT / "scripts/quickstart.sh").read_text()
     for recipe, overrides in (("quickstart_sft", "sft_overrides"), ("quickstart_rl", "rl_overrides")):
         [chosen] = re.findall(rf"{overrides}\+=\((max_steps=[^)]*)\)", text)
-        assert compose([recipe, *chosen.split()], Machine(assumed=True)).config["max_steps"] <= 60
+        assert compose([recipe, *chosen.split()], Machine(assumed=True)).config.trainer.max_steps <= 60

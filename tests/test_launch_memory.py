@@ -183,7 +183,7 @@ def test_adapters_train_few_parameters() -> None:
         "gradients": 4 * adapters // 2,
         "optimizer": 8 * adapters // 2,
     }
-    everything = config | {"lora_target_modules": "all-linear"}
+    everything = config.with_keys(lora_target_modules="all-linear")
     linear = 2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 12_288)
     assert adapter_parameters(everything, EIGHT) == 36 * 16 * linear
 
@@ -199,16 +199,16 @@ def test_activations_of_a_micro_batch() -> None:
     config = config_of("teacher_sft", 8)
     inner = 2 * (6 * 4096 + 2 * 4096 + 2 * 1024 + 4 * 12_288)
     assert activations(config, EIGHT, 1000) == 1000 * (36 * 4096 * 2 + inner)
-    assert activations(config | {"gradient_checkpointing": False}, EIGHT, 1000) == 1000 * 36 * inner
+    assert activations(config.with_keys(gradient_checkpointing=False), EIGHT, 1000) == 1000 * 36 * inner
     assert output_layer(config, EIGHT, 1000) == 4 * 151_936 * 4096 + 8 * 1000 * 4096
 
 
 def test_the_longest_sequence() -> None:
     assert sequence_tokens(config_of("teacher_sft", 8)) == 16_384
     config = config_of("teacher_rcl", 4)
-    assert sequence_tokens(config | {"max_prompt_length": 4096}) == 8192
-    assert sequence_tokens(config | {"max_prompt_length": None}) == 1024 + 500 + 4096
-    assert sequence_tokens(config | {"max_prompt_length": 4096, "teacher_max_model_len": 6000}) == 6000
+    assert sequence_tokens(config.with_keys(max_prompt_length=4096)) == 8192
+    assert sequence_tokens(config.with_keys(max_prompt_length=None)) == 1024 + 500 + 4096
+    assert sequence_tokens(config.with_keys(max_prompt_length=4096, teacher_max_model_len=6000)) == 6000
 
 
 def server(**changes) -> ServerSpec:
@@ -317,10 +317,10 @@ def test_the_disk_holds_a_bounded_number_of_checkpoints() -> None:
     config = config_of("teacher_rcl", 4)
     assert checkpoints_kept(config) == 4
     assert disk_needed(config, EIGHT) == LEAST_FREE + QWEN3_8B * (4 * 14 + 2)
-    assert disk_needed(config | {"save_only_model": True}, EIGHT) == LEAST_FREE + QWEN3_8B * (4 * 2 + 2)
-    assert disk_needed(config | {"save_strategy": "no", "save_final_model": False}, EIGHT) == LEAST_FREE
-    assert checkpoints_kept(config | {"save_total_limit": None}) == 25
-    assert checkpoints_kept(config | {"max_steps": 20}) == 2
+    assert disk_needed(config.with_keys(save_only_model=True), EIGHT) == LEAST_FREE + QWEN3_8B * (4 * 2 + 2)
+    assert disk_needed(config.with_keys(save_strategy="no", save_final_model=False), EIGHT) == LEAST_FREE
+    assert checkpoints_kept(config.with_keys(save_total_limit=None)) == 25
+    assert checkpoints_kept(config.with_keys(max_steps=20)) == 2
     assert disk_needed(config, None) == LEAST_FREE
-    adapted = config | {"use_peft": True, "lora_r": 16, "lora_target_modules": ["q_proj"]}
+    adapted = config.with_keys(use_peft=True, lora_r=16, lora_target_modules=["q_proj"])
     assert disk_needed(adapted, EIGHT) == LEAST_FREE + 36 * 16 * 8192 * (4 * 16 + 4)

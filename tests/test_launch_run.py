@@ -157,7 +157,7 @@ def test_a_dry_run_says_what_becomes_of_earlier_output(
     assert launcher.main(arguments) == 0
     assert f"{workspace}/sft: a new run" in capsys.readouterr().out
     config = compose(recipe, Machine(), 1).config
-    save({**config, "learning_rate": 0.5})
+    save(config.with_keys(learning_rate=0.5))
     (workspace / "sft" / "finished.json").write_text("{}", encoding="utf-8")
     assert launcher.main(arguments) == 2
     assert "it holds another run, which differs in learning_rate" in capsys.readouterr().err
@@ -247,7 +247,7 @@ def test_nothing_but_grpo_is_waited_for(experiment, plan, monkeypatch: pytest.Mo
     monkeypatch.setattr(launcher, "ServerGroup", lambda *_: FakeServers(polls=1))
     monkeypatch.setattr(launcher, "Process", lambda *_: Process(endless, "trainer"))
     with pytest.raises(ServerError, match="out of memory"):
-        launcher.run(replace(plan, config={**plan.config, "experiment": experiment}))
+        launcher.run(replace(plan, config=plan.config.with_keys(experiment=experiment)))
     assert not (plan.output_dir / "stop").exists()
 
 

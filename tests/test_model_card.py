@@ -45,7 +45,7 @@ def test_a_card_tells_nothing_of_this_machine(tmp_path):
     config = config_of(
         "teacher_sft", f"model_name_or_path={tmp_path}/base", f"dataset_id_or_path={tmp_path}/rows.jsonl"
     )
-    card = model_card(config | {"output_dir": f"{tmp_path}/mine"}, {})
+    card = model_card(config.with_keys(output_dir=f"{tmp_path}/mine"), {})
     assert str(tmp_path) not in card
     assert "base_model" not in header(card)
     assert "made from base, warmed up by supervised fine-tuning on rows.jsonl" in card
@@ -132,7 +132,7 @@ def committed(hub):
 
 def test_the_model_is_pushed_and_nothing_of_the_run(hub, output):
     config = {"output_dir": str(output), "hub_model_id": None, "hub_private_repo": True, "hub_revision": None}
-    push_to_hub(config | {"experiment": "teacher_grpo"})
+    push_to_hub(config.with_keys(experiment="teacher_grpo"))
     assert set(committed(hub)) == {"README.md", "model.safetensors", "config.json", "tokenizer.json"}
     assert committed(hub)["README.md"] == "this is README.md"
     path, token, body = hub.requests[0]
@@ -145,7 +145,7 @@ def test_a_hub_that_refuses_costs_nothing_but_the_push(hub, output):
     hub.refuse = True
     config = {"output_dir": str(output), "hub_model_id": "me/x", "hub_private_repo": None, "hub_revision": None}
     with pytest.raises(PushFailed, match=f"(?s)me/x.*hf upload me/x {output}"):
-        push_to_hub(config | {"experiment": "sft"})
+        push_to_hub(config.with_keys(experiment="sft"))
     assert (output / "model.safetensors").is_file()
 
 

@@ -11,6 +11,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
+from tests.data_configs import run_config
 from tests.tiny import write_tiny_model
 from trainers.configuration import compose, server_layout
 from trainers.configuration.machine import Machine
@@ -19,15 +20,7 @@ from trainers.models.loading import load_model, load_tokenizer, reference_argume
 from trainers.serving.command import server_command
 
 NAME = "acme/teacher"
-KEYS = {
-    "model_name_or_path": NAME,
-    "attn_implementation": "sdpa",
-    "dtype": "float32",
-    "load_in_4bit": False,
-    "model_revision": None,
-    "trust_remote_code": False,
-    "use_peft": False,
-}
+CONFIG = run_config("teacher_grpo", model_name_or_path=NAME, dtype="float32")
 CODE = """
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
@@ -66,13 +59,13 @@ def stored(snapshots, seed):
 
 @pytest.mark.parametrize(("revision", "seed"), [(None, 0), ("main", 0), ("v2", 1)])
 def test_the_revision_reaches_the_policy_and_its_tokenizer(hub, revision, seed):
-    config = KEYS | {"model_revision": revision}
+    config = CONFIG.with_keys(model_revision=revision)
     assert torch.equal(weights(load_model(config)), stored(hub, seed))
     assert load_tokenizer(config).chat_template.startswith(("main: ", "v2: ")[seed])
 
 
 def test_the_reference_is_the_policy_before_training_in_revision_precision_and_attention(hub, tmp_path):
-    config = KEYS | {"model_revision": "v2", "dtype": "bfloat16", "attn_implementation": "eager"}
+    config = CONFIG.with_keys(model_revision="v2", dtype="bfloat16", attn_implementation="eager")
     settings = {"output_dir": str(tmp_path), "beta": 0.1, "report_to": "none", "use_cpu": True, "bf16": False}
     trainer = GRPOTrainer(
         model=load_model(config),
@@ -88,7 +81,7 @@ def test_the_reference_is_the_policy_before_training_in_revision_precision_and_a
 @pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_precision_and_attention_reach_the_policy(hub, precision, attention):
-    model = load_model(KEYS | {"dtype": precision, "attn_implementation": attention})
+    model = load_model(CONFIG.with_keys(dtype=precision, attn_implementation=attention))
     assert {parameter.dtype for parameter in model.parameters()} == {getattr(torch, precision)}
     assert model.config._attn_implementation == attention
 
@@ -99,10 +92,10 @@ def test_code_of_a_checkpoint_runs_only_where_it_is_trusted(hub, tmp_path):
     settings = json.loads((directory / "config.json").read_text())
     classes = {"AutoConfig": "acme.AcmeConfig", "AutoModelForCausalLM": "acme.AcmeForCausalLM"}
     (directory / "config.json").write_text(json.dumps(settings | {"model_type": "acme", "auto_map": classes}))
-    config = KEYS | {"model_name_or_path": str(directory)}
+    config = CONFIG.with_keys(model_name_or_path=str(directory))
     with pytest.raises(ValueError, match="trust_remote_code"):
         load_model(config)
-    assert type(load_model(config | {"trust_remote_code": True})).__name__ == "AcmeForCausalLM"
+    assert type(load_model(config.with_keys(trust_remote_code=True))).__name__ == "AcmeForCausalLM"
 
 
 def test_an_adapter_of_the_hub_is_to_be_downloaded(hub):
@@ -113,7 +106,7 @@ def test_an_adapter_of_the_hub_is_to_be_downloaded(hub):
     (adapter / "refs").mkdir()
     (adapter / "refs" / "main").write_text("2" * 40)
     with pytest.raises(ConfigurationError, match="hf download acme/adapter --local-dir results/adapter"):
-        load_model(KEYS | {"model_name_or_path": "acme/adapter", "use_peft": True})
+        load_model(CONFIG.with_keys(model_name_or_path="acme/adapter", use_peft=True))
 
 
 def commands(*arguments):

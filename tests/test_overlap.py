@@ -156,4 +156,4 @@ def test_lessons_of_older_weights_are_not_learned_from_without_correction():
     arguments = ["quickstart_rl", "rollout_overlap=1", "vllm_importance_sampling_correction=false"]
     with pytest.raises(ConfigurationError, match="rollout_overlap=1: lessons of older weights must be corrected"):
         compose(arguments, Machine())
-    assert compose(arguments[:2], Machine()).config["rollout_overlap"] == 1
+    assert compose(arguments[:2], Machine()).config.rollouts.rollout_overlap == 1

@@ -5,7 +5,7 @@ import torch
 from peft import get_peft_model
 from transformers import AutoModelForCausalLM
 
-from tests.test_adapters import KEYS
+from tests.test_adapters import CONFIG
 from trainers.models.adapters import new_adapter
 from trainers.models.checkpoint_format import checkpoint_metadata, checkpoint_tensors
 from trainers.models.loading import load_model
@@ -13,8 +13,7 @@ from trainers.models.loading import load_model
 
 @pytest.fixture(params=[{}, {"bnb_4bit_quant_type": "fp4", "use_bnb_nested_quant": True}], ids=["nf4", "fp4 nested"])
 def config(request, tiny_teacher_dir):
-    four_bits = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "use_bnb_nested_quant": False}
-    return KEYS | four_bits | {"model_name_or_path": str(tiny_teacher_dir)} | request.param
+    return CONFIG.with_keys(model_name_or_path=str(tiny_teacher_dir), load_in_4bit=True, **request.param)
 
 
 def test_servers_get_dequantised_weights_with_the_adapter_in_them(config, tiny_teacher_dir):
@@ -34,7 +33,7 @@ def test_servers_get_dequantised_weights_with_the_adapter_in_them(config, tiny_t
 
 
 def test_layers_without_adapter_are_dequantised_as_well(config, tiny_teacher_dir):
-    model = get_peft_model(load_model(config), new_adapter(config | {"lora_target_modules": ["q_proj"]}))
+    model = get_peft_model(load_model(config), new_adapter(config.with_keys(lora_target_modules=["q_proj"])))
     sent = dict(checkpoint_tensors(model, sharded=False))
     base = AutoModelForCausalLM.from_pretrained(tiny_teacher_dir, dtype=torch.float32).state_dict()
     name = "model.layers.0.mlp.up_proj.weight"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from hydra.utils import get_object
 from transformers import PreTrainedTokenizerBase
 
-from trainers.configuration import pick, server_layout
+from trainers.configuration import server_layout
+from trainers.configuration.settings.experiments import StudentExperiment
+from trainers.configuration.settings.prompts import PromptSettings
 from trainers.serving.endpoints import EndpointPool
 from trainers.serving.plain_text import text_ids
 from trainers.serving.specs import Role, ServerSpec
@@ -20,58 +22,78 @@ from trainers.teaching.reward import AdaptiveTeachingReward, Reward
 from trainers.teaching.verifiers import build_verifier
 
 
-def build_protocol(config: Mapping[str, Any], student: Generator) -> Protocol:
-    """The teaching protocol with the templates, verifier, reward and sampling of a configuration."""
+def build_protocol(config: StudentExperiment, student: Generator) -> Protocol:
+    """Build the teaching protocol with the templates, verifier, reward and sampling of a configuration."""
     return Protocol(
         student=student,
-        templates=PromptTemplates(**pick(PromptTemplates, config)),
-        verifier=build_verifier(config["verifier"], timeout_s=config["verifier_timeout_s"]),
+        templates=prompt_templates(config.prompts),
+        verifier=build_verifier(config.teaching.verifier, timeout_s=config.teaching.verifier_timeout_s),
         reward=build_reward(config),
         stages=stages(config),
-        seed=config["seed"],
+        seed=config.output.seed,
     )
 
 
-def build_reward(config: Mapping[str, Any]) -> Reward:
-    """The configured reward: ours, or the callable at `reward`; a class gets the keys named like its parameters."""
-    path = config["reward"]
-    chosen = AdaptiveTeachingReward if path is None else get_object(path)
-    return cast(Reward, chosen(**pick(chosen, config)) if inspect.isclass(chosen) else chosen)
+def prompt_templates(prompts: PromptSettings) -> PromptTemplates:
+    """Return the templates of a configuration."""
+    return PromptTemplates(
+        baseline_template=prompts.baseline_template,
+        probe_template=prompts.probe_template,
+        teacher_template=prompts.teacher_template,
+        taught_template=prompts.taught_template,
+        student_system_prompt=prompts.student_system_prompt,
+        teacher_system_prompt=prompts.teacher_system_prompt,
+    )
 
 
-def stages(config: Mapping[str, Any]) -> Stages:
+def build_reward(config: StudentExperiment) -> Reward:
+    """Build the configured reward: ours, or the callable at `reward`.
+
+    A class of a user's gets the keys that are named like its parameters.
+    """
+    teaching = config.teaching
+    if teaching.reward is None:
+        return AdaptiveTeachingReward(teaching.efficiency_weight, teaching.degradation_penalty, teaching.leak_policy)
+    chosen = get_object(teaching.reward)
+    if not inspect.isclass(chosen):
+        return cast(Reward, chosen)
+    parameters = inspect.signature(chosen).parameters
+    return cast(Reward, chosen(**{key: value for key, value in config.flat().items() if key in parameters}))
+
+
+def stages(config: StudentExperiment) -> Stages:
     """Return how each stage samples: the student's by the student's keys, the teacher's by TRL's."""
     student = Sampling(
-        max_tokens=config["student_max_tokens"],
-        temperature=config["student_temperature"],
-        top_p=config["student_top_p"],
+        max_tokens=config.student.max_tokens,
+        temperature=config.student.temperature,
+        top_p=config.student.top_p,
     )
     return Stages(
         student=student,
-        probe=Sampling(config["max_probe_tokens"], student.temperature, student.top_p),
+        probe=Sampling(config.prompts.max_probe_tokens, student.temperature, student.top_p),
         teacher=Sampling(
-            max_tokens=config["max_completion_length"],
-            temperature=config["temperature"],
-            top_p=config["top_p"],
-            top_k=config["top_k"] or 0,
-            min_p=config["min_p"] or 0.0,
-            repetition_penalty=config["repetition_penalty"],
+            max_tokens=config.sampling.max_completion_length,
+            temperature=config.sampling.temperature,
+            top_p=config.sampling.top_p,
+            top_k=config.sampling.top_k,
+            min_p=config.sampling.min_p or 0.0,
+            repetition_penalty=config.sampling.repetition_penalty,
         ),
     )
 
 
-def layout_of(config: Mapping[str, Any], role: Role) -> list[ServerSpec]:
-    """The servers of one role, as the launcher placed them."""
+def layout_of(config: StudentExperiment, role: Role) -> list[ServerSpec]:
+    """Return the servers of one role, as the launcher placed them."""
     return [spec for spec in server_layout(config) if spec.role == role]
 
 
-def connect_pool(config: Mapping[str, Any], specs: Sequence[ServerSpec]) -> EndpointPool:
-    """A pool over servers that hold the same model."""
+def connect_pool(config: StudentExperiment, specs: Sequence[ServerSpec]) -> EndpointPool:
+    """Build a pool over servers that hold the same model."""
     return EndpointPool.from_specs(
         specs,
-        chat_template_kwargs=config[f"{specs[0].role}_chat_template_kwargs"] or {},
-        request_timeout_s=config["request_timeout_s"],
-        max_concurrent_requests=config["max_concurrent_requests"],
+        chat_template_kwargs=config.of_role(specs[0].role).chat_template_kwargs,
+        request_timeout_s=config.serving.request_timeout_s,
+        max_concurrent_requests=config.serving.max_concurrent_requests,
     )
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from transformers import AutoTokenizer
 
 from trainers.assembly import connect_pool, layout_of, token_counter
-from trainers.configuration import pick
 from trainers.configuration.api_keys import missing_keys
 from trainers.configuration.placement import record_name, teacher_entries
 from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.configuration.settings.api_teacher import ApiTeacherSettings
+from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, StudentExperiment
+from trainers.configuration.settings.student import StudentSettings
 from trainers.serving.api_model import ApiModel, ApiSettings
 from trainers.serving.api_usage import Account, read_usage
 from trainers.serving.connection import Connection
@@ -23,24 +24,22 @@ from trainers.teaching.lesson import Generator
 from trainers.teaching.protocol import Teacher
 
 
-def connect_student(config: Mapping[str, Any]) -> Connection:
-    """The student of a run.
+def connect_student(config: StudentExperiment) -> Connection:
+    """Connect the student of a run.
 
     Raises:
         ConfigurationError: when the environment lacks the key of its API, or its spending cap was reached before.
     """
-    if config["student_base_url"]:
-        names = ApiSettings.__dataclass_fields__
-        settings = ApiSettings(**{name: config[f"student_{name}"] for name in names})
-        return _connect_api(config, settings, "student")
-    if not config["use_vllm_server"]:
-        return _load(config, "student", config["student_model"])
+    if config.student.base_url:
+        return _connect_api(config, _api_settings(config.student, config.student.base_url), "student")
+    if not config.serving.use_vllm_server:
+        return _load(config, "student", config.student.model)
     return connect_pool(config, layout_of(config, "student"))
 
 
 @asynccontextmanager
-async def opened_teacher(config: Mapping[str, Any], name: str) -> AsyncIterator[Teacher]:
-    """One teacher of an evaluation, by its name, for as long as it is needed.
+async def opened_teacher(config: EvaluationExperiment, name: str) -> AsyncIterator[Teacher]:
+    """Connect one teacher of an evaluation, by its name, for as long as it is needed.
 
     The teachings of an API teacher are measured by the tokenizer that its entry names, or else estimated.
 
@@ -50,9 +49,10 @@ async def opened_teacher(config: Mapping[str, Any], name: str) -> AsyncIterator[
     entry = teacher_entries(config)[name]
     connection: Connection
     if isinstance(entry, Mapping):
-        connection = _connect_api(config, ApiSettings(**pick(ApiSettings, entry)), name)
-        count = _counter(config, entry["tokenizer"]) if entry.get("tokenizer") else estimated_tokens
-    elif not config["use_vllm_server"]:
+        api = ApiTeacherSettings.model_validate(entry)
+        connection = _connect_api(config, _api_settings(api, api.base_url), name)
+        count = _counter(config, api.tokenizer) if api.tokenizer else estimated_tokens
+    elif not config.serving.use_vllm_server:
         connection, count = _load(config, "teacher", entry), _counter(config, entry)
     else:
         specs = [spec for spec in layout_of(config, "teacher") if spec.model == entry]
@@ -68,12 +68,25 @@ def account_of(model: Generator) -> Account | None:
     return model.account if isinstance(model, ApiModel) else None
 
 
-def usage_file(config: Mapping[str, Any], name: str) -> Path:
-    """Where the usage of an API model is recorded, by its role or a teacher's name."""
-    return Path(config["output_dir"]) / "usage" / record_name(name)
+def usage_file(config: Experiment, name: str) -> Path:
+    """Return where the usage of an API model is recorded, by its role or a teacher's name."""
+    return Path(config.output.output_dir) / "usage" / record_name(name)
 
 
-def _connect_api(config: Mapping[str, Any], settings: ApiSettings, name: str) -> ApiModel:
+def _api_settings(model: StudentSettings | ApiTeacherSettings, base_url: str) -> ApiSettings:
+    return ApiSettings(
+        base_url=base_url,
+        model=model.model,
+        api_key_env=model.api_key_env,
+        requests_per_minute=model.requests_per_minute,
+        tokens_per_minute=model.tokens_per_minute,
+        spending_cap=model.spending_cap,
+        price_per_million_tokens=model.price_per_million_tokens,
+        extra_body=model.extra_body,
+    )
+
+
+def _connect_api(config: StudentExperiment, settings: ApiSettings, name: str) -> ApiModel:
     problems = list(missing_keys(config))
     if problems:
         raise ConfigurationError(problems)
@@ -87,23 +100,24 @@ def _connect_api(config: Mapping[str, Any], settings: ApiSettings, name: str) ->
         settings,
         name=name,
         usage_file=file,
-        request_timeout_s=config["request_timeout_s"],
-        max_concurrent_requests=config["max_concurrent_requests"],
+        request_timeout_s=config.serving.request_timeout_s,
+        max_concurrent_requests=config.serving.max_concurrent_requests,
     )
 
 
-def _load(config: Mapping[str, Any], role: Role, model: str) -> Connection:
+def _load(config: StudentExperiment, role: Role, model: str) -> Connection:
     # Importing it loads torch's and transformers' generation, which runs with servers never need.
     from trainers.serving.local_model import LocalModel
 
+    settings = config.of_role(role)
     return LocalModel.load(
         model,
-        dtype=config[f"{role}_dtype"],
-        trust_remote_code=config["trust_remote_code"],
-        chat_template_kwargs=config[f"{role}_chat_template_kwargs"],
+        dtype=settings.dtype,
+        trust_remote_code=config.model.trust_remote_code,
+        chat_template_kwargs=settings.chat_template_kwargs,
     )
 
 
-def _counter(config: Mapping[str, Any], tokenizer: str, revision: str | None = None) -> Callable[[str], int]:
-    trusted = config["trust_remote_code"]
+def _counter(config: Experiment, tokenizer: str, revision: str | None = None) -> Callable[[str], int]:
+    trusted = config.model.trust_remote_code
     return token_counter(AutoTokenizer.from_pretrained(tokenizer, revision=revision, trust_remote_code=trusted))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import ProgressCallback
 
 from trainers.all_ranks import on_all_ranks
+from trainers.configuration.settings.experiments import TrainingExperiment
+from trainers.configuration.settings.keys import names_where
 from trainers.jsonl import append, as_lines
 from trainers.lesson_record import lesson_record
 from trainers.teaching.lesson import Group, Lesson
@@ -38,10 +40,10 @@ LINE = {
 }
 
 
-def install_records(trainer: Trainer, config: Mapping[str, Any]) -> None:
+def install_records(trainer: Trainer, config: TrainingExperiment) -> None:
     """Give a trainer our records in place of transformers' wall of numbers."""
     trainer.remove_callback(ProgressCallback)
-    trainer.add_callback(MetricsFile(config["output_dir"]))
+    trainer.add_callback(MetricsFile(config.output.output_dir))
     trainer.add_callback(StepLine())
     trainer.add_callback(WandbConfiguration(config))
 
@@ -52,8 +54,9 @@ class WandbConfiguration(TrainerCallback):
     transformers' own callback starts the run before this one is asked.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self.config = dict(config)
+    def __init__(self, config: TrainingExperiment) -> None:
+        secrets = names_where(secret=True)
+        self.config = {key: value for key, value in config.flat().items() if key not in secrets}
 
     def on_train_begin(self, args, state, control, **kwargs):
         if state.is_world_process_zero and "wandb" in args.report_to:

@@ -13,37 +13,37 @@ from trl import SFTConfig, SFTTrainer
 from custom_data.encoding import ExampleEncoder
 from custom_data.preflight import load_examples
 from trainers.accumulation import agree_on_accumulation
-from trainers.configuration import pick, trl_arguments
+from trainers.assembly import prompt_templates
+from trainers.configuration import trl_arguments
 from trainers.configuration.resume import mark_finished
+from trainers.configuration.settings.experiments import SFTExperiment
 from trainers.models.adapters import new_adapter
 from trainers.models.end_of_turn import declare_end
 from trainers.models.final_model import push_to_hub, save_final_model
 from trainers.models.loading import load_model, load_tokenizer
 from trainers.records import install_records
-from trainers.teaching.prompts import PromptTemplates
 
 logger = logging.getLogger(__name__)
 
 
-def run(config: Mapping[str, Any]) -> None:
+def run(config: SFTExperiment) -> None:
     """Build the SFT trainer from a resolved configuration, train, and save the model where RL looks for it."""
     trainer = build_trainer(config)
-    trainer.train(resume_from_checkpoint=config["resume_from"])
-    if config["save_final_model"]:
+    trainer.train(resume_from_checkpoint=config.training.resume_from)
+    if config.training.save_final_model:
         save_final_model(trainer, config)
     if trainer.is_world_process_zero():
         mark_finished(config, steps=trainer.state.global_step)
-        if config["push_to_hub"]:
+        if config.trainer.push_to_hub:
             push_to_hub(config)
 
 
-def build_trainer(config: Mapping[str, Any]) -> SFTTrainer:
+def build_trainer(config: SFTExperiment) -> SFTTrainer:
     """Join model, rows and TRL's `SFTTrainer`; the loss is on the teacher's reply and its end of turn only."""
     arguments = SFTConfig(**trl_arguments(config))
     model = load_model(config)
     tokenizer = load_tokenizer(config)
-    templates = PromptTemplates(**pick(PromptTemplates, config))
-    encoder = ExampleEncoder(tokenizer, templates, config["teacher_chat_template_kwargs"] or {})
+    encoder = ExampleEncoder(tokenizer, prompt_templates(config.prompts), config.teacher.chat_template_kwargs)
     declare_end(model, encoder.turn)
     examples, held_out = load_examples(config)
     whole = arguments.completion_only_loss is False

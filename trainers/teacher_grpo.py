@@ -8,7 +8,7 @@ with it (`grpo.trl_seams`), the weight sync (`models.served_teacher`), and a pol
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from trainers.assembly import build_protocol, connect_pool, layout_of, token_cou
 from trainers.configuration import trl_arguments
 from trainers.configuration.epochs import steps_per_rollout
 from trainers.configuration.resume import mark_finished
+from trainers.configuration.settings.experiments import GRPOExperiment
 from trainers.connections import account_of, connect_student
 from trainers.costs import ROLLOUT_COST, CapTooLow, check_affordable
 from trainers.evaluation.periodic import periodic_metrics, save_periodic_summary, with_chosen_metric
@@ -63,10 +64,6 @@ from trainers.serving.weight_sync import WeightSync, WeightSyncError, make_trans
 from trainers.teaching.lesson import Question
 
 logger = logging.getLogger(__name__)
-
-SETTINGS = ("num_baselines", "save_completions_probability", "max_lost_groups", "rollout_overlap")
-"""Keys of the configuration that the trainer takes as they are."""
-
 
 VERIFIED_PROMPTS, VERIFIED_TOKENS = 4, 16
 """How many teacher prompts each server continues to prove its weights, by at most how many tokens."""
@@ -395,25 +392,25 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
             self.runner.close()
 
 
-def run(config: Mapping[str, Any]) -> None:
+def run(config: GRPOExperiment) -> None:
     """Build the trainer from a resolved configuration, train against running servers, and save the teacher."""
     trainer = build_trainer(config)
     try:
-        trainer.train(resume_from_checkpoint=config["resume_from"])
-        if config["save_final_model"]:
+        trainer.train(resume_from_checkpoint=config.training.resume_from)
+        if config.training.save_final_model:
             save_final_model(trainer, config)
         if trainer.is_world_process_zero():
-            output = Path(config["output_dir"])
+            output = Path(config.output.output_dir)
             learning_curves(output / "metrics.jsonl", output / "learning_curves.png")
             if not trainer.stopped_early:
                 mark_finished(config, steps=trainer.state.global_step)
-                if config["push_to_hub"]:
+                if config.trainer.push_to_hub:
                     push_to_hub(config)
     finally:
         trainer.close()
 
 
-def connect_servers(config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> tuple[RolloutRunner, WeightSync]:
+def connect_servers(config: GRPOExperiment, tokenizer: PreTrainedTokenizerBase) -> tuple[RolloutRunner, WeightSync]:
     """Reach the servers that the launcher started, or that already run at `vllm_host` and `vllm_port`."""
     teachers = layout_of(config, "teacher")
     teacher_pool, student = connect_pool(config, teachers), connect_student(config)
@@ -421,19 +418,19 @@ def connect_servers(config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBas
     runner = RolloutRunner(protocol, teacher_pool, student, count_tokens, account_of(student))
     backend = teachers[0].weight_transfer
     assert backend is not None
-    deadline = config["request_timeout_s"]
-    transport = make_transport(backend, host=config["vllm_host"], timeout_s=deadline)
+    deadline = config.serving.request_timeout_s
+    transport = make_transport(backend, host=config.serving.vllm_host, timeout_s=deadline)
     weight_sync = WeightSync([spec.base_url for spec in teachers], transport, timeout_s=deadline)
     weight_sync.connect()
     return runner, weight_sync
 
 
 def build_weight_verifier(
-    config: Mapping[str, Any], runner: RolloutRunner | None, questions: Sequence[Question]
+    config: GRPOExperiment, runner: RolloutRunner | None, questions: Sequence[Question]
 ) -> WeightVerifier:
     """Verify with the first questions' own prompts."""
     chosen = [questions[index] for index in range(min(VERIFIED_PROMPTS, len(questions)))]
-    max_tokens = min(VERIFIED_TOKENS, config["max_completion_length"])
+    max_tokens = min(VERIFIED_TOKENS, config.sampling.max_completion_length)
 
     def ask() -> list[GreedySample]:
         assert runner is not None
@@ -441,11 +438,11 @@ def build_weight_verifier(
             return runner.greedy_samples(chosen, max_tokens)
 
     [precision] = {spec.dtype for spec in layout_of(config, "teacher")}
-    tolerance = config["verify_weights_tolerance"] or tolerance_for([config["dtype"], precision])
-    return WeightVerifier(ask, every=config["verify_weights_every"], tolerance=tolerance)
+    tolerance = config.rollouts.verify_weights_tolerance or tolerance_for([config.model.dtype, precision])
+    return WeightVerifier(ask, every=config.rollouts.verify_weights_every, tolerance=tolerance)
 
 
-def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
+def build_trainer(config: GRPOExperiment) -> TeacherGRPOTrainer:
     """Join policy, questions, servers and TRL's `GRPOConfig`."""
     arguments = GRPOConfig(
         **trl_arguments(config), **reference_arguments(config), use_vllm=True, vllm_mode="server", disable_dropout=True
@@ -456,7 +453,7 @@ def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
     # Before the model, whose loading is a collective under ZeRO-3.
     runner, weight_sync = on_all_ranks(lambda: connect_servers(config, tokenizer) if main else (None, None))
     model = load_model(config)
-    declare_end(model, assistant_turn(tokenizer, config["teacher_chat_template_kwargs"]))
+    declare_end(model, assistant_turn(tokenizer, config.teacher.chat_template_kwargs))
     trainer = TeacherGRPOTrainer(
         model=model,
         args=arguments,
@@ -465,9 +462,12 @@ def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
         weight_sync=weight_sync,
         processing_class=tokenizer,
         peft_config=new_adapter(config),
-        evaluation_questions=evaluation[: config["eval_max_samples"]],
+        evaluation_questions=evaluation[: config.evaluation.eval_max_samples],
         weight_verifier=build_weight_verifier(config, runner, train),
-        **{key: config[key] for key in SETTINGS},
+        num_baselines=config.teaching.num_baselines,
+        save_completions_probability=config.rollouts.save_completions_probability,
+        max_lost_groups=config.rollouts.max_lost_groups,
+        rollout_overlap=config.rollouts.rollout_overlap,
     )
     align_reference(trainer.model)
     agree_on_accumulation(trainer)

@@ -44,15 +44,15 @@ def step(name: str, path: Path) -> None:
     """One step in this process."""
     from custom_data import loading
     from custom_data.questions import Questions
-    from trainers.configuration.fields import fields_of
+    from trainers.configuration import compose
 
     if name == "map":
         from trainers.grpo.trl_seams import prompt_dataset
+    data = ["data=custom", f"dataset_id_or_path={path}", "eval_strategy=steps", "eval_split_ratio=0.01"]
+    config = compose(["teacher_rcl", *data]).config
     before = peak()
     start = time.perf_counter()
-    defaults = {key: field.default for key, field in fields_of("teacher_grpo").items()}
-    chosen = {"experiment": "teacher_grpo", "dataset_id_or_path": str(path), "eval_strategy": "steps"}
-    parts = loading.load({**defaults, **chosen, "eval_split_ratio": 0.01})
+    parts = loading.load(config)
     rows = len(parts.training or ())
     if name == "map" and parts.training is not None:
         rows = len(prompt_dataset(Questions(parts.training)))

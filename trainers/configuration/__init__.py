@@ -1,14 +1,14 @@
-"""One flat configuration per run: composed by Hydra, checked before anything heavy is imported, handed on by name.
+"""The configuration of a run: flat keys composed by Hydra, checked before anything heavy is imported, handed on typed.
 
-`compose` makes it, `pick` and `trl_arguments` hand its keys to components, `server_layout` says where models are
-served, and `trainers.configuration.resume` whether a run starts, continues or is complete.
+`compose` makes it, `settings` declares its keys, `server_layout` says where models are served, and
+`trainers.configuration.resume` whether a run starts, continues or is complete.
 """
 
 from trainers.configuration.composition import Composition, compose, finish, load, save
-from trainers.configuration.pick import pick, trl_arguments
 from trainers.configuration.placement import server_layout, teachers
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.rules import validate
+from trainers.configuration.trl_arguments import trl_arguments
 
 __all__ = [
     "Composition",
@@ -17,7 +17,6 @@ __all__ = [
     "compose",
     "finish",
     "load",
-    "pick",
     "save",
     "server_layout",
     "teachers",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from trainers.configuration.fields import EVALUATION
 from trainers.configuration.problems import Problem
+from trainers.configuration.settings.experiments import TrainingExperiment
 from trainers.serving.adapters import read_adapter
 
 REPORTERS = {name: (name,) for name in ("wandb", "mlflow", "trackio", "swanlab", "comet_ml", "clearml", "dvclive")} | {
@@ -21,11 +20,11 @@ def merge_command(path: str) -> str:
     return f"python -m trainers.models.merge_adapter {path} {path.rstrip('/')}_merged"
 
 
-def check_adapters(config: Mapping[str, Any]) -> Iterator[Problem]:
+def check_adapters(config: TrainingExperiment) -> Iterator[Problem]:
     """Yield a problem for a trained model that is an adapter while `use_peft` is off."""
-    trained = config.get("model_name_or_path")
+    trained = config.model.model_name_or_path
     adapter = read_adapter(trained) if trained else None
-    if adapter is not None and not config["use_peft"]:
+    if adapter is not None and not config.lora.use_peft:
         expected = f"holds a LoRA adapter of {adapter.base}, which only use_peft can train further"
         remedy = (
             f"add use_peft=true; to train all weights instead, make it a whole model: {merge_command(adapter.path)}"
@@ -33,7 +32,7 @@ def check_adapters(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(f"model_name_or_path={trained}", expected, remedy)
 
 
-def check_packages(config: Mapping[str, Any]) -> Iterator[Problem]:
+def check_packages(config: TrainingExperiment) -> Iterator[Problem]:
     """Yield a problem for each value whose packages are not installed; of several, any one will do."""
     for given, packages, instead in _needed(config):
         if not any(importlib.util.find_spec(name) for name in packages):
@@ -41,19 +40,17 @@ def check_packages(config: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(given, f"the package {' or '.join(packages)} is not installed", remedy)
 
 
-def _needed(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    if config["experiment"] == EVALUATION:
-        return
-    if config["load_in_4bit"]:
+def _needed(config: TrainingExperiment) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    if config.lora.load_in_4bit:
         yield "load_in_4bit=true", ("bitsandbytes",), ""
-    if any(mark in config["optim"] for mark in ("8bit", "paged", "bnb")):
-        yield f"optim={config['optim']}", ("bitsandbytes",), ", or write optim=adamw_torch"
-    if config["use_liger_kernel"]:
+    if any(mark in config.trainer.optim for mark in ("8bit", "paged", "bnb")):
+        yield f"optim={config.trainer.optim}", ("bitsandbytes",), ", or write optim=adamw_torch"
+    if config.trainer.use_liger_kernel:
         yield "use_liger_kernel=true", ("liger_kernel",), ", or leave it out"
-    if config["attn_implementation"] == "flash_attention_2":
+    if config.model.attn_implementation == "flash_attention_2":
         packages = ("flash_attn", "kernels")
         yield "attn_implementation=flash_attention_2", packages, ", or write attn_implementation=sdpa"
-    asked = config["report_to"] or ()
+    asked = config.output.report_to or ()
     for name in (asked,) if isinstance(asked, str) else asked:
         if name in REPORTERS:
             yield f"report_to={name}", REPORTERS[name], ", or report to another"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from trainers.configuration.placement import teacher_list
 from trainers.configuration.problems import Problem
+from trainers.configuration.settings.experiments import EvaluationExperiment, StudentExperiment
 
 
-def missing_keys(config: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Iterator[Problem]:
+def missing_keys(config: StudentExperiment, environment: Mapping[str, str] = os.environ) -> Iterator[Problem]:
     """One problem per variable that is named and not set."""
-    if config.get("student_base_url"):
-        yield from _missing("student_api_key_env", config["student_api_key_env"], environment)
-    for index, entry in enumerate(teacher_list(config) if "teacher" in config else ()):
+    if config.student.base_url:
+        yield from _missing("student_api_key_env", config.student.api_key_env, environment)
+    for index, entry in enumerate(teacher_list(config) if isinstance(config, EvaluationExperiment) else ()):
         if isinstance(entry, Mapping):
             yield from _missing(
                 f"teacher[{index}].api_key_env", entry.get("api_key_env", "OPENAI_API_KEY"), environment

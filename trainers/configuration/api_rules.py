@@ -7,39 +7,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from trainers.configuration.annotations import fits
 from trainers.configuration.command_line import suggestion
 from trainers.configuration.placement import STUDENT_ALONE, models, record_name, teacher_list
 from trainers.configuration.problems import Problem
-from trainers.configuration.values import within
-from trainers.configuration.wording import expected, typed
-
-ENTRY = {
-    "base_url": "str",
-    "model": "str",
-    "api_key_env": "str | null",
-    "requests_per_minute": "float | null",
-    "tokens_per_minute": "float | null",
-    "spending_cap": "float | null",
-    "price_per_million_tokens": "dict | null",
-    "extra_body": "dict",
-    "tokenizer": "str | null",
-}
-"""The keys of an API teacher and their types. All but the first two may be left out."""
+from trainers.configuration.settings.api_teacher import ApiTeacherSettings
+from trainers.configuration.settings.checking import check_section
+from trainers.configuration.settings.experiments import EvaluationExperiment, StudentExperiment
+from trainers.configuration.settings.keys import keys_in
+from trainers.configuration.settings.student import StudentSettings
+from trainers.configuration.settings.wording import written
 
 PRICES = ("prompt", "completion")
-_ONLY_OF_AN_API = (
-    *("student_requests_per_minute", "student_tokens_per_minute", "student_spending_cap"),
-    *("student_price_per_million_tokens", "student_extra_body"),
-)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def check_apis(config: Mapping[str, Any]) -> Iterator[Problem]:
+def check_apis(config: StudentExperiment) -> Iterator[Problem]:
     """The problems of everything that a configuration asks of foreign APIs."""
     yield from _student(config)
-    yield from _key_name("student_api_key_env", config["student_api_key_env"])
-    for index, entry in enumerate(teacher_list(config) if "teacher" in config else ()):
+    yield from _key_name("student_api_key_env", config.student.api_key_env)
+    for index, entry in enumerate(teacher_list(config) if isinstance(config, EvaluationExperiment) else ()):
         if isinstance(entry, Mapping):
             yield from _teacher(config, f"teacher[{index}]", entry)
         elif not isinstance(entry, str):
@@ -60,47 +46,46 @@ def check_names(entries: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem(f"teacher {name}", f"its record of usage would be that of {owner}", remedy)
 
 
-def _student(config: Mapping[str, Any]) -> Iterator[Problem]:
-    url = config["student_base_url"]
+def _student(config: StudentExperiment) -> Iterator[Problem]:
+    url = config.student.base_url
     if url is None:
-        for key in _ONLY_OF_AN_API:
-            if config[key]:
-                remedy = f"give student_base_url, or leave {key} out"
-                yield Problem(f"{key}={typed(config[key])}", "only a student behind an API has it", remedy)
+        for name, key in keys_in(StudentSettings).items():
+            value = getattr(config.student, key.attribute)
+            if key.facts.of_api and value:
+                remedy = f"give student_base_url, or leave {name} out"
+                yield Problem(f"{name}={written(value)}", "only a student behind an API has it", remedy)
         return
     yield from _address(config, "student_base_url", url)
-    if config["student_max_model_len"] is None:
+    if config.student.max_model_len is None:
         remedy = "set student_max_model_len to the context the API offers"
         yield Problem("student_max_model_len=null", "the context of an API student must be declared", remedy)
-    yield from _money("student_", config["student_spending_cap"], config["student_price_per_million_tokens"])
+    yield from _money("student_", config.student.spending_cap, config.student.price_per_million_tokens)
 
 
-def _teacher(config: Mapping[str, Any], given: str, entry: Mapping[Any, Any]) -> Iterator[Problem]:
-    for key, value in entry.items():
-        if key not in ENTRY:
-            yield Problem(
-                f"{given}.{key}={typed(value)}", "no key of an API teacher", suggestion(str(key), tuple(ENTRY))
-            )
-        elif not fits(value, ENTRY[key]):
-            yield Problem(
-                f"{given}.{key}={typed(value)}",
-                f"expected {expected(ENTRY[key])}",
-                f"write another {key}, or leave it out",
-            )
-    for key in ("base_url", "model"):
-        if not isinstance(entry.get(key), str):
-            yield Problem(f"{given}={typed(entry)}", f"lacks {key}", "write {base_url: https://…/v1, model: NAME}")
+def _teacher(config: StudentExperiment, given: str, entry: Mapping[Any, Any]) -> Iterator[Problem]:
+    yield from _entry(given, entry)
     if isinstance(entry.get("base_url"), str):
         yield from _address(config, f"{given}.base_url", entry["base_url"])
     yield from _key_name(f"{given}.api_key_env", entry.get("api_key_env", "OPENAI_API_KEY"))
-    for key in ("requests_per_minute", "tokens_per_minute", "spending_cap"):
-        value = entry.get(key)
-        if isinstance(value, int | float) and not within(value, "> 0"):
-            yield Problem(f"{given}.{key}={typed(value)}", "expected a number > 0", f"raise {key}, or leave it out")
     yield from _money(f"{given}.", entry.get("spending_cap"), entry.get("price_per_million_tokens"))
 
 
-def _address(config: Mapping[str, Any], key: str, url: str) -> Iterator[Problem]:
+def _entry(given: str, entry: Mapping[Any, Any]) -> Iterator[Problem]:
+    """Yield the keys of an API teacher that it does not have, lacks, or whose values do not fit."""
+    keys = keys_in(ApiTeacherSettings)
+    for name in entry.keys() - keys.keys():
+        remedy = suggestion(str(name), tuple(keys))
+        yield Problem(f"{given}.{name}={written(entry[name])}", "no key of an API teacher", remedy)
+    for name, problem in check_section(ApiTeacherSettings, entry).items():
+        again = "raise it" if "number " in problem.expected else f"write another {name}"
+        remedy = f"{again}, or leave it out"
+        yield Problem(f"{given}.{name}={written(entry[name])}", problem.expected.partition(", got")[0], remedy)
+    for name, key in keys.items():
+        if key.facts.required and not isinstance(entry.get(name), str):
+            yield Problem(f"{given}={written(entry)}", f"lacks {name}", "write {base_url: https://…/v1, model: NAME}")
+
+
+def _address(config: StudentExperiment, key: str, url: str) -> Iterator[Problem]:
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -120,9 +105,11 @@ def _address(config: Mapping[str, Any], key: str, url: str) -> Iterator[Problem]
         yield Problem(f"{key}={url}", "our own servers are to listen on that port", remedy)
 
 
-def _taken_by_our_servers(config: Mapping[str, Any], host: str | None, port: int | None) -> bool:
-    ports = range(config["vllm_port"], config["vllm_port"] + max(config["num_vllm_servers"], len(models(config))))
-    return bool(models(config)) and host in (config["vllm_host"], "localhost", "127.0.0.1") and port in ports
+def _taken_by_our_servers(config: StudentExperiment, host: str | None, port: int | None) -> bool:
+    ports = range(
+        config.serving.vllm_port, config.serving.vllm_port + max(config.serving.num_vllm_servers, len(models(config)))
+    )
+    return bool(models(config)) and host in (config.serving.vllm_host, "localhost", "127.0.0.1") and port in ports
 
 
 def _key_name(key: str, name: Any) -> Iterator[Problem]:
@@ -140,9 +127,9 @@ def _money(prefix: str, cap: Any, prices: Any) -> Iterator[Problem]:
         return
     for name in sorted({*prices} ^ {*PRICES}, key=str):
         fault = f"{name} is missing" if name in PRICES else f"{name} is no price"
-        yield Problem(f"{table}={typed(prices)}", f"{fault}; expected prompt and completion", example)
+        yield Problem(f"{table}={written(prices)}", f"{fault}; expected prompt and completion", example)
     for name, value in prices.items():
-        if name in PRICES and not (fits(value, "float") and value >= 0):
+        if name in PRICES and not (isinstance(value, int | float) and not isinstance(value, bool) and value >= 0):
             yield Problem(
-                f"{table}.{name}={typed(value)}", "expected US dollars per million tokens, a number >= 0", example
+                f"{table}.{name}={written(value)}", "expected US dollars per million tokens, a number >= 0", example
             )

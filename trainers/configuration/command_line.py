@@ -12,9 +12,9 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from trainers.configuration.fields import DERIVED, all_names, fields_of
 from trainers.configuration.foreign import Needless, Renamed, adopted, refusal
 from trainers.configuration.problems import Problem
+from trainers.configuration.settings.keys import all_keys, keys_of, names_where
 from trainers.paths import resource
 
 CONFIGS = resource("configs")
@@ -131,19 +131,19 @@ def suggestion(word: str, names: Sequence[str] | frozenset[str]) -> str:
 
 def unknown_key(key: str, given: str, experiment: str | None = None) -> Problem | None:
     """The problem with a key that no run, or not this experiment, has; `None` when the key is fine."""
-    names = fields_of(experiment) if experiment else all_names()
+    names = keys_of(experiment) if experiment else all_keys()
     foreign = refusal(key, given)
     if foreign is not None:
         return foreign
-    if key in DERIVED:
+    if key in names_where(computed=True):
         return Problem(given, "computed when a run is composed, not set by hand", f"leave {key} out")
     if key in names:
         return None
-    if experiment and key in all_names():
+    if experiment and key in all_keys():
         return Problem(given, f"{key} is no key of experiment {experiment}", "leave it out, or choose another recipe")
     close = get_close_matches(key, [*names, *GROUPS], n=3, cutoff=0.6)
-    all_keys = "see `python train.py run@_global_=RECIPE --cfg job` for all keys"
-    return Problem(given, f"there is no key {key}", f"did you mean {' or '.join(close)}?" if close else all_keys)
+    listing = "see `python train.py run@_global_=RECIPE --cfg job` for all keys"
+    return Problem(given, f"there is no key {key}", f"did you mean {' or '.join(close)}?" if close else listing)
 
 
 def _with_flag(line: CommandLine, word: str, value: list[str]) -> CommandLine:
@@ -258,13 +258,13 @@ def _with_foreign_recipe(line: CommandLine, problems: list[Problem], path: Path)
 
 def _stray(word: str, recipe: str) -> Problem:
     expected = f"expected key=value or {', '.join(FLAG_WORDS)} (the recipe is {recipe})"
-    if word in all_names():
+    if word in all_keys():
         return Problem(word, expected, f"write {word}=…")
     if Path(word).name.removesuffix(".yaml") in options("run"):
         return Problem(word, expected, "name one recipe only")
     if not word.strip():
         return Problem("an empty argument", expected, "leave it out: an unset variable must not stand in quotes")
-    close = get_close_matches(word, [*FLAG_WORDS, *all_names()], n=1)
+    close = get_close_matches(word, [*FLAG_WORDS, *all_keys()], n=1)
     return Problem(word, expected, f"did you mean {close[0]}?" if close else "write key=value, or leave it out")
 
 

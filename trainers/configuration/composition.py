@@ -19,7 +19,6 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from trainers.configuration import machine as machines
-from trainers.configuration import wording
 from trainers.configuration.command_line import (
     CONFIGS,
     GROUPS,
@@ -32,18 +31,20 @@ from trainers.configuration.command_line import (
     unknown_key,
 )
 from trainers.configuration.derived import batch_of, derive
-from trainers.configuration.fields import DERIVED, EVALUATION, EXPERIMENTS, all_names, fields_of
 from trainers.configuration.machine import Machine
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.rules import check_batch, validate
-from trainers.configuration.values import check_values
+from trainers.configuration.settings.checking import check_values
+from trainers.configuration.settings.experiments import EXPERIMENTS, Experiment, StudentExperiment, TrainingExperiment
+from trainers.configuration.settings.keys import all_keys, keys_of, names_where
+from trainers.configuration.settings.wording import written
 
 
 @dataclass(frozen=True)
 class Composition:
     """A configuration that can run, and what composing it changed or would like to be known, one line each."""
 
-    config: dict[str, Any]
+    config: Experiment
     notes: tuple[str, ...]
 
 
@@ -79,20 +80,36 @@ def finish(
     processes: int | None = None,
     servers: int | None = None,
 ) -> Composition:
-    """Checks the values of a composed configuration, computes what follows from them, and checks what must agree."""
-    fields = fields_of(config["experiment"])
-    wrong = check_values(config, fields)
-    usable = dict(config) | {key: fields[key].default for key in wrong}
-    if servers is not None and "num_vllm_servers" in usable:
-        usable["num_vllm_servers"] = max(servers, 1)
+    """Check the values of composed flat keys, compute what follows from them, and check what must agree."""
+    experiment = config["experiment"]
+    wrong = check_values(experiment, config)
+    usable = experiment_of({key: value for key, value in config.items() if key not in wrong})
+    if servers is not None and isinstance(usable, StudentExperiment):
+        usable = usable.with_keys(num_vllm_servers=max(servers, 1))
     processes = processes or int(os.environ.get("WORLD_SIZE", "1"))
     derived, notes = derive(usable, machine or machines.detect(), processes)
-    asked = [] if usable["experiment"] == EVALUATION else check_batch(batch_of(usable | {"processes": processes}))
+    asked: list[Problem] = []
+    if isinstance(usable, TrainingExperiment):
+        asked = list(check_batch(batch_of(usable.with_keys(processes=processes))))
     crossed = [problem for problem in [*asked, *validate(derived)] if problem.given.partition("=")[0] not in wrong]
     found = [*problems, *wrong.values(), *crossed]
     if found:
         raise ConfigurationError(found)
     return Composition(derived, notes)
+
+
+def experiment_of(config: Mapping[str, Any]) -> Experiment:
+    """Return flat keys as the settings of their experiment; keys that are left out are at their defaults.
+
+    Raises:
+        pydantic.ValidationError: for a value that its key does not take.
+    """
+    keys = keys_of(config["experiment"])
+    # Text that is needed and not there stays empty: the rules tell of it together with everything else.
+    absent = {name: "" for name, key in keys.items() if key.facts.required and not key.optional}
+    given = {name: value for name, value in config.items() if value is not None or name not in absent}
+    defaults = {name: key.default for name, key in keys.items()}
+    return EXPERIMENTS[config["experiment"]].from_flat(defaults | absent | given)
 
 
 def raw(line: CommandLine) -> tuple[dict[str, Any], list[Problem]]:
@@ -111,14 +128,14 @@ def raw(line: CommandLine) -> tuple[dict[str, Any], list[Problem]]:
     if experiment not in EXPERIMENTS:
         return config, problems
     unnamed = [key for key in config if not isinstance(key, str)]
-    lacking = fields_of(experiment).keys() - config.keys() - DERIVED - {"hub_token"}
+    lacking = keys_of(experiment).keys() - config.keys() - unwritten()
     if unnamed or lacking:
         wrong = [Problem(f"{key}: {config[key]}", "expected a name before the colon", "correct it") for key in unnamed]
         return {}, [*problems, *wrong, *([_incomplete(line, experiment, lacking)] if lacking else [])]
-    typed = {override.key: f"{override.path}={wording.typed(override.value)}" for override in line.overrides}
+    typed = {override.key: f"{override.path}={written(override.value)}" for override in line.overrides}
     strange = {key: _strange_key(key, line, experiment, typed) for key in config}
     found = {key: problem for key, problem in strange.items() if problem is not None}
-    shared = {key for key in found if key in all_names() and key not in typed and key not in _recipe_keys(line)}
+    shared = {key for key in found if key in all_keys() and key not in typed and key not in _recipe_keys(line)}
     kept = {key: value for key, value in config.items() if key not in found}
     return kept, [*problems, *(problem for key, problem in found.items() if key not in shared)]
 
@@ -128,8 +145,8 @@ def register_schemas() -> None:
     """Puts the defaults of every experiment into Hydra's store, as plain nodes: each field a flat key."""
     store = ConfigStore.instance()
     for experiment in EXPERIMENTS:
-        hidden = DERIVED | {"hub_token"}
-        defaults = {name: field.default for name, field in fields_of(experiment).items() if name not in hidden}
+        hidden = unwritten()
+        defaults = {name: key.default for name, key in keys_of(experiment).items() if name not in hidden}
         store.store(group="schema", name=experiment, node=defaults, package="_global_")
 
 
@@ -145,7 +162,7 @@ def _hydra(line: CommandLine) -> dict[str, Any]:
 def _strange_key(key: str, line: CommandLine, experiment: str, typed: Mapping[str, str]) -> Problem | None:
     if is_secret(key):
         return secret_problem(key)
-    if key in fields_of(experiment) and (line.resolved or key not in DERIVED):
+    if key in keys_of(experiment) and (line.resolved or key not in names_where(computed=True)):
         return None
     return unknown_key(key, typed.get(key) or f"{key} ({_where(key)})", experiment)
 
@@ -199,7 +216,7 @@ def _no_recipe() -> Problem:
 def _no_experiment(config: Mapping[str, Any]) -> Problem:
     expected = f"expected one of {', '.join(EXPERIMENTS)}"
     remedy = "put a recipe such as teacher_sft, or /trainer@_global_: sft, first among the recipe's defaults"
-    return Problem(f"experiment={wording.typed(config.get('experiment'))}", expected, remedy)
+    return Problem(f"experiment={written(config.get('experiment'))}", expected, remedy)
 
 
 def config_file(output_dir: str | Path) -> Path:
@@ -207,11 +224,17 @@ def config_file(output_dir: str | Path) -> Path:
     return Path(output_dir) / "config.yaml"
 
 
-def save(config: Mapping[str, Any]) -> Path:
-    """Writes the resolved configuration into its output directory, for the trainer and for later runs."""
-    path = config_file(config["output_dir"])
+def unwritten() -> frozenset[str]:
+    """Return the keys that no recipe states: those that composing computes, and secrets."""
+    return names_where(computed=True) | names_where(secret=True)
+
+
+def save(config: Experiment) -> Path:
+    """Write the resolved configuration into its output directory, as flat keys and without secrets."""
+    path = config_file(config.output.output_dir)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(OmegaConf.to_yaml(OmegaConf.create(dict(config))), encoding="utf-8")
+    kept = {key: value for key, value in config.flat().items() if key not in names_where(secret=True)}
+    path.write_text(OmegaConf.to_yaml(OmegaConf.create(kept)), encoding="utf-8")
     return path
 
 

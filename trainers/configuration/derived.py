@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from custom_data.datasets_info import with_dataset_settings
 from trainers.configuration.batches import Batch, fit, fit_evaluation
 from trainers.configuration.evaluation_metrics import with_metric
-from trainers.configuration.fields import EVALUATION, GRPO
 from trainers.configuration.machine import Machine
 from trainers.configuration.schedule import remarks
+from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, TrainingExperiment
+from trainers.configuration.settings.keys import keys_of
 
 CPU_PRECISION = {
     "use_cpu": True,
@@ -23,56 +23,58 @@ CPU_PRECISION = {
 }
 
 
-def derive(config: Mapping[str, Any], machine: Machine, processes: int) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The configuration with everything computed that a component will ask for, and notes on what was changed."""
-    result = with_dataset_settings(config) | {
-        "report_to": config["report_to"] if config["report_to"] is not None else "none"
-    }
+def derive(config: Experiment, machine: Machine, processes: int) -> tuple[Experiment, tuple[str, ...]]:
+    """Return the settings with everything computed that a component asks for, and notes on what was changed."""
+    report_to = config.output.report_to if config.output.report_to is not None else "none"
+    result = with_dataset_settings(config).with_keys(report_to=report_to)
     notes: tuple[str, ...] = ()
-    trains = config["experiment"] != EVALUATION
     if machine.cpu_only:
-        changed = {key: value for key, value in CPU_PRECISION.items() if key in result or (key == "use_cpu" and trains)}
+        known = keys_of(config.output.experiment)
+        result = result.with_keys(**{key: value for key, value in CPU_PRECISION.items() if key in known})
         notes += ("no GPU: float32 on the CPU",)
-        result |= changed
-    if not trains:
+    if not isinstance(result, TrainingExperiment):
         return result, notes
-    result |= with_metric(result)
-    result["processes"] = processes
-    result.setdefault("resume_from", None)
+    result = result.with_keys(**with_metric(result), processes=processes)
     batch = batch_of(result)
-    result |= {"train_batch_size": batch.size, "gradient_accumulation_steps": batch.accumulation}
+    result = result.with_keys(train_batch_size=batch.size, gradient_accumulation_steps=batch.accumulation)
     notes += (str(batch), *remarks(result))
-    if config["experiment"] == GRPO:
-        result |= _grpo(result, machine, batch)
+    if isinstance(result, GRPOExperiment):
+        result = result.with_keys(**_grpo(result, machine, batch))
     return result, notes
 
 
-def batch_of(config: Mapping[str, Any]) -> Batch:
-    """The fitted batch of a training run."""
-    generations = config.get("num_generations", 1)
-    return fit(config["train_batch_size"], config["processes"], config["per_device_train_batch_size"], generations)
+def batch_of(config: TrainingExperiment) -> Batch:
+    """Return the fitted batch of a training run."""
+    generations = config.trainer.num_generations if isinstance(config, GRPOExperiment) else 1
+    return fit(
+        config.training.train_batch_size,
+        config.training.processes,
+        config.trainer.per_device_train_batch_size,
+        generations,
+    )
 
 
-def transfer_engine(config: Mapping[str, Any], machine: Machine, shared_gpu: bool) -> str:
+def transfer_engine(config: GRPOExperiment, machine: Machine, shared_gpu: bool) -> str:
     """Return the engine that sends weights to servers: `auto` is gloo on the CPU, ipc on a shared GPU, else NCCL."""
-    if config["weight_transfer"] != "auto":
-        return config["weight_transfer"]
+    if config.rollouts.weight_transfer != "auto":
+        return config.rollouts.weight_transfer
     if machine.cpu_only:
         return "gloo"
     return "ipc" if shared_gpu else "nccl"
 
 
-def shares_gpu(config: Mapping[str, Any], machine: Machine) -> bool:
+def shares_gpu(config: Experiment, machine: Machine) -> bool:
     """Return whether the one visible GPU holds the servers and the trainer."""
-    alone = len(machine.gpus) == 1 and config["experiment"] == GRPO
-    return alone and config["num_vllm_servers"] == 1 and config["processes"] == 1
+    if len(machine.gpus) != 1 or not isinstance(config, GRPOExperiment):
+        return False
+    return config.serving.num_vllm_servers == 1 and config.training.processes == 1
 
 
-def _grpo(config: Mapping[str, Any], machine: Machine, batch: Batch) -> dict[str, Any]:
-    generations = config["num_generations_eval"] or config["num_generations"]
-    per_device = fit_evaluation(config["per_device_eval_batch_size"], config["processes"], generations)
+def _grpo(config: GRPOExperiment, machine: Machine, batch: Batch) -> dict[str, Any]:
+    generations = config.evaluation.num_generations_eval or config.trainer.num_generations
+    per_device = fit_evaluation(config.trainer.per_device_eval_batch_size, config.training.processes, generations)
     return {
-        "steps_per_generation": config["steps_per_generation"] or batch.accumulation,
+        "steps_per_generation": config.trainer.steps_per_generation or batch.accumulation,
         "per_device_eval_batch_size": per_device,
         "weight_transfer": transfer_engine(config, machine, shares_gpu(config, machine)),
     }

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from math import ceil
-from typing import Any
 
 from trainers.configuration.derived import batch_of
-from trainers.configuration.fields import GRPO
 from trainers.configuration.problems import Problem
+from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, TrainingExperiment
 
 
-def questions_per_rollout(config: Mapping[str, Any]) -> int:
+def questions_per_rollout(config: GRPOExperiment) -> int:
     """Return the questions of one GRPO rollout, which may last for several optimizer steps."""
     batch = batch_of(config)
-    micro_batches = config["steps_per_generation"] or batch.accumulation
+    micro_batches = config.trainer.steps_per_generation or batch.accumulation
     return micro_batches * batch.processes * batch.per_device // batch.num_generations
 
 
@@ -28,26 +27,25 @@ def steps_per_rollout(micro_batches: int, num_iterations: int, accumulation: int
     return micro_batches * num_iterations // accumulation
 
 
-def steps_per_epoch(config: Mapping[str, Any], rows: int) -> int:
+def steps_per_epoch(config: TrainingExperiment, rows: int) -> int:
     """Return the optimizer steps of one epoch over so many rows.
 
     SFT trains on the last batch as it is, however small; GRPO only asks whole rollouts.
     """
     batch = batch_of(config)
-    if config["experiment"] != GRPO:
+    if not isinstance(config, GRPOExperiment):
         return ceil(rows / batch.questions)
-    micro_batches = config["steps_per_generation"] or batch.accumulation
-    per_rollout = steps_per_rollout(micro_batches, config["num_iterations"], batch.accumulation)
+    micro_batches = config.trainer.steps_per_generation or batch.accumulation
+    per_rollout = steps_per_rollout(micro_batches, config.trainer.num_iterations, batch.accumulation)
     return whole_rollouts(rows, questions_per_rollout(config)) * per_rollout
 
 
-def too_few_rows(config: Mapping[str, Any], rows: int) -> Iterator[Problem]:
+def too_few_rows(config: Experiment, rows: int) -> Iterator[Problem]:
     """Yield a problem when a GRPO run has too few questions for a single rollout."""
-    needed = questions_per_rollout(config) if config["experiment"] == GRPO else 0
-    if rows < needed:
+    if isinstance(config, GRPOExperiment) and rows < (needed := questions_per_rollout(config)):
         yield Problem(
-            f"dataset_id_or_path={config['dataset_id_or_path']}: {rows:,} questions to train on",
-            f"one rollout asks {needed:,} (train_batch_size={config['train_batch_size']} completions, "
-            f"num_generations={config['num_generations']}), so that training would end before its first step",
+            f"dataset_id_or_path={config.data.dataset_id_or_path}: {rows:,} questions to train on",
+            f"one rollout asks {needed:,} (train_batch_size={config.training.train_batch_size} completions, "
+            f"num_generations={config.trainer.num_generations}), so that training would end before its first step",
             "use more questions, or lower train_batch_size (completions per step) or steps_per_generation",
         )

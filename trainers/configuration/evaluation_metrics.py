@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from trainers.configuration.fields import GRPO, SFT
 from trainers.configuration.problems import Problem
-from trainers.configuration.wording import typed
+from trainers.configuration.settings.experiments import GRPO, SFT, TrainingExperiment
+from trainers.configuration.settings.wording import written
 
 PREFIX = "eval_"
 MORE, LESS, NEITHER = True, False, None
@@ -57,66 +57,66 @@ FOLLOWS_METRIC = ("reduce_lr_on_plateau", "greedy")
 """Learning rate schedules that step after evaluations, by their metric."""
 
 
-def judges_models(config: Mapping[str, Any]) -> bool:
+def judges_models(config: TrainingExperiment) -> bool:
     """Return whether a run keeps, loads or schedules by a metric of its evaluations."""
-    follows = config["lr_scheduler_type"] in FOLLOWS_METRIC
-    return bool(config["load_best_model_at_end"]) or config["save_strategy"] == "best" or follows
+    follows = config.trainer.lr_scheduler_type in FOLLOWS_METRIC
+    return bool(config.trainer.load_best_model_at_end) or config.trainer.save_strategy == "best" or follows
 
 
-def with_metric(config: Mapping[str, Any]) -> dict[str, Any]:
+def with_metric(config: TrainingExperiment) -> dict[str, Any]:
     """Return the keys that say by which metric a training judges, the ones left out filled in.
 
     They are `metric_for_best_model`, `greater_is_better` and, for schedules that follow a metric, `mode` among
     `lr_scheduler_kwargs`. A metric that is not known gets no direction: `check_metric` refuses it.
     """
-    if not judges_models(config) and config["metric_for_best_model"] is None:
+    if not judges_models(config) and config.trainer.metric_for_best_model is None:
         return {}
-    name = config["metric_for_best_model"] or DEFAULT[config["experiment"]]
-    greater = config["greater_is_better"]
+    name = config.trainer.metric_for_best_model or DEFAULT[config.output.experiment]
+    greater = config.trainer.greater_is_better
     if greater is None:
-        greater = DIRECTIONS[config["experiment"]].get(name.removeprefix(PREFIX))
-    filled = {"metric_for_best_model": name, "greater_is_better": greater}
-    given = config["lr_scheduler_kwargs"]
-    if config["lr_scheduler_type"] in FOLLOWS_METRIC and greater is not None and isinstance(given or {}, Mapping):
-        filled["lr_scheduler_kwargs"] = {"mode": _mode(greater)} | dict(given or {})
+        greater = DIRECTIONS[config.output.experiment].get(name.removeprefix(PREFIX))
+    filled: dict[str, Any] = {"metric_for_best_model": name, "greater_is_better": greater}
+    given = config.trainer.lr_scheduler_kwargs or {}
+    if config.trainer.lr_scheduler_type in FOLLOWS_METRIC and greater is not None and not isinstance(given, str):
+        filled["lr_scheduler_kwargs"] = {"mode": _mode(greater)} | given
     return filled
 
 
-def check_metric(config: Mapping[str, Any]) -> Iterator[Problem]:
+def check_metric(config: TrainingExperiment) -> Iterator[Problem]:
     """Yield what is wrong with the metric that a run, completed by `with_metric`, judges by."""
-    name = config["metric_for_best_model"]
+    name = config.trainer.metric_for_best_model
     if name is None:
         return
-    known, given = DIRECTIONS[config["experiment"]], f"metric_for_best_model={name}"
+    known, given = DIRECTIONS[config.output.experiment], f"metric_for_best_model={name}"
     bare = name.removeprefix(PREFIX)
     if bare not in known:
         expected = "no evaluation of this run returns it, so that the first one would end the run"
         yield Problem(given, expected, _close(bare, known))
         return
-    better, greater = known[bare], config["greater_is_better"]
+    better, greater = known[bare], config.trainer.greater_is_better
     if greater is None:
         expected = f"neither more nor less of {bare} makes a better teacher by itself"
         remedy = (
-            f"set greater_is_better=true or false as well, or metric_for_best_model={DEFAULT[config['experiment']]}"
+            f"set greater_is_better=true or false as well, or metric_for_best_model={DEFAULT[config.output.experiment]}"
         )
         yield Problem(given, expected, remedy)
     elif better is not None and greater != better:
         expected = f"{'more' if better else 'less'} of {bare} is better: the worst model would be taken for the best"
-        yield Problem(f"greater_is_better={typed(greater)}", expected, f"leave it out, or write {typed(better)}")
+        yield Problem(f"greater_is_better={written(greater)}", expected, f"leave it out, or write {written(better)}")
     else:
         yield from _mode_of_schedule(config, greater)
 
 
-def _mode_of_schedule(config: Mapping[str, Any], greater: bool) -> Iterator[Problem]:
-    schedule, given = config["lr_scheduler_type"], config["lr_scheduler_kwargs"]
+def _mode_of_schedule(config: TrainingExperiment, greater: bool) -> Iterator[Problem]:
+    schedule, given = config.trainer.lr_scheduler_type, config.trainer.lr_scheduler_kwargs
     if schedule not in FOLLOWS_METRIC or not isinstance(given, Mapping) or given.get("mode") == _mode(greater):
         return
     expected = (
-        f"{config['metric_for_best_model']} is better when {'higher' if greater else 'lower'}: the learning rate "
+        f"{config.trainer.metric_for_best_model} is better when {'higher' if greater else 'lower'}: the learning rate "
     )
     expected += "would follow its getting better as if it got worse"
     remedy = f"leave it out, or write mode={_mode(greater)}"
-    yield Problem(f"lr_scheduler_kwargs.mode={typed(given.get('mode'))}", expected, remedy)
+    yield Problem(f"lr_scheduler_kwargs.mode={written(given.get('mode'))}", expected, remedy)
 
 
 def _mode(greater: bool) -> str:

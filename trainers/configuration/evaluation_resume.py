@@ -9,20 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainers.configuration.placement import teacher_entries
+from trainers.configuration.settings.api_teacher import ApiTeacherSettings
+from trainers.configuration.settings.experiments import EvaluationExperiment
+from trainers.configuration.settings.key import Parts, Resume
+from trainers.configuration.settings.keys import holds, keys_in, names_where
 
 MODELS = "models.json"
 OUTPUT = ("student_alone.jsonl", "lessons.jsonl", "summary.json")
 STUDENT, DATASET = "student", "dataset"
-FREE = ("teacher", "teacher_names", "eval_max_samples", "eval_concurrency", "level_column")
-"""Keys that may change between the parts of one evaluation: lessons are kept per teacher and question."""
-MONEY = "student_price_per_million_tokens"
-"""May change as well; a finished evaluation then is summed up anew."""
-TERMS = (
-    *("base_url", "api_key_env", "requests_per_minute", "tokens_per_minute"),
-    *("spending_cap", "price_per_million_tokens"),
-)
-"""What of an API teacher's entry says how it is reached and paid, not who answers."""
-
 _MODEL_SUFFIXES = {".safetensors", ".bin", ".json", ".jinja", ".model"}
 _RECORDS = {"finished.json", "servers.json", "trainer_state.json"}
 _EDGE = 2**20
@@ -36,7 +30,7 @@ def has_evaluation(output_dir: Path) -> bool:
 
 
 def evaluation_action(
-    config: Mapping[str, Any],
+    config: EvaluationExperiment,
     earlier: Mapping[str, Any] | None,
     differing: Sequence[str],
     recorded: Mapping[str, str] | None,
@@ -61,17 +55,22 @@ def evaluation_action(
     if changed:
         return "set_aside", f"since the evaluation that it holds the {' and the '.join(changed)} changed"
     same_models = all(recorded.get(name) == fingerprint for name, fingerprint in found.items())
-    if finished and same_models and all(earlier.get(key) == config.get(key) for key in (*FREE, MONEY)):
+    if finished and same_models and _same_parts(earlier, config):
         return "complete", "this evaluation is complete"
     return "continue", "continues the evaluation that it holds"
 
 
-def fingerprints(config: Mapping[str, Any]) -> dict[str, str]:
+def _same_parts(earlier: Mapping[str, Any], config: EvaluationExperiment) -> bool:
+    """Return whether nothing differs of what may: a finished evaluation is summed up anew where it does."""
+    flat = config.flat()
+    return all(earlier.get(key) == flat[key] for key in flat.keys() & names_where(parts=Parts.FREE))
+
+
+def fingerprints(config: EvaluationExperiment) -> dict[str, str]:
     """Return what tells models and data from others of the same name, by `student`, `dataset` and `teacher NAME`."""
-    student = config["student_model"]
     found = {
-        STUDENT: fingerprint(student, _model_files),
-        DATASET: fingerprint(config["dataset_id_or_path"], _all_files),
+        STUDENT: fingerprint(str(config.student.model), _model_files),
+        DATASET: fingerprint(config.data.dataset_id_or_path, _all_files),
     }
     entries = teacher_entries(config)
     return found | {f"teacher {name}": _teacher_fingerprint(entry) for name, entry in entries.items()}
@@ -81,7 +80,9 @@ def _teacher_fingerprint(entry: Any) -> str:
     """Return the fingerprint of a model's files, or, of an API's table, the settings that its answers depend on."""
     if not isinstance(entry, Mapping):
         return fingerprint(str(entry), _model_files)
-    return json.dumps({key: value for key, value in entry.items() if key not in TERMS}, sort_keys=True)
+    keys = keys_in(ApiTeacherSettings)
+    shaping = {name: value for name, value in entry.items() if holds(keys[name], resume=Resume.SHAPES)}
+    return json.dumps(shaping, sort_keys=True)
 
 
 def fingerprint(name: str, files_of: Callable[[Path], list[Path]]) -> str:

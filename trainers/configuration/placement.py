@@ -8,9 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainers.configuration.fields import EVALUATION, GRPO
+from trainers.configuration.settings.experiments import (
+    EvaluationExperiment,
+    GRPOExperiment,
+    StudentExperiment,
+)
 from trainers.serving.adapters import read_adapter
-from trainers.serving.specs import Role, ServerSpec
+from trainers.serving.specs import Role, ServerSpec, WeightTransfer
 
 SERVERS_SHARE = 0.9
 SERVERS_SHARE_BESIDE_TRAINER = 0.5
@@ -27,7 +31,7 @@ class _Seat:
 
 
 def server_layout(
-    config: Mapping[str, Any], gpus: tuple[int, ...] = (), shared: bool = False
+    config: StudentExperiment, gpus: tuple[int, ...] = (), shared: bool = False
 ) -> tuple[ServerSpec, ...]:
     """The model servers of a run, in the order of their ports.
 
@@ -55,26 +59,29 @@ def server_layout(
     return tuple(specs)
 
 
-def models(config: Mapping[str, Any]) -> tuple[tuple[Role, str], ...]:
+def models(config: StudentExperiment) -> tuple[tuple[Role, str], ...]:
     """The models that need a server of ours, in the order in which they take turns; none when they run in process."""
-    if not config["use_vllm_server"]:
+    if not config.serving.use_vllm_server:
         return ()
     student: tuple[tuple[Role, str], ...] = ()
-    if not config["student_base_url"] and config["student_model"]:
-        student = (("student", config["student_model"]),)
-    if config["experiment"] == EVALUATION:
-        return tuple(("teacher", path) for path in teachers(config)) + student
-    return (("teacher", config["model_name_or_path"]), *student)
+    if not config.student.base_url and config.student.model:
+        student = (("student", config.student.model),)
+    taught_by: tuple[tuple[Role, str], ...] = ()
+    if isinstance(config, EvaluationExperiment):
+        taught_by = tuple(("teacher", path) for path in teachers(config))
+    elif isinstance(config, GRPOExperiment):
+        taught_by = (("teacher", config.model.model_name_or_path),)
+    return taught_by + student
 
 
-def teachers(config: Mapping[str, Any]) -> tuple[str, ...]:
+def teachers(config: EvaluationExperiment) -> tuple[str, ...]:
     """The teachers of an evaluation that are models of ours, by path or hub id."""
     return tuple(entry for entry in teacher_list(config) if isinstance(entry, str))
 
 
-def teacher_list(config: Mapping[str, Any]) -> tuple[Any, ...]:
+def teacher_list(config: EvaluationExperiment) -> tuple[Any, ...]:
     """All entries of `teacher`: paths, hub ids, and tables that describe API models."""
-    teacher = config["teacher"]
+    teacher = config.evaluation.teacher
     if teacher is None:
         return ()
     return (teacher,) if isinstance(teacher, str | Mapping) else tuple(teacher)
@@ -90,10 +97,10 @@ def record_name(name: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}.json"
 
 
-def teacher_entries(config: Mapping[str, Any]) -> dict[str, Any]:
+def teacher_entries(config: EvaluationExperiment) -> dict[str, Any]:
     """The entries of `teacher` by name, in order."""
     listed = teacher_list(config)
-    names = config["teacher_names"] or short_names([default_name(entry) for entry in listed])
+    names = config.evaluation.teacher_names or short_names([default_name(entry) for entry in listed])
     return dict(zip(names, listed, strict=True))
 
 
@@ -110,14 +117,14 @@ def short_names(paths: Sequence[str]) -> list[str]:
     return list(paths)
 
 
-def slots_used(config: Mapping[str, Any]) -> int:
+def slots_used(config: StudentExperiment) -> int:
     """The slots that whole servers take when they are dealt in turn to `num_vllm_servers` slots, none shared."""
     return sum(_width(config, role) for role, _ in _turns(config))
 
 
-def _turns(config: Mapping[str, Any]) -> list[tuple[Role, str]]:
+def _turns(config: StudentExperiment) -> list[tuple[Role, str]]:
     """Servers dealt in turn until the slots are used up; at least one for each model."""
-    listed, slots = models(config), config["num_vllm_servers"]
+    listed, slots = models(config), config.serving.num_vllm_servers
     if not listed:
         return []
     turns, used = list(listed), sum(_width(config, role) for role, _ in listed)
@@ -127,7 +134,7 @@ def _turns(config: Mapping[str, Any]) -> list[tuple[Role, str]]:
     return turns
 
 
-def _seats(config: Mapping[str, Any], gpus: tuple[int, ...]) -> list[_Seat]:
+def _seats(config: StudentExperiment, gpus: tuple[int, ...]) -> list[_Seat]:
     seats, slot = [], 0
     for role, model in _turns(config):
         width = _width(config, role)
@@ -137,37 +144,44 @@ def _seats(config: Mapping[str, Any], gpus: tuple[int, ...]) -> list[_Seat]:
     return seats
 
 
-def _width(config: Mapping[str, Any], role: Role) -> int:
-    return config[f"{role}_tensor_parallel_size"]
+def _width(config: StudentExperiment, role: Role) -> int:
+    return config.of_role(role).tensor_parallel_size
 
 
-def _share(config: Mapping[str, Any], role: Role) -> float:
-    return config[f"{role}_gpu_memory_utilization"]
+def _share(config: StudentExperiment, role: Role) -> float:
+    return config.of_role(role).gpu_memory_utilization
 
 
-def _spec(config: Mapping[str, Any], seat: _Seat, index: int, offset: int, scale: float) -> ServerSpec:
-    trained = seat.role == "teacher" and config["experiment"] == GRPO
+def _spec(config: StudentExperiment, seat: _Seat, index: int, offset: int, scale: float) -> ServerSpec:
+    trained = seat.role == "teacher" and isinstance(config, GRPOExperiment)
     adapter = read_adapter(seat.model)
     return ServerSpec(
         role=seat.role,
         index=index,
         model=seat.model,
-        host=config["vllm_host"],
-        port=config["vllm_port"] + offset,
+        host=config.serving.vllm_host,
+        port=config.serving.vllm_port + offset,
         gpus=seat.gpus,
-        max_model_len=config[f"{seat.role}_max_model_len"],
+        max_model_len=config.of_role(seat.role).max_model_len,
         dtype=_precision(config, seat.role, trained),
         gpu_memory_utilization=round(_share(config, seat.role) * scale, 3),
         tensor_parallel_size=_width(config, seat.role),
-        weight_transfer=config["weight_transfer"] if trained else None,
-        seed=config["seed"],
-        trust_remote_code=config["trust_remote_code"],
-        revision=(adapter and adapter.revision) or (config["model_revision"] if seat.role == "teacher" else None),
+        weight_transfer=_transfer(config, seat.role),
+        seed=config.output.seed,
+        trust_remote_code=config.model.trust_remote_code,
+        revision=(adapter and adapter.revision) or (config.model.model_revision if seat.role == "teacher" else None),
         adapter=adapter,
     )
 
 
-def _precision(config: Mapping[str, Any], role: Role, trained: bool) -> str:
-    asked = config[f"{role}_dtype"]
+def _precision(config: StudentExperiment, role: Role, trained: bool) -> str:
+    asked = config.of_role(role).dtype
     # What the trainer sends has the trainer's precision.
-    return config["dtype"] if trained and asked == "auto" else asked
+    return config.model.dtype if trained and asked == "auto" else asked
+
+
+def _transfer(config: StudentExperiment, role: Role) -> WeightTransfer | None:
+    """Return the engine by which a server gets weights; composing has chosen one where `auto` was asked for."""
+    if role != "teacher" or not isinstance(config, GRPOExperiment) or config.rollouts.weight_transfer == "auto":
+        return None
+    return config.rollouts.weight_transfer

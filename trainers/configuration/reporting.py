@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
-from typing import Any
+
+from trainers.configuration.settings.experiments import Experiment
 
 
-def reports_to_wandb(config: Mapping[str, Any]) -> bool:
+def reports_to_wandb(config: Experiment) -> bool:
     """Return whether a run reports to W&B: by name, or as one of all that are installed."""
-    asked = config["report_to"] or ()
+    asked = config.output.report_to or ()
     chosen = (asked,) if isinstance(asked, str) else tuple(asked)
     return "wandb" in chosen or (chosen == ("all",) and importlib.util.find_spec("wandb") is not None)

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainers.configuration.composition import Composition, load, save
-from trainers.configuration.continuation import LENGTH, difference, fixed_schedule, longer, unreadable
-from trainers.configuration.evaluation_resume import (
-    FREE,
-    evaluation_action,
-    fingerprints,
-    has_evaluation,
-    read_models,
+from trainers.configuration.continuation import (
+    difference,
+    fixed_schedule,
+    lengthens,
+    longer,
+    shaping_lessons,
+    unreadable,
 )
-from trainers.configuration.fields import EVALUATION
+from trainers.configuration.evaluation_resume import evaluation_action, fingerprints, has_evaluation, read_models
 from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, TrainingExperiment
 from trainers.configuration.surroundings import missing_paths
 
 FINISHED = "finished.json"
@@ -49,23 +50,23 @@ class Earlier:
     output: bool = False
 
 
-def resume_decision(config: Mapping[str, Any], earlier: Earlier) -> ResumeDecision:
+def resume_decision(config: TrainingExperiment, earlier: Earlier) -> ResumeDecision:
     """`auto` continues the same run only, `never` sets old output aside, a path is continued."""
-    if config["resume"] == "never":
+    if config.output.resume == "never":
         if earlier.output:
             return ResumeDecision("set_aside", None, "resume=never: old output is set aside")
         return ResumeDecision("start", None, "a new run")
-    if config["resume"] != "auto":
-        return ResumeDecision("continue", config["resume"], f"continues from {config['resume']}")
+    if config.output.resume != "auto":
+        return ResumeDecision("continue", config.output.resume, f"continues from {config.output.resume}")
     return _automatic(config, earlier)
 
 
-def _automatic(config: Mapping[str, Any], earlier: Earlier) -> ResumeDecision:
+def _automatic(config: TrainingExperiment, earlier: Earlier) -> ResumeDecision:
     kept = earlier.finished or bool(earlier.checkpoints)
     if kept and earlier.config is None:
         return ResumeDecision("refuse", None, "it holds checkpoints of a run whose configuration is not known")
     differing = difference(earlier.config, config) if kept and earlier.config is not None else {}
-    if differing and differing.keys() <= LENGTH and earlier.config is not None and longer(earlier.config, config):
+    if lengthens(differing) and earlier.config is not None and longer(earlier.config, config):
         return _lengthened(config, earlier, "; ".join(differing.values()))
     if differing:
         return ResumeDecision("refuse", None, "it holds another run, which differs in " + "; ".join(differing.values()))
@@ -78,26 +79,28 @@ def _automatic(config: Mapping[str, Any], earlier: Earlier) -> ResumeDecision:
     return ResumeDecision("start", None, "a new run")
 
 
-def _evaluation_decision(config: Mapping[str, Any], earlier: Earlier) -> ResumeDecision:
-    directory = Path(config["output_dir"])
-    if config["resume"] not in ("auto", "never"):
-        return ResumeDecision("refuse", None, f"an evaluation has no checkpoint to continue from ({config['resume']})")
+def _evaluation_decision(config: EvaluationExperiment, earlier: Earlier) -> ResumeDecision:
+    directory = Path(config.output.output_dir)
+    if config.output.resume not in ("auto", "never"):
+        return ResumeDecision(
+            "refuse", None, f"an evaluation has no checkpoint to continue from ({config.output.resume})"
+        )
     if not has_evaluation(directory):
         return ResumeDecision("start", None, "a new evaluation")
-    if config["resume"] == "never":
+    if config.output.resume == "never":
         return ResumeDecision("set_aside", None, "resume=never: old output is set aside")
     recorded, found = read_models(directory), fingerprints(config)
-    differing = {k: v for k, v in difference(earlier.config or {}, config).items() if k not in FREE}
-    action, reason = evaluation_action(
-        config, earlier.config, list(differing.values()), recorded, found, earlier.finished
-    )
+    differing = shaping_lessons(difference(earlier.config or {}, config))
+    action, reason = evaluation_action(config, earlier.config, differing, recorded, found, earlier.finished)
     return ResumeDecision(action, None, reason)
 
 
-def _lengthened(config: Mapping[str, Any], earlier: Earlier, change: str) -> ResumeDecision:
+def _lengthened(config: TrainingExperiment, earlier: Earlier, change: str) -> ResumeDecision:
     """The same run with more steps: it goes on where the learning rate of the steps done would have been the same."""
     if fixed_schedule(config):
-        reason = f"it holds this run with fewer steps ({change}), and lr_scheduler_type={config['lr_scheduler_type']} "
+        reason = (
+            f"it holds this run with fewer steps ({change}), and lr_scheduler_type={config.trainer.lr_scheduler_type} "
+        )
         return ResumeDecision("refuse", None, f"{reason}spreads the learning rate over all steps")
     if not earlier.checkpoints:
         return ResumeDecision("refuse", None, f"it holds this run with fewer steps ({change}), and no checkpoint")
@@ -122,30 +125,36 @@ def checkpoints(output_dir: Path) -> Sequence[Path]:
     return sorted((path for path in found if _step(path) is not None), key=lambda path: _step(path) or 0)
 
 
-def decide(config: Mapping[str, Any]) -> ResumeDecision:
+def decide(config: Experiment) -> ResumeDecision:
     """The decision for a configuration and what its output directory holds now.
 
     Raises:
         ConfigurationError: when the run must not go on, with the difference and the ways out.
     """
-    decide_on = _evaluation_decision if config["experiment"] == EVALUATION else resume_decision
-    decision = decide_on(config, look(config["output_dir"]))
+    decision = _decided(config, look(config.output.output_dir))
     if decision.action == "refuse":
         remedy = (
             "choose another output_dir, undo the difference, set resume=never to set the old output aside, "
             "or set resume=DIRECTORY/checkpoint-N to continue from there all the same"
         )
-        raise ConfigurationError([Problem(f"output_dir={config['output_dir']}", decision.reason, remedy)])
+        raise ConfigurationError([Problem(f"output_dir={config.output.output_dir}", decision.reason, remedy)])
     if decision.checkpoint and not (Path(decision.checkpoint) / TRAINER_STATE).is_file():
-        given, expected = f"resume={config['resume']}", "expected auto, never, or a directory checkpoint-N"
+        given, expected = f"resume={config.output.resume}", "expected auto, never, or a directory checkpoint-N"
         raise ConfigurationError([Problem(given, expected, f"name a checkpoint that holds {TRAINER_STATE}")])
-    if decision.checkpoint:
+    if decision.checkpoint and isinstance(config, TrainingExperiment):
         _check_readable(config, Path(decision.checkpoint))
         _check_best(config, Path(decision.checkpoint))
     return decision
 
 
-def _check_readable(config: Mapping[str, Any], checkpoint: Path) -> None:
+def _decided(config: Experiment, earlier: Earlier) -> ResumeDecision:
+    if isinstance(config, EvaluationExperiment):
+        return _evaluation_decision(config, earlier)
+    assert isinstance(config, TrainingExperiment)
+    return resume_decision(config, earlier)
+
+
+def _check_readable(config: TrainingExperiment, checkpoint: Path) -> None:
     made = load(checkpoint.parent)
     reason = unreadable(made, config) if made is not None else None
     if reason is not None:
@@ -156,9 +165,9 @@ def _check_readable(config: Mapping[str, Any], checkpoint: Path) -> None:
         raise ConfigurationError([Problem(str(checkpoint), reason, remedy)])
 
 
-def _check_best(config: Mapping[str, Any], checkpoint: Path) -> None:
+def _check_best(config: TrainingExperiment, checkpoint: Path) -> None:
     """The best model so far is loaded at the end, from where it was saved: it has to be there still."""
-    if not config.get("load_best_model_at_end"):
+    if not config.trainer.load_best_model_at_end:
         return
     best = json.loads((checkpoint / TRAINER_STATE).read_text(encoding="utf-8")).get("best_model_checkpoint")
     if best and not Path(best).is_dir():
@@ -168,8 +177,8 @@ def _check_best(config: Mapping[str, Any], checkpoint: Path) -> None:
 
 
 def settle(
-    composition: Composition, check: Callable[[Mapping[str, Any]], Iterable[Problem]] = missing_paths
-) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    composition: Composition, check: Callable[[Experiment], Iterable[Problem]] = missing_paths
+) -> tuple[Experiment | None, tuple[str, ...]]:
     """Gets an output directory ready for a composed run: checks, sets old output aside, saves the configuration.
 
     Args:
@@ -184,17 +193,18 @@ def settle(
     """
     config = composition.config
     decision = decide(config)
-    notes = (*composition.notes, f"{config['output_dir']}: {decision.reason}")
+    notes = (*composition.notes, f"{config.output.output_dir}: {decision.reason}")
     if decision.action == "complete":
         return None, notes
     problems = list(check(config))
     if problems:
         raise ConfigurationError(problems)
     if decision.action == "set_aside":
-        notes = (*notes, f"old output is now in {set_aside(config['output_dir'])}")
+        notes = (*notes, f"old output is now in {set_aside(config.output.output_dir)}")
     if decision.action == "continue":
-        (Path(config["output_dir"]) / FINISHED).unlink(missing_ok=True)
-    settled = config if config["experiment"] == EVALUATION else config | {"resume_from": decision.checkpoint}
+        (Path(config.output.output_dir) / FINISHED).unlink(missing_ok=True)
+    resumed = isinstance(config, TrainingExperiment)
+    settled = config.with_keys(resume_from=decision.checkpoint) if resumed else config
     save(settled)
     return settled, notes
 
@@ -206,10 +216,10 @@ def set_aside(output_dir: str | Path) -> Path:
     return path.rename(target)
 
 
-def mark_finished(config: Mapping[str, Any], steps: int) -> None:
+def mark_finished(config: Experiment, steps: int) -> None:
     """Records that a run reached its end, after everything else of it was written."""
     record = {"steps": steps, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-    (Path(config["output_dir"]) / FINISHED).write_text(json.dumps(record) + "\n", encoding="utf-8")
+    (Path(config.output.output_dir) / FINISHED).write_text(json.dumps(record) + "\n", encoding="utf-8")
 
 
 def _step(path: Path) -> int | None:

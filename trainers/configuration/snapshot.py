@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import importlib
+import inspect
 import json
 import logging
+import typing
 from pathlib import Path
 from typing import Any
-
-from trainers.configuration.annotations import describe, members
 
 PATH = Path(__file__).with_name("trl_fields.json")
 CLASSES = ("SFTConfig", "GRPOConfig")
@@ -20,18 +21,18 @@ logger = logging.getLogger(__name__)
 
 
 def read() -> dict[str, dict[str, dict[str, Any]]]:
-    """Class name → field name → `type`, `default` and, for enumerations and documented sets, `choices`."""
+    """Return the fields by class and name: `type`, `default` and, for enumerations and documented sets, `choices`."""
     return json.loads(PATH.read_text(encoding="utf-8"))["classes"]
 
 
 def take() -> dict[str, Any]:
-    """The same description, taken from the installed TRL (imports torch, several seconds)."""
+    """Return the same description, taken from the installed TRL (imports torch, several seconds)."""
     trl = importlib.import_module("trl")
     return {"trl": trl.__version__, "classes": {name: _fields(getattr(trl, name)) for name in CLASSES}}
 
 
 def render(description: dict[str, Any]) -> str:
-    """JSON with one field per line, so that a change of TRL reads as a diff."""
+    """Return it as JSON with one field per line, so that a change of TRL reads as a diff."""
     blocks = []
     for name, fields in description["classes"].items():
         lines = ",\n".join(f"      {json.dumps(key)}: {json.dumps(value)}" for key, value in fields.items())
@@ -45,13 +46,20 @@ def _fields(config_class: type) -> dict[str, dict[str, Any]]:
 
 def _field(field: dataclasses.Field) -> dict[str, Any]:
     default = field.default_factory() if callable(field.default_factory) else field.default
-    choices = members(field.type) or tuple(field.metadata.get("choices", ()))
-    entry: dict[str, Any] = {"type": describe(field.type), "default": getattr(default, "value", default)}
-    return {**entry, "choices": list(choices)} if choices else entry
+    choices = _members(field.type) or list(field.metadata.get("choices", ()))
+    entry = {"type": inspect.formatannotation(field.type), "default": getattr(default, "value", default)}
+    return {**entry, "choices": choices} if choices else entry
+
+
+def _members(annotation: Any) -> list[str]:
+    """Return the values of the enumerations inside an annotation."""
+    parts = [annotation, *typing.get_args(annotation)]
+    enumerations = (part for part in parts if isinstance(part, type) and issubclass(part, enum.Enum))
+    return [str(member.value) for enumeration in enumerations for member in enumeration]
 
 
 def main() -> None:
-    """Writes the snapshot."""
+    """Write the snapshot."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     PATH.write_text(render(take()), encoding="utf-8")
     logger.info("wrote %s", PATH)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trainers.configuration.problems import Problem
-from trainers.configuration.wording import typed
+from trainers.configuration.settings.experiments import Experiment, StudentExperiment
+from trainers.configuration.settings.wording import written
 
-KEYS = ("teacher_chat_template_kwargs", "student_chat_template_kwargs")
 NO_VARIABLES = frozenset(
     [
         "conversation",
@@ -30,11 +30,15 @@ NO_VARIABLES = frozenset(
 """Arguments of transformers' `apply_chat_template` that are no variables of a template, and those that it sets."""
 
 
-def check_template_arguments(config: Mapping[str, Any]) -> Iterator[Problem]:
+def check_template_arguments(config: Experiment) -> Iterator[Problem]:
     """Yield what would be taken for an order to the tokenizer, and not for a variable of its template."""
-    for key in KEYS:
-        for name, value in (config.get(key) or {}).items():
-            given = f"{key}.{typed(name)}={typed(value)}"
+    given_to: dict[str, Mapping[str, Any]] = {"teacher": config.teacher.chat_template_kwargs}
+    if isinstance(config, StudentExperiment):
+        given_to["student"] = config.student.chat_template_kwargs
+    for role, arguments in given_to.items():
+        key = f"{role}_chat_template_kwargs"
+        for name, value in arguments.items():
+            given = f"{key}.{written(name)}={written(value)}"
             if name == "chat_template":
                 expected = "prompts would be rendered by one template, and their ends of turn looked for in another"
                 yield Problem(

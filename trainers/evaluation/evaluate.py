@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tqdm import tqdm
 
@@ -22,6 +22,7 @@ from trainers.configuration.evaluation_resume import DATASET, STUDENT, fingerpri
 from trainers.configuration.placement import teacher_entries
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.resume import mark_finished
+from trainers.configuration.settings.experiments import EvaluationExperiment
 from trainers.connections import account_of, connect_student, opened_teacher
 from trainers.evaluation.files import (
     LESSONS,
@@ -47,16 +48,16 @@ EVALUATION_STEP = 0
 """Requests of an evaluation derive their seeds from this step, so that the same seed gives the same lessons."""
 
 
-def run(config: Mapping[str, Any]) -> None:
+def run(config: EvaluationExperiment) -> None:
     """Evaluate as configured; write tables, plots, lessons and their page to `output_dir`."""
     asyncio.run(evaluate(config))
 
 
-async def evaluate(config: Mapping[str, Any]) -> Results:
+async def evaluate(config: EvaluationExperiment) -> Results:
     """Hold all lessons against the servers of the configuration, and write what they say."""
-    output = Path(config["output_dir"])
+    output = Path(config.output.output_dir)
     output.mkdir(parents=True, exist_ok=True)
-    questions = load_questions(config)[1][: config["eval_max_samples"]]
+    questions = load_questions(config)[1][: config.evaluation.eval_max_samples]
     alone, taught = earlier_part(config, output, questions)
     async with AsyncExitStack() as stack:
         student = connect_student(config)
@@ -64,7 +65,11 @@ async def evaluate(config: Mapping[str, Any]) -> Results:
         protocol = build_protocol(config, MeteredGenerator(student))
         stack.callback(protocol.verifier.close)
         evaluation = Evaluation(
-            protocol, output, config["num_baselines"], config["num_rollouts"], config["eval_concurrency"]
+            protocol,
+            output,
+            config.teaching.num_baselines,
+            config.evaluation.num_rollouts,
+            config.evaluation.eval_concurrency,
         )
         teachers = list(teacher_entries(config))
         solved = await evaluation.solve_alone(questions, alone, probing=bool(teachers))
@@ -82,7 +87,7 @@ async def evaluate(config: Mapping[str, Any]) -> Results:
 
 
 def earlier_part(
-    config: Mapping[str, Any], output: Path, questions: Sequence[Question]
+    config: EvaluationExperiment, output: Path, questions: Sequence[Question]
 ) -> tuple[dict[int, Alone], dict[str, dict[int, Taught]]]:
     """Return what an earlier part of the same evaluation left, by row; remove from its files what no longer holds."""
     recorded, found = read_models(output) or {}, fingerprints(config)
@@ -92,13 +97,13 @@ def earlier_part(
 
     def usable_alone(item: Alone) -> bool:
         asked = not teachers or item.prepared.approach is not None or item.prepared.failure is not None
-        whole = len(item.prepared.baselines) in (0, config["num_baselines"])
+        whole = len(item.prepared.baselines) in (0, config.teaching.num_baselines)
         return same_student and answered(item) and asked and whole
 
     def usable_taught(teacher: str, item: Taught) -> bool:
         name = f"teacher {teacher}"
         same = name in recorded and recorded[name] == models[name]
-        return same and held(item) and len(item.group.lessons) == config["num_rollouts"]
+        return same and held(item) and len(item.group.lessons) == config.evaluation.num_rollouts
 
     try:
         alone, taught = keep(output, questions, list(teachers), usable_alone, usable_taught)
@@ -133,7 +138,7 @@ class Evaluation:
     async def solve_alone(
         self, questions: Sequence[Question], done: Mapping[int, Alone], *, probing: bool
     ) -> list[Alone]:
-        """Baselines and, where there is somebody to teach, approaches of all questions, in order."""
+        """Ask for baselines and, where there is somebody to teach, approaches of all questions, in order."""
 
         async def one(question: Question) -> Alone:
             if question.row in done:
@@ -147,7 +152,7 @@ class Evaluation:
     async def teach(
         self, name: str, teacher: Teacher, solved: Sequence[Alone], done: Mapping[int, Taught]
     ) -> list[Taught]:
-        """The lessons of one teacher, question by question, in order."""
+        """Hold the lessons of one teacher, question by question, in order."""
         counting = counted(teacher)
 
         async def one(item: Alone) -> Taught:
@@ -165,7 +170,7 @@ class Evaluation:
         return await self._bounded(one, solved, name)
 
     async def _alone(self, question: Question, probing: bool) -> Alone:
-        """Solving and probing are asked for at the same time, but measured apart."""
+        """Ask for solutions and approach at the same time, but measure them apart."""
         stages = self.protocol.stages
         unprobed = replace(self.protocol, stages=replace(stages, probe=replace(stages.probe, max_tokens=0)))
 
@@ -194,7 +199,7 @@ class Evaluation:
             return list(await asyncio.gather(*map(counted, items)))
 
 
-def check_answers(config: Mapping[str, Any], solved: Sequence[Alone]) -> None:
+def check_answers(config: EvaluationExperiment, solved: Sequence[Alone]) -> None:
     """Go no further with a student that answers nothing at all, such as one under a name that its API does not know.
 
     Raises:
@@ -205,7 +210,7 @@ def check_answers(config: Mapping[str, Any], solved: Sequence[Alone]) -> None:
     causes = dict(Counter(item.prepared.failure for item in solved))
     expected = f"answered none of {len(solved)} questions; causes: {causes}"
     remedy = "mend what the messages above say, then the same command goes on"
-    raise ConfigurationError([Problem(f"student_model={config['student_model']}", expected, remedy)])
+    raise ConfigurationError([Problem(f"student_model={config.student.model}", expected, remedy)])
 
 
 def report_spending(accounts: Sequence[Account]) -> None:
@@ -216,7 +221,7 @@ def report_spending(accounts: Sequence[Account]) -> None:
         logger.info("spent on APIs: %s; %.4f USD in all", listed, sum(spent.values()))
 
 
-def finish(config: Mapping[str, Any], results: Results) -> None:
+def finish(config: EvaluationExperiment, results: Results) -> None:
     """Record that the evaluation is complete, or say what is missing of it."""
     missing = Counter(item.prepared.failure for item in results.alone if not answered(item))
     for items in results.taught.values():
@@ -234,7 +239,7 @@ def finish(config: Mapping[str, Any], results: Results) -> None:
 
 
 def _higher_caps(missing: Collection[str | None]) -> str:
-    """Which caps are to be raised, by the causes of what is missing."""
+    """Say which caps are to be raised, by the causes of what is missing."""
     reached = [str(cause) for cause in missing if str(cause).endswith(f"_{CAP_REACHED}")]
     keys = {
         "spending_cap of the teacher" if cause.startswith("teacher_") else "student_spending_cap" for cause in reached

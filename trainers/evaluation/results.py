@@ -12,6 +12,8 @@ from typing import Any
 from rich.console import Console
 
 from trainers.configuration.placement import teacher_entries
+from trainers.configuration.settings.experiments import EVALUATION, EvaluationExperiment
+from trainers.configuration.settings.keys import keys_of
 from trainers.evaluation.breakdowns import BASELINE, LENGTH, LEVEL, MAX_LEVELS
 from trainers.evaluation.files import SUMMARY, read_alone, read_taught
 from trainers.evaluation.lesson_page import write_lesson_page
@@ -22,12 +24,10 @@ from trainers.evaluation.table import Table, breakdown_tables, results_table
 from trainers.plots import accuracy_bars, gain_by_length, gain_by_part, length_by_baseline, token_bars
 
 logger = logging.getLogger(__name__)
-SETTINGS = (
-    "student_model dataset_id_or_path num_baselines num_rollouts eval_concurrency seed temperature student_temperature "
-    "level_column student_price_per_million_tokens teacher_price_per_million_tokens"
-)
 TEACHER_PRICES = "teacher_price_per_million_tokens"
 """In a summary, not a key: the price tables of teachers behind APIs, by name."""
+SETTINGS = (*(name for name, key in keys_of(EVALUATION).items() if key.facts.reported), TEACHER_PRICES)
+"""What a summary states besides the results."""
 LEAST_WIDTH = 80
 
 
@@ -53,7 +53,7 @@ class Results:
         return self.settings.get(TEACHER_PRICES) or {}
 
     def arms(self) -> list[Arm]:
-        """The student alone, then with each teacher."""
+        """Return an arm for the student alone, then one for each teacher."""
         level = self.settings.get("level_column")
         taught = [
             taught_arm(name, self.alone, items, self.prices, level, self.teacher_prices.get(name))
@@ -73,19 +73,20 @@ def results_of(alone: Iterable[Alone], taught: Mapping[str, Iterable[Taught]], s
     return Results(tuple(alone), {name: tuple(items) for name, items in taught.items()}, settings)
 
 
-def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of an evaluation's results."""
+def settings_of(config: EvaluationExperiment) -> dict[str, Any]:
+    """Return the settings of an evaluation's results."""
     prices = {name: price for name, entry in teacher_entries(config).items() if (price := price_of(entry))}
-    return {key: config.get(key) for key in SETTINGS.split()} | {TEACHER_PRICES: prices or None}
+    known = config.flat() | {TEACHER_PRICES: prices or None}
+    return {name: known[name] for name in SETTINGS}
 
 
 def price_of(entry: Any) -> Prices | None:
-    """The price table of a teacher, by its entry in the configuration."""
+    """Return the price table of a teacher, by its entry in the configuration."""
     return entry.get("price_per_million_tokens") if isinstance(entry, Mapping) else None
 
 
 def read_results(directory: Path) -> Results:
-    """The results that an evaluation's summary is of; without a summary, of what all its teachers held lessons on."""
+    """Read the results that a summary is of; without a summary, of what all teachers held lessons on."""
     path = directory / SUMMARY
     summary = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     by_row = read_alone(directory)
@@ -96,17 +97,17 @@ def read_results(directory: Path) -> Results:
         rows = [row for row in rows if row < arms[0]["counts"]["questions"]]
     rows = [row for row in rows if all(row in lessons.get(name, {}) for name in names)]
     taught = {name: [lessons[name][row] for row in rows] for name in names}
-    return results_of((by_row[row] for row in rows), taught, {key: summary.get(key) for key in SETTINGS.split()})
+    return results_of((by_row[row] for row in rows), taught, {name: summary.get(name) for name in SETTINGS})
 
 
-def write_results(config: Mapping[str, Any], results: Results) -> None:
+def write_results(config: EvaluationExperiment, results: Results) -> None:
     """Write `summary.json`, `summary.md`, plots and `lessons.html` to `output_dir`, and show the tables."""
-    output = Path(config["output_dir"])
+    output = Path(config.output.output_dir)
     arms, settings = results.arms(), results.settings
     summary = dict(settings) | {"arms": [arm.as_dict() for arm in arms]}
     (output / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     tables = [results_table(arms, "Results"), *breakdown_tables(arms)]
-    heading = f"Evaluation on {config['dataset_id_or_path']}"
+    heading = f"Evaluation on {config.data.dataset_id_or_path}"
     (output / "summary.md").write_text(
         markdown(heading, describe(settings, len(results.alone)), tables), encoding="utf-8"
     )
@@ -132,7 +133,7 @@ def describe(settings: Mapping[str, Any], questions: int) -> str:
 
 
 def markdown(heading: str, description: str, tables: Sequence[Table]) -> str:
-    """The tables as one page."""
+    """Return the tables as one page."""
     parts = [f"# {heading}\n\n{description}\n\n{tables[0].markdown()}"]
     parts += [f"## {table.title}\n\n{table.markdown()}" for table in tables[1:]]
     return "\n".join(parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -14,9 +14,10 @@ import yaml
 from trainers.commands import Command
 from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.composition import Composition
-from trainers.configuration.fields import EVALUATION, GRPO, all_names
 from trainers.configuration.machine import Machine, assume, detect
 from trainers.configuration.resume import FINISHED, STOP, decide, settle
+from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, TrainingExperiment
+from trainers.configuration.settings.keys import all_keys
 from trainers.launch.fit import Cards, memory_warnings
 from trainers.launch.gpus import cards
 from trainers.launch.hints import server_hints, trainer_hints
@@ -46,7 +47,7 @@ logger = logging.getLogger("launch")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Launches a run; returns the trainer's exit status, 2 for a mistake of the user, 3 for a server that failed."""
+    """Launch a run; return the trainer's exit status, 2 for a mistake of the user, 3 for a server that failed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The launcher's own options; everything else is configuration."""
+    """Read the launcher's own options; everything else is configuration."""
     parser = argparse.ArgumentParser(prog="trainers.launch", description=__doc__, allow_abbrev=False)
     parser.add_argument("--servers", type=_count, required=True, metavar="V", help="GPUs for model servers")
     parser.add_argument("--trainers", type=_count, required=True, metavar="T", help="training processes, a GPU each")
@@ -92,15 +93,15 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def launch(options: argparse.Namespace) -> int:
-    """Composes, checks, and then shows or runs."""
+    """Compose, check, and then shows or runs."""
     machine = detect() if options.assume_gpus is None else assume(options.assume_gpus)
     memory = cards(machine, options.assume_gpu_memory)
     composition = composed(options, machine)
 
-    def plan_of(config: Mapping[str, Any]) -> Plan:
+    def plan_of(config: Experiment) -> Plan:
         return make_plan(config, machine, options.servers, options.trainers)
 
-    def check(config: Mapping[str, Any]) -> tuple[Problem, ...]:
+    def check(config: Experiment) -> tuple[Problem, ...]:
         found = checked(plan_of(config), memory, options.no_preflight)
         _warn(found)
         return found.problems
@@ -114,13 +115,13 @@ def launch(options: argparse.Namespace) -> int:
 
 
 def composed(options: argparse.Namespace, machine: Machine) -> Composition:
-    """The composition of a launch; problems of the configuration and of V and T are raised together."""
+    """Compose a launch; problems of the configuration and of V and T are raised together."""
     problems = list(check_devices(machine, options.servers, options.trainers))
     try:
         composition = compose(options.arguments, machine, max(options.trainers, 1), options.servers or None)
     except ConfigurationError as error:
         raise ConfigurationError([*problems, *error.problems]) from None
-    problems += check_counts(composition.config["experiment"], options.servers, options.trainers)
+    problems += check_counts(composition.config.output.experiment, options.servers, options.trainers)
     if problems:
         raise ConfigurationError(problems)
     return composition
@@ -146,7 +147,7 @@ def foreseen(plan: Plan, memory: Cards) -> Findings:
 
 
 def show(plan: Plan, composition: Composition, machine: Machine, memory: Cards, quick: bool) -> int:
-    """Prints a plan.
+    """Print a plan.
 
     Raises:
         ConfigurationError: when it could not run: here, or on any machine like the one assumed.
@@ -164,7 +165,7 @@ def _output_notes(plan: Plan, machine: Machine) -> tuple[str, ...]:
 
 
 def run(plan: Plan) -> int:
-    """Starts servers and trainer, watches both, and stops what is left of them whatever happens."""
+    """Start servers and trainer, watch both, and stop what is left of them whatever happens."""
     write_accelerate(plan)
     for line in devices(plan):
         logger.info("%s", line)
@@ -188,7 +189,7 @@ def run(plan: Plan) -> int:
 
 
 def watched(plan: Plan, servers: ServerGroup, trainer: Process) -> int:
-    """The status with which a trainer ends beside its servers.
+    """Return the status with which a trainer ends beside its servers.
 
     Raises:
         ServerError: when a server ended before it. A GRPO training has saved a checkpoint then, if that could be done.
@@ -197,7 +198,7 @@ def watched(plan: Plan, servers: ServerGroup, trainer: Process) -> int:
         try:
             servers.poll()
         except ServerError as error:
-            if plan.config["experiment"] != GRPO:
+            if not isinstance(plan.config, GRPOExperiment):
                 raise
             if saved(plan, str(error).partition(" The end of its log")[0], trainer) == 0 and not stopped_early(plan):
                 return 0
@@ -207,7 +208,7 @@ def watched(plan: Plan, servers: ServerGroup, trainer: Process) -> int:
 
 
 def saved(plan: Plan, reason: str, trainer: Process) -> int | None:
-    """Has a trainer end its step and save, within a deadline; its status then, `None` while it still runs."""
+    """Have a trainer end its step and save; return its status after a deadline, `None` while it still runs."""
     logger.error("%s", reason)
     logger.error(
         "waiting up to %.0f min for the trainer to end its step with a checkpoint; Ctrl-C ends everything at once",
@@ -225,7 +226,7 @@ def _say_how_to_continue(plan: Plan) -> None:
 
 
 def conclude(plan: Plan, status: int, tail: str) -> int:
-    """Says how a run ended, and what helps against it; returns the launcher's exit status."""
+    """Say how a run ended, and what helps against it; return the launcher's exit status."""
     if not status and stopped_early(plan):
         logger.error(
             "stopped early, for the reason above: the same command continues; output is in %s", plan.output_dir
@@ -246,15 +247,17 @@ def stopped_early(plan: Plan) -> bool:
 
     An evaluation never has: one that lacks answers has results all the same.
     """
-    return plan.config["experiment"] != EVALUATION and not (plan.output_dir / FINISHED).is_file()
+    return isinstance(plan.config, TrainingExperiment) and not (plan.output_dir / FINISHED).is_file()
 
 
 def write_accelerate(plan: Plan) -> None:
-    """Writes the accelerate file of this run: the one of its DeepSpeed stage, with processes and precision set."""
-    if plan.accelerate is None:
+    """Write the accelerate file of this run: the one of its DeepSpeed stage, with processes and precision set."""
+    config = plan.config
+    if plan.accelerate is None or not isinstance(config, TrainingExperiment):
         return
-    stage = resource("accelerate", f"deepspeed_{plan.config['deepspeed']}.yaml")
-    settings = accelerate_settings(plan, yaml.safe_load(stage.read_text(encoding="utf-8")))
+    path = resource("accelerate", f"deepspeed_{config.training.deepspeed}.yaml")
+    stage = yaml.safe_load(path.read_text(encoding="utf-8"))
+    settings = accelerate_settings(config.trainer, plan.accelerate, stage)
     (plan.output_dir / ACCELERATE_FILE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
 
@@ -273,7 +276,7 @@ def _line(problem: Problem) -> str:
 
 def _unknown_option(word: str) -> Problem:
     name, _, value = word.lstrip("-").partition("=")
-    if name in all_names():
+    if name in all_keys():
         return Problem(word, "keys are written without dashes", f"write {name}={value or '…'}")
     close = get_close_matches(word, OPTIONS, n=1)
     remedy = f"did you mean {close[0]}?" if close else "leave it out; keys of the configuration are key=value"

@@ -13,7 +13,7 @@ from typing import Any
 
 
 def main() -> int:
-    """Runs `accelerate launch` with our arguments; the exit status is that of the rank that failed first."""
+    """Run `accelerate launch` with our arguments; return the exit status of the rank that failed first."""
     # It reports failures as warnings and errors, which the ranks have said better.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
@@ -25,7 +25,7 @@ def main() -> int:
 
 
 def _rank_failed() -> Any:
-    """The error is imported only when there is one: it costs a second."""
+    """Import the error only when there is one: it costs a second."""
     return importlib.import_module("torch.distributed.elastic.multiprocessing.errors").ChildFailedError
 
 

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import netrc
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from trainers.configuration import Problem
 from trainers.configuration.api_keys import missing_keys
 from trainers.configuration.reporting import reports_to_wandb
-from trainers.configuration.wording import typed
+from trainers.configuration.settings.experiments import Experiment, StudentExperiment, TrainingExperiment
+from trainers.configuration.settings.trainer import TrainerSettings
+from trainers.configuration.settings.wording import written
 
 WANDB_HOST = "https://api.wandb.ai"
 WITHOUT_WANDB = ("offline", "disabled", "dryrun")
 
 
-def missing_credentials(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Keys that are not in the environment, nor where their tools keep them."""
-    yield from missing_keys(config)
-    yield from _hub(config)
+def missing_credentials(config: Experiment) -> Iterator[Problem]:
+    """Yield a problem for each key that is not in the environment, nor where its tool keeps it."""
+    if isinstance(config, StudentExperiment):
+        yield from missing_keys(config)
+    if isinstance(config, TrainingExperiment):
+        yield from _hub(config.trainer)
     yield from _wandb(config)
 
 
-def _hub(config: Mapping[str, Any]) -> Iterator[Problem]:
-    if config.get("push_to_hub") and not has_hub_token():
+def _hub(trainer: TrainerSettings) -> Iterator[Problem]:
+    if trainer.push_to_hub and not has_hub_token():
         remedy = "export HF_TOKEN=… (a token that may write), or run: hf auth login"
         yield Problem("push_to_hub=true", "the hub takes models only from who is logged in", remedy)
 
@@ -38,11 +41,11 @@ def has_hub_token() -> bool:
     return get_token() is not None
 
 
-def _wandb(config: Mapping[str, Any]) -> Iterator[Problem]:
+def _wandb(config: Experiment) -> Iterator[Problem]:
     if not reports_to_wandb(config) or wandb_works():
         return
     remedy = "export WANDB_API_KEY=…, or run wandb login; or export WANDB_MODE=offline; or report_to=none"
-    yield Problem(f"report_to={typed(config['report_to'])}", "nobody is logged in to W&B on this machine", remedy)
+    yield Problem(f"report_to={written(config.output.report_to)}", "nobody is logged in to W&B on this machine", remedy)
 
 
 def wandb_works() -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from trainers.configuration.fields import EVALUATION, GRPO
+from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, TrainingExperiment
 from trainers.launch.gpus import Card
 from trainers.launch.memory import GIB, Needs, cache_per_token, host_needs, server_needs, trainer_needs
 from trainers.launch.plan import Plan
@@ -33,7 +32,7 @@ class Occupant:
     spec: ServerSpec | None = None
 
     def room(self, cards: Cards, others: float = 0.0) -> int | None:
-        """The bytes it may use of each of its GPUs, of which servers take the share `others`."""
+        """Return the bytes it may use of each of its GPUs, of which servers take the share `others`."""
         if not self.gpus or self.gpus[0] not in cards:
             return None
         share = self.share if self.share is not None else 1.0 - others
@@ -41,16 +40,20 @@ class Occupant:
 
 
 def occupants(plan: Plan, shapes: Shapes) -> tuple[Occupant, ...]:
-    """All processes of a plan that use a GPU, or would if there were one."""
+    """Return all processes of a plan that use a GPU, or would if there were one."""
     found = [_server(spec, shapes.get(spec.model)) for spec in plan.servers]
-    if plan.config["experiment"] != EVALUATION:
-        model = plan.config["model_name_or_path"]
-        shape = shapes.get(model)
+    if isinstance(plan.config, TrainingExperiment):
+        model, shape = plan.config.model.model_name_or_path, trained_shape(plan.config, shapes)
         needs = trainer_needs(plan.config, shape) if shape else None
-        for rank in range(plan.config["processes"]):
+        for rank in range(plan.config.training.processes):
             gpus = plan.trainer_gpus[rank : rank + 1]
             found.append(Occupant(f"trainer-{rank}", model, gpus, needs))
     return tuple(found)
+
+
+def trained_shape(config: Experiment, shapes: Shapes) -> ModelShape | None:
+    """Return the shape of the model that a run trains; `None` where it trains none, or the shape is not known."""
+    return shapes.get(config.model.model_name_or_path) if isinstance(config, TrainingExperiment) else None
 
 
 def _server(spec: ServerSpec, shape: ModelShape | None) -> Occupant:
@@ -59,7 +62,7 @@ def _server(spec: ServerSpec, shape: ModelShape | None) -> Occupant:
 
 
 def served_share(listed: tuple[Occupant, ...], gpus: tuple[int, ...]) -> float:
-    """The share of a trainer's GPUs that servers on them take."""
+    """Return the share of a trainer's GPUs that servers on them take."""
     return sum(other.share or 0.0 for other in listed if other.share is not None and set(other.gpus) & set(gpus))
 
 
@@ -72,19 +75,21 @@ def memory_warnings(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[str]:
     for model in dict.fromkeys(each.model for each in listed if each.gpus and each.needs is None):
         yield f"the memory that {model} takes is not known here: its config.json is not on this machine"
     yield from _too_large(plan, shapes, listed, cards)
-    yield from _tight(plan, listed, cards)
+    if isinstance(plan.config, TrainingExperiment):
+        yield from _tight(plan.config, listed, cards)
     yield from _occupied(listed, cards)
 
 
 def host_warnings(plan: Plan, shapes: Shapes, memory: int) -> Iterator[str]:
     """Yield a warning when the machine's own memory, in bytes, is too small for what is offloaded to it."""
-    if plan.config["experiment"] == EVALUATION:
+    config = plan.config
+    if not isinstance(config, TrainingExperiment):
         return
-    shape = shapes.get(plan.config["model_name_or_path"])
-    needed = host_needs(plan.config, shape) if shape and plan.trainer_gpus else 0
+    shape = trained_shape(config, shapes)
+    needed = host_needs(config, shape) if shape and plan.trainer_gpus else 0
     if needed > memory:
         yield (
-            f"deepspeed={plan.config['deepspeed']}: offloading takes about {gib(needed)} GiB of the machine's memory, "
+            f"deepspeed={config.training.deepspeed}: offloading takes about {gib(needed)} GiB of the machine's memory, "
             f"which has {gib(memory)} GiB. → use zero3 on more GPUs, or a smaller model"
         )
 
@@ -100,19 +105,19 @@ def _too_large(plan: Plan, shapes: Shapes, listed: tuple[Occupant, ...], cards: 
         told.add(key)
         yield (
             f"{_given(occupant)}: {_expected(occupant, room)}: it will most likely run out of memory. "
-            f"→ {_remedy(plan, shapes, occupant, room)}"
+            f"→ {_remedy(plan.config, shapes.get(occupant.model), occupant, room)}"
         )
 
 
-def _tight(plan: Plan, listed: tuple[Occupant, ...], cards: Cards) -> Iterator[str]:
-    """Yield the first trainer if it may not fit when sequences are long."""
+def _tight(config: TrainingExperiment, listed: tuple[Occupant, ...], cards: Cards) -> Iterator[str]:
+    """Yield a warning if a trainer may not fit when sequences are long; the first speaks for all."""
     trainers = [each for each in listed if each.share is None]
     for occupant in trainers[:1]:
         room = occupant.room(cards, served_share(listed, occupant.gpus))
         if occupant.needs and room and occupant.needs.least <= room < occupant.needs.estimate / TIGHT:
             yield (
                 f"{occupant.name}: about {gib(occupant.needs.estimate)} GiB when sequences are as long as allowed, of "
-                f"{gib(room)} GiB; if it runs out of memory: {_shorter(plan.config)}"
+                f"{gib(room)} GiB; if it runs out of memory: {_shorter(config)}"
             )
 
 
@@ -126,7 +131,7 @@ def sequences(occupant: Occupant, shape: ModelShape | None, room: int | None) ->
 
 
 def gib(size: float) -> str:
-    """Bytes in GiB with one decimal."""
+    """Return bytes in GiB with one decimal."""
     return f"{size / GIB:.1f}"
 
 
@@ -143,24 +148,30 @@ def _expected(occupant: Occupant, room: int) -> str:
     return f"needs at least {gib(least)} GiB ({listed}), and has {gib(room)} GiB{share}"
 
 
-def _remedy(plan: Plan, shapes: Shapes, occupant: Occupant, room: int) -> str:
+def _remedy(config: Experiment, shape: ModelShape | None, occupant: Occupant, room: int) -> str:
+    ways: list[str] = []
     if occupant.spec is not None:
-        return _server_remedy(occupant.spec)
-    config, shape = plan.config, shapes.get(occupant.model)
-    ways = []
-    if config["deepspeed"] in ("zero1", "zero2"):
-        ways.append("leave zero1 and zero2 out (zero3 shares weights too)")
-    enough = fewest_processes({**config, "deepspeed": "zero3"}, shape, room) if shape else None
-    if enough is not None and enough > config["processes"] and "offload" not in config["deepspeed"]:
-        ways.append(f"train on {enough} GPUs")
-    if "offload" not in config["deepspeed"]:
-        ways.append("add the word offload")
-    if config.get("use_peft") is False:
-        ways.append("set use_peft=true")
+        ways = _server_ways(occupant.spec)
+    elif isinstance(config, TrainingExperiment):
+        ways = _trainer_ways(config, shape, room)
     return ", or ".join([*ways, "choose a smaller model"])
 
 
-def _server_remedy(spec: ServerSpec) -> str:
+def _trainer_ways(config: TrainingExperiment, shape: ModelShape | None, room: int) -> list[str]:
+    ways = []
+    if config.training.deepspeed in ("zero1", "zero2"):
+        ways.append("leave zero1 and zero2 out (zero3 shares weights too)")
+    enough = fewest_processes(config.with_keys(deepspeed="zero3"), shape, room) if shape else None
+    if enough is not None and enough > config.training.processes and "offload" not in config.training.deepspeed:
+        ways.append(f"train on {enough} GPUs")
+    if "offload" not in config.training.deepspeed:
+        ways.append("add the word offload")
+    if not config.lora.use_peft:
+        ways.append("set use_peft=true")
+    return ways
+
+
+def _server_ways(spec: ServerSpec) -> list[str]:
     role = spec.role
     ways = [
         f"lower {role}_max_model_len",
@@ -168,21 +179,21 @@ def _server_remedy(spec: ServerSpec) -> str:
     ]
     if spec.gpu_memory_utilization < 0.9:
         ways.insert(0, f"give more server GPUs, or raise {role}_gpu_memory_utilization")
-    return ", or ".join([*ways, "choose a smaller model"])
+    return ways
 
 
-def fewest_processes(config: Mapping[str, Any], shape: ModelShape, room: int) -> int | None:
-    """The smallest number of training processes whose least need fits; `None` when none does."""
+def fewest_processes(config: TrainingExperiment, shape: ModelShape, room: int) -> int | None:
+    """Return the smallest number of training processes whose least need fits; `None` when none does."""
     counts = range(1, MOST_PROCESSES + 1)
-    return next((n for n in counts if trainer_needs({**config, "processes": n}, shape).least <= room), None)
+    return next((n for n in counts if trainer_needs(config.with_keys(processes=n), shape).least <= room), None)
 
 
-def _shorter(config: Mapping[str, Any]) -> str:
-    length = "max_completion_length" if config["experiment"] == GRPO else "max_length"
-    ways = ["lower per_device_train_batch_size"] if config["per_device_train_batch_size"] > 1 else []
+def _shorter(config: TrainingExperiment) -> str:
+    length = "max_completion_length" if isinstance(config, GRPOExperiment) else "max_length"
+    ways = ["lower per_device_train_batch_size"] if config.trainer.per_device_train_batch_size > 1 else []
     ways += [f"lower {length}"]
-    ways += [] if config["gradient_checkpointing"] else ["set gradient_checkpointing=true"]
-    ways += [] if "offload" in config["deepspeed"] else ["add the word offload"]
+    ways += [] if config.trainer.gradient_checkpointing else ["set gradient_checkpointing=true"]
+    ways += [] if "offload" in config.training.deepspeed else ["add the word offload"]
     return ", ".join(ways)
 
 

@@ -22,7 +22,7 @@ class Card:
 
 
 def cards(machine: Machine, assumed_gib: float | None = None) -> dict[int, Card]:
-    """The memory of a machine's GPUs by index; empty where it is not known."""
+    """Return the memory of a machine's GPUs by index; empty where it is not known."""
     if machine.assumed:
         size = int((assumed_gib or 0) * GIB)
         return dict.fromkeys(machine.gpus, Card(size, size)) if size else {}

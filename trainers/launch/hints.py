@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from trainers.configuration.fields import GRPO
+from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, SFTExperiment, TrainingExperiment
 
 OUT_OF_MEMORY = re.compile(r"OutOfMemoryError|CUDA out of memory|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED")
 COLLECTIVE = re.compile(
@@ -20,16 +19,10 @@ NO_CACHE = re.compile(r"No available memory for the cache blocks|KV cache.{0,60}
 NOT_FREE = re.compile(r"Free memory on device .{0,120}less than desired GPU memory utilization", re.DOTALL)
 
 
-def trainer_hints(status: int, text: str, config: Mapping[str, Any]) -> Iterator[str]:
-    """One line per cause that a trainer's exit status and output show, with what to change."""
-    if OUT_OF_MEMORY.search(text):
-        yield f"the GPU's memory ran out in training. → {'; '.join(_smaller(config))}"
-    if COLLECTIVE.search(text) and not OUT_OF_MEMORY.search(text):
-        yield (
-            "the training processes lost each other (NCCL). → look above for the first process that failed; run again "
-            "with NCCL_DEBUG=INFO in the environment; where GPUs cannot reach each other set NCCL_P2P_DISABLE=1; "
-            f"if a slow step only took too long, raise ddp_timeout (now {config.get('ddp_timeout')})"
-        )
+def trainer_hints(status: int, text: str, config: Experiment) -> Iterator[str]:
+    """Yield a line per cause that a trainer's exit status and output show, with what to change."""
+    if isinstance(config, TrainingExperiment):
+        yield from _training_hints(text, config)
     if status == KILLED:
         yield (
             "a process was killed from outside, as the system does when the machine's memory runs out. → see dmesg; "
@@ -43,8 +36,19 @@ def trainer_hints(status: int, text: str, config: Mapping[str, Any]) -> Iterator
         yield "the hub refused access. → accept the model's terms on its page, then export HF_TOKEN=…"
 
 
+def _training_hints(text: str, config: TrainingExperiment) -> Iterator[str]:
+    if OUT_OF_MEMORY.search(text):
+        yield f"the GPU's memory ran out in training. → {'; '.join(_smaller(config))}"
+    elif COLLECTIVE.search(text):
+        yield (
+            "the training processes lost each other (NCCL). → look above for the first process that failed; run again "
+            "with NCCL_DEBUG=INFO in the environment; where GPUs cannot reach each other set NCCL_P2P_DISABLE=1; "
+            f"if a slow step only took too long, raise ddp_timeout (now {config.trainer.ddp_timeout})"
+        )
+
+
 def server_hints(text: str) -> Iterator[str]:
-    """One line per cause that the end of a server's log shows, with what to change."""
+    """Yield a line per cause that the end of a server's log shows, with what to change."""
     if NOT_FREE.search(text):
         yield (
             "the GPU holds something else. → end it (nvidia-smi lists processes), or lower "
@@ -65,19 +69,21 @@ def server_hints(text: str) -> Iterator[str]:
         yield "the hub refused access. → accept the model's terms on its page, then export HF_TOKEN=…"
 
 
-def _smaller(config: Mapping[str, Any]) -> Iterator[str]:
-    size = config.get("per_device_train_batch_size", 1)
+def _smaller(config: TrainingExperiment) -> Iterator[str]:
+    size = config.trainer.per_device_train_batch_size
     if size > 1:
         yield f"lower per_device_train_batch_size (now {size}): train_batch_size stays, in more micro-batches"
-    key = "max_completion_length" if config.get("experiment") == GRPO else "max_length"
-    yield f"lower {key} (now {config.get(key)})"
-    if not config.get("gradient_checkpointing"):
+    if isinstance(config, GRPOExperiment):
+        yield f"lower max_completion_length (now {config.sampling.max_completion_length})"
+    if isinstance(config, SFTExperiment):
+        yield f"lower max_length (now {config.trainer.max_length})"
+    if not config.trainer.gradient_checkpointing:
         yield "set gradient_checkpointing=true"
-    if config.get("deepspeed") in ("zero1", "zero2"):
-        yield f"leave {config['deepspeed']} out (zero3 shares weights too)"
-    if config.get("deepspeed") != "zero3_cpu_offloading":
+    if config.training.deepspeed in ("zero1", "zero2"):
+        yield f"leave {config.training.deepspeed} out (zero3 shares weights too)"
+    if config.training.deepspeed != "zero3_cpu_offloading":
         yield "add the word offload, or train on more GPUs"
-    if config.get("use_peft") is False:
+    if not config.lora.use_peft:
         yield "set use_peft=true"
-    if config.get("weight_transfer") == "ipc":
+    if isinstance(config, GRPOExperiment) and config.rollouts.weight_transfer == "ipc":
         yield "lower teacher_gpu_memory_utilization and student_gpu_memory_utilization: the servers share this GPU"

@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from trainers.configuration.composition import experiment_of
 from trainers.configuration.composition import load as load_run
 from trainers.configuration.epochs import too_few_rows
-from trainers.configuration.fields import SFT
 from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.configuration.settings.experiments import Experiment, SFTExperiment, StudentExperiment
 from trainers.configuration.surroundings import looks_local
 from trainers.launch.compatibility import model_problems, model_warnings
 from trainers.launch.credentials import has_hub_token
@@ -26,7 +27,7 @@ from trainers.launch.own_functions import function_problems
 from trainers.launch.prompt_checks import stage_problems, unread_kwargs
 from trainers.launch.shapes import COUNTED_BY_FORMULA, ModelShape, count_weights, shape_of
 from trainers.launch.turn_checks import conversation_of, prompt_warnings, turn_problems, turn_warnings
-from trainers.launch.uses import ModelUse, model_uses
+from trainers.launch.uses import ModelUse, model_uses, template_kwargs
 from trainers.launch.weight_updates import update_problems, update_warnings
 from trainers.models.chosen_tokens import choice_problems, with_choices
 from trainers.serving.roles import writes_conversations
@@ -53,12 +54,12 @@ class Findings:
     rows: int | None = None
 
     def save(self, path: Path) -> None:
-        """Writes them for the launcher."""
+        """Write them for the launcher."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Findings:
-        """Reads what `save` wrote."""
+        """Read what `save` wrote."""
         read = json.loads(path.read_text(encoding="utf-8"))
         return cls(
             problems=tuple(Problem(**entry) for entry in read["problems"]),
@@ -70,32 +71,32 @@ class Findings:
 
 
 def main(directory: Path) -> None:
-    """Inspects the run that a directory describes."""
+    """Inspect the run that a directory describes."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     logger.setLevel(logging.INFO)
     # It reports what cannot be imported, which is among the problems.
     logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
     # It has a handler of its own: a hub that does not answer would be reported twice.
     logging.getLogger("huggingface_hub").propagate = False
-    config = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    config = experiment_of(json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8")))
     findings = inspect(config)
     findings.save(directory / FINDINGS_FILE)
 
 
-def inspect(config: Mapping[str, Any]) -> Findings:
-    """Loads what a run will load, except weights; every problem is found, none raised."""
-    problems = list(function_problems(config))
+def inspect(config: Experiment) -> Findings:
+    """Load what a run will load, except weights; every problem is found, none raised."""
+    problems = list(function_problems(config.teaching)) if isinstance(config, StudentExperiment) else []
     warnings: list[str] = []
     shapes: dict[str, ModelShape | None] = {}
     for use in model_uses(config):
         logger.info("tokenizer and configuration of the %s, %s", use.role, use.model)
         try:
-            model, shape, tokenizer = load(use, config["trust_remote_code"])
+            model, shape, tokenizer = load(use, config.model.trust_remote_code)
         except LOADING_ERRORS as error:
             problems.append(loading_problem(use, error))
             continue
         shapes[use.model] = shape
-        if config["experiment"] == SFT:
+        if isinstance(config, SFTExperiment):
             unread = list(choice_problems(tokenizer, config))
             problems += unread
             tokenizer = tokenizer if unread else with_choices(tokenizer, config)
@@ -113,12 +114,12 @@ def inspect(config: Mapping[str, Any]) -> Findings:
     return found if problems else with_data(found, config)
 
 
-def looked_at_turns(use: ModelUse, tokenizer: Any, config: Mapping[str, Any]) -> tuple[list[Problem], list[str]]:
+def looked_at_turns(use: ModelUse, tokenizer: Any, config: Experiment) -> tuple[list[Problem], list[str]]:
     """Return the problems and warnings about the turns that a model's chat template writes.
 
     A teacher is also warned about when its prompt differs from that in the run that trained it.
     """
-    conversation = conversation_of(tokenizer, config[f"{use.role}_chat_template_kwargs"] or {})
+    conversation = conversation_of(tokenizer, template_kwargs(config, use.role))
     if conversation is None:
         return [], []
     warnings = list(turn_warnings(use, conversation))
@@ -142,7 +143,7 @@ def load(use: ModelUse, trust_remote_code: bool) -> tuple[dict[str, Any], ModelS
 
 
 def counted(use: ModelUse, config: Any, shape: ModelShape | None) -> ModelShape | None:
-    """A shape with its parameters counted: from the weights of a directory, or from a model that holds no values."""
+    """Return a shape with its parameters counted: from a directory's weights, or from a model without values."""
     if shape is None:
         return None
     directory = Path(use.weights).expanduser()
@@ -152,7 +153,7 @@ def counted(use: ModelUse, config: Any, shape: ModelShape | None) -> ModelShape 
 
 
 def empty_parameters(config: Any) -> int:
-    """The parameters of the model that a transformers configuration describes, made without memory for them."""
+    """Count the parameters of the model that a transformers configuration describes, without memory for them."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -161,7 +162,7 @@ def empty_parameters(config: Any) -> int:
 
 
 def loading_problem(use: ModelUse, error: Exception) -> Problem:
-    """Why a model cannot be loaded, with what helps."""
+    """Return the reason why a model cannot be loaded, with what helps."""
     said = " ".join(str(error).split())[:MESSAGE_LENGTH]
     given = f"{use.key}={use.model}" + (f" (revision {use.revision})" if use.revision else "")
     return Problem(given, f"its tokenizer or configuration cannot be loaded: {said}", _remedy(use, said))
@@ -183,11 +184,11 @@ def _remedy(use: ModelUse, said: str) -> str:
     return "correct the name (owner/name) or revision; a private model needs export HF_TOKEN=…"
 
 
-def with_data(found: Findings, config: Mapping[str, Any]) -> Findings:
-    """Findings with what the rows add to them."""
+def with_data(found: Findings, config: Experiment) -> Findings:
+    """Return findings with what the rows add to them."""
     from custom_data.preflight import check_data
 
-    logger.info("rows of %s", config["dataset_id_or_path"])
+    logger.info("rows of %s", config.data.dataset_id_or_path)
     try:
         report = check_data(config)
     except ConfigurationError as error:

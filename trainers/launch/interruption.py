@@ -20,7 +20,7 @@ class Interrupted(BaseException):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within it the first signal raises `Interrupted`; later ones do nothing, so that cleaning up is not cut short.
+    """Raise `Interrupted` at the first signal within it; later ones do nothing, so that cleaning up is not cut short.
 
     Signals that are ignored stay ignored: that is how `nohup` keeps a run alive.
     """

@@ -11,15 +11,12 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from trainers.configuration.settings.experiments import Experiment
+from trainers.configuration.settings.keys import all_keys
+
 METRICS = "metrics.jsonl"
 LATEST = 50
 """Steps that are averaged: the last ones, whose lengths are nearest to those of what comes next."""
-SPEED_KEYS = (
-    *("model_name_or_path", "student_model", "use_peft", "deepspeed", "processes", "num_vllm_servers"),
-    *("train_batch_size", "per_device_train_batch_size", "num_generations", "num_baselines"),
-    *("max_length", "max_probe_tokens", "max_completion_length", "student_max_tokens"),
-)
-"""Keys on which the speed and the tokens of a step depend."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def measured(output_dir: Path) -> Measured | None:
 
 
 def measure(records: Iterable[Mapping[str, Any]]) -> Measured | None:
-    """Means over the last steps; of several records of one step, as a resumed run leaves them, the last counts."""
+    """Average the last steps; of several records of one step, as a resumed run leaves them, the last counts."""
     steps = {record["step"]: record for record in records if "loss" in record and record["step"] > 0}
     latest = [steps[step] for step in sorted(steps)][-LATEST:]
     seconds, tokens = step_seconds(latest), step_tokens(latest)
@@ -68,7 +65,7 @@ def measure(records: Iterable[Mapping[str, Any]]) -> Measured | None:
 
 
 def step_seconds(records: Sequence[Mapping[str, Any]]) -> float | None:
-    """Seconds per step: as the trainer measured them, or else between records, where pauses must not count."""
+    """Return the seconds per step: as the trainer measured them, or else between records, without pauses."""
     known = [record["step_time"] for record in records if record.get("step_time")]
     if known:
         return fmean(known)
@@ -77,7 +74,7 @@ def step_seconds(records: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def step_tokens(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Tokens per step under `all`, and by who sampled them; sequences that were trained on count in SFT."""
+    """Return the tokens per step under `all`, and by who sampled them; sequences that were trained on count in SFT."""
     sampled = [record for record in records if "generated_tokens" in record]
     if sampled:
         names = {name for record in sampled for name in record if name.startswith("generated_tokens")}
@@ -89,11 +86,17 @@ def step_tokens(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {"all": fmean(positive)} if positive else {}
 
 
-def changes(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
-    """The keys that make this plan faster or slower than the run that was measured, as `key: old → new`."""
+def changes(before: Mapping[str, Any] | None, config: Experiment) -> list[str]:
+    """Return the keys that make this plan faster or slower than the run that was measured, as `key: old → new`.
+
+    Args:
+        before: the flat keys of that run; `None` where they are not known.
+        config: of this plan.
+    """
     if before is None:
         return []
-    return [f"{key}: {before.get(key)} → {now.get(key)}" for key in SPEED_KEYS if before.get(key) != now.get(key)]
+    now, named = config.flat(), [name for name, key in all_keys().items() if key.facts.speed]
+    return [f"{name}: {before.get(name)} → {now.get(name)}" for name in named if before.get(name) != now.get(name)]
 
 
 def _difference(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> float:

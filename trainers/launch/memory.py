@@ -7,11 +7,10 @@ model's precision, N the number of training processes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from trainers.configuration.fields import GRPO
+from trainers.configuration.settings.experiments import GRPOExperiment, SFTExperiment, TrainingExperiment
+from trainers.configuration.settings.lora import LoraSettings
 from trainers.launch.shapes import BYTES, ModelShape
 from trainers.serving.specs import ServerSpec
 
@@ -56,58 +55,59 @@ class Needs:
         return sum(part.size for part in self.parts)
 
 
-def trainer_needs(config: Mapping[str, Any], shape: ModelShape) -> Needs:
-    """The GPU memory of one training process."""
+def trainer_needs(config: TrainingExperiment, shape: ModelShape) -> Needs:
+    """Return the GPU memory of one training process."""
     width = _width(config, shape)
-    offloaded = config["deepspeed"] == "zero3_cpu_offloading"
+    offloaded = config.training.deepspeed == "zero3_cpu_offloading"
     states = [] if offloaded else model_states(config, shape)
-    tokens = config["per_device_train_batch_size"] * sequence_tokens(config)
+    tokens = config.trainer.per_device_train_batch_size * sequence_tokens(config)
     return Needs(
         (
             *states,
             Need("context", CONTEXT),
             Need("activations", activations(config, shape, tokens), certain=False),
-            Need("output layer", output_layer(config, shape, tokens), certain=False),
+            Need("output layer", output_layer(config.lora, shape, tokens), certain=False),
             Need("buffers", _buffers(config, shape, width), certain=False),
         )
     )
 
 
-def model_states(config: Mapping[str, Any], shape: ModelShape) -> list[Need]:
-    """Weights, gradients, optimizer states and reference model of one process, as its ZeRO stage shares them out."""
-    width, stage, processes = _width(config, shape), _stage(config), config["processes"]
-    adapted = bool(config.get("use_peft"))
-    trained = adapter_parameters(config, shape) if adapted else shape.parameters
+def model_states(config: TrainingExperiment, shape: ModelShape) -> list[Need]:
+    """Return weights, gradients, optimizer states and reference of one process, as its ZeRO stage shares them out."""
+    width, stage, processes = _width(config, shape), _stage(config), config.training.processes
+    adapted = config.lora.use_peft
+    trained = adapter_parameters(config.lora, shape) if adapted else shape.parameters
     # Adapters are float32 of their own, except under ZeRO-3.
     each = 4 if adapted and stage < 3 else width
     kept = int(_frozen_bytes(config, shape, shape.parameters if adapted else 0)) + each * trained
     found = [
         Need("weights", _shared(kept, processes, stage >= 3)),
         Need("gradients", _shared(each * trained, processes, stage >= 2)),
-        Need("optimizer", _shared(optimizer_bytes(config, each) * trained, processes, stage >= 1)),
+        Need("optimizer", _shared(optimizer_bytes(config.trainer.optim, each) * trained, processes, stage >= 1)),
     ]
     if has_reference(config):
         found.append(Need("reference", _shared(width * shape.parameters, processes, stage >= 3)))
     return found
 
 
-def host_needs(config: Mapping[str, Any], shape: ModelShape) -> int:
-    """The memory outside the GPUs that offloading takes, all processes of the machine together."""
-    if config.get("deepspeed") != "zero3_cpu_offloading":
+def host_needs(config: TrainingExperiment, shape: ModelShape) -> int:
+    """Return the memory outside the GPUs that offloading takes, all processes of the machine together."""
+    if config.training.deepspeed != "zero3_cpu_offloading":
         return 0
-    return sum(need.size for need in model_states({**config, "processes": 1}, shape))
+    return sum(need.size for need in model_states(config.with_keys(processes=1), shape))
 
 
-def sequence_tokens(config: Mapping[str, Any]) -> int:
-    """The longest sequence that is trained on."""
-    if config["experiment"] != GRPO:
-        return config["max_length"] or QUESTION_TOKENS
-    prompt = config.get("max_prompt_length") or QUESTION_TOKENS + config["max_probe_tokens"]
-    wanted = prompt + config["max_completion_length"]
-    return min(wanted, config["teacher_max_model_len"] or wanted)
+def sequence_tokens(config: TrainingExperiment) -> int:
+    """Return the tokens of the longest sequence that is trained on."""
+    if isinstance(config, GRPOExperiment):
+        prompt = config.teaching.max_prompt_length or QUESTION_TOKENS + config.prompts.max_probe_tokens
+        wanted = prompt + config.sampling.max_completion_length
+        return min(wanted, config.teacher.max_model_len or wanted)
+    length = config.trainer.max_length if isinstance(config, SFTExperiment) else None
+    return length or QUESTION_TOKENS
 
 
-def activations(config: Mapping[str, Any], shape: ModelShape, tokens: int) -> int:
+def activations(config: TrainingExperiment, shape: ModelShape, tokens: int) -> int:
     """Return the bytes that the forward pass keeps for the backward pass, per micro-batch of so many tokens.
 
     With gradient checkpointing that is the input of every layer and the inner values of one, else the inner values of
@@ -115,19 +115,19 @@ def activations(config: Mapping[str, Any], shape: ModelShape, tokens: int) -> in
     """
     queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     inner = tokens * 2 * (6 * shape.hidden + 2 * queries + 2 * keys + 4 * shape.feed_forward)
-    if config["gradient_checkpointing"]:
+    if config.trainer.gradient_checkpointing:
         return shape.layers * tokens * shape.hidden * 2 + inner
     return shape.layers * inner
 
 
-def output_layer(config: Mapping[str, Any], shape: ModelShape, tokens: int) -> int:
-    """The float32 gradients of the output layer and its inputs; TRL computes logits in tiles and keeps none."""
-    weights = 0 if config.get("use_peft") else 4 * shape.embedding
+def output_layer(lora: LoraSettings, shape: ModelShape, tokens: int) -> int:
+    """Return the bytes of the output layer's float32 gradients and its inputs'; TRL computes logits in tiles."""
+    weights = 0 if lora.use_peft else 4 * shape.embedding
     return weights + 2 * 4 * tokens * shape.hidden
 
 
 def server_needs(spec: ServerSpec, shape: ModelShape) -> Needs:
-    """The memory of one GPU of a server: weights, its workspace, and the cache of one sequence of full length."""
+    """Return the memory of one GPU of a server: weights, workspace, and the cache of one sequence of full length."""
     width = BYTES.get(spec.dtype, shape.bytes_each)
     shards = spec.tensor_parallel_size
     cache = (spec.max_model_len or shape.positions or 0) * cache_per_token(spec, shape)
@@ -141,52 +141,59 @@ def server_needs(spec: ServerSpec, shape: ModelShape) -> Needs:
 
 
 def cache_per_token(spec: ServerSpec, shape: ModelShape) -> int:
-    """Bytes of keys and values per token on each GPU of a server; a key-value head is never split."""
+    """Return the bytes of keys and values per token on each GPU of a server; a key-value head is never split."""
     per_head = shape.cache_per_token // shape.kv_heads * BYTES.get(spec.dtype, shape.bytes_each) // shape.bytes_each
     return per_head * max(1, shape.kv_heads // spec.tensor_parallel_size)
 
 
-def adapter_parameters(config: Mapping[str, Any], shape: ModelShape) -> int:
-    """The trained parameters of LoRA: two matrices of rank r beside each target, in every layer."""
-    targets = config.get("lora_target_modules") or DEFAULT_LORA_TARGETS
+def adapter_parameters(lora: LoraSettings, shape: ModelShape) -> int:
+    """Return the trained parameters of LoRA: two matrices of rank r beside each target, in every layer."""
+    targets = lora.lora_target_modules or DEFAULT_LORA_TARGETS
     named = [targets] if isinstance(targets, str) else targets
     chosen = [sizes for name, sizes in shape.linear.items() if name in named or "all-linear" in named]
-    return shape.layers * config["lora_r"] * sum(inside + outside for inside, outside in chosen)
+    return shape.layers * lora.lora_r * sum(inside + outside for inside, outside in chosen)
 
 
-def optimizer_bytes(config: Mapping[str, Any], width: int) -> int:
-    """Bytes of optimizer state per trained parameter: Adam's two moments, and float32 weights in mixed precision."""
-    states = ADAM_STATES if "adam" in config["optim"] and "8bit" not in config["optim"] else 2
+def optimizer_bytes(optimizer: str, width: int) -> int:
+    """Return the bytes of optimizer state per trained parameter.
+
+    They are Adam's two moments, and float32 weights in mixed precision.
+
+    Args:
+        optimizer: its name, as the key `optim` has it.
+        width: bytes of a trained parameter.
+    """
+    states = ADAM_STATES if "adam" in optimizer and "8bit" not in optimizer else 2
     return states + (MASTER_WEIGHTS if width < 4 else 0)
 
 
-def has_reference(config: Mapping[str, Any]) -> bool:
+def has_reference(config: TrainingExperiment) -> bool:
     """Return whether a second copy of the model anchors the policy; adapters are switched off instead."""
-    return config["experiment"] == GRPO and config["beta"] > 0 and not config.get("use_peft")
+    return isinstance(config, GRPOExperiment) and config.trainer.beta > 0 and not config.lora.use_peft
 
 
-def _frozen_bytes(config: Mapping[str, Any], shape: ModelShape, frozen: int) -> float:
+def _frozen_bytes(config: TrainingExperiment, shape: ModelShape, frozen: int) -> float:
     width = _width(config, shape)
-    if not config.get("load_in_4bit"):
+    if not config.lora.load_in_4bit:
         return width * frozen
     linear = min(frozen, shape.layers * shape.layer)
     return FOUR_BIT * linear + width * (frozen - linear)
 
 
-def _buffers(config: Mapping[str, Any], shape: ModelShape, width: int) -> int:
-    """Layers that are whole while they compute (ZeRO-3), and the bucket in which weights are sent."""
+def _buffers(config: TrainingExperiment, shape: ModelShape, width: int) -> int:
+    """Return the bytes of layers that are whole while they compute (ZeRO-3), and of the bucket for weights."""
     gathered = width * (shape.embedding + 2 * shape.layer) if _stage(config) == 3 else 0
     reduced = width * shape.embedding
-    return gathered + reduced + (SYNC_BUCKET if config["experiment"] == GRPO else 0)
+    return gathered + reduced + (SYNC_BUCKET if isinstance(config, GRPOExperiment) else 0)
 
 
 def _shared(size: int, processes: int, sharded: bool) -> int:
     return -(-size // processes) if sharded else size
 
 
-def _width(config: Mapping[str, Any], shape: ModelShape) -> int:
-    return BYTES.get(config["dtype"], shape.bytes_each)
+def _width(config: TrainingExperiment, shape: ModelShape) -> int:
+    return BYTES.get(config.model.dtype, shape.bytes_each)
 
 
-def _stage(config: Mapping[str, Any]) -> int:
-    return int(config["deepspeed"][4])
+def _stage(config: TrainingExperiment) -> int:
+    return int(config.training.deepspeed[4])

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from hydra.utils import get_object
 
 from trainers.configuration.problems import Problem
+from trainers.configuration.settings.teaching import TeachingSettings
 from trainers.teaching.verifiers import VERIFIER_NAMES
 
 REMEDY = "write the dotted path of a function or class, importable from where you start"
 
 
-def function_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """One problem for each of `reward` and `verifier` that names nothing callable. Imports the modules they are in."""
-    named = {key: config.get(key) for key in ("reward", "verifier")}
-    for key, path in named.items():
+def function_problems(teaching: TeachingSettings) -> Iterator[Problem]:
+    """Yield a problem for each of `reward` and `verifier` that names nothing callable.
+
+    The modules they are in are imported.
+    """
+    for key, path in (("reward", teaching.reward), ("verifier", teaching.verifier)):
         if path is not None and path not in VERIFIER_NAMES:
             yield from _named(f"{key}={path}", path)
 

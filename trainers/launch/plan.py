@@ -12,8 +12,9 @@ from typing import Any
 from trainers.commands import Command
 from trainers.configuration import server_layout
 from trainers.configuration.derived import shares_gpu
-from trainers.configuration.fields import EVALUATION
 from trainers.configuration.machine import Machine
+from trainers.configuration.settings.experiments import Experiment, StudentExperiment, TrainingExperiment
+from trainers.configuration.settings.trainer import TrainerSettings
 from trainers.configuration.surroundings import all_local
 from trainers.paths import ROOT
 from trainers.serving.specs import ServerSpec
@@ -26,7 +27,7 @@ ACCELERATE_FILE = "accelerate.yaml"
 class Plan:
     """Everything a launch starts. `trainer_gpus` is empty on the CPU and for evaluations."""
 
-    config: Mapping[str, Any]
+    config: Experiment
     servers: tuple[ServerSpec, ...]
     trainer_gpus: tuple[int, ...]
     trainer: Command
@@ -35,7 +36,7 @@ class Plan:
     @property
     def output_dir(self) -> Path:
         """Where the run writes."""
-        return Path(self.config["output_dir"])
+        return Path(self.config.output.output_dir)
 
 
 def is_agent(command: Command) -> bool:
@@ -43,37 +44,39 @@ def is_agent(command: Command) -> bool:
     return AGENT in command.argv
 
 
-def make_plan(config: Mapping[str, Any], machine: Machine, servers: int, trainers: int) -> Plan:
-    """Places V server slots on the first GPUs and T trainers on the next ones, or all on the one GPU there is."""
+def make_plan(config: Experiment, machine: Machine, servers: int, trainers: int) -> Plan:
+    """Place V server slots on the first GPUs and T trainers on the next ones, or all on the one GPU there is."""
     shared = servers > 0 and trainers > 0 and shares_gpu(config, machine)
     server_gpus = machine.gpus[:servers]
     trainer_gpus = server_gpus if shared else machine.gpus[servers : servers + trainers]
-    layout = server_layout(config, server_gpus, shared) if servers else ()
-    launched = config["experiment"] != EVALUATION
+    layout: tuple[ServerSpec, ...] = ()
+    if servers and isinstance(config, StudentExperiment):
+        layout = server_layout(config, server_gpus, shared)
     return Plan(
         config=config,
         servers=layout,
         trainer_gpus=trainer_gpus,
-        trainer=_trainer(config, machine, trainer_gpus, launched),
-        accelerate=_accelerate(config, machine) if launched else None,
+        trainer=_trainer(config, machine, trainer_gpus),
+        accelerate=_accelerate(config, machine) if isinstance(config, TrainingExperiment) else None,
     )
 
 
-def _trainer(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, ...], launched: bool) -> Command:
-    output_dir = Path(config["output_dir"]).absolute()
+def _trainer(config: Experiment, machine: Machine, gpus: tuple[int, ...]) -> Command:
+    output_dir = Path(config.output.output_dir).absolute()
     program = (str(ROOT / "train.py"), f"--config-path={output_dir}", "--config-name=config")
-    if not launched:
+    if not isinstance(config, TrainingExperiment):
         return Command((sys.executable, *program), _environment(config, machine, gpus))
     launcher = (sys.executable, "-m", AGENT, "--config_file", str(output_dir / ACCELERATE_FILE))
     return Command((*launcher, *program), _environment(config, machine, gpus))
 
 
-def _environment(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, ...]) -> dict[str, str]:
+def _environment(config: Experiment, machine: Machine, gpus: tuple[int, ...]) -> dict[str, str]:
     # torch announces its own deprecations once per rank and call.
     quiet = "ignore::FutureWarning:torch.distributed.c10d_logger"
     environment = {"TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": quiet, "TRL_EXPERIMENTAL_SILENCE": "1"}
     if machine.cpu_only:
-        threads = max(1, (os.cpu_count() or 1) // config.get("processes", 1))
+        processes = config.training.processes if isinstance(config, TrainingExperiment) else 1
+        threads = max(1, (os.cpu_count() or 1) // processes)
         environment |= {
             "DS_ACCELERATOR": "cpu",
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
@@ -87,21 +90,27 @@ def _environment(config: Mapping[str, Any], machine: Machine, gpus: tuple[int, .
     return environment
 
 
-def _accelerate(config: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
+def _accelerate(config: TrainingExperiment, machine: Machine) -> dict[str, Any]:
     """Return the settings in which this run differs from accelerate/deepspeed_STAGE.yaml."""
-    precision = next((name for name in ("bf16", "fp16") if config[name]), "no")
+    precision = "bf16" if config.trainer.bf16 else "fp16" if config.trainer.fp16 else "no"
     return {
-        "num_processes": config["processes"],
+        "num_processes": config.training.processes,
         "use_cpu": machine.cpu_only,
         "mixed_precision": precision,
         "main_process_port": 0,  # any free one: several runs may share a machine
     }
 
 
-def accelerate_settings(plan: Plan, stage: Mapping[str, Any]) -> dict[str, Any]:
-    """The accelerate file of a run, from that of its DeepSpeed stage."""
+def accelerate_settings(trainer: TrainerSettings, own: Mapping[str, Any], stage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the accelerate file of a run.
+
+    Args:
+        trainer: the arguments of its trainer.
+        own: the settings in which it differs from its DeepSpeed stage, as its plan has them.
+        stage: the file of that stage.
+    """
     deepspeed = stage["deepspeed_config"] | {
-        "gradient_accumulation_steps": plan.config["gradient_accumulation_steps"],
-        "gradient_clipping": plan.config["max_grad_norm"],
+        "gradient_accumulation_steps": trainer.gradient_accumulation_steps,
+        "gradient_clipping": trainer.max_grad_norm,
     }
-    return {**stage, **(plan.accelerate or {}), "deepspeed_config": deepspeed}
+    return {**stage, **own, "deepspeed_config": deepspeed}

@@ -11,17 +11,16 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from trainers.commands import Command
 from trainers.configuration import Problem, server_layout
-from trainers.configuration.fields import EVALUATION, SFT
 from trainers.configuration.machine import Machine
+from trainers.configuration.settings.experiments import EVALUATION, SFT, Experiment, StudentExperiment
 from trainers.configuration.surroundings import all_local, missing_paths
 from trainers.launch.arithmetic import number
 from trainers.launch.credentials import missing_credentials
@@ -82,22 +81,23 @@ def check_surroundings(plan: Plan) -> Iterator[Problem]:
     """Yield the problems that only the machine at hand shows, and shows at once: files, keys and logins, ports."""
     yield from missing_paths(plan.config)
     yield from missing_credentials(plan.config)
-    yield from _ports(plan)
+    if isinstance(plan.config, StudentExperiment):
+        yield from _ports(plan, plan.config)
 
 
-def _ports(plan: Plan) -> Iterator[Problem]:
+def _ports(plan: Plan, config: StudentExperiment) -> Iterator[Problem]:
     taken = unavailable_ports(plan.servers)
     if any(is_elsewhere(spec) for spec in taken):
         expected = "servers are started on this machine, and it has no such address"
         remedy = "leave vllm_host out; servers that already run elsewhere are used by scripts/launch.sh T RECIPE"
-        yield Problem(f"vllm_host={plan.config['vllm_host']}", expected, remedy)
+        yield Problem(f"vllm_host={config.serving.vllm_host}", expected, remedy)
     elif taken:
         listed = ", ".join(f"{spec.port} ({spec.name})" for spec in taken)
         remedy = "stop what listens there, or choose another: vllm_port=…"
-        yield Problem(f"vllm_port={plan.config['vllm_port']}", f"already in use: {listed}", remedy)
-    if plan.servers or plan.config["experiment"] == SFT:
+        yield Problem(f"vllm_port={config.serving.vllm_port}", f"already in use: {listed}", remedy)
+    if plan.servers:
         return
-    yield from _running(server_layout(plan.config))
+    yield from _running(server_layout(config))
 
 
 def _running(specs: Sequence[ServerSpec]) -> Iterator[Problem]:
@@ -120,7 +120,7 @@ def examine(plan: Plan, cards: Cards) -> Findings:
     logger.info("preflight: models, tokenizers and data are looked at before anything starts (some seconds)")
     start = time.monotonic()
     found = inspected(plan.config)
-    shape = found.shapes.get(plan.config.get("model_name_or_path") or "")
+    shape = trained_shape(plan.config, found.shapes)
     problems = (*found.problems, *disk_problems(plan.config, shape))
     warnings = (
         *trained_on(plan.config),
@@ -133,14 +133,14 @@ def examine(plan: Plan, cards: Cards) -> Findings:
     return replace(found, problems=problems, warnings=warnings)
 
 
-def inspected(config: Mapping[str, Any]) -> Findings:
+def inspected(config: Experiment) -> Findings:
     """Run `trainers.launch.inspection` in its own process and return its findings, or a problem when it fails.
 
     Its progress appears on our standard error.
     """
     with tempfile.TemporaryDirectory(prefix="atlas-preflight-") as name:
         directory = Path(name)
-        (directory / CONFIG_FILE).write_text(json.dumps(dict(config)), encoding="utf-8")
+        (directory / CONFIG_FILE).write_text(json.dumps(config.flat()), encoding="utf-8")
         environment = {"TOKENIZERS_PARALLELISM": "false", "CUDA_VISIBLE_DEVICES": ""}
         environment |= {"HF_HUB_OFFLINE": "1"} if all_local(config) else {}
         command = Command((sys.executable, "-m", INSPECTION, name), environment)

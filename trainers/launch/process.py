@@ -62,14 +62,14 @@ class Process:
         return self._tee.tail if self._tee else ""
 
     def status(self, timeout_s: float) -> int | None:
-        """Waits up to `timeout_s` seconds for the command to end; its exit status, or `None` while it runs."""
+        """Wait up to `timeout_s` seconds for the command to end; return its exit status, or `None` while it runs."""
         try:
             return self._running().wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
 
     def stop(self) -> None:
-        """Ends the command and its children: politely, then, after `STOP_GRACE_S` seconds, for certain."""
+        """End the command and its children: politely, then, after `STOP_GRACE_S` seconds, for certain."""
         process = self._running()
         family = _family(process.pid)
         if process.poll() is None:
@@ -96,7 +96,7 @@ class Process:
 
 
 def _family(pid: int) -> list[psutil.Process]:
-    """A process and all its descendants: ranks have sessions of their own, which a group signal does not reach."""
+    """Return a process and all descendants: ranks have sessions of their own, which no group signal reaches."""
     try:
         head = psutil.Process(pid)
         return [head, *head.children(recursive=True)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
-from trainers.configuration import Problem, pick
-from trainers.configuration.fields import fields_of
-from trainers.launch.uses import ModelUse
+from trainers.configuration import Problem
+from trainers.configuration.settings.experiments import Experiment
+from trainers.configuration.settings.keys import keys_of
+from trainers.launch.uses import ModelUse, template_kwargs
 from trainers.serving.roles import taken
 from trainers.teaching.lesson import Prompt
 from trainers.teaching.prompts import PromptTemplates
@@ -16,13 +17,17 @@ from trainers.teaching.prompts import PromptTemplates
 _SHOWN = 200
 
 
-def stage_problems(use: ModelUse, tokenizer: Any, config: Mapping[str, Any]) -> Iterator[Problem]:
+def stage_problems(use: ModelUse, tokenizer: Any, config: Experiment) -> Iterator[Problem]:
     """Yield what the template refuses, or leaves out silently, of a role's prompts: a system message, mostly."""
     key = f"{use.role}_system_prompt"
-    system = config[key] or ""
-    stage, prompt = _prompt(use, PromptTemplates(**pick(PromptTemplates, config)))
+    # The launcher imports this module, and need not spend the seconds that transformers takes.
+    from trainers.assembly import prompt_templates
+
+    prompts = config.prompts
+    system = (prompts.teacher_system_prompt if use.role == "teacher" else prompts.student_system_prompt) or ""
+    stage, prompt = _prompt(use, prompt_templates(prompts))
     roles = [message.role for message in prompt.messages]
-    found = taken(tokenizer, roles, config[f"{use.role}_chat_template_kwargs"] or {})
+    found = taken(tokenizer, roles, template_kwargs(config, use.role))
     given, remedy = f"{key}={system[:_SHOWN]}", f"leave it out, and begin {stage} with its text"
     if found.refusal:
         expected = f"the chat template of {use.model} refuses {' and '.join(roles)} messages: {found.refusal}"
@@ -38,10 +43,10 @@ def stage_problems(use: ModelUse, tokenizer: Any, config: Mapping[str, Any]) -> 
         )
 
 
-def unread_kwargs(use: ModelUse, tokenizer: Any, config: Mapping[str, Any]) -> Iterator[str]:
+def unread_kwargs(use: ModelUse, tokenizer: Any, config: Experiment) -> Iterator[str]:
     """Yield a warning of each variable that a template is given and never reads; the defaults are for any template."""
     key = f"{use.role}_chat_template_kwargs"
-    given, usual = config[key] or {}, fields_of(config["experiment"])[key].default
+    given, usual = template_kwargs(config, use.role), keys_of(config.output.experiment)[key].default
     read = _variables(tokenizer)
     if read is None:
         return
@@ -53,7 +58,7 @@ def unread_kwargs(use: ModelUse, tokenizer: Any, config: Mapping[str, Any]) -> I
 
 
 def _variables(tokenizer: Any) -> frozenset[str] | None:
-    """The variables that the tokenizer's chat templates read; `None` where a library writes conversations instead."""
+    """Return the variables that the chat templates read; `None` where a library writes conversations instead."""
     # The launcher imports this module, and need not spend the seconds that transformers takes.
     from transformers.utils.chat_template_utils import _get_template_variables
 
@@ -65,7 +70,7 @@ def _variables(tokenizer: Any) -> frozenset[str] | None:
 
 
 def _prompt(use: ModelUse, templates: PromptTemplates) -> tuple[str, Prompt]:
-    """A prompt of a role, and the keys that say what is in it; all prompts of one role have the same form."""
+    """Return a prompt of a role, and the keys that say what is in it; all prompts of one role have the same form."""
     if use.role == "teacher":
         return "teacher_template", templates.teacher("", "")
     return "baseline_template, probe_template and taught_template", templates.baseline("")

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trainers.configuration.fields import EVALUATION, fields_of
+from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, TrainingExperiment
+from trainers.configuration.settings.keys import keys_of
 from trainers.launch.arithmetic import batch_lines, token_lines
-from trainers.launch.fit import Cards, Occupant, Shapes, gib, occupants, sequences, served_share
+from trainers.launch.fit import Cards, Occupant, Shapes, gib, occupants, sequences, served_share, trained_shape
 from trainers.launch.inspection import Findings
 from trainers.launch.memory import host_needs
 from trainers.launch.plan import Plan
@@ -26,11 +27,11 @@ COMMAND_WIDTH = 110
 
 
 def report(plan: Plan, found: Findings, cards: Cards, notes: Sequence[str], to: TextIO) -> None:
-    """Prints the resolved configuration, every command, the GPU map, the arithmetic, notes and warnings."""
+    """Print the resolved configuration, every command, the GPU map, the arithmetic, notes and warnings."""
     console = Console(file=to, highlight=False, soft_wrap=True, width=None if to.isatty() else PIPED_WIDTH)
     config, shapes = plan.config, found.shapes
     fitted = [note for note in notes if note.startswith("train_batch_size")]
-    batch = list(batch_lines(config, found.rows, shapes.get(config.get("model_name_or_path") or "")))
+    batch = list(batch_lines(config, found.rows, trained_shape(config, shapes)))
     batch[:1] = fitted or batch[:1]
     _section(console, "Configuration", configuration(config))
     _section(console, "Commands", commands(plan))
@@ -58,22 +59,20 @@ def _section(console: Console, title: str, lines: Iterator[str] | Sequence[str],
         console.print(Text(f"  {line}" if line else "", style=style))
 
 
-def configuration(config: Mapping[str, Any]) -> Iterator[str]:
-    """The resolved configuration: what the run sets, and then every key that has its default."""
-    fields = fields_of(config["experiment"])
-    default = {key for key, value in config.items() if key in fields and value == fields[key].default}
-    chosen = {key: value for key, value in config.items() if key not in default}
+def configuration(config: Experiment) -> Iterator[str]:
+    """Yield the resolved configuration without secrets: what the run sets, then every key that has its default."""
+    known = keys_of(config.output.experiment)
+    shown = {name: value for name, value in config.flat().items() if not known[name].facts.secret}
+    chosen = {name: value for name, value in shown.items() if value != known[name].default}
     yield from as_yaml(chosen)
     yield ""
     yield "# at their defaults:"
-    yield from as_yaml({key: config[key] for key in sorted(default)})
+    yield from as_yaml({name: shown[name] for name in sorted(shown.keys() - chosen.keys())})
 
 
-def as_yaml(config: Mapping[str, Any]) -> list[str]:
-    """Keys and values as a recipe would state them, texts of several lines as they are."""
-    return yaml.dump(
-        dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=COMMAND_WIDTH
-    ).splitlines()
+def as_yaml(keys: Mapping[str, Any]) -> list[str]:
+    """Return keys and values as a recipe would state them, texts of several lines as they are."""
+    return yaml.dump(dict(keys), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=COMMAND_WIDTH).splitlines()
 
 
 class _Dumper(yaml.SafeDumper):
@@ -88,7 +87,7 @@ _Dumper.add_representer(str, _text)
 
 
 def process_table(plan: Plan, shapes: Shapes, cards: Cards) -> Table:
-    """Which process runs on which GPU, what it serves where, and how much of the memory is its."""
+    """Lay out which process runs on which GPU, what it serves where, and how much of the memory is its."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
     for title in ("GPU", "process", "model", "address", "memory"):
         table.add_column(title, overflow="fold")
@@ -97,7 +96,7 @@ def process_table(plan: Plan, shapes: Shapes, cards: Cards) -> Table:
         place = ", ".join(map(str, occupant.gpus)) or "CPU"
         address = occupant.spec.base_url if occupant.spec else ""
         table.add_row(place, occupant.name, occupant.model, address, _memory(occupant, listed, cards))
-    if plan.config["experiment"] == EVALUATION:
+    if isinstance(plan.config, EvaluationExperiment):
         table.add_row("CPU", "evaluation", "", "", "")
     return table
 
@@ -123,8 +122,8 @@ def memory_lines(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[str]:
         if occupant.gpus and occupant.needs is not None and kind not in told:
             told.add(kind)
             yield from _server_memory(occupant, shapes, cards) if occupant.spec else _trainer_memory(occupant)
-    shape = shapes.get(plan.config.get("model_name_or_path") or "")
-    offloaded = host_needs(plan.config, shape) if shape else 0
+    shape = trained_shape(plan.config, shapes)
+    offloaded = host_needs(plan.config, shape) if isinstance(plan.config, TrainingExperiment) and shape else 0
     if offloaded:
         yield f"{'machine':<8} {gib(offloaded):>6} of its own memory, for what is offloaded"
 
@@ -154,16 +153,16 @@ def _server_memory(occupant: Occupant, shapes: Shapes, cards: Cards) -> Iterator
 
 
 def commands(plan: Plan) -> Iterator[str]:
-    """Every command, as it could be typed, under the name of its process."""
+    """Yield every command, as it could be typed, under the name of its process."""
     for spec in plan.servers:
         yield f"# {spec.name}"
         yield from wrapped(server_command(spec).env, server_command(spec).argv)
-    yield f"# {'evaluation' if plan.config['experiment'] == EVALUATION else 'trainer'}"
+    yield f"# {'evaluation' if isinstance(plan.config, EvaluationExperiment) else 'trainer'}"
     yield from wrapped(plan.trainer.env, plan.trainer.argv)
 
 
 def wrapped(env: Mapping[str, str], argv: Sequence[str]) -> Iterator[str]:
-    """A command over several lines, broken before options, that a shell takes as one."""
+    """Yield a command over several lines, broken before options, that a shell takes as one."""
     settings = [f"{name}={shlex.quote(value)}" for name, value in env.items()]
     line = ""
     for piece in [*settings, *_pieces(argv)]:
@@ -176,7 +175,7 @@ def wrapped(env: Mapping[str, str], argv: Sequence[str]) -> Iterator[str]:
 
 
 def _pieces(argv: Sequence[str]) -> Iterator[str]:
-    """The words of a command, each option together with its value."""
+    """Yield the words of a command, each option together with its value."""
     option = ""
     for word in map(shlex.quote, argv):
         if option and word.startswith("-"):
@@ -194,13 +193,13 @@ def _pieces(argv: Sequence[str]) -> Iterator[str]:
 
 
 def devices(plan: Plan) -> Iterator[str]:
-    """One line per process of a run that starts: where it runs, its share of the memory, its address."""
+    """Yield a line per process of a run that starts: where it runs, its share of the memory, its address."""
     for spec in plan.servers:
         gpus = ", ".join(map(str, spec.gpus))
         place = f"GPU {gpus} ({spec.gpu_memory_utilization:.0%} of memory)" if spec.gpus else "CPU"
         yield f"{spec.name:<12} {place:<28} {spec.base_url}  {spec.model}"
-    if plan.config["experiment"] == EVALUATION:
+    if isinstance(plan.config, EvaluationExperiment):
         yield f"{'evaluation':<12} CPU"
-        return
-    for rank in range(plan.config["processes"]):
-        yield f"{f'trainer-{rank}':<12} " + (f"GPU {plan.trainer_gpus[rank]}" if plan.trainer_gpus else "CPU")
+    elif isinstance(plan.config, TrainingExperiment):
+        for rank in range(plan.config.training.processes):
+            yield f"{f'trainer-{rank}':<12} " + (f"GPU {plan.trainer_gpus[rank]}" if plan.trainer_gpus else "CPU")

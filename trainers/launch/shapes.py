@@ -103,14 +103,14 @@ class ModelShape:
         return sum(prod(self.linear[name]) for name in ("q_proj", "k_proj", "v_proj", "o_proj"))
 
 
-def shape_of(config: Mapping[str, Any]) -> ModelShape | None:
-    """The shape that a `config.json` describes; `None` when it describes no decoder of the usual kind."""
-    text = {**config, **(config.get("text_config") or {})}
+def shape_of(described: Mapping[str, Any]) -> ModelShape | None:
+    """Return the shape that a `config.json` describes; `None` when it describes no decoder of the usual kind."""
+    text = {**described, **(described.get("text_config") or {})}
     try:
         hidden, heads = int(text["hidden_size"]), int(text["num_attention_heads"])
         return ModelShape(
             model_type=str(text.get("model_type", "")),
-            architecture=(config.get("architectures") or [""])[0],
+            architecture=(described.get("architectures") or [""])[0],
             hidden=hidden,
             layers=int(text["num_hidden_layers"]),
             heads=heads,
@@ -127,12 +127,12 @@ def shape_of(config: Mapping[str, Any]) -> ModelShape | None:
         return None
 
 
-def positions(config: Mapping[str, Any]) -> int | None:
-    """The longest sequence a model takes, stretched where its rotary embedding says so; `None` when it is not said."""
-    limit = config.get("max_position_embeddings")
+def positions(described: Mapping[str, Any]) -> int | None:
+    """Return the longest sequence a model takes, stretched where its rotary embedding says so; `None` if unsaid."""
+    limit = described.get("max_position_embeddings")
     if not isinstance(limit, int):
         return None
-    rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    rope = described.get("rope_scaling") or described.get("rope_parameters") or {}
     kind, factor = rope.get("rope_type", rope.get("type")), rope.get("factor")
     if kind == "yarn" and factor:
         return int(rope.get("original_max_position_embeddings", limit) * factor)
@@ -140,7 +140,7 @@ def positions(config: Mapping[str, Any]) -> int | None:
 
 
 def local_shape(model: str) -> ModelShape | None:
-    """The shape of a model that is on this machine, as a directory or in the hub's cache, or else one that is known.
+    """Return the shape of a model that is on this machine, or in its cache of the hub, or else one that is known.
 
     Nothing is downloaded. The weights of a directory are counted, so that unusual architectures count right. An
     adapter has the shape of its base.
@@ -157,7 +157,7 @@ def local_shape(model: str) -> ModelShape | None:
 
 
 def count_weights(directory: Path) -> int | None:
-    """The parameters in the safetensors files that a directory's model is loaded from; `None` when none can be read."""
+    """Count the parameters in the safetensors files of a model's directory; `None` when none can be read."""
     # The hub's library takes most of a second to import, which plans of models on the hub need not spend.
     from huggingface_hub import get_local_safetensors_metadata
     from huggingface_hub.errors import NotASafetensorsRepoError, SafetensorsParsingError

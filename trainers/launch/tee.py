@@ -28,7 +28,7 @@ class Tee:
         self._thread = threading.Thread(target=self._pump, daemon=True)
 
     def open(self) -> int:
-        """The descriptor for the process."""
+        """Return the descriptor for the process."""
         if os.isatty(STDERR):
             self._reading, self._writing = os.openpty()
             tty.setraw(self._writing)
@@ -39,12 +39,12 @@ class Tee:
         return self._writing
 
     def copy(self) -> None:
-        """Starts copying, until the process and its children have closed their end."""
+        """Start copying, until the process and its children have closed their end."""
         os.close(self._writing)
         self._thread.start()
 
     def close(self) -> None:
-        """Waits for the rest; what a child that outlives its parent still writes is not waited for."""
+        """Wait for the rest; what a child that outlives its parent still writes is not waited for."""
         self._thread.join(JOIN_TIMEOUT_S)
 
     @property

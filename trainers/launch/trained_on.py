@@ -6,16 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trainers.configuration.composition import load
-from trainers.configuration.fields import EVALUATION
 from trainers.configuration.placement import teachers
+from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment
+from trainers.configuration.settings.keys import names_where
 from trainers.configuration.surroundings import resolved
 
-CHOICE = ("dataset_config", "dataset_files", "dataset_level_filter")
 
-
-def trained_on(config: Mapping[str, Any]) -> Iterator[str]:
-    """One warning for each teacher of an evaluation that has been trained on the same rows; pure but for reading."""
-    if config["experiment"] != EVALUATION:
+def trained_on(config: Experiment) -> Iterator[str]:
+    """Yield a warning for each teacher of an evaluation that has been trained on the same rows."""
+    if not isinstance(config, EvaluationExperiment):
         return
     for path in teachers(config):
         run = load(path)
@@ -26,12 +25,13 @@ def trained_on(config: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def _same_rows(run: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    theirs, ours = run.get("dataset_id_or_path"), config["dataset_id_or_path"]
+def _same_rows(run: Mapping[str, Any], config: EvaluationExperiment) -> bool:
+    theirs, ours = run.get("dataset_id_or_path"), config.data.dataset_id_or_path
     if not theirs or resolved(theirs) != resolved(ours):
         return False
-    splits = [each.get("dataset_split") or "train" for each in (run, config)]
-    return all(run.get(key) == config.get(key) for key in CHOICE) and _overlap(splits[0], splits[1])
+    keys = config.flat()
+    chosen_alike = all(run.get(name) == keys[name] for name in names_where(selects_rows=True))
+    return chosen_alike and _overlap(run.get("dataset_split") or "train", config.data.dataset_split or "train")
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -41,6 +41,6 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _pieces(split: str) -> tuple[set[str], set[str]]:
-    """The names that stand without brackets in a split such as `train+test[:10%]`, and all names."""
+    """Return the names that stand without brackets in a split such as `train+test[:10%]`, and all names."""
     pieces = [piece.strip() for piece in split.split("+")]
     return {piece for piece in pieces if "[" not in piece}, {piece.partition("[")[0] for piece in pieces}

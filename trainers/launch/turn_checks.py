@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainers.configuration import Problem, pick
+from trainers.configuration import Problem
+from trainers.configuration.settings.experiments import Experiment
+from trainers.configuration.settings.prompts import PromptSettings
 from trainers.launch.uses import ModelUse
 from trainers.serving.assistant_turn import CLOSED, AssistantTurn, assistant_turn, opened_reasoning, rendered
 from trainers.serving.refusals import refusals
 from trainers.serving.rendering import chat_ids
-from trainers.teaching.prompts import PromptTemplates
 
 QUESTION = "How many apples are seven and eight apples?"
 APPROACH = "I would add."
@@ -76,7 +77,7 @@ def turn_problems(use: ModelUse, conversation: Conversation) -> Iterator[Problem
 
 
 def turn_warnings(use: ModelUse, conversation: Conversation) -> Iterator[str]:
-    """Where the end of a turn is guessed."""
+    """Yield a warning where the end of a turn is guessed."""
     if conversation.turn.source == "next turn":
         yield (
             f"{use.key}={use.model}: its chat template ends no turn of the model's; {conversation.end}, with which the "
@@ -90,18 +91,16 @@ def turn_warnings(use: ModelUse, conversation: Conversation) -> Iterator[str]:
         )
 
 
-def prompt_warnings(
-    use: ModelUse, tokenizer: Any, config: Mapping[str, Any], trained: Mapping[str, Any]
-) -> Iterator[str]:
-    """Where a teacher is asked otherwise than the run asked it that trained it, shown on one row.
+def prompt_warnings(use: ModelUse, tokenizer: Any, config: Experiment, trained: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a warning where a teacher is asked otherwise than the run asked it that trained it, shown on one row.
 
     Args:
         use: the teacher.
         tokenizer: its own.
         config: of the run that is about to start.
-        trained: of the run that wrote the teacher, as it was saved.
+        trained: the flat keys of the run that wrote the teacher, as they were saved.
     """
-    theirs, ours = (_teacher_prompt(tokenizer, each) for each in (trained, config))
+    theirs, ours = (_teacher_prompt(tokenizer, keys) for keys in (trained, config.flat()))
     if theirs is None or ours is None or theirs == ours:
         return
     place = next((i for i, pair in enumerate(zip(theirs, ours, strict=False)) if len(set(pair)) > 1), None)
@@ -113,10 +112,16 @@ def prompt_warnings(
     )
 
 
-def _teacher_prompt(tokenizer: Any, config: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """A row's prompt by a configuration; `None` where that has none."""
+def _teacher_prompt(tokenizer: Any, keys: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """Return a row's prompt by the flat keys of a run; `None` where they have none."""
+    # The launcher imports this module, and need not spend the seconds that transformers takes.
+    from trainers.assembly import prompt_templates
+
+    known = {name: keys[name] for name in PromptSettings.model_fields if name in keys}
+    if "teacher_template" not in known:
+        return None
     try:
-        prompt = PromptTemplates(**pick(PromptTemplates, config)).teacher(QUESTION, APPROACH)
-        return chat_ids(tokenizer, prompt.messages, config.get("teacher_chat_template_kwargs") or {})
+        prompt = prompt_templates(PromptSettings.model_validate(known)).teacher(QUESTION, APPROACH)
+        return chat_ids(tokenizer, prompt.messages, keys.get("teacher_chat_template_kwargs") or {})
     except refusals():
         return None

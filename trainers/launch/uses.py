@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainers.configuration import server_layout
-from trainers.configuration.fields import EVALUATION, SFT
+from trainers.configuration.settings.experiments import (
+    EvaluationExperiment,
+    Experiment,
+    SFTExperiment,
+    StudentExperiment,
+)
 from trainers.serving.adapters import read_adapter
 
 
@@ -31,12 +36,16 @@ class ModelUse:
     updated: bool = False
 
 
-def model_uses(config: Mapping[str, Any]) -> tuple[ModelUse, ...]:
-    """The models that a run loads, each once; a student behind an API is not among them."""
-    if config["experiment"] == SFT:
+def model_uses(config: Experiment) -> tuple[ModelUse, ...]:
+    """Return the models that a run loads, each once; a student behind an API is not among them."""
+    if isinstance(config, SFTExperiment):
         return (_trained(config),)
+    return _served(config) if isinstance(config, StudentExperiment) else ()
+
+
+def _served(config: StudentExperiment) -> tuple[ModelUse, ...]:
     keys = {"student": "student_model", "teacher": "model_name_or_path"}
-    if config["experiment"] == EVALUATION:
+    if isinstance(config, EvaluationExperiment):
         keys["teacher"] = "teacher"
     uses = {
         (spec.role, spec.model): ModelUse(
@@ -56,8 +65,15 @@ def model_uses(config: Mapping[str, Any]) -> tuple[ModelUse, ...]:
     return tuple(uses.values())
 
 
-def _trained(config: Mapping[str, Any]) -> ModelUse:
-    name = config["model_name_or_path"]
+def template_kwargs(config: Experiment, role: str) -> Mapping[str, Any]:
+    """Return the arguments of the chat template of the teacher or of the student."""
+    if role == "student" and isinstance(config, StudentExperiment):
+        return config.student.chat_template_kwargs
+    return config.teacher.chat_template_kwargs
+
+
+def _trained(config: SFTExperiment) -> ModelUse:
+    name = config.model.model_name_or_path
     adapter = read_adapter(name)
     return ModelUse(
         role="teacher",
@@ -65,8 +81,8 @@ def _trained(config: Mapping[str, Any]) -> ModelUse:
         model=name,
         weights=adapter.base if adapter else name,
         tokenizer=adapter.tokenizer if adapter else name,
-        revision=config["model_revision"],
+        revision=config.model.model_revision,
         length_key="max_length",
-        length=config["max_length"],
+        length=config.trainer.max_length,
         served=False,
     )

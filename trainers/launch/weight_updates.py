@@ -21,16 +21,16 @@ TRIED = frozenset(
 """Architectures whose servers were found to compute with the weights they are sent, full and LoRA."""
 
 
-def update_problems(use: ModelUse, config: Mapping[str, Any]) -> Iterator[Problem]:
+def update_problems(use: ModelUse, described: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what makes it impossible to update the servers of a model.
 
     Args:
         use: the model in its role.
-        config: the model's own configuration, as in its `config.json`.
+        described: the model's own configuration, as in its `config.json`.
     """
     if not use.updated:
         return
-    quantisation = config.get("quantization_config")
+    quantisation = described.get("quantization_config")
     if quantisation:
         method = quantisation.get("quant_method", "quantised") if isinstance(quantisation, Mapping) else "quantised"
         yield Problem(
@@ -40,9 +40,9 @@ def update_problems(use: ModelUse, config: Mapping[str, Any]) -> Iterator[Proble
         )
 
 
-def update_warnings(use: ModelUse, config: Mapping[str, Any]) -> Iterator[str]:
+def update_warnings(use: ModelUse, described: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is not known of updating the servers of a model."""
-    unknown = [name for name in config.get("architectures") or () if name not in TRIED]
+    unknown = [name for name in described.get("architectures") or () if name not in TRIED]
     if use.updated and unknown:
         yield (
             f"{use.key}={use.model}: weight updates of {', '.join(unknown)} have not been tried. The first ones are "

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
 from peft import LoraConfig, PeftConfig, PeftModel
 from peft.tuners.lora import LoraLayer
@@ -13,6 +11,7 @@ from transformers import PreTrainedModel
 
 from trainers.configuration.adapters import merge_command
 from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.configuration.settings.experiments import TrainingExperiment
 from trainers.serving.adapters import Adapter, read_adapter
 
 logger = logging.getLogger(__name__)
@@ -20,23 +19,23 @@ logger = logging.getLogger(__name__)
 ALL_LINEAR = "all-linear"
 
 
-def new_adapter(config: Mapping[str, Any]) -> LoraConfig | None:
-    """The adapter that TRL puts on the model; `None` without `use_peft`, and where the model brings one along."""
-    if not config["use_peft"] or read_adapter(config["model_name_or_path"]) is not None:
+def new_adapter(config: TrainingExperiment) -> LoraConfig | None:
+    """Return the adapter that TRL puts on the model; `None` without `use_peft`, and where the model brings one."""
+    if not config.lora.use_peft or read_adapter(config.model.model_name_or_path) is not None:
         return None
     return LoraConfig(
         task_type="CAUSAL_LM",
-        r=config["lora_r"],
-        lora_alpha=config["lora_alpha"],
-        lora_dropout=config["lora_dropout"],
-        target_modules=config["lora_target_modules"] or ALL_LINEAR,
-        use_rslora=config["use_rslora"],
-        revision=config["model_revision"],
+        r=config.lora.lora_r,
+        lora_alpha=config.lora.lora_alpha,
+        lora_dropout=config.lora.lora_dropout,
+        target_modules=config.lora.lora_target_modules or ALL_LINEAR,
+        use_rslora=config.lora.use_rslora,
+        revision=config.model.model_revision,
     )
 
 
 def continued(base: PreTrainedModel, adapter: Adapter, *, sharded: bool) -> PeftModel:
-    """The base with a saved adapter, which is trained further.
+    """Put a saved adapter, which is trained further, on its base.
 
     Under ZeRO-3 (`sharded`) the adapter keeps the precision of the base, because DeepSpeed gathers both together.
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.configuration.settings.experiments import SFTExperiment
 
 
-def choice_problems(tokenizer: Any, config: Mapping[str, Any]) -> Iterator[Problem]:
+def choice_problems(tokenizer: Any, config: SFTExperiment) -> Iterator[Problem]:
     """Yield a problem for a chat template that the tokenizer would never read."""
-    template = config.get("chat_template_path")
+    template = config.trainer.chat_template_path
     if not template or _reads_templates(tokenizer):
         return
     expected = (
@@ -21,7 +22,7 @@ def choice_problems(tokenizer: Any, config: Mapping[str, Any]) -> Iterator[Probl
     yield Problem(f"chat_template_path={template}", expected, remedy)
 
 
-def with_choices(tokenizer: Any, config: Mapping[str, Any]) -> Any:
+def with_choices(tokenizer: Any, config: SFTExperiment) -> Any:
     """Return the tokenizer with the chat template and the eos that a configuration names, if it names any.
 
     TRL puts them there only when its trainer is made. The final model's tokenizer has them, and with it RL.
@@ -31,10 +32,10 @@ def with_choices(tokenizer: Any, config: Mapping[str, Any]) -> Any:
     """
     if problems := list(choice_problems(tokenizer, config)):
         raise ConfigurationError(problems)
-    if config.get("chat_template_path"):
-        tokenizer.chat_template = Path(config["chat_template_path"]).read_text(encoding="utf-8")
-    if config.get("eos_token"):
-        tokenizer.eos_token = config["eos_token"]
+    if config.trainer.chat_template_path:
+        tokenizer.chat_template = Path(config.trainer.chat_template_path).read_text(encoding="utf-8")
+    if config.trainer.eos_token:
+        tokenizer.eos_token = config.trainer.eos_token
     return tokenizer
 
 

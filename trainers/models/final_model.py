@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import httpx
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from transformers import Trainer
 
+from trainers.configuration.settings.experiments import TrainingExperiment
 from trainers.models.model_card import CARD, write_card
 
 logger = logging.getLogger(__name__)
@@ -29,9 +28,9 @@ class PushFailed(RuntimeError):
     """The hub did not take the model, which is saved on this machine; the message has the command to try again."""
 
 
-def save_final_model(trainer: Trainer, config: Mapping[str, Any]) -> None:
+def save_final_model(trainer: Trainer, config: TrainingExperiment) -> None:
     """Write the model, or its adapter, with tokenizer and card into `output_dir`. Called on every rank."""
-    output = Path(config["output_dir"])
+    output = Path(config.output.output_dir)
     trainer.save_model(str(output))
     if trainer.is_world_process_zero():
         # The adapter that KL was measured against: that of the run before, which nobody asked for here.
@@ -39,7 +38,7 @@ def save_final_model(trainer: Trainer, config: Mapping[str, Any]) -> None:
         write_card(config)
 
 
-def push_to_hub(config: Mapping[str, Any]) -> str:
+def push_to_hub(config: TrainingExperiment) -> str:
     """Upload the saved model to `hub_model_id` (default: the name of `output_dir`, under one's own name).
 
     The token comes from the environment or from `hf auth login`. Returns the address of the repository.
@@ -47,19 +46,19 @@ def push_to_hub(config: Mapping[str, Any]) -> str:
     Raises:
         PushFailed: when the hub refuses or cannot be reached.
     """
-    output = Path(config["output_dir"])
-    wanted = config["hub_model_id"] or output.absolute().name
+    output = Path(config.output.output_dir)
+    wanted = config.trainer.hub_model_id or output.absolute().name
     api = HfApi()
     try:
-        repository = api.create_repo(wanted, private=config["hub_private_repo"], exist_ok=True)
+        repository = api.create_repo(wanted, private=config.trainer.hub_private_repo, exist_ok=True)
         api.upload_folder(
             repo_id=repository.repo_id,
             folder_path=output,
             allow_patterns=list(PUSHED),
             # Only what lies in the directory itself: checkpoints and evaluations have directories of their own.
             ignore_patterns=["*/*"],
-            revision=config["hub_revision"],
-            commit_message=f"Teacher trained with ATLAS ({config['experiment']})",
+            revision=config.trainer.hub_revision,
+            commit_message=f"Teacher trained with ATLAS ({config.output.experiment})",
         )
     except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
         include = " ".join(f"--include '{pattern}'" for pattern in PUSHED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,13 +11,14 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.configuration.settings.experiments import SFTExperiment, TrainingExperiment
 from trainers.configuration.surroundings import resolved
 from trainers.models.adapters import continued
 from trainers.models.chosen_tokens import with_choices
 from trainers.serving.adapters import read_adapter
 
 
-def load_model(config: Mapping[str, Any]) -> PreTrainedModel | PeftModel:
+def load_model(config: TrainingExperiment) -> PreTrainedModel | PeftModel:
     """Load `model_name_or_path` with its revision, dtype, attention implementation and quantisation.
 
     A LoRA adapter is loaded on its base, and is trained further. The caller has built its `TrainingArguments` before,
@@ -27,7 +27,7 @@ def load_model(config: Mapping[str, Any]) -> PreTrainedModel | PeftModel:
     Raises:
         ConfigurationError: for an adapter that is not plain LoRA, or that was not downloaded.
     """
-    name = config["model_name_or_path"]
+    name = config.model.model_name_or_path
     adapter = read_adapter(name)
     base = AutoModelForCausalLM.from_pretrained(
         # In full, because an adapter remembers its base by this name.
@@ -46,42 +46,42 @@ def _adapter_on_the_hub(name: str) -> Problem:
     return Problem(f"model_name_or_path={name}", "is a LoRA adapter on the hub, expected one in a directory", remedy)
 
 
-def load_tokenizer(config: Mapping[str, Any]) -> Tokenizer:
-    """The tokenizer of `model_name_or_path`; an adapter without one has that of its base."""
-    name = config["model_name_or_path"]
+def load_tokenizer(config: TrainingExperiment) -> Tokenizer:
+    """Load the tokenizer of `model_name_or_path`; an adapter without one has that of its base."""
+    name = config.model.model_name_or_path
     adapter = read_adapter(name)
     tokenizer = AutoTokenizer.from_pretrained(
         adapter.tokenizer if adapter else name,
-        revision=(adapter and adapter.revision) or config["model_revision"],
-        trust_remote_code=config["trust_remote_code"],
+        revision=(adapter and adapter.revision) or config.model.model_revision,
+        trust_remote_code=config.model.trust_remote_code,
     )
-    return with_choices(tokenizer, config)
+    return with_choices(tokenizer, config) if isinstance(config, SFTExperiment) else tokenizer
 
 
-def loading_arguments(config: Mapping[str, Any], revision: str | None = None) -> dict[str, Any]:
+def loading_arguments(config: TrainingExperiment, revision: str | None = None) -> dict[str, Any]:
     """Return the arguments of `from_pretrained` besides the name; `revision` wins over the configuration's."""
     optional = {
-        "attn_implementation": config["attn_implementation"],
-        "revision": revision or config["model_revision"],
+        "attn_implementation": config.model.attn_implementation,
+        "revision": revision or config.model.model_revision,
         "quantization_config": quantisation(config),
     }
     given = {name: value for name, value in optional.items() if value is not None}
-    return {"dtype": config["dtype"], "trust_remote_code": config["trust_remote_code"]} | given
+    return {"dtype": config.model.dtype, "trust_remote_code": config.model.trust_remote_code} | given
 
 
-def quantisation(config: Mapping[str, Any]) -> BitsAndBytesConfig | None:
+def quantisation(config: TrainingExperiment) -> BitsAndBytesConfig | None:
     """Return bitsandbytes' settings for `load_in_4bit`, computing in the precision of `dtype`; `None` without it."""
-    if not config["load_in_4bit"]:
+    if not config.lora.load_in_4bit:
         return None
     return BitsAndBytesConfig(
         load_in_4bit=True,
-        bnb_4bit_compute_dtype=getattr(torch, config["dtype"]),
-        bnb_4bit_quant_type=config["bnb_4bit_quant_type"],
-        bnb_4bit_use_double_quant=config["use_bnb_nested_quant"],
+        bnb_4bit_compute_dtype=getattr(torch, config.model.dtype),
+        bnb_4bit_quant_type=config.lora.bnb_4bit_quant_type,
+        bnb_4bit_use_double_quant=config.lora.use_bnb_nested_quant,
     )
 
 
-def reference_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+def reference_arguments(config: TrainingExperiment) -> dict[str, Any]:
     """Return TRL's arguments for loading the reference in the policy's revision; the rest it takes from the policy."""
-    revision = config["model_revision"]
+    revision = config.model.model_revision
     return {} if revision is None else {"model_init_kwargs": {"revision": revision}}

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import ModelCardData
 
-from trainers.configuration.continuation import HARMLESS
-from trainers.configuration.fields import GRPO, fields_of
+from trainers.configuration.settings.experiments import GRPO, SFT, GRPOExperiment, TrainingExperiment
+from trainers.configuration.settings.key import Resume
+from trainers.configuration.settings.keys import Key, keys_of
 from trainers.configuration.surroundings import looks_local
 from trainers.serving.adapters import read_adapter
 
 CARD = "README.md"
-TAGS = {"sft": ["sft"], GRPO: ["grpo", "rl"]}
+TAGS = {SFT: ["sft"], GRPO: ["grpo", "rl"]}
 METRICS = {
     "eval_teaching/baseline_accuracy": "student alone, held-out questions",
     "eval_teaching/taught_accuracy": "student taught, held-out questions",
@@ -26,7 +26,8 @@ METRICS = {
     "teaching/teaching_length_mean": "tokens of a teaching, last training step",
     "loss": "loss, last training step",
 }
-_UNTOLD = {*HARMLESS.split(), "experiment", "model_name_or_path", "dataset_id_or_path", "teacher_names"}
+LONGEST = 60
+"""Characters of a value that the table has room for."""
 _ADAPTER_USE = """\
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoTokenizer
@@ -40,9 +41,9 @@ model = AutoModelForCausalLM.from_pretrained("{name}")
 tokenizer = AutoTokenizer.from_pretrained("{name}")"""
 
 
-def write_card(config: Mapping[str, Any]) -> Path:
+def write_card(config: TrainingExperiment) -> Path:
     """Write the card of a finished run into its output directory."""
-    output = Path(config["output_dir"])
+    output = Path(config.output.output_dir)
     summary = output / "evaluation" / "summary.md"
     evaluation = summary.read_text(encoding="utf-8") if summary.is_file() else None
     path = output / CARD
@@ -50,18 +51,18 @@ def write_card(config: Mapping[str, Any]) -> Path:
     return path
 
 
-def model_card(config: Mapping[str, Any], metrics: Mapping[str, float], evaluation: str | None = None) -> str:
-    """The card as Markdown with the hub's header.
+def model_card(config: TrainingExperiment, metrics: Mapping[str, float], evaluation: str | None = None) -> str:
+    """Return the card as Markdown with the hub's header.
 
     Args:
         config: the resolved configuration of the run; directories of this machine are told by their last part only.
         metrics: the last value of each logged metric.
         evaluation: the table of an evaluation of this model, if there was one.
     """
-    adapter = read_adapter(config["model_name_or_path"])
-    base = adapter.base if adapter else config["model_name_or_path"]
-    name = config["hub_model_id"] or Path(config["output_dir"]).name
-    use = (_ADAPTER_USE if config["use_peft"] else _MODEL_USE).format(name=name)
+    adapter = read_adapter(config.model.model_name_or_path)
+    base = adapter.base if adapter else config.model.model_name_or_path
+    name = config.trainer.hub_model_id or Path(config.output.output_dir).name
+    use = (_ADAPTER_USE if config.lora.use_peft else _MODEL_USE).format(name=name)
     blocks = [
         f"---\n{_header(config, base)}\n---",
         f"# {name}",
@@ -73,42 +74,48 @@ def model_card(config: Mapping[str, Any], metrics: Mapping[str, float], evaluati
         "## Training\n\nWhat differs from the defaults of TRL and ATLAS:\n\n| key | value |\n|---|---|\n"
         + "\n".join(f"| `{key}` | `{value}` |" for key, value in told(config)),
         f"## Licence\n\nThese weights come from {_name(base)} and are under its licence; mind that of the training "
-        f"data ({_name(config['dataset_id_or_path'])}) as well.",
+        f"data ({_name(config.data.dataset_id_or_path)}) as well.",
     ]
     return "\n\n".join(blocks) + "\n"
 
 
-def told(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The keys that shaped training and differ from their defaults; templates and other long texts left out."""
-    for key, field in sorted(fields_of(config["experiment"]).items()):
-        value = config.get(key, field.default)
-        told_elsewhere = key in _UNTOLD or key.endswith("_template")
-        if not told_elsewhere and value != field.default and value is not None and len(str(value)) <= 60:
-            yield key, _name(value) if isinstance(value, str) else str(value)
+def told(config: TrainingExperiment) -> Iterator[tuple[str, str]]:
+    """Yield the keys that shaped training and differ from their defaults; templates and long texts are left out."""
+    values = config.flat()
+    for name, key in sorted(keys_of(config.output.experiment).items()):
+        value = values[name]
+        if _shaped(key) and value != key.default and value is not None and len(str(value)) <= LONGEST:
+            yield name, _name(value) if isinstance(value, str) else str(value)
+
+
+def _shaped(key: Key) -> bool:
+    """Return whether a key bears on what was learned, and is not told elsewhere in the card."""
+    facts = key.facts
+    return facts.in_card and not facts.placeholders and facts.resume in (Resume.SHAPES, Resume.LENGTH)
 
 
 def last_metrics(path: Path) -> dict[str, float]:
-    """The last value of each metric in a `metrics.jsonl`; empty when there is none."""
+    """Return the last value of each metric in a `metrics.jsonl`; empty when there is none."""
     rows = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return {key: value for row in rows for key, value in json.loads(row).items()}
 
 
-def _header(config: Mapping[str, Any], base: str) -> str:
-    data = config["dataset_id_or_path"]
+def _header(config: TrainingExperiment, base: str) -> str:
+    data = config.data.dataset_id_or_path
     return ModelCardData(
         base_model=None if looks_local(base) else base,
         datasets=None if looks_local(data) else data,
-        library_name="peft" if config["use_peft"] else "transformers",
+        library_name="peft" if config.lora.use_peft else "transformers",
         pipeline_tag="text-generation",
-        tags=["atlas", "teacher", *TAGS[config["experiment"]], *(["lora"] if config["use_peft"] else [])],
+        tags=["atlas", "teacher", *TAGS[config.output.experiment], *(["lora"] if config.lora.use_peft else [])],
     ).to_yaml()
 
 
-def _made(config: Mapping[str, Any], base: str) -> str:
-    what = f"a LoRA adapter of {_name(base)}" if config["use_peft"] else f"made from {_name(base)}"
-    data = _name(config["dataset_id_or_path"])
-    if config["experiment"] == GRPO:
-        return f"It is {what}, trained by GRPO on {data} beside the student {_name(config['student_model'])}."
+def _made(config: TrainingExperiment, base: str) -> str:
+    what = f"a LoRA adapter of {_name(base)}" if config.lora.use_peft else f"made from {_name(base)}"
+    data = _name(config.data.dataset_id_or_path)
+    if isinstance(config, GRPOExperiment):
+        return f"It is {what}, trained by GRPO on {data} beside the student {_name(config.student.model)}."
     return f"It is {what}, warmed up by supervised fine-tuning on {data}."
 
 
@@ -121,5 +128,5 @@ def _results(metrics: Mapping[str, float], evaluation: str | None) -> Iterator[s
 
 
 def _name(text: str) -> str:
-    """A hub id as it is, a path by its last part: others have no use for this machine's directories."""
+    """Return a hub id as it is, a path by its last part: others have no use for this machine's directories."""
     return Path(text).name if looks_local(text) else text

@@ -1,0 +1,40 @@
+"""The rows of a run: where they are and how they are read."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from trainers.configuration.settings.key import Number, Settings, key
+
+
+class DataSettings(Settings):
+    """A dataset, and how its rows are read."""
+
+    dataset_id_or_path: str = key(
+        None, "Hub id, directory or file of the training rows.", reported=True, required=True, in_card=False
+    )
+    dataset_config: str | None = key(None, "Configuration name of a hub dataset.", selects_rows=True)
+    dataset_files: str | None = key(None, "File inside a hub dataset, such as training/rl.jsonl.", selects_rows=True)
+    dataset_split: str = key("train", "Split to read, or a part of one: train[:10%].")
+    dataset_level_filter: str | int | None = key(
+        None,
+        "Level to read: the configuration of that name, else the rows with this value in their level column.",
+        selects_rows=True,
+    )
+    dataset_max_samples: int | None = key(None, "Read at most so many rows.", ge=1)
+    column_map: dict[Any, Any] | None = key(None, "Our column names → the dataset's, e.g. {question: prompt}.")
+    row_reader: str | None = key(None, "Dotted path of a function from a row to one with our names.")
+    max_bad_row_ratio: Number = key(
+        0.01, "Share of bad rows above which a dataset is refused; up to it they are dropped and counted.", ge=0, le=1
+    )
+    overlong_prompts: Literal["drop", "error"] = key(
+        "drop", "Rows that do not fit into the contexts: drop and count them, or stop with an error."
+    )
+
+
+class TrainingDataSettings(DataSettings):
+    """A dataset to train on, and the rows held out of it."""
+
+    eval_dataset_id_or_path: str | None = key(None, "Evaluation rows; null splits them off the training rows.")
+    eval_dataset_split: str | None = key(None, "Split of the evaluation rows; null: dataset_split.")
+    eval_split_ratio: Number = key(0.1, "Share of the rows held out when there is no evaluation dataset.", ge=0, lt=1)

@@ -1,0 +1,37 @@
+"""How much is evaluated, and who teaches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainers.configuration.settings.key import Parts, Resume, Settings, key, trl_key
+
+
+class EvaluationSizeSettings(Settings):
+    """How much an evaluation asks."""
+
+    eval_max_samples: int | None = key(
+        64, "Questions per evaluation; null takes all.", ge=1, resume=Resume.EVALUATION, parts=Parts.FREE
+    )
+    num_generations_eval: int | None = trl_key(None, ge=1, resume=Resume.EVALUATION)
+
+
+class EvaluationSettings(EvaluationSizeSettings):
+    """The teachers of an evaluation, and how many lessons they give."""
+
+    teacher: str | dict[Any, Any] | list | None = key(
+        None,
+        "Teacher checkpoint, API model {base_url: …, model: …}, or a list; null evaluates the student alone.",
+        parts=Parts.FREE,
+    )
+    teacher_names: list[str] | None = key(
+        None, "Names of the teachers in tables; null derives them from the paths.", parts=Parts.FREE, in_card=False
+    )
+    num_rollouts: int = key(1, "Lessons per question and teacher.", ge=1, reported=True)
+    eval_concurrency: int = key(32, "Questions worked on at a time.", ge=1, parts=Parts.FREE, reported=True)
+    level_column: str | None = key(
+        None,
+        "Column of levels or subsets to break gains down by; null takes level, difficulty, subset or kind.",
+        parts=Parts.FREE,
+        reported=True,
+    )

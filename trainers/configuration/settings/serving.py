@@ -1,0 +1,22 @@
+"""The model servers of a run, and requests to models."""
+
+from __future__ import annotations
+
+from trainers.configuration.settings.key import Number, Resume, Settings, key
+
+
+class ServingSettings(Settings):
+    """Addresses and deadlines of model servers."""
+
+    use_vllm_server: bool = key(True, "Generate through vLLM servers: the only mode.")
+    vllm_host: str = key("127.0.0.1", "Host of the model servers.", resume=Resume.FREE)
+    vllm_port: int = key(
+        8765, "Port of the first server; server i listens on vllm_port + i.", ge=1, le=65535, resume=Resume.FREE
+    )
+    num_vllm_servers: int = key(
+        1, "V of the launcher: server slots, one GPU each.", ge=1, resume=Resume.FREE, speed=True
+    )
+    request_timeout_s: Number = key(
+        600.0, "Seconds one generation request, or one step of a weight update, may take.", gt=0, resume=Resume.FREE
+    )
+    max_concurrent_requests: int = key(256, "Completions in flight per server.", ge=1, resume=Resume.FREE)

@@ -1,0 +1,30 @@
+"""Batches, sharding and output of a training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from trainers.configuration.settings.key import Resume, Settings, key
+
+
+class TrainingSettings(Settings):
+    """What SFT and GRPO have in common beyond the arguments of their trainers."""
+
+    train_batch_size: int = key(
+        16, "Sequences (SFT) or completions (GRPO) per optimizer step, over all processes.", ge=1, speed=True
+    )
+    deepspeed: Literal["zero1", "zero2", "zero3", "zero3_cpu_offloading"] = key(
+        "zero3", "DeepSpeed stage; the words zero1, zero2, zero3, offload set it.", resume=Resume.FREE, speed=True
+    )
+    processes: int = key(
+        1,
+        "Training processes the batch was fitted for; set by the launcher.",
+        ge=1,
+        computed=True,
+        resume=Resume.FREE,
+        speed=True,
+    )
+    resume_from: str | None = key(
+        None, "Checkpoint the trainer continues from; decided from `resume`.", computed=True, resume=Resume.FREE
+    )
+    save_final_model: bool = key(True, "Write the final model and tokenizer to output_dir.", resume=Resume.FREE)
