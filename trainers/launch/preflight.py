@@ -25,7 +25,7 @@ from trainers.configuration.surroundings import all_local, missing_paths
 from trainers.launch.arithmetic import number
 from trainers.launch.credentials import missing_credentials
 from trainers.launch.disk import disk_problems
-from trainers.launch.fit import Cards, host_warnings, memory_warnings
+from trainers.launch.fit import Cards, host_warnings, memory_warnings, trained_shape
 from trainers.launch.inspection import CONFIG_FILE, FINDINGS_FILE, Findings
 from trainers.launch.plan import Plan
 from trainers.launch.process import Process
