@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from trainers.configuration import compose, snapshot
+from trainers.configuration.composition import experiment_of
 from trainers.configuration.foreign import NEEDLESS, REFUSED, RENAMED, REPLACED
 from trainers.configuration.machine import Machine
 from trainers.configuration.settings.checking import check_values
@@ -102,6 +103,10 @@ def test_settings_are_frozen_and_checked() -> None:
         config.output.seed = 3
     with pytest.raises(ValidationError):
         config.with_keys(seed="three")
+    with pytest.raises(TypeError, match="GRPOExperiment has no key sead"):
+        config.with_keys(sead=3)
+    with pytest.raises(TypeError, match="experiment sft has no key num_generations"):
+        experiment_of({"experiment": "sft", "num_generations": 4})
 
 
 def test_what_both_roles_have_is_named_alike() -> None:

@@ -102,9 +102,12 @@ def experiment_of(config: Mapping[str, Any]) -> Experiment:
     """Return flat keys as the settings of their experiment; keys that are left out are at their defaults.
 
     Raises:
+        TypeError: for a key that the experiment does not have.
         pydantic.ValidationError: for a value that its key does not take.
     """
     keys = keys_of(config["experiment"])
+    if unknown := config.keys() - keys.keys():
+        raise TypeError(f"experiment {config['experiment']} has no key {', '.join(sorted(unknown))}")
     # Text that is needed and not there stays empty: the rules tell of it together with everything else.
     absent = {name: "" for name, key in keys.items() if key.facts.required and not key.optional}
     given = {name: value for name, value in config.items() if value is not None or name not in absent}

@@ -51,9 +51,13 @@ class Experiment:
         """Return these settings with other values of some flat keys, checked again.
 
         Raises:
+            TypeError: for a key that this experiment does not have.
             pydantic.ValidationError: for a value that its key does not take.
         """
-        return type(self).from_flat(self.flat() | keys)
+        flat = self.flat()
+        if unknown := keys.keys() - flat.keys():
+            raise TypeError(f"{type(self).__name__} has no key {', '.join(sorted(unknown))}")
+        return type(self).from_flat(flat | keys)
 
     @classmethod
     def from_flat(cls, keys: dict[str, Any]) -> Self:
