@@ -92,11 +92,10 @@ def test_a_connection_that_does_not_close_keeps_nothing_else_open():
             if self.name == "teacher":
                 raise OSError("a broken pipe")
 
-    verifier = SimpleNamespace(close=lambda: closed.append("verifier"))
-    runner = RolloutRunner(SimpleNamespace(verifier=verifier), Pool("teacher"), Pool("student"), len)
+    runner = RolloutRunner(Pool("protocol"), Pool("teacher"), Pool("student"), len)
     with pytest.raises(OSError, match="a broken pipe"):
         runner.close()
-    assert closed == ["teacher", "student", "verifier"]
+    assert closed == ["teacher", "student", "protocol"]
 
 
 def test_a_pending_rollout_is_awaited_or_given_up_and_nothing_outlives_its_loop():

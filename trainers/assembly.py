@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
-from hydra.utils import get_object
 from transformers import PreTrainedTokenizerBase
 
+from trainers import plugins
 from trainers.configuration import pick, server_layout
 from trainers.serving.endpoints import EndpointPool
 from trainers.serving.plain_text import text_ids
@@ -16,8 +15,8 @@ from trainers.serving.specs import Role, ServerSpec
 from trainers.teaching.lesson import Generator, Sampling
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Protocol, Stages
-from trainers.teaching.reward import AdaptiveTeachingReward, Reward
-from trainers.teaching.verifiers import build_verifier
+from trainers.teaching.reward import Reward, off_the_loop
+from trainers.teaching.verifiers import Verifier, as_verifier
 
 
 def build_protocol(config: Mapping[str, Any], student: Generator) -> Protocol:
@@ -25,18 +24,29 @@ def build_protocol(config: Mapping[str, Any], student: Generator) -> Protocol:
     return Protocol(
         student=student,
         templates=PromptTemplates(**pick(PromptTemplates, config)),
-        verifier=build_verifier(config["verifier"], timeout_s=config["verifier_timeout_s"]),
-        reward=build_reward(config),
+        verifier=make_verifier(config),
+        reward=make_reward(config),
         stages=stages(config),
         seed=config["seed"],
     )
 
 
-def build_reward(config: Mapping[str, Any]) -> Reward:
-    """The configured reward: ours, or the callable at `reward`; a class gets the keys named like its parameters."""
-    path = config["reward"]
-    chosen = AdaptiveTeachingReward if path is None else get_object(path)
-    return cast(Reward, chosen(**pick(chosen, config)) if inspect.isclass(chosen) else chosen)
+def make_reward(config: Mapping[str, Any]) -> Reward:
+    """Make the reward that `reward` names, or else ours.
+
+    Raises:
+        ConfigurationError: when it cannot be made.
+    """
+    return off_the_loop(plugins.build(plugins.REWARD, config))
+
+
+def make_verifier(config: Mapping[str, Any]) -> Verifier:
+    """Make the verifier that `verifier` names.
+
+    Raises:
+        ConfigurationError: when it cannot be made.
+    """
+    return as_verifier(plugins.build(plugins.VERIFIER, config), timeout_s=config["verifier_timeout_s"])
 
 
 def stages(config: Mapping[str, Any]) -> Stages:

@@ -62,7 +62,7 @@ async def evaluate(config: Mapping[str, Any]) -> Results:
         student = connect_student(config)
         stack.push_async_callback(student.aclose)
         protocol = build_protocol(config, MeteredGenerator(student))
-        stack.callback(protocol.verifier.close)
+        stack.push_async_callback(protocol.aclose)
         evaluation = Evaluation(
             protocol, output, config["num_baselines"], config["num_rollouts"], config["eval_concurrency"]
         )

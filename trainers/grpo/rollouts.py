@@ -110,17 +110,16 @@ class RolloutRunner:
         return self._loop.run(greedy_samples(self.teacher_pool, prompts, max_tokens))
 
     def close(self) -> None:
-        """Give up what still runs, then close connections, verifier workers and the loop."""
+        """Give up what still runs, then close connections, verifier, reward and the loop."""
         with ExitStack() as closing:
             # In reverse, and each also when another one fails.
             closing.callback(self._loop.close)
-            closing.callback(self.protocol.verifier.close)
-            for pool in (self.student_pool, self.teacher_pool):
-                closing.callback(self._disconnect, pool)
+            for part in (self.protocol, self.student_pool, self.teacher_pool):
+                closing.callback(self._let_go, part)
             closing.callback(self._loop.cancel_all)
 
-    def _disconnect(self, pool: Connection) -> None:
-        self._loop.run(pool.aclose())
+    def _let_go(self, part: Protocol | Connection) -> None:
+        self._loop.run(part.aclose())
 
     async def _rollout(self, questions: Sequence[Question], **how: int) -> Rollout:
         pools = {"teacher": self.teacher_pool, "student": self.student_pool}
