@@ -9,11 +9,13 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
+from trainers import plugins
 from trainers.assembly import connect_pool, layout_of, token_counter
 from trainers.configuration import pick
 from trainers.configuration.api_keys import missing_keys
 from trainers.configuration.placement import record_name, teacher_entries
 from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.serving.agent_model import AgentModel
 from trainers.serving.api_model import ApiModel, ApiSettings
 from trainers.serving.api_usage import Account, read_usage
 from trainers.serving.connection import Connection
@@ -27,8 +29,15 @@ def connect_student(config: Mapping[str, Any]) -> Connection:
     """The student of a run.
 
     Raises:
-        ConfigurationError: when the environment lacks the key of its API, or its spending cap was reached before.
+        ConfigurationError: when the environment lacks the key of its API, its spending cap was reached before, or it is
+            an agent that cannot be made.
     """
+    if config["student_agent"]:
+        return AgentModel(
+            plugins.build(plugins.STUDENT, config),
+            call_timeout_s=config["request_timeout_s"],
+            max_concurrent_calls=config["max_concurrent_requests"],
+        )
     if config["student_base_url"]:
         names = ApiSettings.__dataclass_fields__
         settings = ApiSettings(**{name: config[f"student_{name}"] for name in names})
@@ -64,8 +73,8 @@ async def opened_teacher(config: Mapping[str, Any], name: str) -> AsyncIterator[
 
 
 def account_of(model: Generator) -> Account | None:
-    """Return the account that a model behind an API is charged to; `None` for models that cost nothing by the token."""
-    return model.account if isinstance(model, ApiModel) else None
+    """Return the account that a model is charged to; `None` for models that cost nothing by the token."""
+    return getattr(model, "account", None)
 
 
 def usage_file(config: Mapping[str, Any], name: str) -> Path:

@@ -30,6 +30,9 @@ def derive(config: Mapping[str, Any], machine: Machine, processes: int) -> tuple
     }
     notes: tuple[str, ...] = ()
     trains = config["experiment"] != EVALUATION
+    if agent := result.get("student_agent"):
+        # Results, records and cards call the student by this key.
+        result["student_model"] = agent
     if machine.cpu_only:
         changed = {key: value for key, value in CPU_PRECISION.items() if key in result or (key == "use_cpu" and trains)}
         notes += ("no GPU: float32 on the CPU",)

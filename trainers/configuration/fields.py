@@ -69,6 +69,9 @@ OWN = (
             Field("column_map", "dict | null", None, "Our column names → the dataset's, e.g. {question: prompt}."),
             Field("row_reader", "str | null", None, "Dotted path of a function from a row to one with our names."),
             Field(
+                "row_reader_args", "dict | null", None, "Settings of the row reader, by the names of its parameters."
+            ),
+            Field(
                 "max_bad_row_ratio",
                 "float",
                 0.01,
@@ -150,6 +153,13 @@ OWN = (
             Field(
                 "student_model", "str | null", None, "The student: hub id, directory, or the name an API knows it by."
             ),
+            Field(
+                "student_agent",
+                "str | null",
+                None,
+                "Dotted path of a function from text to text, or a class of such, that is the student.",
+            ),
+            Field("student_agent_args", "dict | null", None, "Settings of the agent, by the names of its parameters."),
             Field(
                 "student_base_url",
                 "str | null",
@@ -239,12 +249,14 @@ OWN = (
             Field("num_vllm_servers", "int", 1, "V of the launcher: server slots, one GPU each.", bounds=">= 1"),
             Field("num_baselines", "int", 1, "Untaught solutions per question, shared by its group.", bounds=">= 1"),
             Field("reward", "str | null", None, "Dotted path of a callable that replaces the reward."),
+            Field("reward_args", "dict | null", None, "Settings of the reward, by the names of its parameters."),
             Field("efficiency_weight", "float", 1.0, "Weight of the bonus for short teachings.", bounds=">= 0"),
             Field("degradation_penalty", "float", 0.0, "What a right student made wrong costs.", bounds=">= 0"),
             Field(
                 "leak_policy", "str", "penalise", "What a teaching that tells the answer earns.", ("penalise", "report")
             ),
             Field("verifier", "str", "math", "math, exact, code, or the dotted path of a verifier."),
+            Field("verifier_args", "dict | null", None, "Settings of the verifier, by the names of its parameters."),
             Field("verifier_timeout_s", "float", 10.0, "Seconds until an answer counts as unscorable.", bounds="> 0"),
             Field(
                 "request_timeout_s",
@@ -295,8 +307,13 @@ OWN = (
                 "weight_transfer",
                 "str",
                 "auto",
-                "How weights reach the teacher's servers.",
-                ("auto", "gloo", "nccl", "ipc"),
+                "How weights reach the teacher's servers: auto, gloo, nccl, ipc, or the dotted path of a transport.",
+            ),
+            Field(
+                "trainer_class",
+                "str | null",
+                None,
+                "Dotted path of a class derived from trainers.teacher_grpo.TeacherGRPOTrainer, with a loss of its own.",
             ),
             Field(
                 "verify_weights_every",

@@ -33,7 +33,8 @@ def server_layout(
 
     Slot i of `num_vllm_servers` goes to the teacher when i is even, to the student when it is odd; with a single slot
     both models share it. An evaluation goes through its teachers in order and then the student, and more models than
-    slots share. A student behind an API takes no slot. Tensor parallelism gives a server several slots.
+    slots share. A student behind an API takes no slot, nor does an agent. Tensor parallelism gives a server several
+    slots.
 
     Args:
         config: a resolved configuration.
@@ -60,7 +61,7 @@ def models(config: Mapping[str, Any]) -> tuple[tuple[Role, str], ...]:
     if not config["use_vllm_server"]:
         return ()
     student: tuple[tuple[Role, str], ...] = ()
-    if not config["student_base_url"] and config["student_model"]:
+    if not config["student_base_url"] and not config["student_agent"] and config["student_model"]:
         student = (("student", config["student_model"]),)
     if config["experiment"] == EVALUATION:
         return tuple(("teacher", path) for path in teachers(config)) + student

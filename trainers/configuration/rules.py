@@ -15,10 +15,12 @@ from trainers.configuration.batches import Batch
 from trainers.configuration.fields import EVALUATION, GRPO, SFT, fields_of
 from trainers.configuration.model_rules import check_model
 from trainers.configuration.placement import default_name, models, slots_used, teacher_entries, teacher_list, teachers
+from trainers.configuration.plugin_rules import check_plugins
 from trainers.configuration.problems import Problem
 from trainers.configuration.schedule import check_schedule
 from trainers.configuration.template_rules import check_template_arguments
 from trainers.configuration.wording import typed
+from trainers.teaching.verifiers.names import VERIFIERS
 
 ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 COLUMNS = tuple(ACCEPTED)
@@ -27,7 +29,6 @@ REPORTERS = (
     *("dvclive", "azure_ml", "codecarbon", "dagshub", "flyte", "kubeflow"),
 )
 TEMPLATE_SUFFIXES = (".jinja", ".j2")
-VERIFIERS = ("math", "exact", "code")
 REQUIRED = {
     SFT: ("output_dir", "model_name_or_path", "dataset_id_or_path"),
     GRPO: ("output_dir", "model_name_or_path", "dataset_id_or_path", "student_model"),
@@ -53,6 +54,7 @@ def validate(config: Mapping[str, Any]) -> list[Problem]:
     """All problems between the keys of a configuration whose single values are fine."""
     experiment = config["experiment"]
     found = [*_required(config), *_common(config), *check_model(config), *check_template_arguments(config)]
+    found += check_plugins(config)
     if experiment != EVALUATION:
         found += check_schedule(config)
     if experiment == SFT:

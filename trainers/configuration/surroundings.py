@@ -96,7 +96,8 @@ def resolved(model: str) -> str:
 
 
 def _models(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    student = config.get("student_model") if not config.get("student_base_url") else None
+    elsewhere = config.get("student_base_url") or config.get("student_agent")
+    student = None if elsewhere else config.get("student_model")
     named = [("student_model", student)]
     if config["experiment"] == EVALUATION:
         named += [("teacher", path) for path in teachers(config)]
