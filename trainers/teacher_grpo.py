@@ -23,6 +23,7 @@ from trl import GRPOConfig
 from trl.trainer import grpo_trainer
 
 from custom_data.preflight import load_questions
+from trainers import plugins
 from trainers.accumulation import agree_on_accumulation
 from trainers.all_ranks import on_all_ranks, reported_as, shared_out
 from trainers.assembly import build_protocol, connect_pool, layout_of, token_counter
@@ -457,7 +458,9 @@ def build_trainer(config: Mapping[str, Any]) -> TeacherGRPOTrainer:
     runner, weight_sync = on_all_ranks(lambda: connect_servers(config, tokenizer) if main else (None, None))
     model = load_model(config)
     declare_end(model, assistant_turn(tokenizer, config["teacher_chat_template_kwargs"]))
-    trainer = TeacherGRPOTrainer(
+    chosen = config["trainer_class"]
+    trainer_class = plugins.subclass("trainer_class", chosen, TeacherGRPOTrainer) if chosen else TeacherGRPOTrainer
+    trainer: TeacherGRPOTrainer = trainer_class(
         model=model,
         args=arguments,
         questions=train,

@@ -73,8 +73,6 @@ def main(directory: Path) -> None:
     """Inspects the run that a directory describes."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     logger.setLevel(logging.INFO)
-    # It reports what cannot be imported, which is among the problems.
-    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
     # It has a handler of its own: a hub that does not answer would be reported twice.
     logging.getLogger("huggingface_hub").propagate = False
     config = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))

@@ -1,32 +1,48 @@
-"""A check that the user's own functions in a configuration can be imported: before servers start, not after."""
+"""A check that components of the user's own can be imported and made: before servers start, not after."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hydra.utils import get_object
-
-from trainers.configuration.problems import Problem
-from trainers.teaching.verifiers import VERIFIER_NAMES
-
-REMEDY = "write the dotted path of a function or class, importable from where you start"
+from trainers import plugins
+from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.serving.transports import TRANSPORTS
 
 
 def function_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """One problem for each of `reward` and `verifier` that names nothing callable. Imports the modules they are in."""
-    named = {key: config.get(key) for key in ("reward", "verifier")}
-    for key, path in named.items():
-        if path is not None and path not in VERIFIER_NAMES:
-            yield from _named(f"{key}={path}", path)
+    """Yield the problems of all components of the user's own that a configuration names, whose modules it imports."""
+    yield from plugins.plugin_problems(config)
+    yield from _trainer_problems(config)
+    yield from _transport_problems(config)
 
 
-def _named(given: str, path: str) -> Iterator[Problem]:
-    try:
-        found = get_object(path)
-    except Exception as error:  # noqa: BLE001 - whatever importing a user's module raises
-        cause = error.__cause__ or error
-        yield Problem(given, f"cannot be imported ({type(cause).__name__}: {' '.join(str(cause).split())})", REMEDY)
+def _trainer_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    if config.get("trainer_class") is None:
         return
-    if not callable(found):
-        yield Problem(given, f"expected something to call, got a {type(found).__name__}", "name the function itself")
+    # Importing it loads TRL, which only runs with a trainer of their own need to spend seconds on here.
+    from trainers.teacher_grpo import TeacherGRPOTrainer
+
+    try:
+        plugins.subclass("trainer_class", config["trainer_class"], TeacherGRPOTrainer)
+    except ConfigurationError as error:
+        yield from error.problems
+
+
+def _transport_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    name = config.get("weight_transfer")
+    if name is None or name == "auto" or name in TRANSPORTS:
+        return
+    given = f"weight_transfer={name}"
+    try:
+        transport = plugins.imported(given, name)
+    except ConfigurationError as error:
+        yield from error.problems
+        return
+    lacking = [part for part in ("connect", "send", "close") if not callable(getattr(transport, part, None))]
+    if lacking:
+        expected = f"expected a transport, it lacks {' and '.join(lacking)}"
+        yield Problem(given, expected, "write the methods of trainers.serving.weight_sync.Transport")
+    if not isinstance(getattr(transport, "engine", None), str):
+        remedy = "write engine = 'my_package.engine.MyEngine' in the class: what receives weights inside vLLM's worker"
+        yield Problem(given, "lacks the attribute engine, a dotted path", remedy)
