@@ -21,7 +21,6 @@ from trainers.serving.api_usage import Account, read_usage
 from trainers.serving.connection import Connection
 from trainers.serving.specs import Role
 from trainers.teaching.estimates import estimated_tokens
-from trainers.teaching.lesson import Generator
 from trainers.teaching.protocol import Teacher
 
 
@@ -72,9 +71,9 @@ async def opened_teacher(config: Mapping[str, Any], name: str) -> AsyncIterator[
         await connection.aclose()
 
 
-def account_of(model: Generator) -> Account | None:
-    """Return the account that a model is charged to; `None` for models that cost nothing by the token."""
-    return getattr(model, "account", None)
+def account_of(component: object) -> Account | None:
+    """Return the account that a model or verifier is charged to; `None` for one that costs nothing by the token."""
+    return getattr(component, "account", None)
 
 
 def usage_file(config: Mapping[str, Any], name: str) -> Path:

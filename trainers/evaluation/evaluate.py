@@ -69,7 +69,7 @@ async def evaluate(config: Mapping[str, Any]) -> Results:
         teachers = list(teacher_entries(config))
         solved = await evaluation.solve_alone(questions, alone, probing=bool(teachers))
         check_answers(config, solved)
-        lessons, accounts = {}, [account_of(student)]
+        lessons, accounts = {}, [account_of(student), account_of(protocol.verifier)]
         for name in teachers:
             async with opened_teacher(config, name) as teacher:
                 lessons[name] = await evaluation.teach(name, teacher, solved, taught.get(name, {}))
