@@ -22,6 +22,7 @@ from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.wording import typed
 from trainers.dotted import resolve
 from trainers.teaching.calls import close
+from trainers.teaching.functions import TOLD
 from trainers.teaching.verifiers.names import VERIFIERS
 
 _REMEDY = "write the dotted path of a function or class, importable from where you start"
@@ -36,6 +37,7 @@ class Seam:
     Args:
         key: the configuration key that names the component; its settings are under `KEY_args`.
         call: the arguments that ATLAS calls it with, by position.
+        told: what it is called with besides, by name, where it has a parameter of that name.
         names: components that have a short name, by their dotted paths.
         default: dotted path of the component of `KEY=null`; without one there is none then.
         method: what is called of an object that has a method of that name, else the object itself is called.
@@ -44,6 +46,7 @@ class Seam:
 
     key: str
     call: tuple[str, ...]
+    told: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     default: str | None = None
     method: str = "__call__"
@@ -64,7 +67,7 @@ REWARD = Seam("reward", ("lesson",), default="trainers.teaching.reward.AdaptiveT
 VERIFIER = Seam(
     "verifier", ("solution", "question"), names=VERIFIERS, method="verify", offers={"timeout_s": "verifier_timeout_s"}
 )
-STUDENT = Seam("student_agent", ("text",), method="generate")
+STUDENT = Seam("student_agent", ("text",), told=TOLD, method="generate")
 ROW_READER = Seam("row_reader", ("row",))
 SEAMS = (REWARD, VERIFIER, STUDENT, ROW_READER)
 
@@ -158,7 +161,9 @@ def subclass(key: str, path: str, base: type) -> Any:
 
 def _bound(seam: Seam, given: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> Callable[..., Any]:
     positions = [p.name for p in _parameters(function).values() if p.kind in _POSITIONS]
-    values = _checked(seam, given, function, settings, taken=positions[: len(seam.call)], known={})
+    values = _checked(
+        seam, given, function, settings, taken=positions[: len(seam.call)], known=dict.fromkeys(seam.told)
+    )
     bound = partial(function, **values) if values else function
     _check_call(seam, given, bound)
     return bound
@@ -171,7 +176,7 @@ def _check_call(seam: Seam, given: str, function: Callable[..., Any]) -> None:
         # A function of C may have no signature to look at.
         return
     try:
-        signature.bind(*seam.call)
+        signature.bind(*seam.call, **{name: name for name in seam.told if name in signature.parameters})
     except TypeError as error:
         expected = f"it is called with ({', '.join(seam.call)}), and that fails: {error}"
         raise _refused(given, expected, "give it these parameters, and defaults to all others") from error

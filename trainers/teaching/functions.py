@@ -13,6 +13,9 @@ from trainers.teaching.estimates import estimated_tokens
 from trainers.teaching.lesson import Completion, Generation, GenerationError, Prompt, Sampling
 
 logger = logging.getLogger(__name__)
+TOLD = ("messages", "sampling", "seed")
+"""Parameters of a function that it is told by name, where it has them."""
+
 TextFunction = Callable[..., str] | Callable[..., Awaitable[str]]
 
 
@@ -30,7 +33,7 @@ class FunctionModel:
 
     def __init__(self, function: TextFunction, *, max_concurrent_calls: int = 8) -> None:
         self._function = function
-        self._told = _parameters(function) & {"messages", "sampling", "seed"}
+        self._told = _parameters(function).intersection(TOLD)
         self._slots = asyncio.Semaphore(max_concurrent_calls)
         # asyncio's own threads are few on a machine with few cores, where an agent mostly waits for others.
         self._threads = ThreadPoolExecutor(max_concurrent_calls, thread_name_prefix="function-model")
