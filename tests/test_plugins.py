@@ -51,6 +51,16 @@ class Broken:
         raise RuntimeError("no  such\nfile")
 
 
+class Clinging:
+    """A reward that cannot be closed."""
+
+    def __call__(self, lesson: Any) -> float:
+        return 1.0
+
+    async def aclose(self) -> None:
+        raise OSError("stuck")
+
+
 class Silent:
     """A class whose instances cannot be called."""
 
@@ -134,6 +144,7 @@ BAD = [
     ),
     ({"reward": f"{HERE}.doubled", "reward_args": {"lesson": 1}}, "reward_args.lesson=1", "no argument lesson", "fact"),
     ({"reward": f"{HERE}.Broken"}, "reward=", "cannot be made (RuntimeError: no such file)", "correct reward_args"),
+    ({"reward": f"{HERE}.Clinging"}, "reward=", "cannot be closed (OSError: stuck)", "correct its close"),
     ({"reward": f"{HERE}.Silent"}, "reward=", "an instance of Silent cannot be called", "__call__(lesson)"),
     ({"verifier": f"{HERE}.of_old"}, "verifier=", "of_old needs the argument extra", "verifier_args.extra"),
     (

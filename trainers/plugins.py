@@ -115,9 +115,15 @@ def plugin_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     for seam in SEAMS:
         if seam.key in config and seam.chosen(config) is not None:
             try:
-                asyncio.run(close(build(seam, config)))
+                made = build(seam, config)
             except ConfigurationError as error:
                 yield from error.problems
+                continue
+            try:
+                asyncio.run(close(made))
+            except Exception as error:  # noqa: BLE001 - whatever closing a user's component raises
+                given = f"{seam.key}={typed(config[seam.key])}"
+                yield Problem(given, f"cannot be closed ({_said(error)})", "correct its close, which ends every run")
 
 
 def imported(given: str, path: str) -> Any:
