@@ -34,6 +34,7 @@ class Weighed:
 
     weight: float
     places: tuple[int, ...] = (1,)
+    name: str = ""
     efficiency_weight: float = 1.0
 
     def __call__(self, lesson: Any) -> float:
@@ -90,8 +91,8 @@ def built(seam: plugins.Seam, **config: Any) -> Any:
 
 
 def test_a_class_gets_its_settings_and_the_keys_named_like_its_other_parameters() -> None:
-    made = built(plugins.REWARD, reward=f"{HERE}.Weighed", reward_args={"weight": 2, "places": [3, 4]})
-    assert made == Weighed(2.0, (3, 4), 0.5)
+    made = built(plugins.REWARD, reward=f"{HERE}.Weighed", reward_args={"weight": 2, "places": [3, 4], "name": 5})
+    assert made == Weighed(2.0, (3, 4), "5", 0.5)
     own = built(plugins.REWARD, reward=f"{HERE}.Weighed", reward_args={"weight": 2, "efficiency_weight": 9})
     assert own.efficiency_weight == 9
 
@@ -173,7 +174,7 @@ def test_what_cannot_be_made_is_told_before_anything_starts(
 def test_all_faults_of_the_settings_are_told_at_once() -> None:
     config = {"reward": f"{HERE}.Weighed", "reward_args": {"weight": "much", "plces": 1}, "student_agent": "os.nobody"}
     told = [problem.given for problem in function_problems(KEYS | config)]
-    assert told == ["reward_args.weight=much", "reward_args.plces=1", "student_agent=os.nobody"]
+    assert told == ["reward_args.plces=1", "reward_args.weight=much", "student_agent=os.nobody"]
     assert all(isinstance(problem, Problem) for problem in function_problems(KEYS | config))
 
 

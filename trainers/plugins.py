@@ -11,23 +11,20 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.wording import typed
 from trainers.dotted import resolve
+from trainers.signatures import POSITIONAL, Asked, checked, parameters_of, title
 from trainers.teaching.calls import close
 from trainers.teaching.functions import TOLD
 from trainers.teaching.verifiers.names import VERIFIERS
 
 _REMEDY = "write the dotted path of a function or class, importable from where you start"
-_ARGUMENTS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-_POSITIONS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
 
 
 @dataclass(frozen=True)
@@ -94,8 +91,8 @@ def build(seam: Seam, config: Mapping[str, Any]) -> Any:
     if not inspect.isclass(component):
         return _bound(seam, given, component, settings)
     known = {**config, **{name: config[key] for name, key in seam.offers.items() if key in config}}
-    values = _checked(seam, given, component, settings, taken=(), known=known)
-    arguments = {name: known[name] for name in _parameters(component) if name in known} | values
+    values = checked(component, Asked(given, seam.settings_key, settings, (), known.keys()))
+    arguments = {name: known[name] for name in parameters_of(component) if name in known} | values
     try:
         made = component(**arguments)
     except Exception as error:  # whatever the constructor of a user raises
@@ -161,15 +158,14 @@ def subclass(key: str, path: str, base: type) -> Any:
     found = imported(given, path)
     if not (inspect.isclass(found) and issubclass(found, base)):
         name = f"{base.__module__}.{base.__name__}"
-        raise _refused(given, f"expected a class derived from {name}", f"write class {_title(found)}({base.__name__})")
+        raise _refused(given, f"expected a class derived from {name}", f"write class {title(found)}({base.__name__})")
     return found
 
 
 def _bound(seam: Seam, given: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> Callable[..., Any]:
-    positions = [p.name for p in _parameters(function).values() if p.kind in _POSITIONS]
-    values = _checked(
-        seam, given, function, settings, taken=positions[: len(seam.call)], known=dict.fromkeys(seam.told)
-    )
+    positions = [p.name for p in parameters_of(function).values() if p.kind in POSITIONAL]
+    asked = Asked(given, seam.settings_key, settings, positions[: len(seam.call)], seam.told)
+    values = checked(function, asked)
     bound = partial(function, **values) if values else function
     _check_call(seam, given, bound)
     return bound
@@ -186,93 +182,6 @@ def _check_call(seam: Seam, given: str, function: Callable[..., Any]) -> None:
     except TypeError as error:
         expected = f"it is called with ({', '.join(seam.call)}), and that fails: {error}"
         raise _refused(given, expected, "give it these parameters, and defaults to all others") from error
-
-
-def _checked(
-    seam: Seam,
-    given: str,
-    component: Callable[..., Any],
-    settings: Mapping[str, Any],
-    *,
-    taken: typing.Collection[str],
-    known: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return the settings, as the annotations of the parameters want them, or raise what is wrong with them."""
-    parameters = _parameters(component)
-    free = {name: p for name, p in parameters.items() if p.kind in _ARGUMENTS and name not in taken}
-    anything = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    hints = _hints(component)
-    problems, values = [], dict[str, Any]()
-    for name, value in settings.items():
-        shown = f"{seam.settings_key}.{name}={typed(value)}"
-        if name not in free and not (anything and name not in taken):
-            problems.append(Problem(shown, f"{_title(component)} has no argument {name}", _meant(str(name), free)))
-            continue
-        try:
-            values[name] = _fitting(hints[name], value) if name in hints else value
-        except ValueError as error:
-            expected = f"{_title(component)} takes {_wanted(hints[name])} there ({error})"
-            problems.append(Problem(shown, expected, f"give another {name}, or leave it out"))
-    given_to_it = {*settings, *known}
-    lacking = [n for n, p in free.items() if p.default is p.empty and n not in given_to_it]
-    for name in lacking if len(problems) == 0 else []:
-        expected = f"{_title(component)} needs the argument {name}"
-        problems.append(Problem(given, expected, f"write {seam.settings_key}.{name}=…"))
-    if problems:
-        raise ConfigurationError(problems)
-    return values
-
-
-def _parameters(component: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    try:
-        return inspect.signature(component).parameters
-    except ValueError:
-        # Some builtin functions tell nothing; they take what they take.
-        return {"settings": inspect.Parameter("settings", inspect.Parameter.VAR_KEYWORD)}
-
-
-def _hints(component: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations of a component's parameters; none where one names what is imported for checkers only."""
-    function = component.__init__ if inspect.isclass(component) else component
-    try:
-        return typing.get_type_hints(function)
-    except (NameError, TypeError, AttributeError):
-        return {}
-
-
-def _fitting(annotation: Any, value: Any) -> Any:
-    """Return a value as an annotation wants it: a path for text, a tuple for a list.
-
-    Raises:
-        ValueError: when it does not fit, with the reason.
-    """
-    # Importing it takes a fifth of a second, which runs without settings of their own need not spend.
-    from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
-
-    try:
-        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
-    except PydanticUserError:
-        # A dataclass, say, brings a configuration of its own and takes no other; some annotations say nothing to it.
-        return value
-    try:
-        return adapter.validate_python(value)
-    except ValidationError as error:
-        raise ValueError(error.errors()[0]["msg"].lower()) from error
-
-
-def _wanted(annotation: Any) -> str:
-    return annotation.__name__ if inspect.isclass(annotation) else str(annotation)
-
-
-def _meant(name: str, free: Mapping[str, Any]) -> str:
-    close_ones = get_close_matches(name, list(free), n=1)
-    if close_ones:
-        return f"did you mean {close_ones[0]}?"
-    return f"it takes {', '.join(free)}" if free else "leave it out: it takes no settings"
-
-
-def _title(component: Any) -> str:
-    return getattr(component, "__name__", type(component).__name__)
 
 
 def _said(error: BaseException) -> str:
