@@ -36,12 +36,12 @@ TRANSPORTS = {
         "trainers.serving.gloo_transport.GlooTransport", "gloo", "trainers.serving.gloo_engine.MendableGlooEngine"
     ),
     "nccl": TransportEntry(
-        "trainers.serving.cuda_transport.NcclTransport",
+        "trainers.serving.nccl_transport.NcclTransport",
         "mendable_nccl",
         "trainers.serving.cuda_engines.MendableNcclEngine",
     ),
     "ipc": TransportEntry(
-        "trainers.serving.cuda_transport.IpcTransport",
+        "trainers.serving.ipc_transport.IpcTransport",
         "mendable_ipc",
         "trainers.serving.cuda_engines.MendableIpcEngine",
         # vLLM carries CUDA handles as pickles; the server listens for its own machine's trainer only.
