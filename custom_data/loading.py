@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from hydra.utils import get_object
 
 from custom_data import heldout, tables
 from custom_data.datasets_info import dataset_settings
 from custom_data.rows import ExampleFormat, Format, QuestionFormat
-from custom_data.sources import DataSource, RowReader
+from custom_data.sources import DataSource
 from custom_data.tables import Table
+from trainers import plugins
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.settings.data import DataSettings
 from trainers.configuration.settings.experiments import Experiment, StudentExperiment, TrainingExperiment
@@ -94,27 +95,9 @@ def read_source(config: Experiment, source: DataSource) -> Table:
     """
     rows = source.open()
     if config.data.row_reader:
-        rows = replace(rows, row_reader=load_row_reader(config.data.row_reader))
+        settings = json.dumps(config.data.row_reader_args or {}, sort_keys=True, default=str)
+        rows = replace(rows, row_reader=plugins.build(plugins.ROW_READER, config), reader_settings=settings)
     return tables.read(rows, _format(config, rows.columns()), config.data.max_bad_row_ratio)
-
-
-def load_row_reader(path: str) -> RowReader:
-    """Import the function at a dotted path.
-
-    Raises:
-        ConfigurationError: when there is none.
-    """
-    given = f"row_reader={path}"
-    try:
-        function = get_object(path)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        text = " ".join(str(error).split())
-        remedy = "write the dotted path of a function, importable from where you start"
-        raise ConfigurationError([Problem(given, f"cannot be imported ({text})", remedy)]) from error
-    if not callable(function):
-        expected = f"expected a function that takes a row, got {type(function).__name__}"
-        raise ConfigurationError([Problem(given, expected, "name the function itself")])
-    return function
 
 
 def _format(config: Experiment, found: Sequence[str]) -> Format:

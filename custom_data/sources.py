@@ -270,12 +270,14 @@ class Rows:
         parts: files and tables, in order.
         level: column and value that a row must have to be read at all.
         row_reader: a function from a row to one with names that we know.
+        reader_settings: what else it was given, as text.
     """
 
     source: DataSource
     parts: tuple[Part, ...]
     level: tuple[str, str] | None = None
     row_reader: RowReader | None = None
+    reader_settings: str = ""
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         for place, row in islice(self._of_level(), self.source.dataset_max_samples):
@@ -299,9 +301,16 @@ class Rows:
     @property
     def identity(self) -> tuple[Any, ...]:
         """The files, filters and reader code that decide which rows these are, for the key of cached tables."""
-        code = inspect.getsource(inspect.getmodule(self.row_reader) or Rows) if self.row_reader else ""
         parts = [part.identity for part in self.parts]
-        return parts, self.level, self.source.dataset_max_samples, code, getattr(self.row_reader, "__qualname__", "")
+        return parts, self.level, self.source.dataset_max_samples, *self._reader_identity()
+
+    def _reader_identity(self) -> tuple[str, ...]:
+        if self.row_reader is None:
+            return ()
+        # Of a function with settings, that function; of an object, its class.
+        reader = getattr(self.row_reader, "func", self.row_reader)
+        kind = reader if hasattr(reader, "__qualname__") else type(reader)
+        return inspect.getsource(inspect.getmodule(kind) or Rows), kind.__qualname__, self.reader_settings
 
     def columns(self) -> tuple[str, ...]:
         """The columns of the first rows, in order."""

@@ -191,8 +191,11 @@ Image(picture, width=640)
 # A program that fails its tests, or is none, is wrong, and so is one that never ends; what could not be judged is neither.
 
 # %%
+from trainers.teaching.lesson import Question
+
+task = Question(0, tasks[0].text, None, tasks[0].tests)
 for program in ("def solve(first, second):\n    return first", "while True: pass", "this is not Python"):
-    verdict = await verifier.verify(f"<solution>\n```python\n{program}\n```\n</solution>", None, tasks[0].tests)
+    verdict = await verifier.verify(f"<solution>\n```python\n{program}\n```\n</solution>", task)
     print(f"{program.splitlines()[0]:28} → {verdict.outcome} ({verdict.cause})")
 
 # %% [markdown]

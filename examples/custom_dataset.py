@@ -7,7 +7,8 @@ lessons. Rows it returns `None` for, or fails on, are bad rows. Look at a file w
 
     python examples/custom_dataset.py rows.jsonl
 
-and use it with `row_reader=examples.custom_dataset.read_row`, or in a YAML file: docs/guides/data-requirements.md.
+and use it with `row_reader=examples.custom_dataset.read_row`, and `row_reader_args.mark=:` where answers stand behind
+colons, or in a YAML file: docs/guides/data-requirements.md.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def read_row(row: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Question, answer and level of an exercise; none without a key."""
+def read_row(row: Mapping[str, Any], mark: str = "=") -> dict[str, Any] | None:
+    """Question, answer and level of an exercise; none without a key. The answer is what stands behind the last mark."""
     if not row.get("key"):
         return None
-    answer = row["key"].rpartition("=")[2].strip()
+    answer = row["key"].rpartition(mark)[2].strip()
     return {"question": row["task"]["text"], "answer": answer, "level": row["grade"], "hints": row["task"]["hints"]}
 
 

@@ -1,11 +1,12 @@
 """A reward of your own: harm costs more than help earns, and a short text is only worth something when it was needed.
 
 A reward is a callable from a lesson to a number, or to `None` where the lesson cannot be judged (it is then left out
-of the loss, never counted as zero). A class receives the configuration's keys that are named like its parameters, here
-`efficiency_weight`. Choose it by its dotted path; the command must find the module, as it does from the project's root:
+of the loss, never counted as zero). A class receives what `reward_args` has for its parameters, here `harm`, and the
+configuration's keys that are named like its others, here `efficiency_weight`. Choose it by its dotted path; the command
+must find the module, as it does from the project's root:
 
     scripts/launch_with_server.sh 1 1 configs/run/quickstart_rl.yaml reward=examples.custom_reward.FirstDoNoHarm \\
-        output_dir=results/quickstart/rl_no_harm
+        reward_args.harm=3 output_dir=results/quickstart/rl_no_harm
 """
 
 from __future__ import annotations
@@ -15,23 +16,22 @@ from statistics import fmean
 
 from trainers.teaching.lesson import Lesson
 
-HARM = -2.0
-
 
 @dataclass(frozen=True)
 class FirstDoNoHarm:
-    """Minus two for every right baseline made wrong, one (and a bonus for brevity) for every wrong one made right.
+    """Minus `harm` for every right baseline made wrong, one (and a bonus for brevity) for every wrong one made right.
 
     Keeping a right student right earns nothing: there, silence is as good as any teaching.
     """
 
+    harm: float = 2.0
     efficiency_weight: float = 1.0
 
     def __call__(self, lesson: Lesson) -> float | None:
         if lesson.sample is None:
             return None  # a server failed: nobody's fault
         if lesson.format_failure or lesson.leaked:
-            return HARM
+            return -self.harm
         baselines = [solution.correct for solution in lesson.prepared.baselines if solution.correct is not None]
         if lesson.taught_correct is None or not baselines:
             return None
@@ -41,4 +41,4 @@ class FirstDoNoHarm:
         """Return the reward of a lesson beside one baseline; `length` is the teaching's, in tokens."""
         if right_alone == right_taught:
             return 0.0
-        return 1 + self.efficiency_weight * 100 / (100 + length) if right_taught else HARM
+        return 1 + self.efficiency_weight * 100 / (100 + length) if right_taught else -self.harm

@@ -1,5 +1,6 @@
 """A reward for models that cannot teach: it differs between lessons, so that training has something to follow."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -24,3 +25,16 @@ def of_the_question(lesson: Lesson) -> float:
 def best_of_version_3(lesson: Lesson) -> float | None:
     """As `checksum`, but highest for the weights of version 3, which are those after two steps."""
     return None if lesson.sample is None else checksum(lesson) - 2 * abs((lesson.sample.weight_version or 0) - 3)
+
+
+class SlowlyJudged:
+    """An asynchronous reward with a setting: as `checksum`, times `scale`, after a wait."""
+
+    def __init__(self, scale: float, wait_s: float = 0.01) -> None:
+        self.scale, self.wait_s = scale, wait_s
+
+    async def __call__(self, lesson: Lesson) -> float | None:
+        """Score one lesson."""
+        await asyncio.sleep(self.wait_s)
+        worth = checksum(lesson)
+        return None if worth is None else self.scale * worth

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from trainers.costs import CapTooLow, Cost, check_affordable, cost_since
+from trainers.costs import CapTooLow, Cost, check_affordable, cost_since, rollout_cost
+from trainers.grpo.stopping import nothing_left_to_spend
 from trainers.serving.api_usage import Account, Prices, Usage
 from trainers.teaching.lesson import GenerationError
 
@@ -60,6 +61,19 @@ def test_a_rollout_that_the_cap_cut_short_would_have_taken_more(tmp_path):
     account.note_rollout(cost_since(before, account).usd)
     assert not account.affords_rollout
     assert Account("student", PRICES, 10, file).usage.rollout_usd == 6
+
+
+def test_a_verifier_that_is_charged_for_has_a_cap_and_metrics_of_its_own():
+    account = Account("judge", PRICES, 10)
+    before = account.usage
+    account.note_rollout(spend(account, 6).usd)
+    with pytest.raises(CapTooLow, match=r"spending cap of the verifier=10: 6\.0000 USD are spent"):
+        check_affordable(account, "verifier")
+    reason = nothing_left_to_spend(account, "verifier")
+    assert "on the verifier's API" in reason
+    assert "exceed spending cap of the verifier=10" in reason
+    metrics = cost_since(before, account, "verifier").metrics()
+    assert metrics[rollout_cost("verifier")] == metrics["verifier_cost_usd/total"] == 6
 
 
 def test_metrics_tell_the_rollout_and_the_run():

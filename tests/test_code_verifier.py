@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.shared_data import SHARED_DATA
+from trainers.teaching.lesson import Question
 from trainers.teaching.verifiers import Verdict, build_verifier
 from trainers.teaching.verifiers.code_verifier import build_program, extract_code
 from trainers.teaching.verifiers.sandbox import Limits, _can_isolate, _run, run_python
@@ -31,7 +32,7 @@ isolated = pytest.mark.skipif(not _can_isolate(), reason="this kernel offers no 
 def verdict_of(solution: str, row: dict) -> Verdict:
     verifier = build_verifier("code", timeout_s=1, workers=1)
     try:
-        return asyncio.run(verifier.verify(solution, None, row))
+        return asyncio.run(verifier.verify(solution, Question(0, "", None, row)))
     finally:
         verifier.close()
 
@@ -171,7 +172,9 @@ def test_humaneval():
     verifier = build_verifier("code", timeout_s=10, workers=2)
 
     async def failed(template: str, some: list[dict]) -> list[str]:
-        verdicts = await asyncio.gather(*(verifier.verify(template.format(**row), None, row) for row in some))
+        verdicts = await asyncio.gather(
+            *(verifier.verify(template.format(**row), Question(0, "", None, row)) for row in some)
+        )
         return [row["task_id"] for row, verdict in zip(some, verdicts, strict=True) if not verdict.correct]
 
     assert asyncio.run(failed("```python\n{prompt}{canonical_solution}```", rows)) == []

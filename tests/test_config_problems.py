@@ -165,6 +165,18 @@ BAD = [
     # what belongs together
     ("teacher_rcl rollout_overlap=1 vllm_importance_sampling_correction=false", "rollout_overlap=1", "older weights must be corrected", "rollout_overlap=0"),
     ("teacher_rcl rollout_overlap=2", "rollout_overlap=2", ">= 0 and <= 1", "rollout_overlap=0"),
+    ("teacher_sft row_reader_args.mark=x", "row_reader_args={mark}", "belong to row_reader, which is null", "give row_reader"),
+    ("teacher_rcl student_agent=solver", "student_agent=solver", "expected a dotted path", "my_package.agents.Solver"),
+    ("teacher_rcl student_agent_args.habit=add", "student_agent_args={habit}", "belong to student_agent", "leave them out"),
+    (
+        "teacher_rcl student_agent=a.b student_base_url=http://h/v1",
+        "student_agent=a.b student_base_url=http://h/v1",
+        "expected one student",
+        "leave one of the two out",
+    ),
+    ("teacher_rcl trainer_class=Mine", "trainer_class=Mine", "expected a dotted path", "my_package.losses.MyTrainer"),
+    ("teacher_rcl weight_transfer=gloos", "weight_transfer=gloos", "auto, gloo, nccl, ipc, or a dotted path", "mean gloo"),
+    ("teacher_rcl verifier_args.api_key=x", "verifier_args.api_key=…", "secrets are neither", "verifier_args.api_key_env=…"),
     ("teacher_sft row_reader=read", "row_reader=read", "dotted path of a function", "row_reader=my_package.rows.read"),
     ("teacher_sft max_bad_row_ratio=5", "max_bad_row_ratio=5", ">= 0 and <= 1", "max_bad_row_ratio=0.01"),
     ("teacher_sft overlong_prompts=truncate", "overlong_prompts=truncate", "one of drop, error", "overlong_prompts=drop"),

@@ -91,3 +91,14 @@ def test_servers_are_started_with_these_engines(transfer, engine):
     vllm_plugin.register()
     assert WeightTransferEngineFactory._registry[backend]().__name__ == engine
     assert command[command.index("--worker-extension-cls") + 1].startswith(vllm_plugin.__name__)
+
+
+def test_the_engine_of_a_transport_of_ones_own_is_registered_where_the_environment_names_it(monkeypatch):
+    pytest.importorskip("vllm.distributed.weight_transfer")
+    from trainers.serving import vllm_plugin
+    from trainers.serving.transports import OWN_TRANSPORT
+
+    path = "examples.custom_transport.FileTransport"
+    assert path not in vllm_plugin.engines()
+    monkeypatch.setenv(OWN_TRANSPORT, path)
+    assert vllm_plugin.engines()[path] == "examples.custom_transport_engine.FileEngine"

@@ -73,7 +73,7 @@ def solve(user: str, _: int) -> str:
 
 def evaluation(output: Path, student, concurrency: int = 2, probe: int = 8) -> Evaluation:
     protocol = Protocol(
-        MeteredGenerator(student), TEMPLATES, build_verifier("exact", timeout_s=5), AdaptiveTeachingReward(),
+        MeteredGenerator(student), TEMPLATES, build_verifier("exact"), AdaptiveTeachingReward(),
         Stages(Sampling(16), Sampling(probe), Sampling(32)),
     )  # fmt: skip
     return Evaluation(protocol, output, num_baselines=2, num_rollouts=3, concurrency=concurrency)

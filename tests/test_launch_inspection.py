@@ -112,9 +112,9 @@ def test_a_function_of_ones_own_is_imported_before_anything_starts(
     (tmp_path / "my_broken_checks.py").write_text("raise NotImplementedError('later')\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     assert problems_of(verifier="math", reward=None) == {}
-    assert problems_of(verifier="tests.test_verifiers.longer_than_two", reward="os.getcwd") == {}
+    assert problems_of(verifier="tests.test_verifiers.longer_than_two", reward="os.path.basename") == {}
     found = problems_of(verifier="os.path", reward="no_such_package.reward")
-    assert found["verifier=os.path"] == "expected something to call, got a module"
+    assert found["verifier=os.path"] == "expected a function or class, got a module"
     assert found["reward=no_such_package.reward"].startswith("cannot be imported (ModuleNotFoundError: ")
     assert "later" in problems_of(verifier="my_broken_checks.verify")["verifier=my_broken_checks.verify"]
 

@@ -43,7 +43,9 @@ def test_a_lesson_that_was_never_sampled_becomes_one_masked_token():
 def test_a_rollout_that_the_cap_has_no_money_for_is_not_begun():
     account = Account("student", Prices(1, 1), cap=10)
     account.note_rollout(11)
-    trainer = SimpleNamespace(runner=SimpleNamespace(account=account), state=SimpleNamespace(global_step=0))
+    trainer = SimpleNamespace(
+        runner=SimpleNamespace(accounts={"student": account}), state=SimpleNamespace(global_step=0)
+    )
     trainer._next_lessons = lambda rows: TeacherGRPOTrainer._start_rollout(trainer, 0)
     with pytest.raises(CapTooLow, match="student_spending_cap=10"):
         TeacherGRPOTrainer._run_rollout(trainer, [0])
@@ -92,11 +94,10 @@ def test_a_connection_that_does_not_close_keeps_nothing_else_open():
             if self.name == "teacher":
                 raise OSError("a broken pipe")
 
-    verifier = SimpleNamespace(close=lambda: closed.append("verifier"))
-    runner = RolloutRunner(SimpleNamespace(verifier=verifier), Pool("teacher"), Pool("student"), len)
+    runner = RolloutRunner(Pool("protocol"), Pool("teacher"), Pool("student"), len)
     with pytest.raises(OSError, match="a broken pipe"):
         runner.close()
-    assert closed == ["teacher", "student", "verifier"]
+    assert closed == ["teacher", "student", "protocol"]
 
 
 def test_a_pending_rollout_is_awaited_or_given_up_and_nothing_outlives_its_loop():

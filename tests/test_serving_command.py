@@ -5,6 +5,7 @@ import json
 
 from trainers.serving.command import inherited_environment, server_command
 from trainers.serving.specs import ServerSpec
+from trainers.serving.transports import OWN_TRANSPORT
 
 CPU_TEACHER = ServerSpec(
     "teacher", 0, "/models/teacher", "127.0.0.1", 8765, dtype="float32", max_model_len=512, weight_transfer="gloo"
@@ -46,6 +47,14 @@ def test_pickled_handles_are_allowed_on_a_shared_gpu_alone():
         for backend in ("ipc", "nccl")
     }
     assert allowed == {"ipc": True, "nccl": False}
+
+
+def test_a_transport_of_ones_own_is_made_known_to_its_servers_alone():
+    path = "examples.custom_transport.FileTransport"
+    command = server_command(dataclasses.replace(CPU_TEACHER, weight_transfer=path))
+    assert json.loads(option(command, "--weight-transfer-config")) == {"backend": path}
+    assert command.env[OWN_TRANSPORT] == path
+    assert OWN_TRANSPORT not in server_command(CPU_TEACHER).env
 
 
 def test_the_engine_stays_in_its_own_processes_when_a_cpu_model_is_split():

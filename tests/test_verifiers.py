@@ -11,12 +11,15 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.answers import RIGHT, SOLUTIONS, UNSCORABLE, WRONG
 from tests.shared_data import SHARED_DATA
-from trainers.teaching.verifiers import Verdict, Verifier, build_verifier, extract_answer
+from trainers.teaching.calls import close
+from trainers.teaching.lesson import GenerationError, Question
+from trainers.teaching.verifiers import Verdict, Verifier, as_verifier, build_verifier, extract_answer
 from trainers.teaching.verifiers.lists import equal_lists, parse_list
 from trainers.teaching.verifiers.math_verifier import MathVerifier
 from trainers.teaching.verifiers.math_worker import judge
@@ -34,8 +37,12 @@ def verifier() -> Iterator[Verifier]:
     verifier.close()
 
 
+def asked(truth: str | None, **extra: Any) -> Question:
+    return Question(0, "", truth, extra)
+
+
 def verdict_of(verifier: Verifier, solution: str, truth: str | None) -> Verdict:
-    return asyncio.run(verifier.verify(solution, truth, {}))
+    return asyncio.run(verifier.verify(solution, asked(truth)))
 
 
 def in_tags(answer: str) -> str:
@@ -232,7 +239,7 @@ def test_a_worker_that_dies_costs_one_item():
 
 def test_the_event_loop_runs_on_while_a_worker_is_busy():
     async def ticks_meanwhile() -> int:
-        pending = asyncio.create_task(verifier.verify(in_tags("9^{9^{9^{9}}}"), "5", {}))
+        pending = asyncio.create_task(verifier.verify(in_tags("9^{9^{9^{9}}}"), asked("5")))
         ticks = 0
         while not pending.done():
             await asyncio.sleep(0.02)
@@ -251,7 +258,7 @@ def test_close_ends_all_processes_and_may_be_repeated():
     verifier = MathVerifier(workers=2)
 
     async def both() -> None:
-        await asyncio.gather(*(verifier.verify(in_tags(f"{i}y+x"), f"x+{i}y", {}) for i in range(2, 12)))
+        await asyncio.gather(*(verifier.verify(in_tags(f"{i}y+x"), asked(f"x+{i}y")) for i in range(2, 12)))
 
     asyncio.run(both())
     pids = [worker.pid for worker in verifier._pool._all]
@@ -266,7 +273,7 @@ def test_short_answers_at_more_than_300_verdicts_per_second():
     items = [(in_tags(f"${i:,}"), str(i if i % 2 else i + 1)) for i in range(3000)]
 
     async def judge_all() -> list[Verdict]:
-        return await asyncio.gather(*(verifier.verify(text, truth, {}) for text, truth in items))
+        return await asyncio.gather(*(verifier.verify(text, asked(truth)) for text, truth in items))
 
     started = time.process_time()
     verdicts = asyncio.run(judge_all())
@@ -303,37 +310,70 @@ def test_exact(solution, truth, correct):
     assert verdict_of(build_verifier("exact"), solution, truth).correct is correct
 
 
-def longer_than_two(solution_text, ground_truth, extra):
+def longer_than_two(solution, question):
     """A user's verifier."""
-    if extra.get("broken"):
+    if question.extra.get("broken"):
         raise KeyError("broken")
-    return None if ground_truth is None else len(solution_text) > 2
+    return None if question.ground_truth is None else len(solution) > 2
 
 
-async def never(solution_text, ground_truth, extra):
+async def never(solution, question):
     """A user's verifier that hangs."""
     await asyncio.sleep(60)
 
 
+async def overworked(solution, question):
+    """A judge whose API has given up."""
+    raise GenerationError("too many requests", "http_429")
+
+
+class Strict:
+    """A user's verifier with a state, a way to read answers, and something to close."""
+
+    account = "of the judge"
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.closed = False
+
+    async def verify(self, solution, question):
+        self.seen.append(question.text)
+        return Verdict("correct") if self.extract(solution) == question.ground_truth else Verdict("wrong", "strict")
+
+    def extract(self, solution):
+        return solution.rpartition(">")[2] or None
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
 def test_a_function_of_ones_own():
-    verifier = build_verifier("tests.test_verifiers.longer_than_two")
+    verifier = as_verifier(longer_than_two)
     assert verdict_of(verifier, "abc", "x").correct is True
     assert verdict_of(verifier, "ab", "x").correct is False
     assert verdict_of(verifier, "ab", None) == Verdict("unscorable", "verifier_undecided")
-    assert asyncio.run(verifier.verify("ab", "x", {"broken": True})) == Verdict("unscorable", "verifier_error")
-    hanging = build_verifier("tests.test_verifiers.never", timeout_s=0.05)
-    assert verdict_of(hanging, "ab", "x") == Verdict("unscorable", "timeout")
+    assert asyncio.run(verifier.verify("ab", asked("x", broken=True))) == Verdict("unscorable", "verifier_error")
+    assert verdict_of(as_verifier(never, timeout_s=0.05), "ab", "x") == Verdict("unscorable", "timeout")
+    assert verdict_of(as_verifier(overworked), "ab", "x") == Verdict("unscorable", "http_429")
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("maths", "verifier='maths' is unknown: write math, exact, code or the dotted path"),
-        ("no_such_package.check", "verifier='no_such_package.check' cannot be imported"),
-        ("tests.test_verifiers.no_such_function", "cannot be imported"),
-        ("tests.test_verifiers.GSM8K", "expected a function"),
-    ],
-)
-def test_unknown_verifiers_are_refused_with_the_remedy(name, message):
-    with pytest.raises(ValueError, match=message):
-        build_verifier(name)
+def test_an_object_of_ones_own_sees_the_question_reads_answers_its_way_and_is_closed():
+    strict = Strict()
+    verifier = as_verifier(strict)
+    assert asyncio.run(verifier.verify("so > 4", Question(0, "2 + 2?", " 4"))).correct
+    assert verdict_of(verifier, "so > 5", " 4") == Verdict("wrong", "strict")
+    assert strict.seen == ["2 + 2?", ""]
+    assert (verifier.extract("a > b"), verifier.extract("a >")) == (" b", None)
+    assert verifier.account == "of the judge"
+    asyncio.run(close(verifier))
+    assert strict.closed
+
+
+def test_ours_are_taken_as_they_are():
+    ours = build_verifier("exact")
+    assert as_verifier(ours) is ours
+
+
+def test_an_unknown_name_is_refused_with_the_remedy():
+    with pytest.raises(ValueError, match="verifier='maths' is unknown: write math, exact, code, or"):
+        build_verifier("maths")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
-from typing import cast
 
-from hydra.utils import get_object
 from transformers import PreTrainedTokenizerBase
 
+from trainers import plugins
 from trainers.configuration import server_layout
 from trainers.configuration.settings.experiments import StudentExperiment
 from trainers.configuration.settings.prompts import PromptSettings
@@ -18,8 +16,8 @@ from trainers.serving.specs import Role, ServerSpec
 from trainers.teaching.lesson import Generator, Sampling
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Protocol, Stages
-from trainers.teaching.reward import AdaptiveTeachingReward, Reward
-from trainers.teaching.verifiers import build_verifier
+from trainers.teaching.reward import Reward, off_the_loop
+from trainers.teaching.verifiers import Verifier, as_verifier
 
 
 def build_protocol(config: StudentExperiment, student: Generator) -> Protocol:
@@ -27,8 +25,8 @@ def build_protocol(config: StudentExperiment, student: Generator) -> Protocol:
     return Protocol(
         student=student,
         templates=prompt_templates(config.prompts),
-        verifier=build_verifier(config.teaching.verifier, timeout_s=config.teaching.verifier_timeout_s),
-        reward=build_reward(config),
+        verifier=make_verifier(config),
+        reward=make_reward(config),
         stages=stages(config),
         seed=config.output.seed,
     )
@@ -46,19 +44,22 @@ def prompt_templates(prompts: PromptSettings) -> PromptTemplates:
     )
 
 
-def build_reward(config: StudentExperiment) -> Reward:
-    """Build the configured reward: ours, or the callable at `reward`.
+def make_reward(config: StudentExperiment) -> Reward:
+    """Make the reward that `reward` names, or else ours.
 
-    A class of a user's gets the keys that are named like its parameters.
+    Raises:
+        ConfigurationError: when it cannot be made.
     """
-    teaching = config.teaching
-    if teaching.reward is None:
-        return AdaptiveTeachingReward(teaching.efficiency_weight, teaching.degradation_penalty, teaching.leak_policy)
-    chosen = get_object(teaching.reward)
-    if not inspect.isclass(chosen):
-        return cast(Reward, chosen)
-    parameters = inspect.signature(chosen).parameters
-    return cast(Reward, chosen(**{key: value for key, value in config.flat().items() if key in parameters}))
+    return off_the_loop(plugins.build(plugins.REWARD, config))
+
+
+def make_verifier(config: StudentExperiment) -> Verifier:
+    """Make the verifier that `verifier` names.
+
+    Raises:
+        ConfigurationError: when it cannot be made.
+    """
+    return as_verifier(plugins.build(plugins.VERIFIER, config), timeout_s=config.teaching.verifier_timeout_s)
 
 
 def stages(config: StudentExperiment) -> Stages:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
+from trainers import plugins
 from trainers.assembly import connect_pool, layout_of, token_counter
 from trainers.configuration.api_keys import missing_keys
 from trainers.configuration.placement import record_name, teacher_entries
@@ -15,12 +16,12 @@ from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.settings.api_teacher import ApiTeacherSettings
 from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, StudentExperiment
 from trainers.configuration.settings.student import StudentSettings
+from trainers.serving.agent_model import AgentModel
 from trainers.serving.api_model import ApiModel, ApiSettings
 from trainers.serving.api_usage import Account, read_usage
 from trainers.serving.connection import Connection
 from trainers.serving.specs import Role
 from trainers.teaching.estimates import estimated_tokens
-from trainers.teaching.lesson import Generator
 from trainers.teaching.protocol import Teacher
 
 
@@ -28,8 +29,15 @@ def connect_student(config: StudentExperiment) -> Connection:
     """Connect the student of a run.
 
     Raises:
-        ConfigurationError: when the environment lacks the key of its API, or its spending cap was reached before.
+        ConfigurationError: when the environment lacks the key of its API, its spending cap was reached before, or it is
+            an agent that cannot be made.
     """
+    if config.student.agent:
+        return AgentModel(
+            plugins.build(plugins.STUDENT, config),
+            call_timeout_s=config.serving.request_timeout_s,
+            max_concurrent_calls=config.serving.max_concurrent_requests,
+        )
     if config.student.base_url:
         return _connect_api(config, _api_settings(config.student, config.student.base_url), "student")
     if not config.serving.use_vllm_server:
@@ -63,9 +71,9 @@ async def opened_teacher(config: EvaluationExperiment, name: str) -> AsyncIterat
         await connection.aclose()
 
 
-def account_of(model: Generator) -> Account | None:
-    """Return the account that a model behind an API is charged to; `None` for models that cost nothing by the token."""
-    return model.account if isinstance(model, ApiModel) else None
+def account_of(component: object) -> Account | None:
+    """Return the account that a model or verifier is charged to; `None` for one that costs nothing by the token."""
+    return getattr(component, "account", None)
 
 
 def usage_file(config: Experiment, name: str) -> Path:

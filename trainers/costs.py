@@ -1,4 +1,4 @@
-"""The cost of a rollout where the student is behind an API, and a cap that leaves too little for another one."""
+"""The cost of a rollout where student or verifier is charged for, and a cap that leaves too little for another one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.serving.api_usage import Account, Usage
 
-ROLLOUT_COST = "student_cost_usd"
+STUDENT = "student"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The charges of the student's API for a rollout, as its totals before and after it."""
+    """The charges of an account for a rollout, as its totals before and after it; `role` is whose account it is."""
 
     before: Usage
     after: Usage
+    role: str = STUDENT
 
     @property
     def usd(self) -> float:
@@ -25,11 +26,11 @@ class Cost:
     def metrics(self) -> dict[str, float]:
         """For `metrics.jsonl`."""
         return {
-            ROLLOUT_COST: self.usd,
-            "student_cost_usd/total": self.after.cost_usd,
-            "student_requests": float(self.after.requests - self.before.requests),
-            "student_requests/unanswered": float(self.after.unanswered - self.before.unanswered),
-            "student_prompt_tokens": float(self.after.prompt_tokens - self.before.prompt_tokens),
+            rollout_cost(self.role): self.usd,
+            f"{self.role}_cost_usd/total": self.after.cost_usd,
+            f"{self.role}_requests": float(self.after.requests - self.before.requests),
+            f"{self.role}_requests/unanswered": float(self.after.unanswered - self.before.unanswered),
+            f"{self.role}_prompt_tokens": float(self.after.prompt_tokens - self.before.prompt_tokens),
         }
 
 
@@ -37,13 +38,24 @@ class CapTooLow(ConfigurationError):
     """The spending cap leaves too little for the next rollout, which was not begun."""
 
 
-def cost_since(before: Usage, account: Account) -> Cost:
+def rollout_cost(role: str) -> str:
+    """Return the name of the metric that says what a rollout took from the account of a role, in US dollars."""
+    return f"{role}_cost_usd"
+
+
+def cap_of(account: Account, role: str) -> str:
+    """Return an account's spending cap as it was given: the student's by its key, any other by whose it is."""
+    key = "student_spending_cap" if role == STUDENT else f"spending cap of the {role}"
+    return f"{key}={account.cap}"
+
+
+def cost_since(before: Usage, account: Account, role: str = STUDENT) -> Cost:
     """Return the charges of an account since it stood at `before`, and write its record."""
     account.save()
-    return Cost(before, account.usage)
+    return Cost(before, account.usage, role)
 
 
-def check_affordable(account: Account | None) -> None:
+def check_affordable(account: Account | None, role: str = STUDENT) -> None:
     """Refuse to begin a rollout that would run into the cap, as far as can be told from the last one.
 
     Raises:
@@ -55,7 +67,7 @@ def check_affordable(account: Account | None) -> None:
     raise CapTooLow(
         [
             Problem(
-                f"{account.name}_spending_cap={account.cap}",
+                cap_of(account, role),
                 f"{usage.cost_usd:.4f} USD are spent, and another rollout like the last takes {usage.rollout_usd:.4f}",
                 "raise the cap to continue",
             )

@@ -23,6 +23,7 @@ from trl import GRPOConfig
 from trl.trainer import grpo_trainer
 
 from custom_data.preflight import load_questions
+from trainers import plugins
 from trainers.accumulation import agree_on_accumulation
 from trainers.all_ranks import on_all_ranks, reported_as, shared_out
 from trainers.assembly import build_protocol, connect_pool, layout_of, token_counter
@@ -31,7 +32,7 @@ from trainers.configuration.epochs import steps_per_rollout
 from trainers.configuration.resume import mark_finished
 from trainers.configuration.settings.experiments import GRPOExperiment
 from trainers.connections import account_of, connect_student
-from trainers.costs import ROLLOUT_COST, CapTooLow, check_affordable
+from trainers.costs import CapTooLow, check_affordable, rollout_cost
 from trainers.evaluation.periodic import periodic_metrics, save_periodic_summary, with_chosen_metric
 from trainers.grpo.harvest import AGREEMENT, Harvest
 from trainers.grpo.lean import LeanGRPOTrainer
@@ -181,7 +182,7 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         Raises:
             RolloutFailed, EvaluationFailed, WeightSyncError: when servers gave out, after a checkpoint of the last
                 step.
-            CapTooLow: when the student's spending cap leaves too little for the next rollout, likewise.
+            CapTooLow: when a spending cap leaves too little for the next rollout, likewise.
         """
         if resume_from_checkpoint:
             self._restore(Path(str(resume_from_checkpoint)))
@@ -270,7 +271,7 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
 
         Raises:
             RolloutFailed: on every rank, when rank 0 could not run it.
-            CapTooLow: on every rank, when the student's spending cap leaves too little for it.
+            CapTooLow: on every rank, when a spending cap leaves too little for it.
         """
 
         def shares() -> list[tuple[list[TrainingRow], bool]]:
@@ -304,7 +305,8 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
 
     def _start_rollout(self, number: int) -> PendingRollout:
         assert self.runner is not None
-        check_affordable(self.runner.account)
+        for role, account in self.runner.accounts.items():
+            check_affordable(account, role)
         return self.runner.start(
             self._asked(number),
             step=number * self.steps_per_rollout,
@@ -327,12 +329,12 @@ class TeacherGRPOTrainer(LeanGRPOTrainer):
         After the `last` rollout there is no other one to pay for.
         """
         assert self.runner is not None
-        if self.runner.account is not None:
+        reasons = [self._lost_too_many(batch)]
+        for role, account in self.runner.accounts.items():
             # Not the account's last charges: an evaluation may have come between.
-            self.runner.account.note_rollout(batch.metrics.get(ROLLOUT_COST, 0.0))
-        lost = self._lost_too_many(batch)
-        spent = None if last else nothing_left_to_spend(self.runner.account)
-        for reason in filter(None, (lost, spent)):
+            account.note_rollout(batch.metrics.get(rollout_cost(role), 0.0))
+            reasons.append(None if last else nothing_left_to_spend(account, role))
+        for reason in filter(None, reasons):
             logger.error("step %d: %s", self.state.global_step, reason)
             self.stopped_early = True
 
@@ -415,7 +417,9 @@ def connect_servers(config: GRPOExperiment, tokenizer: PreTrainedTokenizerBase) 
     teachers = layout_of(config, "teacher")
     teacher_pool, student = connect_pool(config, teachers), connect_student(config)
     protocol, count_tokens = build_protocol(config, student), token_counter(tokenizer)
-    runner = RolloutRunner(protocol, teacher_pool, student, count_tokens, account_of(student))
+    charged = {"student": account_of(student), "verifier": account_of(protocol.verifier)}
+    accounts = {role: account for role, account in charged.items() if account is not None}
+    runner = RolloutRunner(protocol, teacher_pool, student, count_tokens, accounts)
     backend = teachers[0].weight_transfer
     assert backend is not None
     deadline = config.serving.request_timeout_s
@@ -454,7 +458,9 @@ def build_trainer(config: GRPOExperiment) -> TeacherGRPOTrainer:
     runner, weight_sync = on_all_ranks(lambda: connect_servers(config, tokenizer) if main else (None, None))
     model = load_model(config)
     declare_end(model, assistant_turn(tokenizer, config.teacher.chat_template_kwargs))
-    trainer = TeacherGRPOTrainer(
+    chosen = config.rollouts.trainer_class
+    trainer_class = plugins.subclass("trainer_class", chosen, TeacherGRPOTrainer) if chosen else TeacherGRPOTrainer
+    trainer: TeacherGRPOTrainer = trainer_class(
         model=model,
         args=arguments,
         questions=train,

@@ -33,7 +33,7 @@ async def four_barriers(
 
     async def judge(question: Question, completions: Sequence[Completion]) -> None:
         texts = [strip_reasoning(completion.text) for completion in completions]
-        await asyncio.gather(*(protocol.verifier.verify(t, question.ground_truth, question.extra) for t in texts))
+        await asyncio.gather(*(protocol.verifier.verify(text, question) for text in texts))
 
     async def baseline(question: Question) -> int:
         prompt, seed = templates.baseline(question.text), derive_seed(protocol.seed, step, question.row, "baseline")

@@ -9,7 +9,12 @@ from trainers.configuration.batches import Batch, fit, fit_evaluation
 from trainers.configuration.evaluation_metrics import with_metric
 from trainers.configuration.machine import Machine
 from trainers.configuration.schedule import remarks
-from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, TrainingExperiment
+from trainers.configuration.settings.experiments import (
+    Experiment,
+    GRPOExperiment,
+    StudentExperiment,
+    TrainingExperiment,
+)
 from trainers.configuration.settings.keys import keys_of
 
 CPU_PRECISION = {
@@ -28,6 +33,9 @@ def derive(config: Experiment, machine: Machine, processes: int) -> tuple[Experi
     report_to = config.output.report_to if config.output.report_to is not None else "none"
     result = with_dataset_settings(config).with_keys(report_to=report_to)
     notes: tuple[str, ...] = ()
+    if isinstance(result, StudentExperiment) and result.student.agent:
+        # Results, records and cards call the student by this key.
+        result = result.with_keys(student_model=result.student.agent)
     if machine.cpu_only:
         known = keys_of(config.output.experiment)
         result = result.with_keys(**{key: value for key, value in CPU_PRECISION.items() if key in known})

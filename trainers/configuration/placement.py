@@ -14,7 +14,7 @@ from trainers.configuration.settings.experiments import (
     StudentExperiment,
 )
 from trainers.serving.adapters import read_adapter
-from trainers.serving.specs import Role, ServerSpec, WeightTransfer
+from trainers.serving.specs import Role, ServerSpec
 
 SERVERS_SHARE = 0.9
 SERVERS_SHARE_BESIDE_TRAINER = 0.5
@@ -37,7 +37,8 @@ def server_layout(
 
     Slot i of `num_vllm_servers` goes to the teacher when i is even, to the student when it is odd; with a single slot
     both models share it. An evaluation goes through its teachers in order and then the student, and more models than
-    slots share. A student behind an API takes no slot. Tensor parallelism gives a server several slots.
+    slots share. A student behind an API takes no slot, nor does an agent. Tensor parallelism gives a server several
+    slots.
 
     Args:
         config: a resolved configuration.
@@ -64,7 +65,7 @@ def models(config: StudentExperiment) -> tuple[tuple[Role, str], ...]:
     if not config.serving.use_vllm_server:
         return ()
     student: tuple[tuple[Role, str], ...] = ()
-    if not config.student.base_url and config.student.model:
+    if not config.student.base_url and not config.student.agent and config.student.model:
         student = (("student", config.student.model),)
     taught_by: tuple[tuple[Role, str], ...] = ()
     if isinstance(config, EvaluationExperiment):
@@ -180,7 +181,7 @@ def _precision(config: StudentExperiment, role: Role, trained: bool) -> str:
     return config.model.dtype if trained and asked == "auto" else asked
 
 
-def _transfer(config: StudentExperiment, role: Role) -> WeightTransfer | None:
+def _transfer(config: StudentExperiment, role: Role) -> str | None:
     """Return the engine by which a server gets weights; composing has chosen one where `auto` was asked for."""
     if role != "teacher" or not isinstance(config, GRPOExperiment) or config.rollouts.weight_transfer == "auto":
         return None

@@ -14,6 +14,7 @@ from trainers.configuration.api_rules import check_apis, check_names
 from trainers.configuration.batches import Batch
 from trainers.configuration.model_rules import check_model
 from trainers.configuration.placement import default_name, models, slots_used, teacher_entries, teacher_list, teachers
+from trainers.configuration.plugin_rules import check_plugins
 from trainers.configuration.problems import Problem
 from trainers.configuration.schedule import check_schedule
 from trainers.configuration.settings.experiments import (
@@ -31,6 +32,7 @@ from trainers.configuration.settings.teaching import TeachingSettings
 from trainers.configuration.settings.trainer import TrainerSettings
 from trainers.configuration.settings.wording import written
 from trainers.configuration.template_rules import check_template_arguments
+from trainers.teaching.verifiers.names import VERIFIERS
 
 ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 COLUMNS = tuple(ACCEPTED)
@@ -39,7 +41,6 @@ REPORTERS = (
     *("dvclive", "azure_ml", "codecarbon", "dagshub", "flyte", "kubeflow"),
 )
 TEMPLATE_SUFFIXES = (".jinja", ".j2")
-VERIFIERS = ("math", "exact", "code")
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _PLACEHOLDER = re.compile(r"(?<!\w)\{(\w+)\}")
@@ -52,6 +53,7 @@ LEAST_TEMPERATURE = 0.01
 def validate(config: Experiment) -> list[Problem]:
     """Return all problems between the keys of a configuration whose single values are fine."""
     found = [*_required(config), *_common(config), *check_model(config), *check_template_arguments(config)]
+    found += check_plugins(config)
     if isinstance(config, TrainingExperiment):
         found += [*_precision(config.trainer), *check_schedule(config)]
     if isinstance(config, SFTExperiment):

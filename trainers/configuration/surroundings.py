@@ -107,7 +107,7 @@ def _datasets(config: Experiment) -> list[tuple[str, str]]:
 
 def _models(config: Experiment) -> list[tuple[str, str]]:
     named: list[tuple[str, str | None]] = []
-    if isinstance(config, StudentExperiment) and not config.student.base_url:
+    if isinstance(config, StudentExperiment) and not (config.student.base_url or config.student.agent):
         named.append(("student_model", config.student.model))
     if isinstance(config, EvaluationExperiment):
         named += [("teacher", path) for path in teachers(config)]

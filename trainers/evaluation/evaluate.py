@@ -63,7 +63,7 @@ async def evaluate(config: EvaluationExperiment) -> Results:
         student = connect_student(config)
         stack.push_async_callback(student.aclose)
         protocol = build_protocol(config, MeteredGenerator(student))
-        stack.callback(protocol.verifier.close)
+        stack.push_async_callback(protocol.aclose)
         evaluation = Evaluation(
             protocol,
             output,
@@ -74,7 +74,7 @@ async def evaluate(config: EvaluationExperiment) -> Results:
         teachers = list(teacher_entries(config))
         solved = await evaluation.solve_alone(questions, alone, probing=bool(teachers))
         check_answers(config, solved)
-        lessons, accounts = {}, [account_of(student)]
+        lessons, accounts = {}, [account_of(student), account_of(protocol.verifier)]
         for name in teachers:
             async with opened_teacher(config, name) as teacher:
                 lessons[name] = await evaluation.teach(name, teacher, solved, taught.get(name, {}))

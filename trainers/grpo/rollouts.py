@@ -23,12 +23,12 @@ from trainers.teaching.protocol import Protocol, Teacher
 @dataclass(frozen=True)
 class Rollout:
     """The groups of one rollout and what it took: wall seconds, for how large a share of them each role's servers had
-    nothing to do, and what a student behind an API charged."""
+    nothing to do, and what those who charge for their part of it took."""
 
     groups: list[Group]
     seconds: float
     idle: Mapping[str, float]
-    cost: Cost | None = None
+    costs: tuple[Cost, ...] = ()
 
     def metrics(self) -> dict[str, float]:
         """Cost metrics under the names of the design."""
@@ -40,7 +40,7 @@ class Rollout:
             **{f"generated_tokens/{stage}": float(count) for stage, count in tokens.items()},
             "rollout_tokens_per_s": total / self.seconds if self.seconds else 0.0,
             **{f"servers_idle/{role}": share for role, share in self.idle.items()},
-            **(self.cost.metrics() if self.cost is not None else {}),
+            **{name: value for cost in self.costs for name, value in cost.metrics().items()},
         }
 
 
@@ -72,7 +72,7 @@ class RolloutRunner:
         teacher_pool: the servers that hold the policy.
         student_pool: the student's servers or API, also inside `protocol`.
         count_tokens: length of a text in the teacher's tokenizer.
-        account: what the student's API charges for, if it does.
+        accounts: those of student and verifier, where they are charged for, by role.
     """
 
     def __init__(
@@ -81,13 +81,13 @@ class RolloutRunner:
         teacher_pool: EndpointPool,
         student_pool: Connection,
         count_tokens: Callable[[str], int],
-        account: Account | None = None,
+        accounts: Mapping[str, Account] | None = None,
     ) -> None:
         self.protocol = protocol
         self.teacher_pool = teacher_pool
         self.student_pool = student_pool
         self.teacher = Teacher(teacher_pool, count_tokens)
-        self.account = account
+        self.accounts = dict(accounts or {})
         self._loop = EventLoopThread()
 
     def run(self, questions: Sequence[Question], *, step: int, num_generations: int, num_baselines: int) -> Rollout:
@@ -110,32 +110,31 @@ class RolloutRunner:
         return self._loop.run(greedy_samples(self.teacher_pool, prompts, max_tokens))
 
     def close(self) -> None:
-        """Give up what still runs, then close connections, verifier workers and the loop."""
+        """Give up what still runs, then close connections, verifier, reward and the loop."""
         with ExitStack() as closing:
             # In reverse, and each also when another one fails.
             closing.callback(self._loop.close)
-            closing.callback(self.protocol.verifier.close)
-            for pool in (self.student_pool, self.teacher_pool):
-                closing.callback(self._disconnect, pool)
+            for part in (self.protocol, self.student_pool, self.teacher_pool):
+                closing.callback(self._let_go, part)
             closing.callback(self._loop.cancel_all)
 
-    def _disconnect(self, pool: Connection) -> None:
-        self._loop.run(pool.aclose())
+    def _let_go(self, part: Protocol | Connection) -> None:
+        self._loop.run(part.aclose())
 
     async def _rollout(self, questions: Sequence[Question], **how: int) -> Rollout:
         pools = {"teacher": self.teacher_pool, "student": self.student_pool}
         busy = {role: pool.busy_s for role, pool in pools.items() if isinstance(pool, EndpointPool)}
-        usage, start = self.account.usage if self.account is not None else None, time.monotonic()
+        usage, start = {role: account.usage for role, account in self.accounts.items()}, time.monotonic()
         async with progress_shown(self.protocol.tally):
             groups = await self.protocol.run(questions, self.teacher, **how)
         seconds = time.monotonic() - start
-        cost = cost_since(usage, self.account) if self.account is not None and usage is not None else None
+        costs = tuple(cost_since(usage[role], account, role) for role, account in self.accounts.items())
         idle = {
             role: max(0.0, 1 - (pool.busy_s - busy[role]) / seconds)
             for role, pool in pools.items()
             if isinstance(pool, EndpointPool)
         }
-        return Rollout(groups, seconds, idle, cost)
+        return Rollout(groups, seconds, idle, costs)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 
 from trainers.all_ranks import shared_out
 from trainers.configuration.resume import STOP
+from trainers.costs import STUDENT, cap_of
 from trainers.grpo.overlap import LessonBatch
 from trainers.serving.api_usage import Account
 
@@ -73,12 +74,12 @@ def lost_too_many(batch: LessonBatch, max_lost_groups: float, output_dir: str) -
     )
 
 
-def nothing_left_to_spend(account: Account | None) -> str | None:
-    """Why a run cannot pay its student's API for another rollout, if it cannot."""
+def nothing_left_to_spend(account: Account | None, role: str = STUDENT) -> str | None:
+    """Why a run cannot pay the API of its student, or its verifier, for another rollout, if it cannot."""
     if account is None or account.affords_rollout:
         return None
     return (
-        f"{account.usage.cost_usd:.4f} USD are spent on the student's API, and a rollout like the last, which took "
-        f"{account.usage.rollout_usd:.4f}, would exceed student_spending_cap={account.cap}: saving a checkpoint and "
+        f"{account.usage.cost_usd:.4f} USD are spent on the {role}'s API, and a rollout like the last, which took "
+        f"{account.usage.rollout_usd:.4f}, would exceed {cap_of(account, role)}: saving a checkpoint and "
         "stopping. The same command with a higher cap continues from the checkpoint."
     )

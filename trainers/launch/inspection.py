@@ -74,8 +74,6 @@ def main(directory: Path) -> None:
     """Inspect the run that a directory describes."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     logger.setLevel(logging.INFO)
-    # It reports what cannot be imported, which is among the problems.
-    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
     # It has a handler of its own: a hub that does not answer would be reported twice.
     logging.getLogger("huggingface_hub").propagate = False
     config = experiment_of(json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8")))
@@ -85,7 +83,7 @@ def main(directory: Path) -> None:
 
 def inspect(config: Experiment) -> Findings:
     """Load what a run will load, except weights; every problem is found, none raised."""
-    problems = list(function_problems(config.teaching)) if isinstance(config, StudentExperiment) else []
+    problems = list(function_problems(config)) if isinstance(config, StudentExperiment) else []
     warnings: list[str] = []
     shapes: dict[str, ModelShape | None] = {}
     for use in model_uses(config):

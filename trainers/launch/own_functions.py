@@ -1,34 +1,48 @@
-"""A check that the user's own functions in a configuration can be imported: before servers start, not after."""
+"""A check that components of the user's own can be imported and made: before servers start, not after."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hydra.utils import get_object
-
-from trainers.configuration.problems import Problem
-from trainers.configuration.settings.teaching import TeachingSettings
-from trainers.teaching.verifiers import VERIFIER_NAMES
-
-REMEDY = "write the dotted path of a function or class, importable from where you start"
+from trainers import plugins
+from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.configuration.settings.experiments import Experiment, GRPOExperiment
+from trainers.serving.transports import TRANSPORTS
 
 
-def function_problems(teaching: TeachingSettings) -> Iterator[Problem]:
-    """Yield a problem for each of `reward` and `verifier` that names nothing callable.
-
-    The modules they are in are imported.
-    """
-    for key, path in (("reward", teaching.reward), ("verifier", teaching.verifier)):
-        if path is not None and path not in VERIFIER_NAMES:
-            yield from _named(f"{key}={path}", path)
+def function_problems(config: Experiment) -> Iterator[Problem]:
+    """Yield the problems of all components of the user's own that a configuration names, whose modules it imports."""
+    yield from plugins.plugin_problems(config)
+    yield from _trainer_problems(config)
+    yield from _transport_problems(config)
 
 
-def _named(given: str, path: str) -> Iterator[Problem]:
-    try:
-        found = get_object(path)
-    except Exception as error:  # noqa: BLE001 - whatever importing a user's module raises
-        cause = error.__cause__ or error
-        yield Problem(given, f"cannot be imported ({type(cause).__name__}: {' '.join(str(cause).split())})", REMEDY)
+def _trainer_problems(config: Experiment) -> Iterator[Problem]:
+    if not isinstance(config, GRPOExperiment) or config.rollouts.trainer_class is None:
         return
-    if not callable(found):
-        yield Problem(given, f"expected something to call, got a {type(found).__name__}", "name the function itself")
+    # Importing it loads TRL, which only runs with a trainer of their own need to spend seconds on here.
+    from trainers.teacher_grpo import TeacherGRPOTrainer
+
+    try:
+        plugins.subclass("trainer_class", config.rollouts.trainer_class, TeacherGRPOTrainer)
+    except ConfigurationError as error:
+        yield from error.problems
+
+
+def _transport_problems(config: Experiment) -> Iterator[Problem]:
+    name = config.rollouts.weight_transfer if isinstance(config, GRPOExperiment) else "auto"
+    if name == "auto" or name in TRANSPORTS:
+        return
+    given = f"weight_transfer={name}"
+    try:
+        transport = plugins.imported(given, name)
+    except ConfigurationError as error:
+        yield from error.problems
+        return
+    lacking = [part for part in ("connect", "send", "close") if not callable(getattr(transport, part, None))]
+    if lacking:
+        expected = f"expected a transport, it lacks {' and '.join(lacking)}"
+        yield Problem(given, expected, "write the methods of trainers.serving.weight_sync.Transport")
+    if not isinstance(getattr(transport, "engine", None), str):
+        remedy = "write engine = 'my_package.engine.MyEngine' in the class: what receives weights inside vLLM's worker"
+        yield Problem(given, "lacks the attribute engine, a dotted path", remedy)

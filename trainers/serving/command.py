@@ -10,11 +10,10 @@ from pathlib import Path
 from trainers.commands import Command
 from trainers.paths import python_path
 from trainers.serving.specs import ServerSpec
+from trainers.serving.transports import transport_entry
 
 _ENTRY_MODULE = "trainers.serving.vllm_entry"
 _WORKER_EXTENSION = "trainers.serving.vllm_plugin.WorkerExtension"
-# The names of our engines in `trainers.serving.vllm_plugin`, which cannot be imported without vLLM.
-_BACKENDS = {"gloo": "gloo", "nccl": "mendable_nccl", "ipc": "mendable_ipc"}
 # Settings of the user's shell that would change what our servers are: they have no key, and the launcher's own
 # process group variables are not theirs.
 _NOT_INHERITED = ("VLLM_API_KEY", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -85,7 +84,7 @@ def _cpu_arguments(spec: ServerSpec) -> list[str]:
 def _weight_transfer_arguments(spec: ServerSpec) -> list[str]:
     if spec.weight_transfer is None:
         return []
-    backend = json.dumps({"backend": _BACKENDS[spec.weight_transfer]})
+    backend = json.dumps({"backend": transport_entry(spec.weight_transfer).backend})
     return ["--weight-transfer-config", backend, "--worker-extension-cls", _WORKER_EXTENSION]
 
 
@@ -100,9 +99,7 @@ def _environment(spec: ServerSpec) -> dict[str, str]:
         environment["HF_HUB_OFFLINE"] = "1"
     if spec.weight_transfer is not None:
         environment["VLLM_SERVER_DEV_MODE"] = "1"
-    if spec.weight_transfer == "ipc":
-        # vLLM carries CUDA handles as pickles; the server listens for its own machine's trainer only.
-        environment["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"
+        environment |= transport_entry(spec.weight_transfer).environment
     environment |= _gpu_environment(spec) if spec.gpus else _cpu_environment(spec)
     return environment
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-_RETRYABLE_CAUSES = frozenset({"connection", "timeout", "garbage", "http_429"})
+# Code of a user's own (`function`) mostly asks others, whose failures pass.
+_RETRYABLE_CAUSES = frozenset({"connection", "timeout", "garbage", "http_429", "function"})
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Literal
 from trainers.serving.adapters import Adapter
 
 Role = Literal["teacher", "student"]
-WeightTransfer = Literal["gloo", "nccl", "ipc"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +15,8 @@ class ServerSpec:
     """One `vllm serve` process.
 
     `gpus` are the device indices it may use; empty means that it runs on the CPU. `index` counts the servers of one
-    role from 0. `weight_transfer` is the engine by which it receives weights, `None` for a server that never does.
+    role from 0. `weight_transfer` is the transport by which it receives weights (a name of `transports`, or a dotted
+    path), `None` for a server that never does.
     `gpu_memory_utilization` is a share of the device's memory, `kv_cache_bytes` the cache of a CPU server in bytes.
     `model` is the name under which the server is asked; when it is a LoRA adapter, `adapter` says of which base: a
     server that never receives weights applies it, one that does starts with the base and is sent merged weights.
@@ -35,7 +35,7 @@ class ServerSpec:
     tensor_parallel_size: int = 1
     max_num_seqs: int = 256
     kv_cache_bytes: int = 256 * 2**20
-    weight_transfer: WeightTransfer | None = None
+    weight_transfer: str | None = None
     seed: int = 0
     trust_remote_code: bool = False
     revision: str | None = None

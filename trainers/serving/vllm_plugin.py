@@ -6,20 +6,27 @@ is not installed, by importing the module of `--worker-extension-cls`.
 
 from __future__ import annotations
 
+import os
+
 from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 
-ENGINES = {
-    "gloo": ("trainers.serving.gloo_engine", "MendableGlooEngine"),
-    "mendable_nccl": ("trainers.serving.cuda_engines", "MendableNcclEngine"),
-    "mendable_ipc": ("trainers.serving.cuda_engines", "MendableIpcEngine"),
-}
+from trainers.dotted import resolve
+from trainers.serving.transports import OWN_TRANSPORT, TRANSPORTS
+
+
+def engines() -> dict[str, str]:
+    """Return the dotted paths of engines by backend: ours, and that of the transport that the environment names."""
+    found = {entry.backend: entry.engine for entry in TRANSPORTS.values() if entry.engine is not None}
+    own = os.environ.get(OWN_TRANSPORT)
+    return found | ({own: resolve(own).engine} if own else {})
 
 
 def register() -> None:
     """Make them weight-transfer backends; harmless when repeated. An engine itself is imported on first use."""
-    for name, (module, kind) in ENGINES.items():
-        if name not in WeightTransferEngineFactory._registry:
-            WeightTransferEngineFactory.register_engine(name, module, kind)
+    for backend, path in engines().items():
+        if backend not in WeightTransferEngineFactory._registry:
+            module, _, kind = path.rpartition(".")
+            WeightTransferEngineFactory.register_engine(backend, module, kind)
 
 
 class WorkerExtension:

@@ -6,17 +6,18 @@ version → resume → the servers confirm the version. The transports differ on
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 
+from trainers.dotted import resolve
 from trainers.serving.buckets import DEFAULT_BUCKET_BYTES, TensorMeta
 from trainers.serving.control import ControlPlane, WeightSyncError
-from trainers.serving.gloo_transport import GlooTransport
-from trainers.serving.specs import WeightTransfer
+from trainers.serving.transports import transport_entry
 
 __all__ = ["TensorMeta", "Transport", "WeightSync", "WeightSyncError", "metadata_of"]
 
@@ -122,21 +123,22 @@ def metadata_of(named_tensors: Iterable[tuple[str, torch.Tensor]]) -> list[Tenso
 
 
 def make_transport(
-    backend: WeightTransfer,
+    name: str,
     *,
     host: str = "127.0.0.1",
     timeout_s: float = 300.0,
     bucket_bytes: int = DEFAULT_BUCKET_BYTES,
 ) -> Transport:
-    """The transport of a backend: `gloo` for servers on the CPU, `nccl` between GPUs, `ipc` on one shared GPU.
+    """Make the trainer's end of a transport, of those of the other arguments that its class has parameters for.
 
-    `host` is the trainer's address as the servers see it.
+    Args:
+        name: `gloo` for servers on the CPU, `nccl` between GPUs, `ipc` on one shared GPU, or a class's dotted path.
+        host: the trainer's address as the servers see it.
+        timeout_s: deadline of meeting the servers and of each step of an update, in seconds.
+        bucket_bytes: bytes sent at a time.
     """
-    if backend == "gloo":
-        return GlooTransport(host, timeout_s, bucket_bytes)
-    # Imports vLLM, which takes seconds and is of no use to a trainer on the CPU.
-    from trainers.serving import cuda_transport
-
-    if backend == "nccl":
-        return cuda_transport.NcclTransport(host, timeout_s, bucket_bytes)
-    return cuda_transport.IpcTransport(bucket_bytes)
+    # Only now: those for GPUs import vLLM, which takes seconds and is of no use to a trainer on the CPU.
+    kind = resolve(transport_entry(name).trainer_end)
+    offered = {"host": host, "timeout_s": timeout_s, "bucket_bytes": bucket_bytes}
+    parameters = inspect.signature(kind).parameters
+    return cast(Transport, kind(**{key: value for key, value in offered.items() if key in parameters}))

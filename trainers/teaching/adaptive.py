@@ -353,11 +353,8 @@ def _unscored(lesson: Lesson) -> None:
 class _Unjudged:
     """The verifier of questions that nobody knows the answer to."""
 
-    async def verify(self, solution_text: str, ground_truth: str | None, extra: Any) -> Verdict:
+    async def verify(self, solution: str, question: Question) -> Verdict:
         return NO_GROUND_TRUTH
 
-    def extract(self, solution_text: str) -> str | None:
-        return extract_answer(solution_text)
-
-    def close(self) -> None:
-        """Nothing runs."""
+    def extract(self, solution: str) -> str | None:
+        return extract_answer(solution)

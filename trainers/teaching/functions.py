@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
+from trainers.teaching.calls import call
 from trainers.teaching.estimates import estimated_tokens
 from trainers.teaching.lesson import Completion, Generation, GenerationError, Prompt, Sampling
 
 logger = logging.getLogger(__name__)
-TextFunction = Callable[[str], str] | Callable[[str], Awaitable[str]]
+TOLD = ("messages", "sampling", "seed")
+"""Parameters of a function that it is told by name, where it has them."""
+
+TextFunction = Callable[..., str] | Callable[..., Awaitable[str]]
 
 
 class FunctionModel:
     """Calls a function with the text of a conversation; what it returns is the completion.
 
-    The function is called once for every sample. It knows nothing of token budgets, temperatures and seeds; tokens are
-    estimated. A function that is not a coroutine function runs in threads.
+    The function is called once for every sample. Where it has parameters of these names it is told the `messages` of
+    the conversation, the `sampling` with its token budget and temperature, and the `seed`; tokens are estimated. A
+    function that is not a coroutine function runs in threads.
 
     Args:
         function: from the text of the messages, joined by blank lines, to an answer.
@@ -30,6 +33,7 @@ class FunctionModel:
 
     def __init__(self, function: TextFunction, *, max_concurrent_calls: int = 8) -> None:
         self._function = function
+        self._told = _parameters(function).intersection(TOLD)
         self._slots = asyncio.Semaphore(max_concurrent_calls)
         # asyncio's own threads are few on a machine with few cores, where an agent mostly waits for others.
         self._threads = ThreadPoolExecutor(max_concurrent_calls, thread_name_prefix="function-model")
@@ -47,9 +51,10 @@ class FunctionModel:
         """Call the function `n` times for each prompt.
 
         Raises:
-            GenerationError: with cause `function` when it raised, or did not return text.
+            GenerationError: with cause `function` when it raised, or did not return text. One that the
+                function raises itself keeps its own.
         """
-        calls = [self._call(prompt) for prompt in prompts for _ in range(n)]
+        calls = [self._call(prompt, sampling, (seed + index) % 2**31) for prompt in prompts for index in range(n)]
         completions = await asyncio.gather(*calls)
         return [
             Generation((), tuple(completions[index * n : (index + 1) * n]), reported_prompt_tokens=0)
@@ -59,27 +64,34 @@ class FunctionModel:
     async def aclose(self) -> None:
         """Nothing to close."""
 
-    async def _call(self, prompt: Prompt) -> Completion:
+    async def _call(self, prompt: Prompt, sampling: Sampling, seed: int) -> Completion:
+        known = {"messages": prompt.messages, "sampling": sampling, "seed": seed}
+        told = {name: known[name] for name in self._told}
         text = "\n\n".join(message.content for message in prompt.messages)
         async with self._slots:
             try:
-                answer = await self._answer(text)
+                answer: object = await call(self._function, text, executor=self._threads, **told)
+            except GenerationError:
+                raise
             except Exception as error:
                 raise _failure(f"{self._name} raised {type(error).__name__}: {error}") from error
         if not isinstance(answer, str):
             raise _failure(f"{self._name} returned {type(answer).__name__}, expected str")
         return Completion(answer, (), None, "stop", reported_tokens=estimated_tokens(answer))
 
-    async def _answer(self, text: str) -> object:
-        if inspect.iscoroutinefunction(self._function):
-            return await self._function(text)
-        call = partial(contextvars.copy_context().run, self._function, text)
-        answer = await asyncio.get_running_loop().run_in_executor(self._threads, call)
-        return await answer if inspect.isawaitable(answer) else answer
-
     @property
     def _name(self) -> str:
-        return getattr(self._function, "__name__", type(self._function).__name__)
+        named = getattr(self._function, "func", self._function)
+        return getattr(named, "__name__", type(named).__name__)
+
+
+def _parameters(function: Callable[..., object]) -> set[str]:
+    """Return the names by which a function can be told more than the text, those that are bound already left out."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except ValueError:
+        return set()
+    return parameters.keys() - getattr(function, "keywords", {}).keys()
 
 
 def _failure(message: str) -> GenerationError:

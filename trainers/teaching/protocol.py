@@ -10,9 +10,10 @@ import asyncio
 import hashlib
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field, replace
 
+from trainers.teaching.calls import close
 from trainers.teaching.control_spellings import forges_turns
 from trainers.teaching.leakage import find_leak
 from trainers.teaching.lesson import (
@@ -31,7 +32,7 @@ from trainers.teaching.lesson import (
     samples,
 )
 from trainers.teaching.prompts import PromptTemplates, read_reply, strip_reasoning
-from trainers.teaching.reward import Reward
+from trainers.teaching.reward import Reward, score
 from trainers.teaching.tally import Tally
 from trainers.teaching.together import together
 from trainers.teaching.verifiers import Verifier
@@ -107,7 +108,7 @@ class Protocol:
         """Sample the group's teachings from one prompt, let the student solve with each, judge and score."""
         if prepared.failure is not None:
             return _failed_group(prepared, prepared.failure, num_generations)
-        return self._scored(prepared, await self._lessons(prepared, teacher, step, num_generations))
+        return await self._scored(prepared, await self._lessons(prepared, teacher, step, num_generations))
 
     async def drafts(
         self, prepared: Prepared, teacher: Teacher, *, step: int, num_generations: int
@@ -164,6 +165,12 @@ class Protocol:
             verdicts = [tasks.create_task(self._judge(question, completion)) for completion in completions]
         return tuple(verdict.result() for verdict in verdicts)
 
+    async def aclose(self) -> None:
+        """Close verifier and reward, each also when the other one fails."""
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(close, self.verifier)
+            closing.push_async_callback(close, self.reward)
+
     async def _run_one(
         self, question: Question, teacher: Teacher, step: int, num_generations: int, num_baselines: int
     ) -> Group:
@@ -180,7 +187,7 @@ class Protocol:
             if prepared.failure is not None:
                 taught.cancel()
                 return _failed_group(prepared, prepared.failure, num_generations)
-            return self._scored(prepared, await taught)
+            return await self._scored(prepared, await taught)
 
     async def _probe(self, question: Question, step: int) -> Approach | GenerationError:
         if self.stages.probe.max_tokens == 0:
@@ -227,7 +234,7 @@ class Protocol:
 
     async def _judge(self, question: Question, completion: Completion) -> Solution:
         text = strip_reasoning(completion.text)
-        verdict = await self.verifier.verify(text, question.ground_truth, question.extra)
+        verdict = await self.verifier.verify(text, question)
         return Solution(
             text=text,
             tokens=completion.tokens,
@@ -260,10 +267,12 @@ class Protocol:
             forged=forged or forges_turns(approach.text, *models),
         )
 
-    def _scored(self, prepared: Prepared, drafts: Sequence[Lesson]) -> Group:
+    async def _scored(self, prepared: Prepared, drafts: Sequence[Lesson]) -> Group:
         """The group of lessons that share what was prepared."""
         lessons = [replace(draft, prepared=prepared) for draft in drafts]
-        scored = tuple(replace(lesson, reward=self.reward(lesson)) for lesson in lessons)
+        async with together() as tasks:
+            rewards = [tasks.create_task(score(self.reward, lesson)) for lesson in lessons]
+        scored = tuple(replace(lesson, reward=reward.result()) for lesson, reward in zip(lessons, rewards, strict=True))
         dropped = None
         if sum(lesson.reward is not None for lesson in scored) < min(MINIMUM_GROUP, len(scored)):
             untaught = all(lesson.sample is None for lesson in scored)

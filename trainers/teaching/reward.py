@@ -6,17 +6,56 @@ short teachings. docs/concepts/reward-design.md derives what it does to learning
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Protocol
+from typing import Protocol, cast
 
+from trainers.teaching.calls import call, close, is_async
 from trainers.teaching.lesson import Lesson
 
 
 class Reward(Protocol):
     """Scores one lesson; `None` marks it unscorable. Any callable of this shape can be configured as `reward`."""
 
-    def __call__(self, lesson: Lesson) -> float | None: ...
+    def __call__(self, lesson: Lesson) -> float | Awaitable[float | None] | None: ...
+
+
+async def score(reward: Reward, lesson: Lesson) -> float | None:
+    """Return what a reward gives for a lesson, awaited where it has to be."""
+    worth = reward(lesson)
+    return await worth if inspect.isawaitable(worth) else cast("float | None", worth)
+
+
+class OwnThread:
+    """A synchronous reward, called on a thread so that it never stops the event loop that it is scored on.
+
+    Lessons are scored one after the other, so that a reward with state needs no lock. One that waits for something
+    should be asynchronous.
+
+    Args:
+        reward: any callable from a lesson to a number or `None`.
+    """
+
+    def __init__(self, reward: Reward) -> None:
+        self._reward = reward
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reward")
+
+    async def __call__(self, lesson: Lesson) -> float | None:
+        return cast("float | None", await call(self._reward, lesson, executor=self._thread))
+
+    async def aclose(self) -> None:
+        """Close the reward, if it can be closed, and its thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        await close(self._reward)
+
+
+def off_the_loop(reward: Reward) -> Reward:
+    """Return a reward that never stops the event loop: itself if it is asynchronous or ours, else on a thread."""
+    quick = is_async(reward) or isinstance(reward, AdaptiveTeachingReward)
+    return reward if quick else OwnThread(reward)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class DataSettings(Settings):
     dataset_max_samples: int | None = key(None, "Read at most so many rows.", ge=1)
     column_map: dict[Any, Any] | None = key(None, "Our column names → the dataset's, e.g. {question: prompt}.")
     row_reader: str | None = key(None, "Dotted path of a function from a row to one with our names.")
+    row_reader_args: dict[Any, Any] | None = key(None, "Settings of the row reader, by the names of its parameters.")
     max_bad_row_ratio: Number = key(
         0.01, "Share of bad rows above which a dataset is refused; up to it they are dropped and counted.", ge=0, le=1
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from trainers.configuration.settings.key import Number, Resume, Settings, key
 
 
@@ -19,8 +17,14 @@ class RolloutSettings(Settings):
     save_completions_probability: Number = key(
         0.1, "Share of groups whose lessons are written to lessons/.", ge=0, le=1, resume=Resume.FREE
     )
-    weight_transfer: Literal["auto", "gloo", "nccl", "ipc"] = key(
-        "auto", "How weights reach the teacher's servers.", resume=Resume.FREE
+    weight_transfer: str = key(
+        "auto",
+        "How weights reach the teacher's servers: auto, gloo, nccl, ipc, or the dotted path of a transport.",
+        resume=Resume.FREE,
+    )
+    trainer_class: str | None = key(
+        None,
+        "Dotted path of a class derived from trainers.teacher_grpo.TeacherGRPOTrainer, with a loss of its own.",
     )
     verify_weights_every: int = key(
         50,

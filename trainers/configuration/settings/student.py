@@ -19,6 +19,10 @@ class StudentSettings(Settings):
         reported=True,
         required=True,
     )
+    agent: str | None = key(
+        None, "Dotted path of a function from text to text, or a class of such, that is the student."
+    )
+    agent_args: dict[Any, Any] | None = key(None, "Settings of the agent, by the names of its parameters.")
     base_url: str | None = key(
         None, "OpenAI-compatible API that serves the student instead of a server of ours.", resume=Resume.FREE
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from trainers.configuration.settings.key import Number, Settings, key
 
@@ -14,10 +14,12 @@ class TeachingSettings(Settings):
         1, "Untaught solutions per question, shared by its group.", ge=1, speed=True, reported=True
     )
     reward: str | None = key(None, "Dotted path of a callable that replaces the reward.")
+    reward_args: dict[Any, Any] | None = key(None, "Settings of the reward, by the names of its parameters.")
     efficiency_weight: Number = key(1.0, "Weight of the bonus for short teachings.", ge=0)
     degradation_penalty: Number = key(0.0, "What a right student made wrong costs.", ge=0)
     leak_policy: Literal["penalise", "report"] = key("penalise", "What a teaching that tells the answer earns.")
     verifier: str = key("math", "math, exact, code, or the dotted path of a verifier.")
+    verifier_args: dict[Any, Any] | None = key(None, "Settings of the verifier, by the names of its parameters.")
     verifier_timeout_s: Number = key(10.0, "Seconds until an answer counts as unscorable.", gt=0)
     max_prompt_length: int | None = key(
         None,

@@ -1,44 +1,59 @@
-"""From the configured name to a verifier."""
+"""From a name, or a component of a user's own, to a verifier."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
+from trainers.teaching.calls import call, close
+from trainers.teaching.lesson import GenerationError, Question
 from trainers.teaching.verifiers.code_verifier import CodeVerifier
 from trainers.teaching.verifiers.extraction import extract_answer
 from trainers.teaching.verifiers.math_verifier import ExactVerifier, MathVerifier
+from trainers.teaching.verifiers.names import VERIFIERS
 from trainers.teaching.verifiers.verdict import CORRECT, TIMED_OUT, WRONG, Verdict, Verifier
 
 logger = logging.getLogger(__name__)
 
-VERIFIER_NAMES = ("math", "exact", "code")
+OURS = (MathVerifier, ExactVerifier, CodeVerifier)
 
 
-class FunctionVerifier:
-    """A user's function `(solution_text, ground_truth, extra) -> Verdict | bool | None`, sync or async.
+class OwnVerifier:
+    """A verifier of a user's own: `(solution, question) -> Verdict | bool | None`, synchronous or not.
 
-    `None` means unscorable. A sync function runs on a thread, an exception makes the item unscorable
-    (`verifier_error`, logged), and so does taking longer than `timeout_s` seconds (`timeout`); a thread cannot be
-    killed, so a function that may hang should be async or bound itself.
+    `None` means unscorable. What is not asynchronous runs on a thread. An exception makes the item unscorable
+    (`verifier_error`, logged; a `GenerationError`, as a judge raises it, by its cause), and so does taking longer than
+    `timeout_s` seconds (`timeout`); a thread cannot be killed, so what may hang should be async or bound itself.
+
+    Args:
+        component: a function, or an object with a method `verify`, or one that can be called. It may have `extract`,
+            from a solution's text to the answer in it, `close` or `aclose`, and the `account` that it is charged to.
+        timeout_s: seconds that one verdict may take.
     """
 
-    def __init__(self, function: Callable[..., Any], *, timeout_s: float) -> None:
-        self._function = function
+    def __init__(self, component: Any, *, timeout_s: float) -> None:
+        self._component = component
+        self._verify: Callable[..., Any] = getattr(component, "verify", component)
+        self._extract: Callable[[str], str | None] = getattr(component, "extract", extract_answer)
         self._timeout_s = timeout_s
 
-    async def verify(self, solution_text: str, ground_truth: str | None, extra: Mapping[str, Any]) -> Verdict:
+    @property
+    def account(self) -> Any:
+        """The account that the component is charged to; `None` for one that has none."""
+        return getattr(self._component, "account", None)
+
+    async def verify(self, solution: str, question: Question) -> Verdict:
         """See `Verifier.verify`."""
         try:
-            outcome = await asyncio.wait_for(self._call(solution_text, ground_truth, extra), self._timeout_s)
+            outcome = await asyncio.wait_for(call(self._verify, solution, question), self._timeout_s)
         except TimeoutError:
             return TIMED_OUT
+        except GenerationError as error:
+            return Verdict("unscorable", error.cause)
         except Exception:  # a bug in a user's function must cost its item, not the run
-            logger.warning("verifier %s failed on one item", self._function.__qualname__, exc_info=True)
+            logger.warning("verifier %s failed on one item", self._component, exc_info=True)
             return Verdict("unscorable", "verifier_error")
         if isinstance(outcome, Verdict):
             return outcome
@@ -46,46 +61,37 @@ class FunctionVerifier:
             return Verdict("unscorable", "verifier_undecided")
         return CORRECT if outcome else WRONG
 
-    async def _call(self, *arguments: Any) -> Any:
-        if inspect.iscoroutinefunction(self._function):
-            return await self._function(*arguments)
-        return await asyncio.to_thread(self._function, *arguments)
+    def extract(self, solution: str) -> str | None:
+        """See `Verifier.extract`."""
+        return self._extract(solution)
 
-    def extract(self, solution_text: str) -> str | None:
-        """See `extract_answer`."""
-        return extract_answer(solution_text)
-
-    def close(self) -> None:
-        """Nothing to stop."""
+    async def aclose(self) -> None:
+        """Close the component, if it can be closed."""
+        await close(self._component)
 
 
-def build_verifier(name: str, *, timeout_s: float = 5.0, workers: int = 2) -> Verifier:
-    """The verifier of the key `verifier`: `math`, `exact`, `code` or the dotted path of a function.
+def as_verifier(component: Any, *, timeout_s: float = 10.0) -> Verifier:
+    """Return a component as a verifier: one of ours as it is, any other as an `OwnVerifier`.
 
-    `timeout_s` bounds one verdict, `workers` the processes that compute verdicts side by side. No process starts
-    before it is needed.
+    Args:
+        component: a verifier, a function, or an object that verifies.
+        timeout_s: seconds that one verdict may take; ours bound themselves.
+    """
+    return component if isinstance(component, OURS) else OwnVerifier(component, timeout_s=timeout_s)
+
+
+def build_verifier(name: str, **settings: Any) -> MathVerifier | ExactVerifier | CodeVerifier:
+    """Make the verifier of a name, for code of your own; one of your own is made by `as_verifier`.
+
+    Args:
+        name: `math`, `exact` or `code`. No process starts before it is needed.
+        settings: of the verifier: `timeout_s`, the seconds that one verdict may take, and `workers`, the processes that
+            compute verdicts side by side.
 
     Raises:
-        ValueError: the name is none of these or names nothing callable; says what to write.
+        ValueError: when there is no verifier of that name.
     """
-    if name == "math":
-        return MathVerifier(timeout_s=timeout_s, workers=workers)
-    if name == "exact":
-        return ExactVerifier()
-    if name == "code":
-        return CodeVerifier(timeout_s=timeout_s, workers=workers)
-    return FunctionVerifier(_import_function(name), timeout_s=timeout_s)
-
-
-def _import_function(path: str) -> Callable[..., Any]:
-    module_name, _, attribute = path.rpartition(".")
-    remedy = f"write {', '.join(VERIFIER_NAMES)} or the dotted path of a function (solution_text, ground_truth, extra)"
-    if not module_name:
-        raise ValueError(f"verifier={path!r} is unknown: {remedy}")
-    try:
-        function = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"verifier={path!r} cannot be imported ({error}): {remedy}") from error
-    if not callable(function):
-        raise ValueError(f"verifier={path!r} is a {type(function).__name__}, expected a function: {remedy}")
-    return function
+    if name not in VERIFIERS:
+        raise ValueError(f"verifier={name!r} is unknown: write {', '.join(VERIFIERS)}, or give yours to as_verifier")
+    [made] = [kind(**settings) for kind in OURS if VERIFIERS[name].endswith(f".{kind.__name__}")]
+    return made

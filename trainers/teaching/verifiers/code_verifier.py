@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from trainers.teaching.lesson import Question
 from trainers.teaching.verifiers.extraction import SOLUTION
 from trainers.teaching.verifiers.sandbox import Limits, Outcome, run_python
 from trainers.teaching.verifiers.verdict import CORRECT, NO_ANSWER, Verdict
@@ -70,10 +71,10 @@ class CodeVerifier:
         self._limits = Limits(cpu_s=timeout_s, wall_s=15 + 4 * timeout_s)
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="code-verifier")
 
-    async def verify(self, solution_text: str, ground_truth: str | None, extra: Mapping[str, Any]) -> Verdict:
-        """See `Verifier.verify`; the ground truth of a code row is its tests, so `ground_truth` is not looked at."""
-        code = self.extract(solution_text)
-        program = build_program(code or "", extra)
+    async def verify(self, solution: str, question: Question) -> Verdict:
+        """See `Verifier.verify`; the ground truth of a code row is its tests, in `extra`."""
+        code = self.extract(solution)
+        program = build_program(code or "", question.extra)
         if program is None:
             return Verdict("unscorable", "no_tests")
         if code is None:
@@ -81,9 +82,9 @@ class CodeVerifier:
         outcome = await asyncio.get_running_loop().run_in_executor(self._threads, run_python, program, self._limits)
         return _VERDICTS[outcome]
 
-    def extract(self, solution_text: str) -> str | None:
+    def extract(self, solution: str) -> str | None:
         """See `extract_code`."""
-        return extract_code(solution_text)
+        return extract_code(solution)
 
     def close(self) -> None:
         """Refuse further items; a program that runs now ends within its limits."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from trainers.teaching.lesson import Question
 from trainers.teaching.verifiers.extraction import extract_answer
 from trainers.teaching.verifiers.mathematics import decide
 from trainers.teaching.verifiers.notation import clean
@@ -24,14 +22,15 @@ class MathVerifier:
     def __init__(self, *, timeout_s: float = 5.0, workers: int = 2) -> None:
         self._pool = WorkerPool(_WORKER, workers=workers, timeout_s=timeout_s)
 
-    async def verify(self, solution_text: str, ground_truth: str | None, extra: Mapping[str, Any]) -> Verdict:
+    async def verify(self, solution: str, question: Question) -> Verdict:
         """See `Verifier.verify`."""
-        if ground_truth is None or not ground_truth.strip():
+        truth = question.ground_truth
+        if truth is None or not truth.strip():
             return NO_GROUND_TRUTH
-        answer = self.extract(solution_text)
+        answer = self.extract(solution)
         if answer is None:
             return NO_ANSWER
-        decided = decide(answer, ground_truth)
+        decided = decide(answer, truth)
         return decided if isinstance(decided, Verdict) else await self._compare(decided)
 
     async def _compare(self, pairs: tuple[tuple[str, str], ...]) -> Verdict:
@@ -43,9 +42,9 @@ class MathVerifier:
             return Verdict("unscorable", "worker_died")
         return {"correct": CORRECT, "wrong": WRONG}.get(outcome) or Verdict("unscorable", outcome)
 
-    def extract(self, solution_text: str) -> str | None:
+    def extract(self, solution: str) -> str | None:
         """See `extract_answer`."""
-        return extract_answer(solution_text)
+        return extract_answer(solution)
 
     def close(self) -> None:
         """Stop the worker processes."""
@@ -55,18 +54,19 @@ class MathVerifier:
 class ExactVerifier:
     """Judges an answer by its text, notation aside (case, spaces, LaTeX delimiters): for labels, names, yes and no."""
 
-    async def verify(self, solution_text: str, ground_truth: str | None, extra: Mapping[str, Any]) -> Verdict:
+    async def verify(self, solution: str, question: Question) -> Verdict:
         """See `Verifier.verify`."""
-        if ground_truth is None or not ground_truth.strip():
+        truth = question.ground_truth
+        if truth is None or not truth.strip():
             return NO_GROUND_TRUTH
-        answer = self.extract(solution_text)
+        answer = self.extract(solution)
         if answer is None:
             return NO_ANSWER
-        return CORRECT if _bare(answer) == _bare(ground_truth) else WRONG
+        return CORRECT if _bare(answer) == _bare(truth) else WRONG
 
-    def extract(self, solution_text: str) -> str | None:
+    def extract(self, solution: str) -> str | None:
         """See `extract_answer`."""
-        return extract_answer(solution_text)
+        return extract_answer(solution)
 
     def close(self) -> None:
         """Nothing to stop."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
+
+from trainers.teaching.lesson import Question
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,18 @@ TIMED_OUT = Verdict("unscorable", "timeout")
 
 
 class Verifier(Protocol):
-    """Judges solutions. Never blocks the event loop and is bound to none."""
+    """Judges solutions. Never blocks the event loop and is bound to none.
 
-    async def verify(self, solution_text: str, ground_truth: str | None, extra: Mapping[str, Any]) -> Verdict:
-        """Judge one solution against the row's ground truth; `extra` holds the row's other columns.
+    Whoever uses one closes it with `trainers.teaching.calls.close`: by its `aclose`, or else its `close`.
+    """
+
+    async def verify(self, solution: str, question: Question) -> Verdict:
+        """Judge one solution against the question's ground truth, or whatever else its row carries in `extra`.
 
         To judge many, start many: `asyncio.gather(*(verifier.verify(…) for …))`.
         """
         ...
 
-    def extract(self, solution_text: str) -> str | None:
+    def extract(self, solution: str) -> str | None:
         """The answer that would be judged, or `None` when the text contains none."""
-        ...
-
-    def close(self) -> None:
-        """Stop whatever processes the verifier runs. May be called twice."""
         ...
