@@ -148,7 +148,7 @@ def test_no_server_is_started_and_no_model_looked_for() -> None:
     config = composed(f"teacher_rcl student_agent={AGENT} student_agent_args.habit=subtract")
     assert {spec.role for spec in server_layout(config)} == {"teacher"}
     assert [use.role for use in model_uses(config)] == ["teacher"]
-    assert config["student_model"] == AGENT
+    assert config.student.model == AGENT
     assert not [problem for problem in missing_paths(config) if "student" in problem.given]
     student = connect_student(config)
     assert isinstance(student, AgentModel)

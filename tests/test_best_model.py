@@ -17,10 +17,10 @@ from trainers.configuration import ConfigurationError, compose
 from trainers.configuration.continuation import difference
 from trainers.configuration.derived import derive
 from trainers.configuration.evaluation_metrics import DIRECTIONS
-from trainers.configuration.fields import GRPO, SFT
 from trainers.configuration.machine import assume
 from trainers.configuration.resume import decide, settle
 from trainers.configuration.schedule import GREEDY_MIN_LR, SCHEDULE_TAKES
+from trainers.configuration.settings.experiments import GRPO, SFT
 from trainers.evaluation.periodic import periodic_metrics, with_chosen_metric
 
 JUDGED = (

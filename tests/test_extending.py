@@ -13,6 +13,7 @@ from examples.custom_student import StoryAgent
 from examples.custom_verifier import NearEnough
 from tests import grpo_runs
 from tests.conftest import ServerPair
+from tests.data_configs import run_config
 from trainers.connect import served_model
 from trainers.launch.own_functions import function_problems
 from trainers.serving.servers import ServerGroup
@@ -37,9 +38,9 @@ def test_the_examples_are_made_as_they_say() -> None:
         "trainer_class": "examples.custom_loss.CautiousTrainer",
         "weight_transfer": "examples.custom_transport.FileTransport",
     }
-    assert list(function_problems(named)) == []
+    assert list(function_problems(run_config("teacher_grpo", **named))) == []
     wrong = named | {"student_agent_args": {"habit": "guess"}, "verifier_args": {"tolerance": "some"}}
-    told = {problem.given: problem.expected for problem in function_problems(wrong)}
+    told = {problem.given: problem.expected for problem in function_problems(run_config("teacher_grpo", **wrong))}
     assert "expected one of add, subtract, " in told["student_agent=examples.custom_student.StoryAgent"]
     assert told.keys() == {"student_agent=examples.custom_student.StoryAgent", "verifier_args.tolerance=some"}
 

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,9 +12,9 @@ from transformers import AutoModelForCausalLM
 
 from examples import minimal_loop
 from examples.minimal_loop import EFFICIENCY_WEIGHT, Model, log_probs, reward, sample, teach
+from trainers.paths import ROOT
 from trainers.teaching.reward import AdaptiveTeachingReward
 
-ROOT = Path(__file__).resolve().parents[1]
 LONGEST = 200  # lines
 MARGIN = 0.2  # of 234 held-out questions; twice its standard error is 0.07
 ALMOST_GREEDY = 1e-6

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from tests.data_configs import run_config
 from tests.lessons import lesson
 from trainers import plugins
 from trainers.assembly import make_reward, make_verifier
@@ -87,7 +88,7 @@ def of_old(solution_text: str, ground_truth: str, extra: Any) -> bool:
 
 
 def built(seam: plugins.Seam, **config: Any) -> Any:
-    return plugins.build(seam, KEYS | config)
+    return plugins.build(seam, run_config("teacher_grpo", **(KEYS | config)))
 
 
 def test_a_class_gets_its_settings_and_the_keys_named_like_its_other_parameters() -> None:
@@ -109,14 +110,14 @@ def test_without_a_name_the_reward_is_ours_and_takes_settings_as_well() -> None:
 
 @pytest.mark.parametrize("name", VERIFIERS)
 def test_verifiers_with_a_name_are_made_by_the_same_mechanism(name: str) -> None:
-    config = KEYS | {"verifier": name}
+    config = run_config("teacher_grpo", **KEYS, verifier=name)
     verifier = make_verifier(config)
     assert f"{type(verifier).__module__}.{type(verifier).__name__}" == VERIFIERS[name]
     assert list(plugins.plugin_problems(config)) == []
 
 
 def test_a_verifier_is_told_how_long_it_may_take_and_closed_after_the_look_at_it() -> None:
-    config = KEYS | {"verifier": f"{HERE}.Patient", "verifier_args": {"path": "b"}}
+    config = run_config("teacher_grpo", **KEYS, verifier=f"{HERE}.Patient", verifier_args={"path": "b"})
     Patient.closed.clear()
     assert list(function_problems(config)) == []
     assert Patient.closed == [7.0]
@@ -165,7 +166,7 @@ BAD = [
 def test_what_cannot_be_made_is_told_before_anything_starts(
     config: dict[str, Any], given: str, expected: str, remedy: str
 ) -> None:
-    problems = list(function_problems(KEYS | config))
+    problems = list(function_problems(run_config("teacher_grpo", **(KEYS | config))))
     assert problems[0].given.startswith(given)
     assert expected in problems[0].expected
     assert remedy in problems[0].remedy
@@ -173,9 +174,12 @@ def test_what_cannot_be_made_is_told_before_anything_starts(
 
 def test_all_faults_of_the_settings_are_told_at_once() -> None:
     config = {"reward": f"{HERE}.Weighed", "reward_args": {"weight": "much", "plces": 1}, "student_agent": "os.nobody"}
-    told = [problem.given for problem in function_problems(KEYS | config)]
+    problems = list(function_problems(run_config("teacher_grpo", **(KEYS | config))))
+    told = [problem.given for problem in problems]
     assert told == ["reward_args.plces=1", "reward_args.weight=much", "student_agent=os.nobody"]
-    assert all(isinstance(problem, Problem) for problem in function_problems(KEYS | config))
+    assert all(
+        isinstance(problem, Problem) for problem in function_problems(run_config("teacher_grpo", **(KEYS | config)))
+    )
 
 
 def test_what_is_wrong_is_told_likewise_where_nobody_looked_before() -> None:
@@ -269,5 +273,5 @@ def test_ours_needs_no_thread_and_a_class_may_be_asynchronous_or_closed() -> Non
 
 
 def test_the_configured_reward_is_off_the_loop() -> None:
-    reward = make_reward(KEYS | {"reward": f"{HERE}.Weighed", "reward_args": {"weight": 2}})
+    reward = make_reward(run_config("teacher_grpo", **KEYS, reward=f"{HERE}.Weighed", reward_args={"weight": 2}))
     assert asyncio.run(score(reward, lesson([False], True))) == 2.0

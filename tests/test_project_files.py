@@ -6,14 +6,13 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.test_docs import SHELL_BLOCK, shell_lines
+from trainers.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 LINES = [line for block in SHELL_BLOCK.findall(CONTRIBUTING) for line in shell_lines(block)]
 PYTEST_COMMANDS = [shlex.split(line, comments=True) for line in LINES if line.startswith("python -m pytest")]

@@ -8,7 +8,7 @@ from trainers.configuration.settings.key import Number, Settings, key
 
 
 class DataSettings(Settings):
-    """A dataset, and how its rows are read."""
+    """A dataset, and the way that its rows are read."""
 
     dataset_id_or_path: str = key(
         None, "Hub id, directory or file of the training rows.", reported=True, required=True, in_card=False

@@ -1,4 +1,4 @@
-"""How much is evaluated, and who teaches."""
+"""The size of an evaluation, and its teachers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from trainers.configuration.settings.key import Parts, Resume, Settings, key, tr
 
 
 class EvaluationSizeSettings(Settings):
-    """How much an evaluation asks."""
+    """The size of an evaluation."""
 
     eval_max_samples: int | None = key(
         64, "Questions per evaluation; null takes all.", ge=1, resume=Resume.EVALUATION, parts=Parts.FREE

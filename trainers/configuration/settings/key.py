@@ -1,4 +1,4 @@
-"""How a key of the configuration is declared: its default, its meaning, its bounds, and what else is known of it."""
+"""The declaration of a key: its default, its meaning, its bounds, and what else is known of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Number = int | float
 
 
 class Resume(StrEnum):
-    """How a key bears on continuing a run that was begun with another value of it."""
+    """The bearing of a key on continuing a run that was begun with another value of it."""
 
     SHAPES = "shapes what is learned: it must be the same"
     LENGTH = "says how long a run is: it may grow"
@@ -23,7 +23,7 @@ class Resume(StrEnum):
 
 
 class Parts(StrEnum):
-    """How a key bears on continuing an evaluation."""
+    """The bearing of a key on continuing an evaluation."""
 
     COMPARED = "says how lessons are made: it must be the same"
     FREE = "may change: lessons are kept by teacher and question"
@@ -31,7 +31,7 @@ class Parts(StrEnum):
 
 @dataclass(frozen=True)
 class Facts:
-    """What the program must know of a key besides its type, default and meaning.
+    """Facts that the program must know of a key besides its type, default and meaning.
 
     Args:
         resume: how it bears on continuing a training.

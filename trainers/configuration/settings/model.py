@@ -8,7 +8,7 @@ from trainers.configuration.settings.key import Settings, key
 
 
 class LoadingSettings(Settings):
-    """How models are loaded in this process."""
+    """The way that models are loaded in this process."""
 
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = key("bfloat16", "Precision of the trained model.")
     attn_implementation: str = key("sdpa", "Attention implementation of the trained model.")

@@ -1,4 +1,4 @@
-"""Where a run writes, and to whom it reports."""
+"""The place where a run writes, and to whom it reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ATLAS itself says to a model."""
+"""The words that ATLAS itself says to a model."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from trainers.configuration.settings.key import Number, Resume, Settings, key
 
 
 class RolloutSettings(Settings):
-    """How rollouts overlap with training, what may be lost, and how weights reach the servers."""
+    """The way that rollouts overlap with training, what may be lost, and how weights reach the servers."""
 
     rollout_overlap: int = key(
         0, "1 generates the next rollout while training on the last; 0 is strictly on-policy.", ge=0, le=1

@@ -1,4 +1,4 @@
-"""How the teacher samples."""
+"""The way that the teacher samples."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from trainers.configuration.settings.key import Number, Resume, Settings, key
 
 
 class TeacherSettings(Settings):
-    """How the teacher is prompted. Its keys begin with `teacher_`."""
+    """The way that the teacher is prompted. Its keys begin with `teacher_`."""
 
     prefix: ClassVar[str] = "teacher_"
 

@@ -8,7 +8,7 @@ from trainers.configuration.settings.key import Number, Settings, key
 
 
 class TeachingSettings(Settings):
-    """How lessons are made and scored."""
+    """The way that lessons are made and scored."""
 
     num_baselines: int = key(
         1, "Untaught solutions per question, shared by its group.", ge=1, speed=True, reported=True

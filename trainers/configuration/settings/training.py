@@ -8,7 +8,7 @@ from trainers.configuration.settings.key import Resume, Settings, key
 
 
 class TrainingSettings(Settings):
-    """What SFT and GRPO have in common beyond the arguments of their trainers."""
+    """Settings that SFT and GRPO have in common beyond the arguments of their trainers."""
 
     train_batch_size: int = key(
         16, "Sequences (SFT) or completions (GRPO) per optimizer step, over all processes.", ge=1, speed=True
