@@ -176,6 +176,7 @@ def test_versions_in_the_docs_are_the_locked_ones():
 
 def test_the_citation_names_the_version_that_stands_in_one_place():
     assert f"note = {{Version {__version__}." in (ROOT / "README.md").read_text()
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert "version" not in project
     assert project["dynamic"] == ["version"]

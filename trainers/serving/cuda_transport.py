@@ -1,4 +1,4 @@
-"""What the trainer's ends of vLLM's weight-transfer engines for GPUs share: tensors as these want them, and sending.
+"""Tensors as vLLM's weight-transfer engines for GPUs want them, and their sending: shared by both trainer ends.
 
 vLLM's trainer-side engines call back into the control plane for start, update and finish. Written from vLLM's source;
 nothing here has run on a GPU yet.
