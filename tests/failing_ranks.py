@@ -19,6 +19,7 @@ import torch
 from accelerate import PartialState
 from transformers import TrainerControl, TrainerState
 
+from tests.data_configs import run_config
 from trainers import teacher_grpo
 from trainers.all_ranks import on_all_ranks, shared_out
 from trainers.configuration.problems import ConfigurationError, Problem
@@ -77,7 +78,7 @@ def build(main: bool) -> None:
     stand_ins["load_questions"] = lambda _: ([], [])
     stand_ins["load_model"] = lambda _: torch.distributed.barrier()
     with patch.multiple(teacher_grpo, connect_servers=connect, **stand_ins):
-        teacher_grpo.build_trainer({})
+        teacher_grpo.build_trainer(run_config("teacher_grpo"))
 
 
 def cannot_travel(main: bool) -> None:

@@ -10,10 +10,11 @@ from scripts.benchmarks import ablations
 from tests.evaluations import evaluated
 from trainers.configuration import compose
 from trainers.configuration.machine import assume
+from trainers.configuration.settings.experiments import Experiment, TrainingExperiment
 from trainers.evaluation.results import Results
 
 
-def composed(command: list[str]) -> dict:
+def composed(command: list[str]) -> Experiment:
     """Return the configuration that the launcher composes for a stage's command."""
     words = [word for word in command[2:] if not word.isdigit()]
     return compose(words, assume(0)).config
@@ -31,7 +32,8 @@ def test_every_stage_is_accepted_and_leads_to_the_next(tmp_path):
         config = composed(command)
         assert product == Path(config.output.output_dir) / "finished.json"
         assert config.output.seed == 3
-        assert (config.get("model_name_or_path") or config.evaluation.teacher) in made
+        trains = isinstance(config, TrainingExperiment)
+        assert (config.model.model_name_or_path if trains else config.evaluation.teacher) in made
         made.add(config.output.output_dir)
 
 
@@ -41,17 +43,17 @@ def test_each_variant_differs_from_the_whole_recipe_in_one_thing(tmp_path):
         for name, _, command in ablations.stages(0, tmp_path, ablations.VARIANTS, 8765, ablations.NOTHING)
         if name != "world"
     }
-    whole, named = configs["quickstart_rl"], {"output_dir", "exp_name", "run_name"}
+    whole, named = configs["quickstart_rl"].flat(), {"output_dir", "exp_name", "run_name"}
 
     def changed(name: str) -> set[str]:
-        return {key for key, value in configs[name].items() if value != whole.get(key)} - named
+        return {key for key, value in configs[name].flat().items() if value != whole.get(key)} - named
 
     assert changed("ablation_no_bonus") == {"efficiency_weight"}
     assert changed("ablation_baselines") == {"num_baselines"}
     assert changed("ablation_no_probe") == {"max_probe_tokens", "teacher_template", "model_name_or_path"}
     for name in ("ablation_no_probe_sft", "ablation_no_probe", "evaluation of no probe"):
-        assert configs[name]["max_probe_tokens"] == 0
-        assert "{approach}" not in configs[name]["teacher_template"]
+        assert configs[name].prompts.max_probe_tokens == 0
+        assert "{approach}" not in configs[name].prompts.teacher_template
 
 
 def test_the_questions_of_all_seeds_stand_together():

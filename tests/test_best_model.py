@@ -67,7 +67,8 @@ def test_an_evaluation_that_says_nothing_of_the_metric_is_no_better():
 )
 def test_what_is_left_out_follows_from_the_metric(command, expected):
     config = compose(command.split(), assume(8), 4, 4).config
-    assert tuple(config[k] for k in ("metric_for_best_model", "greater_is_better", "lr_scheduler_kwargs")) == expected
+    chosen = config.trainer
+    assert (chosen.metric_for_best_model, chosen.greater_is_better, chosen.lr_scheduler_kwargs) == expected
     # A rank reads what the launcher resolved, and completes it again.
     assert derive(config, assume(8), 4)[0] == config
 
@@ -101,9 +102,9 @@ def test_a_best_model_that_is_gone_is_not_found_out_at_the_end(tmp_path):
 
 def test_a_run_whose_rate_follows_its_evaluations_keeps_them_when_it_is_continued():
     old = compose(["teacher_rcl", "lr_scheduler_type=reduce_lr_on_plateau"], assume(8), 4, 4).config
-    assert difference(old, old | {"eval_max_samples": 8}).keys() == {"eval_max_samples"}
-    constant = {"lr_scheduler_type": "constant"}
-    assert difference(old | constant, old | constant | {"eval_max_samples": 8}) == {}
+    assert difference(old.flat(), old.with_keys(eval_max_samples=8)).keys() == {"eval_max_samples"}
+    constant = old.with_keys(lr_scheduler_type="constant")
+    assert difference(constant.flat(), constant.with_keys(eval_max_samples=8)) == {}
 
 
 def rows_of(output: Path) -> list[dict]:

@@ -23,16 +23,17 @@ def project(tmp_path: Path) -> Path:
 def assert_fits_the_training(training: list[str], evaluation: list[str]) -> None:
     """The evaluation meets the models as the training did: same prompts, lengths and sampling of the student."""
     machine = Machine(assumed=True)
-    trained, evaluated = (
+    rl, measured = (
         compose(["quickstart_rl", *training], machine).config,
         compose(["evaluate", *evaluation], machine).config,
     )
+    trained, evaluated = rl.flat(), measured.flat()
     keys = [key for key in evaluated if re.search(r"_template$|_max_|^max_|^student_(model|temp|top)|^verifier", key)]
     assert len(keys) > 10
     assert {key: evaluated[key] for key in keys if key != "eval_max_samples"} == {
         key: trained[key] for key in keys if key != "eval_max_samples"
     }
-    assert evaluated["dataset_id_or_path"] == trained["eval_dataset_id_or_path"]
+    assert measured.data.dataset_id_or_path == rl.data.eval_dataset_id_or_path
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,10 @@ from trainers.launch.__main__ import write_accelerate
 from trainers.launch.plan import ROOT, make_plan
 
 PROBE = """
+from trainers.configuration import compose
+from trainers.configuration.machine import Machine
 from trainers.launch.ranks import prepare_rank
-prepare_rank({"use_cpu": True, "deepspeed": "zero1"})
+prepare_rank(compose(["quickstart_sft", "zero1"], Machine(), 1).config)
 from accelerate import Accelerator
 from trl import SFTConfig
 arguments = SFTConfig(output_dir="unused", use_cpu=True, bf16=False, report_to="none")
@@ -25,8 +27,10 @@ print("FOUND", accelerator.distributed_type.value, stage, arguments.world_size, 
 """
 
 ACCUMULATING = """
+from trainers.configuration import compose
+from trainers.configuration.machine import Machine
 from trainers.launch.ranks import prepare_rank
-prepare_rank({"use_cpu": True, "deepspeed": "zero1"})
+prepare_rank(compose(["quickstart_sft", "zero1"], Machine(), 1).config)
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from trainers.accumulation import agree_on_accumulation

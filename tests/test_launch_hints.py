@@ -7,21 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.data_configs import run_config
 from trainers.launch.arithmetic import duration
 from trainers.launch.credentials import missing_credentials
 from trainers.launch.hints import KILLED, server_hints, trainer_hints
 from trainers.launch.measured import changes, measure, measured
 
-CONFIG = {
-    "experiment": "teacher_grpo",
-    "per_device_train_batch_size": 2,
-    "max_completion_length": 4096,
-    "gradient_checkpointing": True,
-    "deepspeed": "zero1",
-    "use_peft": False,
-    "weight_transfer": "nccl",
-    "ddp_timeout": 1800,
-}
+CONFIG = run_config(
+    "teacher_grpo",
+    per_device_train_batch_size=2,
+    max_completion_length=4096,
+    gradient_checkpointing=True,
+    deepspeed="zero1",
+    use_peft=False,
+    weight_transfer="nccl",
+    ddp_timeout=1800,
+)
 LOGS = [
     (
         "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.32 GiB.",
@@ -44,7 +45,7 @@ def test_a_trainers_end_is_explained(text: str, status: int, shown: str) -> None
 
 
 def test_what_already_helps_is_not_advised() -> None:
-    config = {**CONFIG, "per_device_train_batch_size": 1, "deepspeed": "zero3_cpu_offloading", "use_peft": True}
+    config = CONFIG.with_keys(per_device_train_batch_size=1, deepspeed="zero3_cpu_offloading", use_peft=True)
     [hint] = trainer_hints(1, "CUDA out of memory", config)
     assert hint.partition("→ ")[2] == "lower max_completion_length (now 4096)"
 
@@ -106,8 +107,9 @@ def test_too_little_was_measured(tmp_path: Path) -> None:
 
 
 def test_a_plan_that_differs_from_what_was_measured_says_so() -> None:
-    assert changes({"processes": 1, "seed": 1}, {"processes": 4, "seed": 2}) == ["processes: 1 → 4"]
-    assert changes(None, {"processes": 4}) == []
+    now = CONFIG.with_keys(processes=4, seed=2)
+    assert changes(CONFIG.with_keys(processes=1, seed=1).flat(), now) == ["processes: 1 → 4"]
+    assert changes(None, now) == []
 
 
 def test_durations() -> None:
@@ -132,38 +134,38 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_wandb_without_a_login_is_found_out(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [problem] = missing_credentials({"report_to": "wandb"})
+    [problem] = missing_credentials(CONFIG.with_keys(report_to="wandb"))
     assert problem.given == "report_to=wandb"
     assert "WANDB_MODE=offline" in problem.remedy
-    [problem] = missing_credentials({"report_to": "all"})
+    [problem] = missing_credentials(CONFIG.with_keys(report_to="all"))
     assert problem.given == "report_to=all"
     assert "report_to=none" in problem.remedy
-    assert list(missing_credentials({"report_to": "none"})) == []
-    assert list(missing_credentials({"report_to": ["tensorboard"]})) == []
+    assert list(missing_credentials(CONFIG.with_keys(report_to="none"))) == []
+    assert list(missing_credentials(CONFIG.with_keys(report_to=["tensorboard"]))) == []
     monkeypatch.setenv("WANDB_MODE", "offline")
-    assert list(missing_credentials({"report_to": ["wandb"]})) == []
+    assert list(missing_credentials(CONFIG.with_keys(report_to=["wandb"]))) == []
 
 
 def test_wandb_logins_are_found_where_wandb_keeps_them(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (bare / "netrc").write_text("machine api.wandb.ai\n login user\n password key\n", encoding="utf-8")
-    assert list(missing_credentials({"report_to": "wandb"})) == []
+    assert list(missing_credentials(CONFIG.with_keys(report_to="wandb"))) == []
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
-    assert len(list(missing_credentials({"report_to": "wandb"}))) == 1
+    assert len(list(missing_credentials(CONFIG.with_keys(report_to="wandb")))) == 1
     (bare / "wandb").mkdir()
     (bare / "wandb" / "settings").write_text("[default]\nmode = offline\n", encoding="utf-8")
-    assert list(missing_credentials({"report_to": "wandb"})) == []
+    assert list(missing_credentials(CONFIG.with_keys(report_to="wandb"))) == []
 
 
 def test_pushing_needs_a_token(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from trainers.launch import credentials
 
     monkeypatch.setattr(credentials, "has_hub_token", lambda: False)
-    [problem] = missing_credentials({"report_to": "none", "push_to_hub": True})
+    [problem] = missing_credentials(CONFIG.with_keys(report_to="none", push_to_hub=True))
     assert "HF_TOKEN" in problem.remedy
 
 
 def test_an_api_student_needs_its_key(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = {"report_to": "none", "student_base_url": "http://api/v1", "student_api_key_env": "MY_KEY"}
+    config = CONFIG.with_keys(report_to="none", student_base_url="http://api/v1", student_api_key_env="MY_KEY")
     assert [problem.remedy for problem in missing_credentials(config)] == ["export MY_KEY=…"]
     monkeypatch.setenv("MY_KEY", "secret")
     assert list(missing_credentials(config)) == []

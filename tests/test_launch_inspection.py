@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.data_configs import run_config
 from trainers.configuration import Problem, compose
 from trainers.configuration.machine import Machine, assume
 from trainers.launch.compatibility import model_problems, model_warnings, vllm_knows
@@ -102,8 +103,9 @@ def test_findings_survive_the_way_to_the_launcher(tmp_path: Path) -> None:
     assert Findings.load(tmp_path / "findings.json") == found
 
 
-def problems_of(**config: str | None) -> dict[str, str]:
-    return {problem.given: problem.expected for problem in function_problems(config)}
+def problems_of(**keys: str | None) -> dict[str, str]:
+    teaching = run_config("teacher_grpo", **keys).teaching
+    return {problem.given: problem.expected for problem in function_problems(teaching)}
 
 
 def test_a_function_of_ones_own_is_imported_before_anything_starts(

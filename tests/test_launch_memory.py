@@ -12,6 +12,7 @@ import pytest
 
 from trainers.configuration import compose
 from trainers.configuration.machine import Machine, assume
+from trainers.configuration.settings.experiments import Experiment, TrainingExperiment
 from trainers.launch.disk import LEAST_FREE, checkpoints_kept, disk_needed
 from trainers.launch.fit import fewest_processes, host_warnings, memory_warnings, occupants, sequences
 from trainers.launch.gpus import Card, cards, read_cards
@@ -40,7 +41,7 @@ SHAPES = {"Arc-Intelligence/ATLAS-8B-Thinking": EIGHT, "Qwen/Qwen3-4B": FOUR}
 
 
 @cache
-def config_of(command: str, processes: int = 1, gpus: int = 8) -> dict:
+def config_of(command: str, processes: int = 1, gpus: int = 8) -> Experiment:
     return compose(command.split(), assume(gpus), processes).config
 
 
@@ -50,7 +51,7 @@ def plan_of(command: str, servers: int, trainers: int, gpus: int = 8):
     return make_plan(composition.config, assume(gpus), servers, trainers)
 
 
-def sizes(config: dict) -> dict[str, int]:
+def sizes(config: TrainingExperiment) -> dict[str, int]:
     return {need.what: need.size for need in model_states(config, EIGHT)}
 
 
@@ -177,7 +178,7 @@ def test_offloading_moves_the_states_to_the_machine() -> None:
 def test_adapters_train_few_parameters() -> None:
     config = config_of("teacher_rcl zero2 use_peft=true lora_r=16 lora_target_modules=[q_proj,v_proj]", 2)
     adapters = 36 * 16 * ((4096 + 4096) + (4096 + 1024))
-    assert adapter_parameters(config, EIGHT) == adapters
+    assert adapter_parameters(config.lora, EIGHT) == adapters
     assert sizes(config) == {
         "weights": 2 * QWEN3_8B + 4 * adapters,
         "gradients": 4 * adapters // 2,
@@ -185,12 +186,12 @@ def test_adapters_train_few_parameters() -> None:
     }
     everything = config.with_keys(lora_target_modules="all-linear")
     linear = 2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 12_288)
-    assert adapter_parameters(everything, EIGHT) == 36 * 16 * linear
+    assert adapter_parameters(everything.lora, EIGHT) == 36 * 16 * linear
 
 
 def test_four_bits_shrink_the_layers_and_not_the_embeddings() -> None:
     config = config_of("teacher_rcl zero2 use_peft=true load_in_4bit=true lora_r=16", 1)
-    adapters = adapter_parameters(config, EIGHT)
+    adapters = adapter_parameters(config.lora, EIGHT)
     layers = 36 * EIGHT.layer
     assert sizes(config)["weights"] == int(0.5625 * layers + 2 * (QWEN3_8B - layers)) + 4 * adapters
 
@@ -200,7 +201,7 @@ def test_activations_of_a_micro_batch() -> None:
     inner = 2 * (6 * 4096 + 2 * 4096 + 2 * 1024 + 4 * 12_288)
     assert activations(config, EIGHT, 1000) == 1000 * (36 * 4096 * 2 + inner)
     assert activations(config.with_keys(gradient_checkpointing=False), EIGHT, 1000) == 1000 * 36 * inner
-    assert output_layer(config, EIGHT, 1000) == 4 * 151_936 * 4096 + 8 * 1000 * 4096
+    assert output_layer(config.lora, EIGHT, 1000) == 4 * 151_936 * 4096 + 8 * 1000 * 4096
 
 
 def test_the_longest_sequence() -> None:
@@ -315,12 +316,12 @@ def test_what_nvidia_smi_says() -> None:
 
 def test_the_disk_holds_a_bounded_number_of_checkpoints() -> None:
     config = config_of("teacher_rcl", 4)
-    assert checkpoints_kept(config) == 4
+    assert checkpoints_kept(config.trainer) == 4
     assert disk_needed(config, EIGHT) == LEAST_FREE + QWEN3_8B * (4 * 14 + 2)
     assert disk_needed(config.with_keys(save_only_model=True), EIGHT) == LEAST_FREE + QWEN3_8B * (4 * 2 + 2)
     assert disk_needed(config.with_keys(save_strategy="no", save_final_model=False), EIGHT) == LEAST_FREE
-    assert checkpoints_kept(config.with_keys(save_total_limit=None)) == 25
-    assert checkpoints_kept(config.with_keys(max_steps=20)) == 2
+    assert checkpoints_kept(config.with_keys(save_total_limit=None).trainer) == 25
+    assert checkpoints_kept(config.with_keys(max_steps=20).trainer) == 2
     assert disk_needed(config, None) == LEAST_FREE
     adapted = config.with_keys(use_peft=True, lora_r=16, lora_target_modules=["q_proj"])
     assert disk_needed(adapted, EIGHT) == LEAST_FREE + 36 * 16 * 8192 * (4 * 16 + 4)

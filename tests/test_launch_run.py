@@ -241,13 +241,14 @@ def test_a_trainer_that_lost_a_server_is_asked_to_save(
     assert (told in caplog.text) is not finishes
 
 
-@pytest.mark.parametrize("experiment", ["evaluation", "sft"])
-def test_nothing_but_grpo_is_waited_for(experiment, plan, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("recipe", ["evaluate", "quickstart_sft"])
+def test_nothing_but_grpo_is_waited_for(recipe, plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = compose([recipe, f"output_dir={plan.output_dir}"], Machine()).config
     endless = Command((sys.executable, "-c", "import time; time.sleep(600)"), {})
     monkeypatch.setattr(launcher, "ServerGroup", lambda *_: FakeServers(polls=1))
     monkeypatch.setattr(launcher, "Process", lambda *_: Process(endless, "trainer"))
     with pytest.raises(ServerError, match="out of memory"):
-        launcher.run(replace(plan, config=plan.config.with_keys(experiment=experiment)))
+        launcher.run(replace(plan, config=config))
     assert not (plan.output_dir / "stop").exists()
 
 
@@ -291,4 +292,4 @@ def test_an_api_student_needs_its_key_in_the_environment(tmp_path: Path, monkeyp
 
 
 def test_the_saved_configuration_is_plain_and_complete(plan) -> None:
-    assert json.loads(json.dumps(dict(plan.config))) == dict(plan.config)
+    assert json.loads(json.dumps(plan.config.flat())) == plan.config.flat()

@@ -131,8 +131,7 @@ def committed(hub):
 
 
 def test_the_model_is_pushed_and_nothing_of_the_run(hub, output):
-    config = {"output_dir": str(output), "hub_model_id": None, "hub_private_repo": True, "hub_revision": None}
-    push_to_hub(config.with_keys(experiment="teacher_grpo"))
+    push_to_hub(config_of("teacher_rcl", f"output_dir={output}", "hub_private_repo=true"))
     assert set(committed(hub)) == {"README.md", "model.safetensors", "config.json", "tokenizer.json"}
     assert committed(hub)["README.md"] == "this is README.md"
     path, token, body = hub.requests[0]
@@ -143,9 +142,9 @@ def test_the_model_is_pushed_and_nothing_of_the_run(hub, output):
 
 def test_a_hub_that_refuses_costs_nothing_but_the_push(hub, output):
     hub.refuse = True
-    config = {"output_dir": str(output), "hub_model_id": "me/x", "hub_private_repo": None, "hub_revision": None}
+    config = config_of("teacher_sft", f"output_dir={output}", "hub_model_id=me/x")
     with pytest.raises(PushFailed, match=f"(?s)me/x.*hf upload me/x {output}"):
-        push_to_hub(config.with_keys(experiment="sft"))
+        push_to_hub(config)
     assert (output / "model.safetensors").is_file()
 
 

@@ -81,10 +81,10 @@ def warned(before, now):
 
 def test_a_teacher_that_was_trained_on_other_prompts_is_warned_of():
     same = data_config("sft", "x")
-    assert warned(same, {}) == []
-    [warning] = warned({**same, "teacher_chat_template_kwargs": {}}, {})
+    assert warned(same.flat(), {}) == []
+    [warning] = warned(same.with_keys(teacher_chat_template_kwargs={}).flat(), {})
     assert "it knows '', and would now be given '<think>" in warning
-    [warning] = warned(same, {"teacher_template": "Teach: {question}\n{approach}"})
+    [warning] = warned(same.flat(), {"teacher_template": "Teach: {question}\n{approach}"})
     assert "it knows 'How many apples" in warning
     assert warned({"experiment": "world"}, {}) == []
 
@@ -95,8 +95,8 @@ def test_the_commands_of_the_readme_ask_a_teacher_as_it_was_warmed_up():
     sft = compose(["teacher_sft", "output_dir=results/pre_rl_model"], eight, 8).config
     rl = compose(["teacher_rcl", "model_name_or_path=results/pre_rl_model"], eight, 4, 4).config
     evaluation = compose(["evaluate", "teacher=results/pre_rl_model"], eight, 1, 1).config
-    assert list(prompt_warnings(USE, tokenizer, rl, sft)) == []
-    assert list(prompt_warnings(USE, tokenizer, evaluation, sft)) == []
+    assert list(prompt_warnings(USE, tokenizer, rl, sft.flat())) == []
+    assert list(prompt_warnings(USE, tokenizer, evaluation, sft.flat())) == []
 
 
 def test_the_inspection_compares_prompts_and_reports_guesses(tmp_path, tiny_teacher_dir):
@@ -132,12 +132,13 @@ def test_the_inspection_compares_prompts_and_reports_guesses(tmp_path, tiny_teac
 def test_a_template_and_an_eos_of_choice_hold_before_anything_is_encoded(tmp_path):
     path = tmp_path / "other.jinja"
     path.write_text("other")
-    tokenizer = with_choices(build_tokenizer(), {"chat_template_path": str(path), "eos_token": "<|endoftext|>"})
+    config = data_config("sft", "x", chat_template_path=str(path), eos_token="<|endoftext|>")
+    tokenizer = with_choices(build_tokenizer(), config)
     assert (tokenizer.chat_template, tokenizer.eos_token) == ("other", "<|endoftext|>")
     bare = build_tokenizer()
     bare.chat_template = None
-    assert with_choices(bare, {"chat_template_path": str(path)}).chat_template == "other"
-    untouched = with_choices(build_tokenizer(), {"chat_template_path": None})
+    assert with_choices(bare, config.with_keys(eos_token=None)).chat_template == "other"
+    untouched = with_choices(build_tokenizer(), config.with_keys(chat_template_path=None, eos_token=None))
     assert (untouched.chat_template, untouched.eos_token) == (build_tokenizer().chat_template, "<|im_end|>")
 
 

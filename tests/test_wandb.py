@@ -9,12 +9,11 @@ import time
 
 import pytest
 
-from tests.data_configs import write_rows
+from tests.data_configs import run_config, write_rows
 from tests.wandb_offline import run_ids
 from trainers.launch.ranks import WANDB_RUN, name_run, wandb_run_id
 
 VARIABLES = ("WANDB_RUN_ID", "WANDB_RESUME", "WANDB_PROJECT", "WANDB_RUN_GROUP", "RANK")
-NAMES = {"project": None, "wandb_group_name": None}
 
 
 @pytest.fixture
@@ -22,26 +21,26 @@ def config(tmp_path, monkeypatch):
     for variable in VARIABLES:
         monkeypatch.setenv(variable, "")  # restores what was there, also what the program sets
         monkeypatch.delenv(variable)
-    return {"output_dir": str(tmp_path / "run"), "resume_from": None, "report_to": ["wandb"], **NAMES}
+    return run_config("sft", output_dir=str(tmp_path / "run"), report_to=["wandb"])
 
 
 def test_a_continued_training_has_the_id_that_it_began_with(config, tmp_path):
     first = wandb_run_id(config)
     assert (tmp_path / "run" / WANDB_RUN).read_text().strip() == first
-    assert wandb_run_id({**config, "resume_from": "checkpoint-2"}) == first
+    assert wandb_run_id(config.with_keys(resume_from="checkpoint-2")) == first
     assert wandb_run_id(config) != first
 
 
 @pytest.mark.parametrize("report_to", ["wandb", ["tensorboard", "wandb"], "all", ["all"]])
 def test_wandb_is_told_the_id(config, report_to, tmp_path):
-    name_run({**config, "report_to": report_to})
+    name_run(config.with_keys(report_to=report_to))
     assert os.environ["WANDB_RUN_ID"] == (tmp_path / "run" / WANDB_RUN).read_text().strip()
     assert os.environ["WANDB_RESUME"] == "allow"
 
 
-@pytest.mark.parametrize("change", [{"report_to": "none"}, {"report_to": ["tensorboard"]}, {"report_to": None}])
-def test_others_are_told_none(config, change, tmp_path):
-    name_run({**config, **change})
+@pytest.mark.parametrize("report_to", ["none", ["tensorboard"], None])
+def test_others_are_told_none(config, report_to, tmp_path):
+    name_run(config.with_keys(report_to=report_to))
     assert "WANDB_RUN_ID" not in os.environ
     assert not (tmp_path / "run").exists()
 
