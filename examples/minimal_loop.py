@@ -1,6 +1,6 @@
 """ATLAS in one file: a teacher learns by reinforcement to help a student that never changes. Plain PyTorch.
 
-    python -m examples.minimal_loop --plot      # makes its world, once, in a minute; then learns in two
+    python -m examples.minimal_loop --plot      # makes its world, once, in a minute; then learns in two or three
 
 `teach`, `reward` and `learn` are the whole idea, in this order:
 
