@@ -104,8 +104,8 @@ def test_findings_survive_the_way_to_the_launcher(tmp_path: Path) -> None:
 
 
 def problems_of(**keys: str | None) -> dict[str, str]:
-    teaching = run_config("teacher_grpo", **keys).teaching
-    return {problem.given: problem.expected for problem in function_problems(teaching)}
+    config = run_config("teacher_grpo", **keys)
+    return {problem.given: problem.expected for problem in function_problems(config)}
 
 
 def test_a_function_of_ones_own_is_imported_before_anything_starts(

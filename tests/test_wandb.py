@@ -57,7 +57,7 @@ def test_an_id_of_choice_wins_and_is_what_a_continued_training_goes_on_with(conf
     name_run(config)
     assert os.environ["WANDB_RUN_ID"] == "chosen"
     assert (tmp_path / "run" / WANDB_RUN).read_text().strip() == "chosen"
-    continued = {**config, "resume_from": "checkpoint-2"}
+    continued = config.with_keys(resume_from="checkpoint-2")
     monkeypatch.delenv("WANDB_RUN_ID")
     name_run(continued)
     assert os.environ["WANDB_RUN_ID"] == "chosen"
