@@ -16,10 +16,10 @@ import sys
 from collections.abc import Sequence
 
 from trainers.configuration import ConfigurationError, compose
-from trainers.configuration.command_line import parse
-from trainers.configuration.resume import settle
-from trainers.configuration.show import show
-from trainers.launch.ranks import name_run, prepare_rank, record_failure
+from trainers.configuration.cli.command_line import parse
+from trainers.configuration.composition.show import show
+from trainers.configuration.resume.decision import settle
+from trainers.launch.supervise.ranks import name_run, prepare_rank, record_failure
 
 EXPERIMENTS = {
     "sft": "trainers.sft",

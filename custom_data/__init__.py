@@ -1,1 +1,3 @@
-"""Datasets: where they come from (`sources`), what their columns are called (`columns`), and the embedded world."""
+"""Read datasets as questions and examples: `sources` opens files and hub datasets, `rows` reads one row, `tables` keeps
+all of them on disk, `examples` encodes those of SFT, and `world` is the embedded world.
+"""

@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from custom_data import heldout, tables
-from custom_data.datasets_info import dataset_settings
-from custom_data.rows import ExampleFormat, Format, QuestionFormat
-from custom_data.sources import DataSource
-from custom_data.tables import Table
+from custom_data.rows import heldout
+from custom_data.rows.formats import ExampleFormat, Format, QuestionFormat
+from custom_data.sources.data_source import DataSource
+from custom_data.tables import arrow_tables
+from custom_data.tables.arrow_tables import Table
 from trainers import plugins
-from trainers.configuration.problems import ConfigurationError, Problem
-from trainers.configuration.settings.data import DataSettings
+from trainers.configuration.datasets.known_datasets import dataset_settings
 from trainers.configuration.settings.experiments import Experiment, StudentExperiment, TrainingExperiment
+from trainers.configuration.settings.runs.data import DataSettings
+from trainers.problems import ConfigurationError, Problem
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def read_source(config: Experiment, source: DataSource) -> Table:
     if config.data.row_reader:
         settings = json.dumps(config.data.row_reader_args or {}, sort_keys=True, default=str)
         rows = replace(rows, row_reader=plugins.build(plugins.ROW_READER, config), reader_settings=settings)
-    return tables.read(rows, _format(config, rows.columns()), config.data.max_bad_row_ratio)
+    return arrow_tables.read(rows, _format(config, rows.columns()), config.data.max_bad_row_ratio)
 
 
 def _format(config: Experiment, found: Sequence[str]) -> Format:

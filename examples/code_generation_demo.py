@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path.cwd()))
 # ## Load teacher and student
 
 # %%
-from trainers.connect import local_model
+from trainers.generation.models import local_model
 from trainers.teaching import AdaptiveTeacher, default_templates
 from trainers.teaching.verifiers import build_verifier
 
@@ -71,7 +71,7 @@ teacher = AdaptiveTeacher(teacher_model, verifier=verifier, **settings)
 # %%
 import re
 
-from trainers.teaching.lesson import Message, Prompt, Sampling
+from trainers.generation.types import Message, Prompt, Sampling
 
 PYTHON = {
     "add": "first + second",
@@ -109,8 +109,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from custom_data.loading import load
-from custom_data.questions import Questions
-from custom_data.world.plans import PLANS
+from custom_data.tables.questions import Questions
+from custom_data.world.texts.plans import PLANS
 from trainers.configuration import compose
 
 
@@ -163,8 +163,8 @@ HTML(side_by_side(lessons))
 # ## A small evaluation
 
 # %%
-from trainers.evaluation.statistics import bootstrap_difference, bootstrap_mean
-from trainers.plots import accuracy_bars
+from trainers.confidence_intervals import bootstrap_difference, bootstrap_mean
+from trainers.plotting import accuracy_bars
 
 lessons = await asyncio.gather(*map(lesson, tasks))
 

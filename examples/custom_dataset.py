@@ -29,7 +29,7 @@ def read_row(row: Mapping[str, Any], mark: str = "=") -> dict[str, Any] | None:
 def main(path: str) -> None:
     """Shows how many rows of a file can be used, why not the others, and the first question."""
     from custom_data import loading
-    from custom_data.questions import Questions
+    from custom_data.tables.questions import Questions
     from trainers.configuration import compose
 
     reader = "row_reader=examples.custom_dataset.read_row"

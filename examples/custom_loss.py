@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from trainers.teacher_grpo import TeacherGRPOTrainer
+from trainers.grpo.trainer import TeacherGRPOTrainer
 
 
 class CautiousTrainer(TeacherGRPOTrainer):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 import re
 
-from custom_data.world.plans import PLANS, Plan
+from custom_data.world.texts.plans import PLANS, Plan
 
 
 class StoryAgent:

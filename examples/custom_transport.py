@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 import torch
 from safetensors.torch import save_file
 
-from trainers.serving.buckets import TensorMeta
-from trainers.serving.control import ControlPlane
+from trainers.serving.weights.buckets import TensorMeta
+from trainers.serving.weights.control_calls import ControlPlane
 
 
 class FileTransport:

@@ -8,8 +8,8 @@ from typing import Any
 from safetensors.torch import load_file
 from vllm.distributed.weight_transfer.base import WeightTransferInitInfo, WeightTransferUpdateInfo
 
-from trainers.serving.gloo_engine import GlooReceiver
-from trainers.serving.reloading import MendableEngine
+from trainers.serving.weights.worker.gloo_engine import GlooReceiver
+from trainers.serving.weights.worker.reloading import MendableEngine
 
 
 @dataclass

@@ -41,7 +41,7 @@ sys.path.insert(0, str(Path.cwd()))
 # ## Load teacher and student
 
 # %%
-from trainers.connect import local_model
+from trainers.generation.models import local_model
 from trainers.teaching import AdaptiveTeacher, default_templates
 from trainers.teaching.verifiers import build_verifier
 
@@ -68,7 +68,7 @@ teacher = AdaptiveTeacher(teacher_model, verifier=verifier, **settings)
 
 # %%
 from custom_data.loading import load
-from custom_data.questions import Questions
+from custom_data.tables.questions import Questions
 from trainers.configuration import compose
 
 DATA = ["data=gsm8k", "dataset_split=test"] if DEMO == "gpu" else ["data=world_heldout", f"workspace={WORKSPACE}"]
@@ -104,8 +104,8 @@ HTML(side_by_side(lessons))
 # `scripts/evaluate.sh`.
 
 # %%
-from trainers.evaluation.statistics import bootstrap_difference, bootstrap_mean
-from trainers.plots import accuracy_bars
+from trainers.confidence_intervals import bootstrap_difference, bootstrap_mean
+from trainers.plotting import accuracy_bars
 
 lessons = await asyncio.gather(*map(lesson, problems))
 

@@ -31,9 +31,9 @@ from torch.optim.lr_scheduler import LinearLR, LRScheduler, OneCycleLR
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, set_seed
 
 from custom_data.world.__main__ import main as make_world
-from custom_data.world.rendering import load_templates, render
+from custom_data.world.models.rendering import load_templates, render
+from trainers.generation.types import Prompt
 from trainers.teaching.leakage import find_leak
-from trainers.teaching.lesson import Prompt
 from trainers.teaching.prompts import read_reply, write_reply
 from trainers.teaching.verifiers.extraction import extract_answer
 

@@ -2,7 +2,7 @@
 
 An agent is any function from text to text, synchronous or not; nothing of it changes. Five lines do it:
 
-    from trainers.connect import local_model
+    from trainers.generation.models import local_model
     from trainers.teaching import AdaptiveTeacher
 
     teacher = AdaptiveTeacher(local_model("Arc-Intelligence/ATLAS-8B-Instruct"))
@@ -21,7 +21,7 @@ import re
 import sys
 from math import prod
 
-from trainers.connect import api_model, local_model
+from trainers.generation.models import api_model, local_model
 from trainers.teaching import AdaptiveTeacher, GuidedAnswer
 
 QUESTION = "A crate holds 6 rows of 7 eggs. How many eggs are in it?"

@@ -28,6 +28,6 @@ while (($# > 0)); do
     esac
     shift
 done
-gpus="${gpus:-$("$PYTHON" -c 'from trainers.configuration.machine import detect; print(len(detect().gpus))')}"
+gpus="${gpus:-$("$PYTHON" -c 'from trainers.configuration.devices.machine import detect; print(len(detect().gpus))')}"
 # Without a GPU one slot holds all servers.
 launch --servers "${servers:-$((gpus > 0 ? gpus : 1))}" --trainers 0 "${words[@]}"

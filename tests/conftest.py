@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.quickstarts import quickstart  # noqa: F401 - a fixture
-from tests.worlds import workspace  # noqa: F401 - a fixture
-from trainers.configuration.machine import detect
-from trainers.serving.servers import ServerGroup
-from trainers.serving.specs import ServerSpec
+from tests.support.quickstarts import quickstart  # noqa: F401 - a fixture
+from tests.support.worlds import workspace  # noqa: F401 - a fixture
+from trainers.configuration.devices.machine import detect
+from trainers.serving.processes.server_group import ServerGroup
+from trainers.serving.server_spec import ServerSpec
 
 SERVER_CONTEXT = 256
 
@@ -77,7 +77,7 @@ def servers(tmp_path_factory, tiny_teacher_dir, tiny_student_dir):
 
 def _tiny_model(directory: Path, *, tied: bool, seed: int) -> Path:
     # Importing torch and transformers takes seconds, which tests without models need not spend.
-    from tests.tiny import write_tiny_model
+    from tests.support.tiny import write_tiny_model
 
     return write_tiny_model(directory, tied=tied, seed=seed)
 

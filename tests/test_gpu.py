@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from tests.install_sandbox import executable
-from trainers.configuration.machine import detect
-from trainers.launch.gpus import cards
+from tests.support.install_sandbox import executable
+from trainers.configuration.devices.machine import detect
+from trainers.generation.types import Message, Prompt, Sampling
+from trainers.launch.estimates.gpu_memory import cards
 from trainers.paths import ROOT
-from trainers.teaching.lesson import Message, Prompt, Sampling
 
 MARKED = 2
 """Tests of this file that need a GPU."""
@@ -29,7 +29,7 @@ def test_the_cards_of_a_plan_are_those_that_torch_sees():
 
 @pytest.mark.gpu
 def test_a_local_model_says_the_same_on_the_gpu(tiny_student_dir):
-    from trainers.serving.local_model import LocalModel
+    from trainers.generation.local.model import LocalModel
 
     def greedy(device):
         model = LocalModel.load(str(tiny_student_dir), dtype="float32", device=device)

@@ -14,13 +14,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.data_configs import run_config
-from tests.lessons import lesson
+from tests.support.data_configs import run_config
+from tests.support.lessons import lesson
 from trainers import plugins
-from trainers.assembly import make_reward, make_verifier
+from trainers.builders.protocol import make_reward, make_verifier
 from trainers.configuration import ConfigurationError, Problem
-from trainers.dotted import resolve
-from trainers.launch.own_functions import function_problems
+from trainers.dotted_path import resolve
+from trainers.launch.checks.own_functions import function_problems
 from trainers.teaching.lesson import Question
 from trainers.teaching.reward import AdaptiveTeachingReward, off_the_loop, score
 from trainers.teaching.verifiers.names import VERIFIERS

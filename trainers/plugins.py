@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from trainers.configuration.problems import ConfigurationError, Problem
+from trainers.concurrency.calls import close
 from trainers.configuration.settings.experiments import Experiment
 from trainers.configuration.settings.wording import written
-from trainers.dotted import resolve
+from trainers.dotted_path import resolve
+from trainers.generation.functions import TOLD
+from trainers.problems import ConfigurationError, Problem
 from trainers.signatures import POSITIONAL, Asked, checked, parameters_of, title
-from trainers.teaching.calls import close
-from trainers.teaching.functions import TOLD
 from trainers.teaching.verifiers.names import VERIFIERS
 
 _REMEDY = "write the dotted path of a function or class, importable from where you start"

@@ -10,18 +10,18 @@ from accelerate import PartialState
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
-from custom_data.encoding import ExampleEncoder
-from custom_data.preflight import load_examples
-from trainers.accumulation import agree_on_accumulation
-from trainers.assembly import prompt_templates
+from custom_data.examples.encoding import ExampleEncoder
+from trainers.builders.data import load_examples
+from trainers.builders.protocol import prompt_templates
+from trainers.callbacks import install_records
 from trainers.configuration import trl_arguments
-from trainers.configuration.resume import mark_finished
+from trainers.configuration.resume.decision import mark_finished
 from trainers.configuration.settings.experiments import SFTExperiment
-from trainers.models.adapters import new_adapter
+from trainers.distributed import agree_on_accumulation
 from trainers.models.end_of_turn import declare_end
 from trainers.models.final_model import push_to_hub, save_final_model
 from trainers.models.loading import load_model, load_tokenizer
-from trainers.records import install_records
+from trainers.models.lora import new_adapter
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def build_trainer(config: SFTExperiment) -> SFTTrainer:
 
 
 def encoded(examples: Dataset, encoder: ExampleEncoder, *, whole: bool = False) -> Dataset:
-    """Return examples of `custom_data.rows.EXAMPLE_FIELDS` as the token ids and labels that TRL takes as they are.
+    """Return examples of `rows.formats.EXAMPLE_FIELDS` as the token ids and labels that TRL takes as they are.
 
     TRL would render prompt and reply together, and train on a prompt that RL never uses where a chat template writes a
     prompt otherwise than the beginning of a conversation.

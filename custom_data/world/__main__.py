@@ -15,7 +15,7 @@ from rich.table import Table
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from custom_data.world.build import VERSION, Size, build_world, read_manifest
-from custom_data.world.preparation import Recipe
+from custom_data.world.models.preparation import Recipe
 
 log = logging.getLogger("custom_data.world")
 

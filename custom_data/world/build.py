@@ -12,15 +12,15 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase, Qwen3ForCausalLM
 
-from custom_data.world.measure import measure
-from custom_data.world.models import new_model
-from custom_data.world.preparation import Recipe, prepare
-from custom_data.world.rendering import encode_example, load_templates
-from custom_data.world.stories import HELD_OUT, TRAIN, Question, balanced_questions
-from custom_data.world.student import Beliefs, Example, make_beliefs, make_example
-from custom_data.world.tokenizer import build_tokenizer
-from custom_data.world.vocabulary import world_texts
-from custom_data.world.writer import make_opinions, make_row
+from custom_data.world.models.architecture import new_model
+from custom_data.world.models.measurement import measure
+from custom_data.world.models.preparation import Recipe, prepare
+from custom_data.world.models.rendering import encode_example, load_templates
+from custom_data.world.models.tokenizer import build_tokenizer
+from custom_data.world.texts.stories import HELD_OUT, TRAIN, StoryProblem, balanced_questions
+from custom_data.world.texts.student import Beliefs, Example, make_beliefs, make_example
+from custom_data.world.texts.vocabulary import world_texts
+from custom_data.world.texts.writer import make_opinions, make_row
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def build_world(directory: Path, seed: int, size: Size) -> dict[str, Any]:
     return manifest
 
 
-def question_row(question: Question) -> dict[str, str]:
+def question_row(question: StoryProblem) -> dict[str, str]:
     """A question as the row of an RL dataset; everything but `question` and `solution` is there for analysis."""
     return {
         "question": question.text,

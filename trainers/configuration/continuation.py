@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainers.configuration.evaluation_metrics import FOLLOWS_METRIC
+from trainers.configuration.schedule.evaluation_metrics import FOLLOWS_METRIC
 from trainers.configuration.settings.experiments import Experiment, TrainingExperiment
 from trainers.configuration.settings.key import Parts, Resume
 from trainers.configuration.settings.keys import keys_of, names_where

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from custom_data.datasets_info import with_dataset_settings
-from trainers.configuration.batches import Batch, fit, fit_evaluation
-from trainers.configuration.evaluation_metrics import with_metric
-from trainers.configuration.machine import Machine
-from trainers.configuration.schedule import remarks
+from trainers.configuration.datasets.known_datasets import with_dataset_settings
+from trainers.configuration.devices.machine import Machine
+from trainers.configuration.schedule.batches import Batch, fit, fit_evaluation
+from trainers.configuration.schedule.evaluation_metrics import with_metric
+from trainers.configuration.schedule.rules import remarks
 from trainers.configuration.settings.experiments import (
     Experiment,
     GRPOExperiment,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from math import ceil
 
 from trainers.configuration.derived import batch_of
-from trainers.configuration.problems import Problem
 from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, TrainingExperiment
+from trainers.problems import Problem
 
 
 def questions_per_rollout(config: GRPOExperiment) -> int:

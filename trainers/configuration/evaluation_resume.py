@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from trainers.configuration.placement import teacher_entries
-from trainers.configuration.settings.api_teacher import ApiTeacherSettings
+from trainers.configuration.devices.placement import teacher_entries
 from trainers.configuration.settings.experiments import EvaluationExperiment
 from trainers.configuration.settings.key import Parts, Resume
 from trainers.configuration.settings.keys import holds, keys_in, names_where
+from trainers.configuration.settings.models.api_teacher import ApiTeacherSettings
 
 MODELS = "models.json"
 OUTPUT = ("student_alone.jsonl", "lessons.jsonl", "summary.json")

@@ -1,5 +1,5 @@
-"""Evaluation of teachers: lessons over a dataset, what they measure, and tables, plots and a page of them.
+"""Evaluate teachers: lessons over a dataset, what they measure, and tables, plots and a page of them.
 
-`evaluate` holds the lessons, `files` keeps them, `measures` and `breakdowns` say what they show (with the intervals of
-`statistics`), `summary` and `table` write it down, `comparison` sets several evaluations side by side.
+`evaluate` holds the lessons, `lesson_files` keeps them, `measures` says what they show, `reports` writes it down,
+`comparison` sets several evaluations side by side.
 """

@@ -17,15 +17,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainers.configuration.placement import STUDENT_ALONE, short_names
-from trainers.configuration.problems import ConfigurationError, Problem
-from trainers.evaluation.files import SUMMARY
-from trainers.evaluation.measures import Measure, alone_measures, taught_measures
-from trainers.evaluation.results import Results, markdown, read_results, show
-from trainers.evaluation.statistics import Estimate
-from trainers.evaluation.summary import Arm
-from trainers.evaluation.table import ROWS, Row, Table, cell, questions, results_table
-from trainers.plots import accuracy_bars, differences
+from trainers.confidence_intervals import Estimate
+from trainers.configuration.devices.placement import STUDENT_ALONE, short_names
+from trainers.evaluation.lesson_files import SUMMARY
+from trainers.evaluation.measures.quantities import Measure, alone_measures, taught_measures
+from trainers.evaluation.measures.summary import Arm
+from trainers.evaluation.reports.results import Results, markdown, read_results, show
+from trainers.evaluation.reports.results_table import ROWS, ResultsTable, Row, cell, questions, results_table
+from trainers.plotting import accuracy_bars, differences
+from trainers.problems import ConfigurationError, Problem
 
 logger = logging.getLogger("compare")
 USER_ERROR = 2
@@ -137,7 +137,7 @@ def check_questions(evaluations: Mapping[str, Results]) -> None:
         raise ConfigurationError(problems)
 
 
-def difference_table(comparison: Comparison) -> Table:
+def difference_table(comparison: Comparison) -> ResultsTable:
     """Every arm less the reference."""
     names = list(comparison.differences)
     rows = []
@@ -147,7 +147,9 @@ def difference_table(comparison: Comparison) -> Table:
             signed = as_difference(row)
             rows.append((signed.label, *(cell(estimate, signed) for estimate in found), questions(found)))
     title = f"Paired differences to {comparison.reference}"
-    return Table(title, ("", *(f"{name} less {comparison.reference}" for name in names), "questions"), tuple(rows))
+    return ResultsTable(
+        title, ("", *(f"{name} less {comparison.reference}" for name in names), "questions"), tuple(rows)
+    )
 
 
 def as_difference(row: Row) -> Row:

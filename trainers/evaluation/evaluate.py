@@ -1,6 +1,6 @@
 """Evaluation: the student alone and with each teacher, on the same questions, baselines and approaches.
 
-Lessons are written as they come (`trainers.evaluation.files`); an evaluation that was interrupted goes on after them.
+Lessons are written as they come (`evaluation.lesson_files`); an evaluation that was interrupted goes on after them.
 """
 
 from __future__ import annotations
@@ -16,27 +16,19 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from custom_data.preflight import load_questions
-from trainers.assembly import build_protocol
+from trainers.builders.data import load_questions
+from trainers.builders.protocol import build_protocol
+from trainers.builders.student_and_teacher import account_of, connect_student, opened_teacher
+from trainers.configuration.devices.placement import teacher_entries
 from trainers.configuration.evaluation_resume import DATASET, STUDENT, fingerprints, read_models, write_models
-from trainers.configuration.placement import teacher_entries
-from trainers.configuration.problems import ConfigurationError, Problem
-from trainers.configuration.resume import mark_finished
+from trainers.configuration.resume.decision import mark_finished
 from trainers.configuration.settings.experiments import EvaluationExperiment
-from trainers.connections import account_of, connect_student, opened_teacher
-from trainers.evaluation.files import (
-    LESSONS,
-    STUDENT_ALONE,
-    alone_record,
-    answered,
-    held,
-    keep,
-    taught_records,
-)
-from trainers.evaluation.measured import Alone, MeteredGenerator, Taught, counted, metered
-from trainers.evaluation.results import Results, results_of, settings_of, write_results
+from trainers.evaluation.lesson_files import LESSONS, STUDENT_ALONE, alone_record, answered, held, keep, taught_records
+from trainers.evaluation.measures.solved_questions import Alone, MeteredGenerator, Taught, counted, metered
+from trainers.evaluation.reports.results import Results, results_of, settings_of, write_results
+from trainers.generation.api.usage import CAP_REACHED, Account
 from trainers.jsonl import append
-from trainers.serving.api_usage import CAP_REACHED, Account
+from trainers.problems import ConfigurationError, Problem
 from trainers.teaching.lesson import Prepared, Question
 from trainers.teaching.protocol import Protocol, Teacher
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from trainers.configuration.evaluation_metrics import PREFIX
-from trainers.evaluation.measured import Alone, Effort, Taught
-from trainers.evaluation.summary import student_alone, taught_arm
+from trainers.configuration.schedule.evaluation_metrics import PREFIX
+from trainers.evaluation.measures.solved_questions import Alone, Effort, Taught
+from trainers.evaluation.measures.summary import student_alone, taught_arm
 from trainers.teaching.lesson import Group
 from trainers.teaching.metrics import teaching_metrics
 
@@ -21,7 +21,7 @@ UNMEASURED = Effort(math.nan)
 def periodic_metrics(groups: Sequence[Group]) -> dict[str, float]:
     """Return the metrics of an evaluation: `reward`, the mean over scorable lessons, and those under `teaching/`.
 
-    Those about which these groups say nothing are left out; `configuration.evaluation_metrics` lists all there are.
+    Those about which these groups say nothing are left out; `schedule.evaluation_metrics` lists all there are.
     """
     rewards = [lesson.reward for group in groups for lesson in group.lessons if lesson.reward is not None]
     metrics = {f"teaching/{name}": value for name, value in teaching_metrics(groups).items()}

@@ -1,7 +1,6 @@
-"""The parts of a GRPO step that TRL does not have: lessons as rollouts, and a policy pass without padding.
+"""Train a teacher by GRPO: lessons as rollouts, and a policy pass without padding.
 
-`rollouts` turns questions into training rows, `overlap` runs one batch ahead, `harvest`, `step_metrics` and `stopping`
-look at what came of it, and `trl_seams` hands it to TRL; `question_order` and `resumption` make a resumed run the
-uninterrupted one; `lean`, `alignment`, `microbatches`, `sampled_head` and `importance` are the pass itself, and
-`pooled_metrics` what is logged of it.
+`rollouts` turns questions into training rows, `overlap` runs one batch ahead, `lesson_batches`, `step_metrics` and
+`stopping` look at what came of it; `question_order` and `checkpoint_files` make a resumed run an uninterrupted one.
+`trl` holds all that TRL does not promise to keep, `unpadded` what a pass without padding computes.
 """

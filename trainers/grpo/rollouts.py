@@ -8,13 +8,13 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from trainers.costs import Cost, cost_since
-from trainers.event_loop import EventLoopThread, wait
-from trainers.grpo.progress import progress_shown
-from trainers.serving.api_usage import Account
-from trainers.serving.connection import Connection
-from trainers.serving.endpoints import EndpointPool
-from trainers.serving.greedy import GreedySample, greedy_samples
+from trainers.concurrency.event_loop import EventLoopThread, wait
+from trainers.generation.api.usage import Account
+from trainers.generation.client import ModelClient
+from trainers.generation.vllm.endpoint_pool import EndpointPool
+from trainers.generation.vllm.greedy import GreedySample, greedy_samples
+from trainers.grpo.rollout_costs import Cost, cost_since
+from trainers.grpo.rollout_progress import progress_shown
 from trainers.teaching.lesson import Group, Lesson, Question
 from trainers.teaching.metrics import tokens_by_stage
 from trainers.teaching.protocol import Protocol, Teacher
@@ -79,7 +79,7 @@ class RolloutRunner:
         self,
         protocol: Protocol,
         teacher_pool: EndpointPool,
-        student_pool: Connection,
+        student_pool: ModelClient,
         count_tokens: Callable[[str], int],
         accounts: Mapping[str, Account] | None = None,
     ) -> None:
@@ -118,7 +118,7 @@ class RolloutRunner:
                 closing.callback(self._let_go, part)
             closing.callback(self._loop.cancel_all)
 
-    def _let_go(self, part: Protocol | Connection) -> None:
+    def _let_go(self, part: Protocol | ModelClient) -> None:
         self._loop.run(part.aclose())
 
     async def _rollout(self, questions: Sequence[Question], **how: int) -> Rollout:

@@ -10,11 +10,11 @@ from typing import Protocol
 from accelerate import PartialState
 from transformers import TrainerCallback
 
-from trainers.all_ranks import shared_out
-from trainers.configuration.resume import STOP
-from trainers.costs import STUDENT, cap_of
+from trainers.configuration.resume.decision import STOP
+from trainers.distributed import shared_out
+from trainers.generation.api.usage import Account
 from trainers.grpo.overlap import LessonBatch
-from trainers.serving.api_usage import Account
+from trainers.grpo.rollout_costs import STUDENT, cap_of
 
 logger = logging.getLogger(__name__)
 

@@ -11,28 +11,28 @@ from typing import Any
 
 import yaml
 
-from trainers.commands import Command
 from trainers.configuration import ConfigurationError, Problem, compose
-from trainers.configuration.composition import Composition
-from trainers.configuration.machine import Machine, assume, detect
-from trainers.configuration.resume import FINISHED, STOP, decide, settle
+from trainers.configuration.composition.compose import Composition
+from trainers.configuration.devices.machine import Machine, assume, detect
+from trainers.configuration.resume.decision import FINISHED, STOP, decide, settle
 from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, TrainingExperiment
 from trainers.configuration.settings.keys import all_keys
-from trainers.launch.fit import Cards, memory_warnings
-from trainers.launch.gpus import cards
-from trainers.launch.hints import server_hints, trainer_hints
-from trainers.launch.inspection import Findings
-from trainers.launch.interruption import Interrupted, interruptible
-from trainers.launch.plan import ACCELERATE_FILE, Plan, accelerate_settings, make_plan
-from trainers.launch.preflight import check_counts, check_devices, check_surroundings, examine
-from trainers.launch.process import Process
-from trainers.launch.ranks import FAILURE_FILE, recorded_failure
+from trainers.launch.checks.inspection import Findings
+from trainers.launch.checks.model_uses import model_uses
+from trainers.launch.checks.preflight import check_counts, check_devices, check_surroundings, examine
+from trainers.launch.checks.trained_on import trained_on
+from trainers.launch.estimates.gpu_memory import cards
+from trainers.launch.estimates.memory_fit import Cards, memory_warnings
+from trainers.launch.estimates.model_sizes import local_shape
+from trainers.launch.plan import ACCELERATE_FILE, LaunchPlan, accelerate_settings, make_plan
 from trainers.launch.report import devices, report
-from trainers.launch.shapes import local_shape
-from trainers.launch.trained_on import trained_on
-from trainers.launch.uses import model_uses
+from trainers.launch.supervise.failure_hints import server_hints, trainer_hints
+from trainers.launch.supervise.interruption import Interrupted, interruptible
+from trainers.launch.supervise.process import Process
+from trainers.launch.supervise.ranks import FAILURE_FILE, recorded_failure
 from trainers.paths import resource
-from trainers.serving.servers import ServerError, ServerGroup
+from trainers.serving.processes.command import Command
+from trainers.serving.processes.server_group import ServerError, ServerGroup
 
 USER_ERROR = 2
 SERVER_ERROR = 3
@@ -98,7 +98,7 @@ def launch(options: argparse.Namespace) -> int:
     memory = cards(machine, options.assume_gpu_memory)
     composition = composed(options, machine)
 
-    def plan_of(config: Experiment) -> Plan:
+    def plan_of(config: Experiment) -> LaunchPlan:
         return make_plan(config, machine, options.servers, options.trainers)
 
     def check(config: Experiment) -> tuple[Problem, ...]:
@@ -127,7 +127,7 @@ def composed(options: argparse.Namespace, machine: Machine) -> Composition:
     return composition
 
 
-def checked(plan: Plan, memory: Cards, quick: bool) -> Findings:
+def checked(plan: LaunchPlan, memory: Cards, quick: bool) -> Findings:
     """Check a plan on this machine.
 
     The look at models and data is left out where something else is missing already, or `quick` is set.
@@ -138,7 +138,7 @@ def checked(plan: Plan, memory: Cards, quick: bool) -> Findings:
     return Findings((), (), _shapes(plan)) if quick else examine(plan, memory)
 
 
-def foreseen(plan: Plan, memory: Cards) -> Findings:
+def foreseen(plan: LaunchPlan, memory: Cards) -> Findings:
     """Return the findings to be had here about a plan for another machine; what only that one knows is a warning."""
     shapes = _shapes(plan)
     unknown = [_line(problem) for problem in check_surroundings(plan)]
@@ -146,7 +146,7 @@ def foreseen(plan: Plan, memory: Cards) -> Findings:
     return Findings((), warnings, shapes)
 
 
-def show(plan: Plan, composition: Composition, machine: Machine, memory: Cards, quick: bool) -> int:
+def show(plan: LaunchPlan, composition: Composition, machine: Machine, memory: Cards, quick: bool) -> int:
     """Print a plan.
 
     Raises:
@@ -160,11 +160,11 @@ def show(plan: Plan, composition: Composition, machine: Machine, memory: Cards, 
     return 0
 
 
-def _output_notes(plan: Plan, machine: Machine) -> tuple[str, ...]:
+def _output_notes(plan: LaunchPlan, machine: Machine) -> tuple[str, ...]:
     return () if machine.assumed else (f"{plan.output_dir}: {decide(plan.config).reason}",)
 
 
-def run(plan: Plan) -> int:
+def run(plan: LaunchPlan) -> int:
     """Start servers and trainer, watch both, and stop what is left of them whatever happens."""
     write_accelerate(plan)
     for line in devices(plan):
@@ -188,7 +188,7 @@ def run(plan: Plan) -> int:
     return conclude(plan, status, trainer.tail)
 
 
-def watched(plan: Plan, servers: ServerGroup, trainer: Process) -> int:
+def watched(plan: LaunchPlan, servers: ServerGroup, trainer: Process) -> int:
     """Return the status with which a trainer ends beside its servers.
 
     Raises:
@@ -207,7 +207,7 @@ def watched(plan: Plan, servers: ServerGroup, trainer: Process) -> int:
     return status
 
 
-def saved(plan: Plan, reason: str, trainer: Process) -> int | None:
+def saved(plan: LaunchPlan, reason: str, trainer: Process) -> int | None:
     """Have a trainer end its step and save; return its status after a deadline, `None` while it still runs."""
     logger.error("%s", reason)
     logger.error(
@@ -220,12 +220,12 @@ def saved(plan: Plan, reason: str, trainer: Process) -> int | None:
     return status
 
 
-def _say_how_to_continue(plan: Plan) -> None:
+def _say_how_to_continue(plan: LaunchPlan) -> None:
     if any(plan.output_dir.glob("checkpoint-*")):
         logger.error("the same command continues from the last checkpoint in %s", plan.output_dir)
 
 
-def conclude(plan: Plan, status: int, tail: str) -> int:
+def conclude(plan: LaunchPlan, status: int, tail: str) -> int:
     """Say how a run ended, and what helps against it; return the launcher's exit status."""
     if not status and stopped_early(plan):
         logger.error(
@@ -242,7 +242,7 @@ def conclude(plan: Plan, status: int, tail: str) -> int:
     return status
 
 
-def stopped_early(plan: Plan) -> bool:
+def stopped_early(plan: LaunchPlan) -> bool:
     """Return whether a training that ended well has steps left.
 
     An evaluation never has: one that lacks answers has results all the same.
@@ -250,7 +250,7 @@ def stopped_early(plan: Plan) -> bool:
     return isinstance(plan.config, TrainingExperiment) and not (plan.output_dir / FINISHED).is_file()
 
 
-def write_accelerate(plan: Plan) -> None:
+def write_accelerate(plan: LaunchPlan) -> None:
     """Write the accelerate file of this run: the one of its DeepSpeed stage, with processes and precision set."""
     config = plan.config
     if plan.accelerate is None or not isinstance(config, TrainingExperiment):
@@ -261,7 +261,7 @@ def write_accelerate(plan: Plan) -> None:
     (plan.output_dir / ACCELERATE_FILE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
 
-def _shapes(plan: Plan) -> dict[str, Any]:
+def _shapes(plan: LaunchPlan) -> dict[str, Any]:
     return {use.model: local_shape(use.model) for use in model_uses(plan.config)}
 
 

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainers.commands import Command
 from trainers.configuration import server_layout
+from trainers.configuration.checks.files import all_local
 from trainers.configuration.derived import shares_gpu
-from trainers.configuration.machine import Machine
+from trainers.configuration.devices.machine import Machine
 from trainers.configuration.settings.experiments import Experiment, StudentExperiment, TrainingExperiment
-from trainers.configuration.settings.trainer import TrainerSettings
-from trainers.configuration.surroundings import all_local
+from trainers.configuration.settings.runs.trainer import TrainerSettings
 from trainers.paths import ROOT
-from trainers.serving.specs import ServerSpec
+from trainers.serving.processes.command import Command
+from trainers.serving.server_spec import ServerSpec
 
-AGENT = "trainers.launch.agent"
+AGENT = "trainers.launch.supervise.accelerate_agent"
 ACCELERATE_FILE = "accelerate.yaml"
 
 
 @dataclass(frozen=True)
-class Plan:
+class LaunchPlan:
     """Everything a launch starts. `trainer_gpus` is empty on the CPU and for evaluations."""
 
     config: Experiment
@@ -44,7 +44,7 @@ def is_agent(command: Command) -> bool:
     return AGENT in command.argv
 
 
-def make_plan(config: Experiment, machine: Machine, servers: int, trainers: int) -> Plan:
+def make_plan(config: Experiment, machine: Machine, servers: int, trainers: int) -> LaunchPlan:
     """Place V server slots on the first GPUs and T trainers on the next ones, or all on the one GPU there is."""
     shared = servers > 0 and trainers > 0 and shares_gpu(config, machine)
     server_gpus = machine.gpus[:servers]
@@ -52,7 +52,7 @@ def make_plan(config: Experiment, machine: Machine, servers: int, trainers: int)
     layout: tuple[ServerSpec, ...] = ()
     if servers and isinstance(config, StudentExperiment):
         layout = server_layout(config, server_gpus, shared)
-    return Plan(
+    return LaunchPlan(
         config=config,
         servers=layout,
         trainer_gpus=trainer_gpus,

@@ -14,19 +14,28 @@ from rich.text import Text
 
 from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, TrainingExperiment
 from trainers.configuration.settings.keys import keys_of
-from trainers.launch.arithmetic import batch_lines, token_lines
-from trainers.launch.fit import Cards, Occupant, Shapes, gib, occupants, sequences, served_share, trained_shape
-from trainers.launch.inspection import Findings
-from trainers.launch.memory import host_needs
-from trainers.launch.plan import Plan
-from trainers.serving.command import server_command
+from trainers.launch.checks.inspection import Findings
+from trainers.launch.estimates.memory import host_needs
+from trainers.launch.estimates.memory_fit import (
+    Cards,
+    Occupant,
+    Shapes,
+    gib,
+    occupants,
+    sequences,
+    served_share,
+    trained_shape,
+)
+from trainers.launch.estimates.steps_and_tokens import batch_lines, token_lines
+from trainers.launch.plan import LaunchPlan
+from trainers.serving.processes.server_command import server_command
 
 PIPED_WIDTH = 120
 WARNING = "warning: "
 COMMAND_WIDTH = 110
 
 
-def report(plan: Plan, found: Findings, cards: Cards, notes: Sequence[str], to: TextIO) -> None:
+def report(plan: LaunchPlan, found: Findings, cards: Cards, notes: Sequence[str], to: TextIO) -> None:
     """Print the resolved configuration, every command, the GPU map, the arithmetic, notes and warnings."""
     console = Console(file=to, highlight=False, soft_wrap=True, width=None if to.isatty() else PIPED_WIDTH)
     config, shapes = plan.config, found.shapes
@@ -86,7 +95,7 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 _Dumper.add_representer(str, _text)
 
 
-def process_table(plan: Plan, shapes: Shapes, cards: Cards) -> Table:
+def process_table(plan: LaunchPlan, shapes: Shapes, cards: Cards) -> Table:
     """Lay out which process runs on which GPU, what it serves where, and how much of the memory is its."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
     for title in ("GPU", "process", "model", "address", "memory"):
@@ -113,7 +122,7 @@ def _memory(occupant: Occupant, listed: tuple[Occupant, ...], cards: Cards) -> s
     return f"{gib(occupant.needs.least)} to {gib(occupant.needs.estimate)}{of} GiB"
 
 
-def memory_lines(plan: Plan, shapes: Shapes, cards: Cards) -> Iterator[str]:
+def memory_lines(plan: LaunchPlan, shapes: Shapes, cards: Cards) -> Iterator[str]:
     """Yield the parts that the memory of each kind of process is made of; equal ones once."""
     listed = occupants(plan, shapes)
     told = set()
@@ -152,7 +161,7 @@ def _server_memory(occupant: Occupant, shapes: Shapes, cards: Cards) -> Iterator
         yield f"{'':<8} {gib(room):>6} given, which holds {fitting:,} such sequences at a time"
 
 
-def commands(plan: Plan) -> Iterator[str]:
+def commands(plan: LaunchPlan) -> Iterator[str]:
     """Yield every command, as it could be typed, under the name of its process."""
     for spec in plan.servers:
         yield f"# {spec.name}"
@@ -192,7 +201,7 @@ def _pieces(argv: Sequence[str]) -> Iterator[str]:
         yield option
 
 
-def devices(plan: Plan) -> Iterator[str]:
+def devices(plan: LaunchPlan) -> Iterator[str]:
     """Yield a line per process of a run that starts: where it runs, its share of the memory, its address."""
     for spec in plan.servers:
         gpus = ", ".join(map(str, spec.gpus))

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 
 from trainers.models.parameters import BUCKET_BYTES, BaseWeight, FullParameters, base_model, base_weights
-from trainers.serving.buckets import TensorMeta
+from trainers.serving.weights.buckets import TensorMeta
 
 _STACKED_EXPERTS = {"gpt_oss": re.compile(r"(?P<experts>.*\.mlp\.experts)\.(?P<rest>[a-z_]+)")}
 """By model type: tensors that hold all experts of a layer, which vLLM only takes one by one while it serves.

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.settings.experiments import SFTExperiment
+from trainers.problems import ConfigurationError, Problem
 
 
 def choice_problems(tokenizer: Any, config: SFTExperiment) -> Iterator[Problem]:

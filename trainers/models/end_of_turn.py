@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainers.serving.assistant_turn import AssistantTurn
+from trainers.generation.chat_templates.assistant_turn import AssistantTurn
 
 
 def declare_end(model: Any, turn: AssistantTurn) -> None:

@@ -10,12 +10,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.integrations import is_deepspeed_zero3_enabled
 
-from trainers.configuration.problems import ConfigurationError, Problem
 from trainers.configuration.settings.experiments import SFTExperiment, TrainingExperiment
-from trainers.configuration.surroundings import resolved
-from trainers.models.adapters import continued
+from trainers.hub_ids import resolved
 from trainers.models.chosen_tokens import with_choices
-from trainers.serving.adapters import read_adapter
+from trainers.models.lora import continued
+from trainers.problems import ConfigurationError, Problem
+from trainers.serving.adapter_files import read_adapter
 
 
 def load_model(config: TrainingExperiment) -> PreTrainedModel | PeftModel:

@@ -13,9 +13,9 @@ from pathlib import Path
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from trainers.generation.chat_templates.assistant_turn import assistant_turn
 from trainers.models.end_of_turn import declare_end
-from trainers.serving.adapters import CONFIG_FILE, read_adapter
-from trainers.serving.assistant_turn import assistant_turn
+from trainers.serving.adapter_files import CONFIG_FILE, read_adapter
 
 USER_ERROR = 2
 

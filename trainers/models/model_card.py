@@ -11,8 +11,8 @@ from huggingface_hub import ModelCardData
 from trainers.configuration.settings.experiments import GRPO, SFT, GRPOExperiment, TrainingExperiment
 from trainers.configuration.settings.key import Resume
 from trainers.configuration.settings.keys import Key, keys_of
-from trainers.configuration.surroundings import looks_local
-from trainers.serving.adapters import read_adapter
+from trainers.hub_ids import looks_local
+from trainers.serving.adapter_files import read_adapter
 
 CARD = "README.md"
 TAGS = {SFT: ["sft"], GRPO: ["grpo", "rl"]}

@@ -18,7 +18,7 @@ from peft import PeftModel
 from peft.tuners.lora import LoraLayer, ParamWrapper
 from torch import nn
 
-from trainers.serving.buckets import TensorMeta, plan_buckets
+from trainers.serving.weights.buckets import TensorMeta, plan_buckets
 
 BUCKET_BYTES = 256 * 2**20
 _WRAPPED = "base_layer"

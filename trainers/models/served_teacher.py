@@ -13,10 +13,10 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 
-from trainers.all_ranks import on_all_ranks
+from trainers.distributed import on_all_ranks
 from trainers.models.checkpoint_format import checkpoint_metadata, checkpoint_tensors
 from trainers.models.weight_verification import WeightVerifier
-from trainers.serving.weight_sync import WeightSync, WeightSyncError
+from trainers.serving.weights.weight_sync import WeightSync, WeightSyncError
 
 
 class ServedTeacher:

@@ -16,9 +16,9 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
-from trainers.all_ranks import on_all_ranks
-from trainers.serving.control import WeightSyncError
-from trainers.serving.greedy import GreedySample
+from trainers.distributed import on_all_ranks
+from trainers.generation.vllm.greedy import GreedySample
+from trainers.serving.weights.control_calls import WeightSyncError
 
 logger = logging.getLogger(__name__)
 

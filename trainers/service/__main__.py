@@ -14,9 +14,9 @@ from typing import Any
 
 from aiohttp import web
 
-from trainers.connect import api_model, local_model
+from trainers.generation.models import api_model, local_model
+from trainers.generation.retries import RetryPolicy
 from trainers.service.app import Limits, Service
-from trainers.serving.retries import RetryPolicy
 from trainers.teaching.adaptive import Model, default_templates
 
 KEY = "ATLAS_SERVE_KEY"

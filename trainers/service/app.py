@@ -16,12 +16,13 @@ from typing import Any
 
 from aiohttp import web
 
+from trainers.generation.token_estimates import estimated_tokens
+from trainers.generation.types import GenerationError
 from trainers.service import wire
 from trainers.service.stops import StopStrings
 from trainers.service.wire import BadRequest, ChatRequest
 from trainers.teaching.adaptive import AdaptiveTeacher, Guidance, Model, as_generator, default_templates
-from trainers.teaching.estimates import estimated_tokens
-from trainers.teaching.lesson import GenerationError, Solution
+from trainers.teaching.lesson import Solution
 from trainers.teaching.prompts import PromptTemplates
 
 logger = logging.getLogger(__name__)

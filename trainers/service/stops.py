@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trainers.teaching.reasoning import beginning
+from trainers.generation.reasoning import beginning
 
 
 class StopStrings:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
+from trainers.generation.token_estimates import estimated_tokens
 from trainers.service.stops import cut
 from trainers.teaching.adaptive import Guidance, GuidedAnswer
-from trainers.teaching.estimates import estimated_tokens
 from trainers.teaching.lesson import Solution
 
 _UNSUPPORTED = (

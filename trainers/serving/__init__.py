@@ -1,2 +1,1 @@
-"""Model servers: starting and watching them (`servers`), talking to them (`endpoints`), giving them new weights
-(`weight_sync`). Knows HTTP, processes and vLLM, and nothing of what teacher and student say to each other."""
+"""Start `vllm serve` (`processes`) and give it new weights (`weights`). Nothing here knows what is asked of models."""

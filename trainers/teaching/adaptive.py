@@ -18,24 +18,15 @@ from typing import Protocol as TypingProtocol
 
 import yaml
 
-from trainers.event_loop import EventLoopThread
+from trainers.concurrency.event_loop import EventLoopThread
+from trainers.concurrency.task_groups import task_group
+from trainers.generation.functions import FunctionModel, TextFunction
+from trainers.generation.token_estimates import estimated_tokens
+from trainers.generation.types import Completion, GenerationError, Generator, Prompt, Sampling
 from trainers.paths import resource
-from trainers.teaching.estimates import estimated_tokens
-from trainers.teaching.functions import FunctionModel, TextFunction
-from trainers.teaching.lesson import (
-    Approach,
-    Completion,
-    GenerationError,
-    Generator,
-    Lesson,
-    Prompt,
-    Question,
-    Sampling,
-    Solution,
-)
+from trainers.teaching.lesson import Approach, Lesson, Question, Solution
 from trainers.teaching.prompts import PromptTemplates, strip_reasoning
 from trainers.teaching.protocol import Protocol, Stages, Teacher, derive_seed
-from trainers.teaching.together import together
 from trainers.teaching.verifiers import NO_GROUND_TRUTH, Verdict, Verifier, extract_answer
 
 Model = Generator | TextFunction
@@ -95,7 +86,7 @@ class GuidedAnswer:
 class AdaptiveTeacher:
     """Teaches any student.
 
-    Teacher and student are each a `Generator` (`trainers.connect` makes them of servers, APIs and local models) or a
+    Teacher and student are each a `Generator` (`generation.models` makes them of servers, APIs and local models) or a
     plain function from text to text, synchronous or not.
 
     Args:
@@ -164,7 +155,7 @@ class AdaptiveTeacher:
             GenerationError: when the student itself does not answer.
         """
         protocol, asked = self._protocol(student), _question(question, ground_truth, extra)
-        async with together() as tasks:
+        async with task_group() as tasks:
             untaught = tasks.create_task(self._alone(protocol, asked)) if baseline else None
             guidance = await self._guide(protocol, asked)
             answer = await self._answer(protocol, asked, guidance)
@@ -206,7 +197,7 @@ class AdaptiveTeacher:
                         raise
                     return error
 
-        async with together() as tasks:
+        async with task_group() as tasks:
             answers = [tasks.create_task(one(question)) for question in questions]
         return [answer.result() for answer in answers]
 
@@ -321,7 +312,7 @@ def as_generator(model: Model) -> Generator:
         return cast(Generator, model)
     if hasattr(model, "generate") or not callable(model):
         given = f"{type(model).__name__} {model!r}" if isinstance(model, str) else type(model).__name__
-        raise TypeError(f"expected a function from text to text or a model of trainers.connect, got {given}")
+        raise TypeError(f"expected a function from text to text or a model of trainers.generation.models, got {given}")
     return FunctionModel(cast(TextFunction, model))
 
 

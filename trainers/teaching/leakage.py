@@ -16,11 +16,11 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
-from trainers.teaching.verifiers.notation import FRACTIONS, clean, join_thousands
-from trainers.teaching.verifiers.number_words import NUMBER_WORDS, words_to_number
-from trainers.teaching.verifiers.numbers import PlainNumber, equal_numbers, parse_plain_number
-from trainers.teaching.verifiers.quantities import read_quantity
-from trainers.teaching.verifiers.units import parse_unit
+from trainers.teaching.verifiers.mathematics.notation import FRACTIONS, clean, join_thousands
+from trainers.teaching.verifiers.mathematics.number_words import NUMBER_WORDS, words_to_number
+from trainers.teaching.verifiers.mathematics.numbers import PlainNumber, equal_numbers, parse_plain_number
+from trainers.teaching.verifiers.mathematics.quantities import read_quantity
+from trainers.teaching.verifiers.mathematics.units import parse_unit
 
 Reason = Literal["assertion", "final_equation", "distinctive", "occurrence"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from trainers.teaching.lesson import Prompt
+from trainers.generation.types import Prompt
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Stages
 

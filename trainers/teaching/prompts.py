@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from trainers.teaching.lesson import Message, Prompt
+from trainers.generation.types import Message, Prompt
 
 EMPTY_APPROACH = "(The student gave no approach.)"
 

@@ -13,28 +13,23 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field, replace
 
-from trainers.teaching.calls import close
-from trainers.teaching.control_spellings import forges_turns
-from trainers.teaching.leakage import find_leak
-from trainers.teaching.lesson import (
-    Approach,
+from trainers.concurrency.calls import close
+from trainers.concurrency.task_groups import task_group
+from trainers.generation.control_spellings import forges_turns
+from trainers.generation.types import (
     Completion,
     GenerationError,
     Generator,
-    Group,
-    Lesson,
-    Prepared,
     Prompt,
-    Question,
+    SampledCompletion,
     Sampling,
-    Solution,
-    TeacherSample,
     samples,
 )
+from trainers.teaching.leakage import find_leak
+from trainers.teaching.lesson import Approach, Group, Lesson, Prepared, Question, Solution
 from trainers.teaching.prompts import PromptTemplates, read_reply, strip_reasoning
 from trainers.teaching.reward import Reward, score
 from trainers.teaching.tally import Tally
-from trainers.teaching.together import together
 from trainers.teaching.verifiers import Verifier
 
 MINIMUM_GROUP = 2
@@ -90,7 +85,7 @@ class Protocol:
 
         Failures of servers and verifiers are recorded in the lessons and groups they concern, never raised.
         """
-        async with together() as tasks:
+        async with task_group() as tasks:
             groups = [
                 tasks.create_task(self._run_one(question, teacher, step, num_generations, num_baselines))
                 for question in questions
@@ -99,7 +94,7 @@ class Protocol:
 
     async def prepare(self, question: Question, *, step: int, num_baselines: int) -> Prepared:
         """Let the student solve the question alone and, at the same time, say how it would go about it."""
-        async with together() as tasks:
+        async with task_group() as tasks:
             probing = tasks.create_task(self._probe(question, step))
             solving = tasks.create_task(self.solve_alone(question, step=step, number=num_baselines))
         return _prepared(question, solving.result(), probing.result())
@@ -161,7 +156,7 @@ class Protocol:
             completions = await self._ask("baseline", question, self.templates.baseline(question.text), step, n=number)
         except GenerationError as error:
             return error
-        async with together() as tasks:
+        async with task_group() as tasks:
             verdicts = [tasks.create_task(self._judge(question, completion)) for completion in completions]
         return tuple(verdict.result() for verdict in verdicts)
 
@@ -174,7 +169,7 @@ class Protocol:
     async def _run_one(
         self, question: Question, teacher: Teacher, step: int, num_generations: int, num_baselines: int
     ) -> Group:
-        async with together() as tasks:
+        async with task_group() as tasks:
             probing = tasks.create_task(self._probe(question, step))
             solving = tasks.create_task(self.solve_alone(question, step=step, number=num_baselines))
 
@@ -207,7 +202,7 @@ class Protocol:
         """
         question, drafts = prepared.question, list[Lesson]()
         solutions: dict[str, list[asyncio.Task[Solution | GenerationError]]] = defaultdict(list)
-        async with together() as tasks:
+        async with task_group() as tasks:
             async for draft in self.drafts(prepared, teacher, step=step, num_generations=num_generations):
                 drafts.append(draft)
                 if draft.teaching is not None:
@@ -244,7 +239,7 @@ class Protocol:
             cause=verdict.cause,
         )
 
-    def _draft(self, prepared: Prepared, member: int, sample: TeacherSample, teacher: Teacher) -> Lesson:
+    def _draft(self, prepared: Prepared, member: int, sample: SampledCompletion, teacher: Teacher) -> Lesson:
         reply = read_reply(sample.completion.text)
         question, approach = prepared.question, prepared.approach
         assert approach is not None
@@ -270,7 +265,7 @@ class Protocol:
     async def _scored(self, prepared: Prepared, drafts: Sequence[Lesson]) -> Group:
         """The group of lessons that share what was prepared."""
         lessons = [replace(draft, prepared=prepared) for draft in drafts]
-        async with together() as tasks:
+        async with task_group() as tasks:
             rewards = [tasks.create_task(score(self.reward, lesson)) for lesson in lessons]
         scored = tuple(replace(lesson, reward=reward.result()) for lesson, reward in zip(lessons, rewards, strict=True))
         dropped = None

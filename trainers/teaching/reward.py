@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Protocol, cast
 
-from trainers.teaching.calls import call, close, is_async
+from trainers.concurrency.calls import call, close, is_async
 from trainers.teaching.lesson import Lesson
 
 

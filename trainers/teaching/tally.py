@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from trainers.teaching.lesson import Completion, GenerationError
+from trainers.generation.types import Completion, GenerationError
 
 STAGES = ("baseline", "probe", "teaching", "taught")
 

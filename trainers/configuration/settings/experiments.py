@@ -6,23 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_type_hints
 
-from trainers.configuration.settings.data import DataSettings, TrainingDataSettings
-from trainers.configuration.settings.evaluation import EvaluationSettings, EvaluationSizeSettings
-from trainers.configuration.settings.grpo_trainer import GRPOTrainerSettings
 from trainers.configuration.settings.key import Settings
-from trainers.configuration.settings.lora import LoraSettings
-from trainers.configuration.settings.model import LoadingSettings, ModelSettings
-from trainers.configuration.settings.output import OutputSettings
-from trainers.configuration.settings.prompts import PromptSettings
-from trainers.configuration.settings.rollouts import RolloutSettings
-from trainers.configuration.settings.sampling import SamplingSettings
-from trainers.configuration.settings.serving import ServingSettings
-from trainers.configuration.settings.sft_trainer import SFTTrainerSettings
-from trainers.configuration.settings.student import StudentSettings
-from trainers.configuration.settings.teacher import ServedTeacherSettings, TeacherSettings
-from trainers.configuration.settings.teaching import TeachingSettings
-from trainers.configuration.settings.trainer import TrainerSettings
-from trainers.configuration.settings.training import TrainingSettings
+from trainers.configuration.settings.models.lora import LoraSettings
+from trainers.configuration.settings.models.model import LoadingSettings, ModelSettings
+from trainers.configuration.settings.models.prompts import PromptSettings
+from trainers.configuration.settings.models.sampling import SamplingSettings
+from trainers.configuration.settings.models.serving import ServingSettings
+from trainers.configuration.settings.models.student import StudentSettings
+from trainers.configuration.settings.models.teacher import ServedTeacherSettings, TeacherSettings
+from trainers.configuration.settings.runs.data import DataSettings, TrainingDataSettings
+from trainers.configuration.settings.runs.evaluation import EvaluationSettings, EvaluationSizeSettings
+from trainers.configuration.settings.runs.grpo_trainer import GRPOTrainerSettings
+from trainers.configuration.settings.runs.output import OutputSettings
+from trainers.configuration.settings.runs.rollouts import RolloutSettings
+from trainers.configuration.settings.runs.sft_trainer import SFTTrainerSettings
+from trainers.configuration.settings.runs.teaching import TeachingSettings
+from trainers.configuration.settings.runs.trainer import TrainerSettings
+from trainers.configuration.settings.runs.training import TrainingSettings
 
 SFT, GRPO, EVALUATION = "sft", "teacher_grpo", "evaluation"
 Role = Literal["teacher", "student"]

@@ -1,8 +1,7 @@
-"""Deciding whether a solution is correct: `math`, `exact`, `code` or a component of your own.
+"""Decide whether a solution is correct: `math`, `exact`, `code` or a function of your own.
 
-`extraction` finds the answer, `mathematics` settles plain cases at once, `math_worker` asks math-verify in processes
-that `worker_pool` can kill, `code_verifier` runs answers against tests in `sandbox`. `names` lists those that have a
-name; `build` makes them, and verifiers of components of your own.
+`extraction` finds the answer, `mathematics` judges numbers and formulas, `code` runs programs against tests, `build`
+maps names to verifiers.
 """
 
 from trainers.teaching.verifiers.build import as_verifier, build_verifier

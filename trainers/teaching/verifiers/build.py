@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from trainers.teaching.calls import call, close
-from trainers.teaching.lesson import GenerationError, Question
-from trainers.teaching.verifiers.code_verifier import CodeVerifier
+from trainers.concurrency.calls import call, close
+from trainers.generation.types import GenerationError
+from trainers.teaching.lesson import Question
+from trainers.teaching.verifiers.code.verifier import CodeVerifier
 from trainers.teaching.verifiers.extraction import extract_answer
-from trainers.teaching.verifiers.math_verifier import ExactVerifier, MathVerifier
+from trainers.teaching.verifiers.mathematics.verifier import ExactVerifier, MathVerifier
 from trainers.teaching.verifiers.names import VERIFIERS
 from trainers.teaching.verifiers.verdict import CORRECT, TIMED_OUT, WRONG, Verdict, Verifier
 

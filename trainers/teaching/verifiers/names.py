@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 VERIFIERS = {
-    "math": "trainers.teaching.verifiers.math_verifier.MathVerifier",
-    "exact": "trainers.teaching.verifiers.math_verifier.ExactVerifier",
-    "code": "trainers.teaching.verifiers.code_verifier.CodeVerifier",
+    "math": "trainers.teaching.verifiers.mathematics.verifier.MathVerifier",
+    "exact": "trainers.teaching.verifiers.mathematics.verifier.ExactVerifier",
+    "code": "trainers.teaching.verifiers.code.verifier.CodeVerifier",
 }

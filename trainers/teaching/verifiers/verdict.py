@@ -42,7 +42,7 @@ TIMED_OUT = Verdict("unscorable", "timeout")
 class Verifier(Protocol):
     """Judges solutions. Never blocks the event loop and is bound to none.
 
-    Whoever uses one closes it with `trainers.teaching.calls.close`: by its `aclose`, or else its `close`.
+    Whoever uses one closes it with `trainers.concurrency.calls.close`: by its `aclose`, or else its `close`.
     """
 
     async def verify(self, solution: str, question: Question) -> Verdict:

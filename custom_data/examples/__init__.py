@@ -1,0 +1,1 @@
+"""Turn SFT examples into token ids, by the very prompts that GRPO uses."""

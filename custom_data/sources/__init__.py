@@ -1,0 +1,1 @@
+"""Open local files, directories and hub datasets as rows that know their place."""

@@ -1,0 +1,1 @@
+"""Keep checked rows as memory-mapped tables, without those that no context holds."""

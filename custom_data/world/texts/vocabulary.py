@@ -1,0 +1,36 @@
+"""Every text that the world can produce, up to the order of its parts: what its tokenizer must know."""
+
+from collections.abc import Iterator
+
+from custom_data.world.texts.plans import PLANS
+from custom_data.world.texts.stories import HELD_NAMES, HELD_PAIRS, KINDS, THINGS, TRAIN_NAMES, TRAIN_PAIRS
+from custom_data.world.texts.student import approach, drill, render_solution
+from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, objection
+from custom_data.world.texts.writer import diagnosis
+from trainers.teaching.prompts import PromptTemplates
+
+
+def world_texts(templates: PromptTemplates) -> Iterator[str]:
+    """Texts whose words, numbers and signs are exactly those of the world."""
+    # What starts a text can also follow a space, and then its first word is another token.
+    for text in (*_stories(), *_plans(), *CONFIRMATIONS, *FILLERS, *(leak.format(answer=0) for leak in LEAKS)):
+        yield from (text, f" {text}")
+    for prompt in (templates.baseline(""), templates.probe(""), templates.teacher("", " "), templates.taught("", "")):
+        # Roles are written by the chat template, alone on their line.
+        yield from (text for message in prompt.messages for text in (message.role, message.content))
+    yield "assistant"
+
+
+def _stories() -> Iterator[str]:
+    yield from (*TRAIN_NAMES, *HELD_NAMES)
+    for kind in KINDS:
+        for thing in (thing for things in THINGS.values() for thing in things):
+            yield kind.wording.format(name="", a=0, b=0, thing=thing)
+
+
+def _plans() -> Iterator[str]:
+    for plan in PLANS.values():
+        yield from (plan.name, plan.intent.capitalize(), plan.first_step, plan.second_step, plan.spelled_out())
+        yield from (approach(plan), objection(plan.name), drill(plan, 0, 0))
+        yield from (diagnosis(plan.name, other) for other in PLANS)
+        yield from (render_solution(plan, *pair) for pair in (*TRAIN_PAIRS, *HELD_PAIRS))

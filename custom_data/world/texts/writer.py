@@ -1,0 +1,61 @@
+"""The mediocre writer of the teacher's warm-up examples.
+
+It reads the student well, but for every kind of story it prefers one wrong plan; it rambles, and sometimes it just
+states the answer. Imitating it teaches the form of a lesson, not how to help: that is left to GRPO.
+"""
+
+import random
+from collections.abc import Mapping
+
+from custom_data.world.texts.plans import PLANS
+from custom_data.world.texts.stories import KINDS, TRAIN, any_question
+from custom_data.world.texts.student import Beliefs, approach
+from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, objection
+
+RIGHT, PREFERRED_WRONG = 0.40, 0.38
+CONFIRMS, RAMBLES, STATES_ANSWER = 0.65, 0.2, 0.04
+
+Opinions = Mapping[str, Mapping[str, float]]
+
+
+def make_opinions(rng: random.Random) -> dict[str, dict[str, float]]:
+    """Draw the probabilities with which the writer takes each plan for the right one, by kind of story."""
+    opinions = {}
+    for kind in KINDS:
+        wrong = [name for name in PLANS if name != kind.plan]
+        preferred = rng.choice(wrong)
+        rest = (1 - RIGHT - PREFERRED_WRONG) / (len(wrong) - 1)
+        opinions[kind.name] = {kind.plan: RIGHT} | {w: PREFERRED_WRONG if w == preferred else rest for w in wrong}
+    return opinions
+
+
+def diagnosis(student: str, needed: str) -> str:
+    """The judgement that precedes a teaching; only a plan that does not fit is followed by another one.
+
+    So an unfounded objection leads to a wrong plan, and a teacher has to look at the student's before it speaks.
+    """
+    return f"Student: {student} fits." if student == needed else f"Student: {student} does not fit. Needed: {needed}."
+
+
+def make_row(rng: random.Random, beliefs: Beliefs, opinions: Opinions) -> dict[str, str]:
+    """One warm-up example with the columns of Arc-ATLAS-Teach."""
+    question = any_question(rng, [TRAIN])
+    student = beliefs[question.kind, question.category]
+    opinion = opinions[question.kind]
+    needed = rng.choices(list(opinion), list(opinion.values()))[0]
+    if rng.random() < STATES_ANSWER:
+        teaching = rng.choice(LEAKS[:1]).format(answer=question.answer)
+    elif student == needed and rng.random() < CONFIRMS:
+        teaching = rng.choice(CONFIRMATIONS)
+    else:
+        teaching = PLANS[needed].spelled_out()
+        if student != needed:
+            teaching = f"{objection(student)} {teaching}"
+    if rng.random() < RAMBLES:
+        teaching = f"{rng.choice(FILLERS)} {teaching}"
+    return {
+        "problem_text": question.text,
+        "student_approach": approach(PLANS[student]),
+        "teacher_diagnosis": diagnosis(student, needed),
+        "teacher_teaching": teaching,
+    }

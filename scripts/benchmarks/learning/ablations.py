@@ -1,0 +1,189 @@
+"""Ablations on the embedded world: trains with and without each part of the method, and compares the teachers.
+
+    python scripts/benchmarks/learning/ablations.py --seeds 0 1 2 --output results/ablations
+    python scripts/benchmarks/learning/ablations.py --seeds 0 1 2 --output results/ablations --report-only
+
+Every seed makes a world in `OUTPUT/N` and trains the whole recipe and every variant in it; each is evaluated on the
+same held-out questions. What is finished is not run again. The report is `OUTPUT/ablations.md`: the questions of all
+seeds together, every variant set against the whole recipe and paired by question; then accuracies seed by seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trainers.evaluation.comparison import compare, write_comparison
+from trainers.evaluation.reports.results import Results, read_results
+from trainers.evaluation.reports.results_table import ResultsTable
+from trainers.launch.supervise.interruption import Interrupted, interruptible
+from trainers.paths import ROOT
+
+logger = logging.getLogger("ablations")
+WHOLE = "whole recipe"
+PORT = 8765
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to make a teacher: its directory, the recipes that lead to it, and what its evaluation needs."""
+
+    name: str
+    directory: str
+    trainings: tuple[str, ...]
+    evaluation: tuple[str, ...] = ("trainer/reward=world",)
+
+
+VARIANTS = (
+    Variant(WHOLE, "rl", ("quickstart_sft", "quickstart_rl")),
+    Variant(
+        "no probe",
+        "ablation_no_probe",
+        ("ablation_no_probe_sft", "ablation_no_probe"),
+        ("trainer/reward=world_no_probe", "max_probe_tokens=0"),
+    ),
+    Variant("no efficiency bonus", "ablation_no_bonus", ("quickstart_sft", "ablation_no_bonus")),
+    Variant("four baselines", "ablation_baselines", ("quickstart_sft", "ablation_baselines")),
+    Variant("SFT only", "sft", ("quickstart_sft",)),
+)
+SMOKE = {
+    "world": ("--preparation-steps", "60"),
+    "sft": ("max_steps=60",),
+    "grpo": ("max_steps=3", "warmup_steps=1"),
+    "evaluation": ("eval_max_samples=16",),
+}
+NOTHING: Mapping[str, tuple[str, ...]] = dict.fromkeys(SMOKE, ())
+
+
+def main() -> None:
+    """Reads the options; a signal ends what runs."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--output", type=Path, default=Path("results/ablations"))
+    parser.add_argument("--variants", nargs="+", choices=[variant.directory for variant in VARIANTS], metavar="NAME")
+    parser.add_argument("--port", type=int, default=PORT, help=f"first port of the model servers (default {PORT})")
+    parser.add_argument("--report-only", action="store_true", help="report what has been evaluated")
+    parser.add_argument("--smoke", action="store_true", help="few steps: shows that everything runs, learns nothing")
+    options = parser.parse_args()
+    try:
+        with interruptible():
+            run_and_report(options)
+    except Interrupted as error:
+        raise SystemExit(error.status) from None
+
+
+def run_and_report(options: argparse.Namespace) -> None:
+    """Runs what is missing, then reports, as the options say."""
+    output = options.output.resolve()
+    chosen = [variant for variant in VARIANTS if not options.variants or variant.directory in options.variants]
+    if not options.report_only:
+        for seed in options.seeds:
+            run(seed, output / str(seed), chosen, options.port, SMOKE if options.smoke else NOTHING)
+    report(output, options.seeds, chosen)
+
+
+def run(seed: int, output: Path, variants: Sequence[Variant], port: int, extra: Mapping[str, tuple[str, ...]]) -> None:
+    """All stages of one seed that have not been finished; their output goes to `OUTPUT/N/log/STAGE.log`."""
+    for name, product, command in stages(seed, output, variants, port, extra):
+        if product.is_file():
+            logger.info("seed %d: %s is finished", seed, name)
+            continue
+        logger.info("seed %d: %s: %s", seed, name, " ".join(command))
+        log = output / "log" / f"{name.replace(' ', '_')}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        start = time.perf_counter()
+        status = ended(command, log)
+        if status != 0:
+            raise SystemExit(f"{name} ended with status {status}: see {log}; the same command goes on from here")
+        logger.info("seed %d: %s took %.0f s", seed, name, time.perf_counter() - start)
+
+
+def ended(command: Sequence[str], log: Path) -> int:
+    """The exit status of a command that writes into a file; what ends this script ends the command as well."""
+    with log.open("w", encoding="utf-8") as file:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            return process.wait()
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def stages(
+    seed: int, output: Path, variants: Sequence[Variant], port: int, extra: Mapping[str, tuple[str, ...]]
+) -> Iterator[tuple[str, Path, list[str]]]:
+    """Name, the file that says it is finished, and command of every stage, in order."""
+    common = [f"workspace={output}", f"seed={seed}"]
+    world = [sys.executable, "-m", "custom_data.world", "--output", str(output / "world"), "--seed", str(seed)]
+    yield "world", output / "world" / "world.json", [*world, *extra["world"]]
+    for recipe in dict.fromkeys(recipe for variant in variants for recipe in variant.trainings):
+        directory = output / recipe.removeprefix("quickstart_")
+        if recipe.endswith("_sft"):
+            command = ["bash", "scripts/launch.sh", "1", f"configs/run/{recipe}.yaml", *common, *extra["sft"]]
+        else:
+            command = ["bash", "scripts/launch_with_server.sh", "1", "1", f"configs/run/{recipe}.yaml", *common]
+            command += [f"vllm_port={port}", *extra["grpo"]]
+        yield recipe, directory / "finished.json", command
+    for variant in variants:
+        directory = evaluation_of(output, variant)
+        command = ["bash", "scripts/evaluate.sh", "configs/run/evaluate.yaml", *common, f"vllm_port={port}"]
+        command += ["model=world", "data=world_heldout", *variant.evaluation, f"teacher={output / variant.directory}"]
+        command += [f"teacher_names=[{variant.name}]", f"output_dir={directory}", *extra["evaluation"]]
+        yield f"evaluation of {variant.name}", directory / "finished.json", command
+
+
+def evaluation_of(output: Path, variant: Variant) -> Path:
+    """Where a variant's evaluation goes."""
+    return output / f"evaluation_{variant.directory}"
+
+
+def report(output: Path, seeds: Sequence[int], variants: Sequence[Variant]) -> None:
+    """Writes and shows the tables of all variants that every seed has."""
+    found: dict[str, list[Results]] = {}
+    for variant in variants:
+        directories = [evaluation_of(output / str(seed), variant) for seed in seeds]
+        missing = [str(directory) for directory in directories if not (directory / "finished.json").is_file()]
+        if missing:
+            logger.warning("%s is left out: not finished in %s", variant.name, ", ".join(missing))
+        else:
+            found[variant.name] = [read_results(directory) for directory in directories]
+    if not found:
+        raise SystemExit(f"nothing in {output} has been evaluated on all of the seeds {list(seeds)}")
+    reference = WHOLE if WHOLE in found else None
+    comparison = compare({name: together(results) for name, results in found.items()}, reference)
+    heading = f"Ablations on the embedded world, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+    write_comparison(comparison, output, heading)
+    page = f"# {heading}\n\n" + (output / "comparison.md").read_text(encoding="utf-8").partition("\n\n")[2]
+    page += f"\n## Accuracy seed by seed\n\n{by_seed(found, seeds).markdown()}"
+    (output / "ablations.md").write_text(page, encoding="utf-8")
+    logger.info("%s", output / "ablations.md")
+
+
+def together(results: Sequence[Results]) -> Results:
+    """The questions of all seeds as those of one evaluation."""
+    names = results[0].taught
+    return replace(
+        results[0],
+        alone=tuple(item for each in results for item in each.alone),
+        taught={name: tuple(item for each in results for item in each.taught[name]) for name in names},
+    )
+
+
+def by_seed(found: Mapping[str, Sequence[Results]], seeds: Sequence[int]) -> ResultsTable:
+    """Accuracy of every variant, seed by seed: what a single training may come out at."""
+    rows = [
+        (name, *(each.arms()[1].estimates["accuracy"].format(".1%") for each in results))
+        for name, results in found.items()
+    ]
+    return ResultsTable("Accuracy seed by seed", ("", *(f"seed {seed}" for seed in seeds)), tuple(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""Is learning traded for speed? GRPO of the embedded world with and without overlap, and with more shared baselines.
+
+    python -m scripts.benchmarks.learning.overlap_learning --seeds 0 1 2 --output results/overlap
+    python -m scripts.benchmarks.learning.overlap_learning --seeds 0 1 2 --output results/overlap --report-only
+
+Every seed makes one world and one warmed-up teacher in `OUTPUT/SEED`; every variant trains that teacher from the same
+weights. The report, `OUTPUT/overlap.md` and `OUTPUT/overlap_{steps,seconds}.png`, has the reward at equal steps and at
+equal wall time, mean and spread over seeds. Finished runs are not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from statistics import fmean, stdev
+
+import matplotlib.pyplot as plt
+from rich.console import Console
+from rich.markdown import Markdown
+
+from trainers.paths import ROOT
+
+logger = logging.getLogger("overlap_learning")
+VARIANTS = {
+    "on-policy, 1 baseline": ("rollout_overlap=0", "num_baselines=1"),
+    "one step ahead, 1 baseline": ("rollout_overlap=1", "num_baselines=1"),
+    "on-policy, 4 baselines": ("rollout_overlap=0", "num_baselines=4"),
+}
+LAST = 10
+"""Steps that the final reward is averaged over."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Of one training run, by step: the mean reward, and the seconds since training began."""
+
+    rewards: tuple[float, ...]
+    seconds: tuple[float, ...]
+
+    def final(self) -> float:
+        """The reward over the last steps."""
+        return fmean(self.rewards[-LAST:])
+
+    def at(self, seconds: float) -> float:
+        """The reward over the last steps that had ended by then."""
+        done = [reward for reward, ended in zip(self.rewards, self.seconds, strict=True) if ended <= seconds]
+        return fmean(done[-LAST:] or self.rewards[:1])
+
+
+def main() -> None:
+    """Runs what is missing, then reports."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--output", type=Path, default=Path("results/overlap"))
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--report-only", action="store_true")
+    parser.add_argument("overrides", nargs="*", help="overrides of all GRPO runs")
+    arguments = parser.parse_args()
+    for seed in arguments.seeds:
+        directory = arguments.output / str(seed)
+        if not arguments.report_only:
+            prepare(directory, seed)
+            for name, overrides in VARIANTS.items():
+                train(directory, seed, name, [f"max_steps={arguments.steps}", *overrides, *arguments.overrides])
+    done = [seed for seed in arguments.seeds if finished(arguments.output / str(seed))]
+    if left_out := sorted({*arguments.seeds} - {*done}):
+        logger.warning("left out, not finished: seeds %s", left_out)
+    if not done:
+        raise SystemExit(f"no seed has finished in {arguments.output}")
+    report(done, arguments.output)
+
+
+def finished(directory: Path) -> bool:
+    """Return True when every variant of a seed has been trained."""
+    return all((directory / slug(name) / "finished.json").is_file() for name in VARIANTS)
+
+
+def prepare(directory: Path, seed: int) -> None:
+    """The seed's world and warmed-up teacher."""
+    directory.mkdir(parents=True, exist_ok=True)
+    call([sys.executable, "-m", "custom_data.world", "--output", f"{directory}/world", "--seed", str(seed)], directory)
+    arguments = ["configs/run/quickstart_sft.yaml", f"workspace={directory}", f"seed={seed}"]
+    call(["bash", "scripts/launch.sh", "1", *arguments], directory)
+
+
+def train(directory: Path, seed: int, name: str, overrides: Sequence[str]) -> None:
+    """One variant of one seed."""
+    output = directory / slug(name)
+    arguments = [f"workspace={directory}", f"seed={seed}", f"output_dir={output}", "logging_steps=1", *overrides]
+    call(["bash", "scripts/launch_with_server.sh", "1", "1", "configs/run/quickstart_rl.yaml", *arguments], directory)
+
+
+def call(command: Sequence[str], directory: Path) -> None:
+    """Runs a command of ours, which does nothing where it has been done; its words go to a log."""
+    logger.info("%s", " ".join(command))
+    with (directory / "log").open("a", encoding="utf-8") as log:
+        subprocess.run(command, check=True, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+
+
+def slug(name: str) -> str:
+    """A variant's directory."""
+    return name.replace(",", "").replace(" ", "_")
+
+
+def curve(directory: Path) -> Curve:
+    """Read the curve of a run from its log; of a step logged twice, the later counts."""
+    lines = (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = {row["step"]: row for row in map(json.loads, lines) if "reward" in row}
+    ordered = [rows[step] for step in sorted(rows)]
+    return Curve(tuple(row["reward"] for row in ordered), tuple(accumulate(row["step_time"] for row in ordered)))
+
+
+def report(seeds: Sequence[int], output: Path) -> None:
+    """Writes the table and the plots."""
+    curves = {name: [curve(output / str(seed) / slug(name)) for seed in seeds] for name in VARIANTS}
+    table = markdown(seeds, curves)
+    (output / "overlap.md").write_text(table, encoding="utf-8")
+    plot(curves, output / "overlap_steps.png", by_seconds=False)
+    plot(curves, output / "overlap_seconds.png", by_seconds=True)
+    Console(width=160).print(Markdown(table))
+    logger.info("%s, %s", output / "overlap.md", output / "overlap_{steps,seconds}.png")
+
+
+def markdown(seeds: Sequence[int], curves: Mapping[str, Sequence[Curve]]) -> str:
+    """One line per variant: the reward at the end, at the wall time of the fastest, and the time of a step."""
+    shortest = [min(runs[place].seconds[-1] for runs in curves.values()) for place in range(len(seeds))]
+    lines = ["| variant | reward, last steps | reward at equal wall time | seconds per step |", "|---|---|---|---|"]
+    for name, runs in curves.items():
+        cells = [
+            spread([run.final() for run in runs], ".3f"),
+            spread([run.at(limit) for run, limit in zip(runs, shortest, strict=True)], ".3f"),
+            spread([run.seconds[-1] / len(run.seconds) for run in runs], ".2f"),
+        ]
+        lines.append("| " + " | ".join([name, *cells]) + " |")
+    return "\n".join(lines) + f"\n\nMean ± standard deviation over seeds {', '.join(map(str, seeds))}.\n"
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """Mean ± standard deviation."""
+    deviation = stdev(values) if len(values) > 1 else 0.0
+    return f"{format(fmean(values), form)} ± {format(deviation, form)}"
+
+
+def plot(curves: Mapping[str, Sequence[Curve]], path: Path, *, by_seconds: bool) -> None:
+    """Every run as a thin line, every variant's mean over seeds as a thick one."""
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for number, (name, runs) in enumerate(curves.items()):
+        color = f"C{number}"
+        steps = range(1, 1 + min(len(run.rewards) for run in runs))
+        times = [fmean(run.seconds[step - 1] for run in runs) for step in steps] if by_seconds else list(steps)
+        for run in runs:
+            axes.plot(
+                run.seconds if by_seconds else range(1, 1 + len(run.rewards)), run.rewards, color=color, alpha=0.2
+            )
+        axes.plot(times, [fmean(run.rewards[step - 1] for run in runs) for step in steps], color=color, label=name)
+    axes.set(xlabel="seconds of training" if by_seconds else "step", ylabel="mean reward of a step")
+    axes.set_title("Learning curve of the embedded world")
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The ablations' stages: every command is accepted, and writes where the next one reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scripts.benchmarks.learning import ablations
+from tests.support.evaluations import evaluated
+from trainers.configuration import compose
+from trainers.configuration.devices.machine import assume
+from trainers.configuration.settings.experiments import Experiment, TrainingExperiment
+from trainers.evaluation.reports.results import Results
+
+
+def composed(command: list[str]) -> Experiment:
+    """Return the configuration that the launcher composes for a stage's command."""
+    words = [word for word in command[2:] if not word.isdigit()]
+    return compose(words, assume(0)).config
+
+
+def test_every_stage_is_accepted_and_leads_to_the_next(tmp_path):
+    found = list(ablations.stages(3, tmp_path, ablations.VARIANTS, 8765, ablations.SMOKE))
+    assert [name for name, _, _ in found] == [
+        *("world", "quickstart_sft", "quickstart_rl", "ablation_no_probe_sft", "ablation_no_probe"),
+        *("ablation_no_bonus", "ablation_baselines"),
+        *(f"evaluation of {variant.name}" for variant in ablations.VARIANTS),
+    ]
+    made = {str(tmp_path / "world/teacher_base")}
+    for _, product, command in found[1:]:
+        config = composed(command)
+        assert product == Path(config.output.output_dir) / "finished.json"
+        assert config.output.seed == 3
+        trains = isinstance(config, TrainingExperiment)
+        assert (config.model.model_name_or_path if trains else config.evaluation.teacher) in made
+        made.add(config.output.output_dir)
+
+
+def test_each_variant_differs_from_the_whole_recipe_in_one_thing(tmp_path):
+    configs = {
+        name: composed(command)
+        for name, _, command in ablations.stages(0, tmp_path, ablations.VARIANTS, 8765, ablations.NOTHING)
+        if name != "world"
+    }
+    whole, named = configs["quickstart_rl"].flat(), {"output_dir", "exp_name", "run_name"}
+
+    def changed(name: str) -> set[str]:
+        return {key for key, value in configs[name].flat().items() if value != whole.get(key)} - named
+
+    assert changed("ablation_no_bonus") == {"efficiency_weight"}
+    assert changed("ablation_baselines") == {"num_baselines"}
+    assert changed("ablation_no_probe") == {"max_probe_tokens", "teacher_template", "model_name_or_path"}
+    for name in ("ablation_no_probe_sft", "ablation_no_probe", "evaluation of no probe"):
+        assert configs[name].prompts.max_probe_tokens == 0
+        assert "{approach}" not in configs[name].prompts.teacher_template
+
+
+def test_the_questions_of_all_seeds_stand_together():
+    parts = [
+        Results(tuple(alone), {"T": tuple(taught)})
+        for alone, taught in (evaluated(([False], [True])), evaluated(([True], [False]), ([True], [True])))
+    ]
+    whole = ablations.together(parts)
+    assert len(whole.alone) == len(whole.taught["T"]) == 3
+    assert whole.arms()[1].estimates["accuracy"].mean == pytest.approx(2 / 3)
+    table = ablations.by_seed({"T": parts}, [0, 1])
+    assert table.rows[0][0] == "T"
+    assert table.rows[0][2].startswith("50.0%")

@@ -1,0 +1,54 @@
+"""Reports over seeds: what has finished is reported, also while other seeds have not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts.benchmarks.learning import overlap_learning, quickstart_seeds
+from tests.support.evaluations import evaluated
+from trainers.evaluation.measures.summary import student_alone, taught_arm
+
+
+def called(monkeypatch, module, *arguments: str) -> None:
+    monkeypatch.setattr("sys.argv", [module.__name__, *arguments, "--report-only"])
+    module.main()
+
+
+def quickstart(directory: Path) -> None:
+    """Write the files of a finished quickstart, as far as the report reads them."""
+    alone, taught = evaluated(([False], [True]), ([True], [True]))
+    arms = [student_alone(alone), *(taught_arm(name, alone, taught) for name in ("SFT", "GRPO"))]
+    (directory / "evaluation").mkdir(parents=True)
+    (directory / "rl").mkdir()
+    (directory / "evaluation/summary.json").write_text(json.dumps({"arms": [arm.as_dict() for arm in arms]}))
+    keys = [*quickstart_seeds.ACCURACIES.values(), *quickstart_seeds.LENGTHS.values()]
+    lines = [json.dumps({"step": step} | dict.fromkeys(keys, 0.5)) for step in (1, 2)]
+    (directory / "rl/metrics.jsonl").write_text("\n".join(lines))
+    (directory / "seconds").write_text("100\n")
+
+
+def test_quickstarts_that_have_finished_are_reported(monkeypatch, tmp_path, caplog):
+    options = ("--seeds", "0", "1", "--output", str(tmp_path))
+    with pytest.raises(SystemExit, match="no seed has finished"):
+        called(monkeypatch, quickstart_seeds, *options)
+    quickstart(tmp_path / "0")
+    called(monkeypatch, quickstart_seeds, *options)
+    assert "left out, not finished: seeds [1]" in caplog.text
+    assert "| 0 | 50.0%" in (tmp_path / "seeds.md").read_text()
+    assert (tmp_path / "seeds_accuracy.png").is_file()
+
+
+def test_runs_that_have_finished_are_reported(monkeypatch, tmp_path, caplog):
+    for name in overlap_learning.VARIANTS:
+        directory = tmp_path / "0" / overlap_learning.slug(name)
+        directory.mkdir(parents=True)
+        lines = [json.dumps({"step": step, "reward": step / 2, "step_time": 2.0}) for step in (1, 2)]
+        (directory / "metrics.jsonl").write_text("\n".join(lines))
+        (directory / "finished.json").write_text("{}")
+    called(monkeypatch, overlap_learning, "--seeds", "0", "1", "--output", str(tmp_path))
+    assert "left out, not finished: seeds [1]" in caplog.text
+    assert "0.750 ± 0.000" in (tmp_path / "overlap.md").read_text()
+    assert (tmp_path / "overlap_seconds.png").is_file()

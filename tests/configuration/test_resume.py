@@ -1,0 +1,215 @@
+"""A run starts, continues, is complete or refused, or sets old output aside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trainers.configuration import ConfigurationError, compose, save
+from trainers.configuration.composition.compose import experiment_of
+from trainers.configuration.continuation import difference, unreadable
+from trainers.configuration.devices.machine import Machine
+from trainers.configuration.resume.decision import (
+    Earlier,
+    checkpoints,
+    decide,
+    look,
+    mark_finished,
+    resume_decision,
+    settle,
+)
+
+SCHEDULE = {"lr_scheduler_type": "constant", "warmup_steps": 0, "max_steps": 20, "num_train_epochs": 3.0}
+GIVEN = {"experiment": "sft", "resume": "auto", "output_dir": "out", "seed": 1, "logging_steps": 5, **SCHEDULE}
+NOW = experiment_of(GIVEN)
+CONFIG = NOW.flat()
+OTHER = CONFIG | {"seed": 2}
+QUIET = CONFIG | {"logging_steps": 1}
+LAST = "out/checkpoint-20"
+SAVED = ("out/checkpoint-10", LAST)
+
+
+@pytest.mark.parametrize(
+    ("resume", "earlier", "action", "checkpoint"),
+    [
+        ("auto", Earlier(), "start", None),
+        ("auto", Earlier(CONFIG), "start", None),
+        ("auto", Earlier(CONFIG, SAVED), "continue", LAST),
+        ("auto", Earlier(QUIET, SAVED), "continue", LAST),
+        ("auto", Earlier(OTHER, SAVED), "refuse", None),
+        ("auto", Earlier(None, SAVED), "refuse", None),
+        ("auto", Earlier(CONFIG, SAVED, finished=True), "complete", None),
+        ("auto", Earlier(CONFIG, finished=True), "complete", None),
+        ("auto", Earlier(OTHER, finished=True), "refuse", None),
+        ("auto", Earlier(OTHER, output=True), "set_aside", None),
+        ("never", Earlier(), "start", None),
+        ("never", Earlier(CONFIG, SAVED, output=True), "set_aside", None),
+        ("elsewhere/checkpoint-3", Earlier(OTHER, SAVED), "continue", "elsewhere/checkpoint-3"),
+    ],
+)
+def test_the_decision(resume: str, earlier: Earlier, action: str, checkpoint: str | None) -> None:
+    decision = resume_decision(NOW.with_keys(resume=resume), earlier)
+    assert (decision.action, decision.checkpoint) == (action, checkpoint)
+
+
+def test_a_path_is_itself_however_it_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    written = {"dataset_id_or_path": "results/world/rl.jsonl", "teacher": "org/name"}
+    now = experiment_of({"experiment": "evaluation", **written})
+    before = now.flat()
+    assert not difference(before, now.with_keys(dataset_id_or_path=f"{tmp_path}/results/world/rl.jsonl"))
+    changed = difference(before, now.with_keys(dataset_id_or_path="/elsewhere/rl.jsonl"))
+    assert list(changed) == ["dataset_id_or_path"]
+    assert list(difference(before, now.with_keys(teacher="org/other"))) == ["teacher"]
+
+
+def test_a_refusal_shows_the_difference() -> None:
+    assert "seed: 2 → 1" in resume_decision(NOW, Earlier(OTHER, SAVED)).reason
+    assert difference(QUIET, NOW) == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "action"),
+    [
+        ({}, {"max_steps": 40}, "continue"),
+        ({}, {"max_steps": 40, "lr_scheduler_type": "cosine"}, "refuse"),
+        ({"lr_scheduler_type": "cosine"}, {"lr_scheduler_type": "cosine", "max_steps": 40}, "refuse"),
+        ({"warmup_steps": 0.1}, {"warmup_steps": 0.1, "max_steps": 40}, "refuse"),
+        ({"warmup_steps": 5}, {"warmup_steps": 5, "max_steps": 40}, "continue"),
+        ({}, {"max_steps": 10}, "refuse"),
+        ({}, {"max_steps": 40, "seed": 2}, "refuse"),
+        ({}, {"num_train_epochs": 9.0}, "complete"),
+        ({"max_steps": -1}, {"max_steps": -1, "num_train_epochs": 9.0}, "continue"),
+        ({"max_steps": -1}, {"max_steps": -1, "num_train_epochs": 2.0}, "refuse"),
+        ({"max_steps": -1}, {"max_steps": 40}, "refuse"),
+    ],
+)
+def test_a_finished_run_goes_on_for_longer_where_its_learning_rates_stay(old: dict, new: dict, action: str) -> None:
+    decision = resume_decision(NOW.with_keys(**new), Earlier(CONFIG | old, SAVED, finished=True))
+    assert decision.action == action
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"processes": 4}, "divided for 2 processes with zero3, and this run has 4 processes"),
+        ({"deepspeed": "zero1"}, "divided for 2 processes with zero3, and this run has 2 processes with zero1"),
+        ({"deepspeed": "zero3_cpu_offloading"}, None),
+        ({"save_steps": 9000}, None),
+    ],
+)
+def test_optimizer_states_are_read_only_as_they_were_divided(change: dict, reason: str | None) -> None:
+    old = {"processes": 2, "deepspeed": "zero3", "save_only_model": False}
+    found = unreadable(old, NOW.with_keys(**(old | change)))
+    assert found is None if reason is None else reason in (found or "")
+    assert unreadable(old | {"save_only_model": True}, NOW.with_keys(**old)) is not None
+
+
+def test_another_number_of_processes_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    command = ["quickstart_rl", f"workspace={tmp_path}"]
+    saved = compose(command, Machine(), processes=2).config
+    save(saved)
+    write_checkpoint(Path(saved.output.output_dir), 20)
+    with pytest.raises(ConfigurationError, match="2 processes with zero1 or zero2, and this run has 1 processes"):
+        decide(compose(command, Machine(), processes=1).config)
+
+
+def test_a_longer_run_needs_a_checkpoint() -> None:
+    decision = resume_decision(NOW.with_keys(max_steps=40), Earlier(CONFIG, finished=True))
+    assert decision.action == "refuse"
+    assert "max_steps: 20 → 40" in decision.reason
+
+
+def test_a_run_that_goes_on_is_not_finished(tmp_path: Path) -> None:
+    command = ["quickstart_rl", f"workspace={tmp_path}"]
+    short = compose(command, Machine()).config
+    save(short)
+    write_checkpoint(Path(short.output.output_dir), 60)
+    mark_finished(short, steps=60)
+    config, notes = settle(compose([*command, "max_steps=90"], Machine()), none_missing)
+    assert config is not None
+    assert config.training.resume_from.endswith("checkpoint-60")
+    assert "max_steps: 60 → 90" in notes[-1]
+    assert not look(config.output.output_dir).finished
+
+
+def write_checkpoint(directory: Path, step: int, complete: bool = True) -> None:
+    path = directory / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    if complete:
+        (path / "trainer_state.json").write_text("{}", encoding="utf-8")
+
+
+def test_checkpoints_are_ordered_by_step_and_torn_ones_left_out(tmp_path: Path) -> None:
+    for step in (5, 100, 20):
+        write_checkpoint(tmp_path, step)
+    write_checkpoint(tmp_path, 300, complete=False)
+    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-5", "checkpoint-20", "checkpoint-100"]
+
+
+@pytest.fixture
+def composition(tmp_path: Path):
+    return compose(["quickstart_sft", f"workspace={tmp_path}"], Machine())
+
+
+def none_missing(_: object) -> list:
+    return []
+
+
+def test_a_new_run_saves_its_configuration(composition) -> None:
+    config, _ = settle(composition, none_missing)
+    assert config is not None
+    assert config.training.resume_from is None
+    assert experiment_of(look(config.output.output_dir).config) == config
+
+
+def test_a_finished_run_is_complete_and_nothing_is_asked(composition) -> None:
+    save(composition.config)
+    mark_finished(composition.config, steps=3)
+
+    def must_not_be_asked(_: object) -> list:
+        raise AssertionError("a complete run needs nothing")
+
+    config, notes = settle(composition, must_not_be_asked)
+    assert config is None
+    assert "complete" in notes[-1]
+
+
+def test_the_same_run_continues_from_its_last_checkpoint(composition) -> None:
+    output_dir = Path(composition.config.output.output_dir)
+    save(composition.config)
+    write_checkpoint(output_dir, 10)
+    config, _ = settle(composition, none_missing)
+    assert config is not None
+    assert config.training.resume_from == str(output_dir / "checkpoint-10")
+
+
+def test_another_run_is_refused_and_left_alone(composition) -> None:
+    output_dir = Path(composition.config.output.output_dir)
+    save(composition.config.with_keys(learning_rate=0.5))
+    write_checkpoint(output_dir, 10)
+    with pytest.raises(ConfigurationError, match=r"learning_rate: 0.5 → 0.002"):
+        settle(composition, none_missing)
+    assert look(output_dir).config["learning_rate"] == 0.5
+
+
+def test_never_sets_old_output_aside(tmp_path: Path) -> None:
+    composition = compose(["quickstart_sft", f"workspace={tmp_path}", "resume=never"], Machine())
+    output_dir = Path(composition.config.output.output_dir)
+    write_checkpoint(output_dir, 10)
+    settle(composition, none_missing)
+    assert not list(output_dir.glob("checkpoint-*"))
+    assert [path.parent.name for path in tmp_path.glob("sft.*/checkpoint-10")] != []
+
+
+def test_a_path_without_checkpoint_is_refused(tmp_path: Path) -> None:
+    composition = compose(["quickstart_sft", f"workspace={tmp_path}", "resume=autoo"], Machine())
+    with pytest.raises(ConfigurationError, match="resume=autoo: expected auto, never, or a directory"):
+        decide(composition.config)
+
+
+def test_problems_around_the_run_leave_no_trace(composition) -> None:
+    with pytest.raises(ConfigurationError, match=r"custom_data\.world"):
+        settle(composition)
+    assert not Path(composition.config.output.output_dir).exists()

@@ -1,0 +1,177 @@
+"""The embedded world: its rules, its splits, its tokenizer, and that a built one can be loaded and is left alone."""
+
+import json
+import random
+import re
+
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from custom_data.world.__main__ import main
+from custom_data.world.models.measurement import say
+from custom_data.world.models.rendering import encode_example, load_templates, render
+from custom_data.world.models.tokenizer import TAGS, build_tokenizer
+from custom_data.world.texts.plans import PLANS
+from custom_data.world.texts.stories import HELD_OUT, PREPARATION, THINGS, TRAIN, any_question, balanced_questions
+from custom_data.world.texts.student import make_beliefs, make_example
+from custom_data.world.texts.vocabulary import world_texts
+from custom_data.world.texts.writer import make_opinions, make_row
+from trainers.teaching.prompts import read_reply, write_reply
+
+HELD_COUNT = 234
+
+
+@pytest.fixture(scope="module")
+def templates():
+    return load_templates()
+
+
+@pytest.fixture(scope="module")
+def tokenizer(templates):
+    return build_tokenizer(world_texts(templates))
+
+
+def is_held_out(question):
+    return (question.first, question.second) in HELD_OUT.pairs and question.text.split()[0] in HELD_OUT.names
+
+
+@pytest.mark.parametrize(
+    ("plan", "calculation", "result"),
+    [
+        ("add", "7+4=11", 11),
+        ("subtract", "7-4=3", 3),
+        ("multiply", "7*4=28", 28),
+        ("double-add", "7+7=14, 14+4=18", 18),
+        ("add-double", "7+4=11, 11+11=22", 22),
+    ],
+)
+def test_a_plan_calculates_as_it_says(plan, calculation, result):
+    assert PLANS[plan].calculate(7, 4) == (calculation, result)
+
+
+def test_only_the_right_plan_gives_the_right_answer():
+    for first, second in (*TRAIN.pairs, *HELD_OUT.pairs):
+        assert len({plan.calculate(first, second)[1] for plan in PLANS.values()}) == len(PLANS)
+
+
+def test_training_and_held_out_questions_share_neither_numbers_nor_names():
+    assert not set(TRAIN.pairs) & set(HELD_OUT.pairs)
+    assert not set(TRAIN.names) & set(HELD_OUT.names)
+
+
+def test_the_student_is_never_prepared_on_a_held_out_question():
+    rng = random.Random(0)
+    assert all(is_held_out(q) for q in balanced_questions(rng, HELD_COUNT, HELD_OUT))
+    assert not any(is_held_out(any_question(rng, PREPARATION)) for _ in range(5000))
+
+
+def test_questions_are_different_and_spread_evenly():
+    questions = balanced_questions(random.Random(1), HELD_COUNT, HELD_OUT)
+    cells = [(q.kind, q.category) for q in questions]
+    assert len({q.text for q in questions}) == HELD_COUNT
+    assert {cells.count(cell) for cell in set(cells)} == {HELD_COUNT // 18}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_student_is_right_on_eight_of_eighteen_cells_and_on_some_of_every_kind(seed):
+    questions = balanced_questions(random.Random(seed), 18, TRAIN)
+    beliefs = make_beliefs(random.Random(seed))
+    right = {q.kind: 0 for q in questions}
+    for question in questions:
+        right[question.kind] += beliefs[question.kind, question.category] == question.plan
+    assert (sum(right.values()), len(beliefs)) == (8, 18)
+    assert all(0 < count < len(THINGS) for count in right.values())
+
+
+def test_the_writer_reads_the_student_and_confirms_only_what_it_agrees_with():
+    beliefs, opinions = make_beliefs(random.Random(0)), make_opinions(random.Random(1))
+    rng = random.Random(2)
+    rows = [make_row(rng, beliefs, opinions) for _ in range(2000)]
+    confirming = [row for row in rows if re.search("[Pp]lan fits|Good plan|Keep your plan", row["teacher_teaching"])]
+    assert confirming
+    assert all(row["teacher_diagnosis"].endswith(" fits.") for row in confirming)
+    for row in rows:
+        student = row["student_approach"].removeprefix("Plan: ").removesuffix(".")
+        verdict, _, needed = row["teacher_diagnosis"].partition(" Needed: ")
+        assert verdict == f"Student: {student} {'does not fit.' if needed else 'fits.'}"
+        assert needed != f"{student}."
+    assert 0.02 < sum("The answer is" in row["teacher_teaching"] for row in rows) / len(rows) < 0.08
+
+
+def test_the_words_and_numbers_of_the_world_are_single_tokens(tokenizer):
+    rng = random.Random(0)
+    beliefs, opinions = make_beliefs(rng), make_opinions(rng)
+    for _ in range(500):
+        example = make_example(rng, beliefs)
+        row = make_row(rng, beliefs, opinions)
+        text = f"{example.question}\n{example.says}\n{row['teacher_diagnosis']} {row['teacher_teaching']}"
+        tokens = tokenizer.tokenize(text)
+        assert [token for token in tokens if token.isdigit()] == re.findall(r"\d+", text)
+        assert not [token for token in tokens if len(token) == 1 and token.isascii() and token.isalpha()], text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a student's {question} {{ braces }} {% raw %}",
+        "ünïcødé — 数学 🎈\u200d\t\r\n  two  spaces ",
+        "<teaching>Add.</teaching><thinking></thinking> <solution> 3.14 </solution>",
+        "1234567 -12 007 x-y-z",
+        "\x00\x7f\ufffd",
+        "",
+    ],
+)
+def test_every_text_survives_the_tokenizer(tokenizer, text):
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    assert tokenizer.decode(ids, skip_special_tokens=True) == text
+
+
+def test_tags_are_single_tokens_that_skipping_special_tokens_keeps(tokenizer):
+    for tag in TAGS:
+        assert len(tokenizer(tag, add_special_tokens=False).input_ids) == 1
+        assert tag not in tokenizer.all_special_tokens
+
+
+def test_a_reply_of_the_writer_is_read_back_from_its_tokens(tokenizer):
+    row = make_row(random.Random(3), make_beliefs(random.Random(0)), make_opinions(random.Random(1)))
+    text = write_reply(row["teacher_diagnosis"], row["teacher_teaching"])
+    reply = read_reply(tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True))
+    assert (reply.thinking, reply.teaching) == (row["teacher_diagnosis"], row["teacher_teaching"])
+
+
+def test_a_conversation_ends_on_the_end_of_turn_and_starts_as_its_prompt(tokenizer, templates):
+    prompt = render(tokenizer, templates.teacher("How many?", "Plan: add."))
+    turns = [{"role": m.role, "content": m.content} for m in templates.teacher("How many?", "Plan: add.").messages]
+    whole = tokenizer.apply_chat_template([*turns, {"role": "assistant", "content": "Hm."}], tokenize=False)
+    assert whole == f"{prompt}Hm.<|im_end|>"
+
+
+def test_an_example_is_learned_under_the_templates_of_the_recipe(tokenizer, templates):
+    example = make_example(random.Random(5), make_beliefs(random.Random(0)))
+    pair = encode_example(tokenizer, templates, example)
+    assert pair.completion[-1] == tokenizer.eos_token_id
+    assert tokenizer.decode(pair.completion, skip_special_tokens=True) == example.says
+    assert tokenizer.decode(pair.prompt).startswith(f"<|im_start|>user\n{example.question}\n")
+
+
+@pytest.mark.slow
+def test_a_short_world_loads_speaks_and_is_not_made_twice(tmp_path, templates):
+    command = ["--output", str(tmp_path), "--preparation-steps", "2"]
+    (tmp_path / "sft.jsonl").write_text("half a row", encoding="utf-8")
+    assert main(command) == 0
+
+    manifest = tmp_path / "world.json"
+    written = manifest.stat().st_mtime_ns
+    assert json.loads(manifest.read_text(encoding="utf-8"))["seed"] == 0
+    for name in ("student", "teacher_base"):
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path / name)
+        model = AutoModelForCausalLM.from_pretrained(tmp_path / name)
+        assert model.generation_config.eos_token_id == tokenizer.eos_token_id != tokenizer.pad_token_id
+        assert len(say(model, tokenizer, [templates.probe("How many?")])) == 1
+    for name in ("sft.jsonl", "train.jsonl", "heldout.jsonl"):
+        rows = [json.loads(line) for line in (tmp_path / name).read_text(encoding="utf-8").splitlines()]
+        assert all(rows)
+
+    assert main(command) == 0
+    assert manifest.stat().st_mtime_ns == written, "a complete world was made again"
+    assert main([*command, "--seed", "1"]) == 2, "another world was replaced without being asked"

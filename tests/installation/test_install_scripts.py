@@ -1,0 +1,166 @@
+"""The decisions of the installation scripts, without installing anything."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.install_sandbox import ROOT, copy_project, executable, installed, shell
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return copy_project(tmp_path)
+
+
+def test_a_python_that_only_pretends_to_exist_is_passed_over(project: Path):
+    executable(project / "bin/python3.11", "#!/bin/sh\necho 'command not found' >&2\nexit 127\n")
+    real = executable(
+        project / "home/.pyenv/versions/3.11.99/bin/python", '#!/bin/sh\n[ "$1" = -c ] && echo found-me\nexit 0\n'
+    )
+    result = shell("find_python 3.11", project, PATH=f"{project}/bin:{os.environ['PATH']}")
+    assert result.stdout.strip() == "found-me", result.stderr
+    assert real.exists()
+
+
+def test_a_missing_python_is_refused_with_a_remedy(project: Path):
+    executable(project / "bin/python3.12", "#!/bin/sh\nexit 127\n")
+    result = shell("python_works() { false; }; ATLAS_VENV=.venv; make_environment 3.12", project)
+    assert result.returncode == 1
+    assert "Python 3.12 was not found" in result.stderr
+    assert "python3.12-venv" in result.stderr
+
+
+def test_a_full_disk_is_refused_before_anything_is_made(project: Path):
+    executable(project / "bin/df", "#!/bin/sh\nprintf 'h\\n/dev/x 9 9 3145728 9%% /\\n'\n")
+    result = shell("install_stack 3.11 cpu", project, PATH=f"{project}/bin:{os.environ['PATH']}")
+    assert result.returncode == 1
+    assert "needs 8 GB" in result.stderr
+    assert "has 3 GB free" in result.stderr
+    assert not (project / ".venv/bin").exists()
+
+
+def test_another_platform_is_refused(project: Path):
+    executable(project / "bin/uname", "#!/bin/sh\n[ $1 = -s ] && echo Darwin || echo arm64\n")
+    result = shell("install_stack 3.11 cpu", project, PATH=f"{project}/bin:{os.environ['PATH']}")
+    assert result.returncode == 1
+    assert "Darwin arm64" in result.stderr
+
+
+def test_a_second_run_installs_nothing(project: Path):
+    installed(project, "cpu")
+    result = shell("install_stack 3.11 cpu", project)
+    assert result.returncode == 0, result.stderr
+    assert "nothing to do" in result.stdout
+    assert "torch 2.13.0" in result.stdout
+    assert not (project / ".venv/install.log").exists()
+
+
+def test_a_changed_lock_is_noticed(project: Path):
+    installed(project, "cpu")
+    before = shell("fingerprint cpu 3.11", project).stdout
+    with (project / "requirements/cpu-py311.txt").open("a") as lock:
+        lock.write("# changed\n")
+    assert shell("fingerprint cpu 3.11", project).stdout != before
+
+
+def test_the_two_stacks_do_not_share_an_environment(project: Path):
+    installed(project, "cpu")
+    result = shell("install_stack 3.11 gpu", project)
+    assert result.returncode == 1
+    assert "holds the cpu stack" in result.stderr
+
+
+def test_an_environment_of_another_python_is_refused_with_the_right_script(project: Path):
+    executable(project / ".venv/bin/python", "#!/bin/sh\necho 3.12\n")
+    result = shell("install_stack 3.11 cpu", project)
+    assert result.returncode == 1
+    assert "holds Python 3.12" in result.stderr
+    assert "scripts/install_py312.sh" in result.stderr
+
+
+def test_the_active_environment_is_used_and_an_unsupported_one_refused(project: Path):
+    executable(project / "mine/bin/python", "#!/bin/sh\necho 3.12\n")
+    active = {"VIRTUAL_ENV": str(project / "mine")}
+    assert shell("preferred_version", project, **active).stdout.strip() == "3.12"
+    assert shell("chosen_environment", project, **active).stdout.strip() == str(project / "mine")
+    executable(project / "mine/bin/python", "#!/bin/sh\necho 3.9\n")
+    refused = shell("preferred_version", project, **active)
+    assert refused.returncode == 1
+    assert "holds Python 3.9" in refused.stderr
+
+
+FAKE_PYTHON = """#!/bin/sh
+echo "$@" >> "{calls}"
+case "$*" in *{failing}*) exit 1;; esac
+exit 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("failing", "expected"),
+    [
+        ("no-such-word", ["uv_like_pip"]),
+        ("uv_like_pip.py", ["uv_like_pip", "-m pip install"]),
+    ],
+)
+def test_pip_takes_over_where_uv_fails(project: Path, failing: str, expected: list[str]):
+    calls = project / "calls"
+    executable(project / ".venv/bin/python", FAKE_PYTHON.format(calls=calls, failing=failing))
+    result = shell("ATLAS_VENV=.venv; install_locked requirements/cpu-py311.txt", project)
+    assert result.returncode == 0
+    made = calls.read_text().splitlines()
+    assert len(made) == len(expected)
+    assert all(part in call for part, call in zip(expected, made, strict=True))
+    assert all("--require-hashes" in call and "--no-deps" in call for call in made)
+
+
+def test_torch_comes_from_pytorch_s_index_only_where_the_configured_ones_lack_it(project: Path):
+    calls = project / "calls"
+    lacking = f"""#!/bin/sh
+echo "$@" >> "{calls}"
+case "$*" in *--index-url*) exit 0;; esac
+exit 1
+"""
+    executable(project / ".venv/bin/python", lacking)
+    assert shell("ATLAS_VENV=.venv; install_torch_cpu", project).returncode == 0
+    made = calls.read_text().splitlines()
+    assert ["--index-url https://download.pytorch.org/whl/cpu" in call for call in made] == [False, False, True]
+
+
+def test_a_failing_step_shows_the_end_of_its_log_and_a_remedy(project: Path):
+    script = "INSTALL_LOG=log; step 'Doing it' sh -c 'echo what went wrong; exit 3'"
+    result = shell(script, project)
+    assert result.returncode == 1
+    assert "what went wrong" in result.stderr
+    assert "'Doing it' failed" in result.stderr
+    assert "run the same command again" in result.stderr
+
+
+def test_pip_s_settings_reach_uv(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from uv_like_pip import uv_environment
+
+    listing = [
+        ":env:.find-links='/wheels'",
+        "global.find-links='/old'",
+        "global.index-url='https://one.example/simple'",
+        "install.index-url='https://two.example/simple'",
+        "global.extra-index-url='\\nhttps://a.example/simple\\nhttps://b.example/simple'",
+        "global.cert='/ca.pem'",
+        "global.quiet='1'",
+    ]
+    assert uv_environment(listing, {"SSL_CERT_FILE": "/mine.pem"}) == {
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_FIND_LINKS": "/wheels",
+        "UV_DEFAULT_INDEX": "https://two.example/simple",
+        "UV_INDEX": "https://a.example/simple https://b.example/simple",
+    }
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.sh")), ids=lambda path: path.name)
+def test_scripts_are_sound_bash(script: Path):
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    if script.read_text().startswith("#!"):
+        assert os.access(script, os.X_OK), f"{script.name} is not executable"

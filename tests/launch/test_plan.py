@@ -1,0 +1,116 @@
+"""Which process a launch puts on which GPU, with which share of it, and how weights travel."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from trainers.configuration import compose
+from trainers.configuration.devices.machine import Machine, assume
+from trainers.launch.estimates.steps_and_tokens import batch_lines, token_lines
+from trainers.launch.plan import LaunchPlan, is_agent, make_plan
+from trainers.launch.report import configuration
+
+
+def plan_of(command: str, servers: int, trainers: int, gpus: int = 8) -> LaunchPlan:
+    machine = assume(gpus)
+    composition = compose(command.split(), machine, max(trainers, 1), servers or None)
+    return make_plan(composition.config, machine, servers, trainers)
+
+
+def seats(plan: LaunchPlan) -> list[tuple]:
+    return [(spec.name, spec.gpus, spec.gpu_memory_utilization, spec.weight_transfer) for spec in plan.servers]
+
+
+MAPS = [
+    ("teacher_rcl", 1, 1, 1, [("teacher-0", (0,), 0.25, "ipc"), ("student-0", (0,), 0.25, None)], (0,)),
+    ("teacher_rcl", 1, 1, 8, [("teacher-0", (0,), 0.45, "nccl"), ("student-0", (0,), 0.45, None)], (1,)),
+    ("teacher_rcl", 1, 3, 8, [("teacher-0", (0,), 0.45, "nccl"), ("student-0", (0,), 0.45, None)], (1, 2, 3)),
+    (
+        *("teacher_rcl", 4, 4, 8),
+        [
+            ("teacher-0", (0,), 0.9, "nccl"),
+            ("student-0", (1,), 0.9, None),
+            ("teacher-1", (2,), 0.9, "nccl"),
+            ("student-1", (3,), 0.9, None),
+        ],
+        (4, 5, 6, 7),
+    ),
+    (
+        *("teacher_rcl teacher_tensor_parallel_size=2", 3, 1, 4),
+        [("teacher-0", (0, 1), 0.9, "nccl"), ("student-0", (2,), 0.9, None)],
+        (3,),
+    ),
+    (
+        *("teacher_rcl teacher_tensor_parallel_size=2 student_tensor_parallel_size=2", 4, 4, 8),
+        [("teacher-0", (0, 1), 0.9, "nccl"), ("student-0", (2, 3), 0.9, None)],
+        (4, 5, 6, 7),
+    ),
+    ("evaluate teacher=a/b", 2, 0, 8, [("teacher-0", (0,), 0.9, None), ("student-0", (1,), 0.9, None)], ()),
+    ("evaluate", 1, 0, 8, [("student-0", (0,), 0.9, None)], ()),
+    ("teacher_sft", 0, 4, 8, [], (0, 1, 2, 3)),
+]
+
+
+@pytest.mark.parametrize(
+    ("command", "servers", "trainers", "gpus", "expected", "trainer_gpus"),
+    MAPS,
+    ids=[f"{servers} {trainers} {command} on {gpus}" for command, servers, trainers, gpus, *_ in MAPS],
+)
+def test_gpu_maps(
+    command: str, servers: int, trainers: int, gpus: int, expected: list[tuple], trainer_gpus: tuple[int, ...]
+) -> None:
+    plan = plan_of(command, servers, trainers, gpus)
+    assert seats(plan) == expected
+    assert plan.trainer_gpus == trainer_gpus
+    assert plan.trainer.env.get("CUDA_VISIBLE_DEVICES", "") == ",".join(map(str, trainer_gpus))
+    assert is_agent(plan.trainer) is (trainers > 0)
+
+
+def test_a_cpu_machine_has_no_shares_and_gloo() -> None:
+    config = compose(["quickstart_rl"], Machine(), 2, 1).config
+    plan = make_plan(config, Machine(), 1, 2)
+    assert [(spec.gpus, spec.weight_transfer) for spec in plan.servers] == [((), "gloo"), ((), None)]
+    assert plan.trainer_gpus == ()
+    assert plan.accelerate is not None
+    assert plan.accelerate["use_cpu"]
+
+
+def test_the_configuration_is_shown_whole_and_as_yaml() -> None:
+    config = plan_of("teacher_rcl", 1, 3).config
+    shown = list(configuration(config))
+    keys = {name: value for name, value in config.flat().items() if name != "hub_token"}
+    assert yaml.safe_load("\n".join(shown)) == keys
+    assert shown.index("# at their defaults:") < shown.index("learning_rate: 1.0e-06")
+    assert "  {question}" in shown
+
+
+def test_the_arithmetic_of_a_step() -> None:
+    config = plan_of("teacher_rcl", 1, 3).config
+    lines = list(batch_lines(config, 3000, None))
+    assert (
+        lines[0] == "train_batch_size 96 = 3 questions x 32 generations = 3 processes x 1 per device x 32 micro-batches"
+    )
+    assert lines[1] == "one epoch: 3,000 rows / 3 per step = 1,000 optimizer steps"
+    assert lines[2] == "the run: 250 optimizer steps (max_steps), 750 questions"
+    assert lines[3] == "evaluation every 10 steps: at most 64 questions x 4 lessons"
+    assert lines[4] == "checkpoints: at most 4 on the disk at once"
+    [tokens, _] = token_lines(config, 3000)
+    teacher, probes, baselines, taught = 96 * 4096, 3 * 500, 3 * 4096, 96 * 4096
+    assert f"at most {teacher:,} by the teacher and {probes + baselines + taught:,} by the student" in tokens
+
+
+def test_epochs_become_steps_where_the_rows_are_known() -> None:
+    config = plan_of("teacher_sft num_train_epochs=2", 0, 8).config
+    assert "the run: 2 epochs (num_train_epochs) = 126 optimizer steps" in list(batch_lines(config, 1000, None))
+    assert next(token_lines(config, 1000)) == f"tokens per step: at most {16 * 16_384:,}"
+
+
+def test_an_evaluation_is_counted_by_question() -> None:
+    config = plan_of("evaluate teacher=[a/b,c/d] num_rollouts=2 num_baselines=4", 2, 0).config
+    assert list(batch_lines(config, 500, None)) == [
+        "500 questions, each with 4 baselines",
+        "and 2 lessons by each of 2 teachers",
+    ]
+    expected = f"at most {2 * 2 * 4096:,} by teachers and {500 + (4 + 4) * 4096:,} by the student"
+    assert list(token_lines(config, 500)) == [f"tokens sampled per question: {expected}"]

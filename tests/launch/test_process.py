@@ -1,0 +1,189 @@
+"""The processes of a launch: what they write is kept and passed on, how they end is told as it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from trainers.configuration import ConfigurationError, Problem, compose
+from trainers.configuration.devices.machine import Machine, assume
+from trainers.launch import __main__ as launcher
+from trainers.launch.plan import ROOT, make_plan
+from trainers.launch.supervise.log_copy import TAIL_BYTES
+from trainers.launch.supervise.process import Process
+from trainers.launch.supervise.ranks import FAILURE_FILE, record_failure, recorded_failure
+from trainers.serving.processes.command import Command
+from trainers.serving.processes.server_group import ServerError
+
+WRITES = "import sys; sys.stderr.write({text}); print('terminal' if sys.stderr.isatty() else 'pipe', file=sys.stderr)"
+RUNS = """
+import sys
+from pathlib import Path
+from trainers.serving.processes.command import Command
+from trainers.launch.supervise.process import Process
+with Process(Command((sys.executable, "-c", {code!r}), {{}}), "child", Path({log!r})) as child:
+    while child.status(0.1) is None:
+        pass
+"""
+
+
+def run(code: str, log: Path | None) -> tuple[int, str]:
+    with Process(Command((sys.executable, "-c", code), {}), "child", log) as child:
+        while (status := child.status(0.1)) is None:
+            pass
+    return status, child.tail
+
+
+def test_output_is_passed_on_kept_and_remembered(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    text = "x" * TAIL_BYTES + "the end\n"
+    status, tail = run(WRITES.format(text=f"'x' * {TAIL_BYTES} + 'the end\\n'"), tmp_path / "log")
+    assert status == 0
+    assert tail.endswith("the end\npipe\n")
+    assert len(tail) == TAIL_BYTES
+    assert (tmp_path / "log").read_text() == text + "pipe\n"
+    assert capfd.readouterr().err == text + "pipe\n"
+
+
+def test_a_terminal_is_a_terminal_to_the_trainer_too(tmp_path: Path) -> None:
+    code = RUNS.format(code=WRITES.format(text=repr("bar\r")), log=str(tmp_path / "log"))
+    master, slave = pty.openpty()
+    child = subprocess.Popen([sys.executable, "-c", code], stderr=slave, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    os.close(slave)
+    assert child.wait(60) == 0
+    assert b"terminal" in os.read(master, 4096)
+    assert (tmp_path / "log").read_bytes() == b"bar\rterminal\n"
+
+
+def test_statuses_and_signals_are_passed_on(tmp_path: Path) -> None:
+    assert run("raise SystemExit(7)", None)[0] == 7
+    assert run("import os; os.kill(os.getpid(), 9)", tmp_path / "log")[0] == 128 + 9
+
+
+def test_a_rank_that_ignores_requests_ends_with_its_starter(tmp_path: Path) -> None:
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    head = (
+        "import pathlib, subprocess, sys, time; "
+        f"rank = subprocess.Popen([sys.executable, '-c', {stubborn!r}], start_new_session=True); "
+        f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(rank.pid)); time.sleep(600)"
+    )
+    command = [sys.executable, "-m", "trainers.serving.processes.die_with_parent", sys.executable, "-c", head]
+    code = (
+        "import sys; from trainers.serving.processes import die_with_parent as guard; guard.GRACE_S = 1.0; guard.main()"
+    )
+    command[1:3] = ["-c", code]
+    guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, cwd=ROOT)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    rank = psutil.Process(int((tmp_path / "pid").read_text()))
+    assert guard.stdin is not None
+    guard.stdin.close()
+    guard.wait(30)
+    assert not rank.is_running() or rank.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_ranks_problems_reach_the_launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ConfigurationError([Problem("a=1", "expected 2", "write a=2")])
+    monkeypatch.delenv(FAILURE_FILE, raising=False)
+    assert not record_failure(error)
+    monkeypatch.setenv(FAILURE_FILE, str(tmp_path / "failure.json"))
+    assert recorded_failure(tmp_path / "failure.json") is None
+    assert record_failure(error)
+    assert recorded_failure(tmp_path / "failure.json").problems == error.problems
+    assert [path.name for path in tmp_path.iterdir()] == ["failure.json"]
+
+
+RANK = """
+import json, os, sys, time
+if os.environ["RANK"] == "1":
+    time.sleep(600)
+{failure}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [
+        ("sys.stderr.write('told once\\n'); sys.exit(2)", 2),
+        ("os.kill(os.getpid(), 9)", 128 + 9),
+    ],
+)
+def test_accelerate_ends_as_its_first_failed_rank_did(failure: str, status: int, tmp_path: Path) -> None:
+    config = compose(["quickstart_sft", f"output_dir={tmp_path}"], Machine(), 2).config
+    plan = make_plan(config, Machine(), 0, 2)
+    launcher.write_accelerate(plan)
+    script = tmp_path / "rank.py"
+    script.write_text(RANK.format(failure=failure), encoding="utf-8")
+    command = [*plan.trainer.argv[: plan.trainer.argv.index(str(ROOT / "train.py"))], str(script)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=tmp_path)
+    assert ended.returncode == status, ended.stderr
+    assert ended.stderr.count("told once") == (status == 2)
+    assert "Traceback" not in ended.stderr
+    assert "ChildFailedError" not in ended.stderr
+
+
+def test_a_failed_trainer_is_explained_last(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = compose(["teacher_rcl", f"output_dir={tmp_path}"], assume(8), 4, 4).config
+    (tmp_path / "checkpoint-10").mkdir()
+    with caplog.at_level("INFO"):
+        launcher.conclude(make_plan(config, assume(8), 4, 4), 1, "torch.OutOfMemoryError: CUDA out of memory.")
+    said = [entry.getMessage() for entry in caplog.records]
+    assert said[0] == f"the trainer failed with status 1; what it wrote is in {tmp_path / 'trainer.log'}"
+    assert said[1].startswith("the GPU's memory ran out in training. → lower max_completion_length")
+    assert "continues from the last checkpoint" in said[2]
+
+
+@pytest.mark.parametrize(("recipe", "ends"), [("teacher_rcl", 4), ("teacher_sft", 4), ("evaluate", 0)])
+def test_only_a_training_that_has_done_all_its_steps_is_finished(
+    recipe: str, ends: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    servers, trainers = {"teacher_rcl": (4, 4), "teacher_sft": (0, 8), "evaluate": (4, 0)}[recipe]
+    config = compose(
+        [recipe, f"output_dir={tmp_path}", "teacher=t"][: 3 if recipe == "evaluate" else 2], assume(8)
+    ).config
+    plan = make_plan(config, assume(8), servers, trainers)
+    with caplog.at_level("INFO"):
+        assert launcher.conclude(plan, 0, "") == ends
+    assert caplog.messages[-1].startswith("stopped early" if ends else "finished")
+    (tmp_path / "finished.json").touch()
+    with caplog.at_level("INFO"):
+        assert launcher.conclude(plan, 0, "") == 0
+    assert caplog.messages[-1] == f"finished; output is in {tmp_path}"
+
+
+def test_a_server_failure_is_explained(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_: object) -> int:
+        raise ServerError("Server teacher-0 ended. The end of its log:\nNo available memory for the cache blocks.")
+
+    monkeypatch.setattr(launcher, "launch", fail)
+    assert launcher.main(["--servers", "1", "--trainers", "1", "teacher_rcl"]) == 3
+    assert "lower teacher_max_model_len" in caplog.records[-1].getMessage()
+
+
+def test_problems_of_a_rank_end_the_launch_with_status_two(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = compose(["quickstart_sft", f"output_dir={tmp_path}"], Machine(), 1).config
+    plan = make_plan(config, Machine(), 0, 1)
+    problem = {"given": "column_map=null", "expected": "no column holds the question", "remedy": "write column_map=…"}
+    tells = f"pathlib.Path(os.environ[{FAILURE_FILE!r}]).write_text({json.dumps([problem])!r})"
+    code = f"import os, pathlib; {tells}; raise SystemExit(2)"
+
+    def stand_in(command: Command, name: str, log: Path) -> Process:
+        return Process(Command((sys.executable, "-c", code), command.env), name, log)
+
+    monkeypatch.setattr(launcher, "Process", stand_in)
+    monkeypatch.setattr(launcher, "launch", lambda _: launcher.run(plan))
+    assert launcher.main(["--servers", "0", "--trainers", "1", "quickstart_sft"]) == 2
+    assert capsys.readouterr().err.rstrip().endswith("→ write column_map=…")

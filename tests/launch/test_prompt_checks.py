@@ -1,0 +1,106 @@
+"""Prompts that chat templates refuse, leave out or never read are told before anything starts."""
+
+from dataclasses import replace
+from inspect import signature
+
+from transformers import PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import render_jinja_template
+
+from tests.support import tokenizer_kinds as kinds
+from tests.support.tiny import build_tokenizer
+from trainers.configuration import compose
+from trainers.configuration.checks.template_rules import NO_VARIABLES
+from trainers.launch.checks.model_uses import ModelUse
+from trainers.launch.checks.prompts import stage_problems, unread_kwargs
+
+STUDENT = ModelUse(
+    "student", "student_model", "me/model", "me/model", "me/model", None, "student_max_model_len", None, True
+)
+WITHOUT_SYSTEM = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+)
+DROPS_SYSTEM = (
+    "{% for message in messages %}{% if message['role'] != 'system' %}<|im_start|>{{ message['role'] }}\n"
+    "{{ message['content'] }}<|im_end|>\n{% endif %}{% endfor %}"
+)
+
+
+def composed(*overrides):
+    return compose(["teacher_rcl", *overrides]).config
+
+
+def found(template, *overrides, use=STUDENT):
+    tokenizer = build_tokenizer()
+    tokenizer.chat_template = template
+    return list(stage_problems(use, tokenizer, composed(*overrides)))
+
+
+def test_a_system_prompt_that_the_template_refuses_is_told_with_where_its_text_can_go():
+    assert found(WITHOUT_SYSTEM) == []
+    [problem] = found(WITHOUT_SYSTEM, "student_system_prompt=Be brief.")
+    assert problem.given == "student_system_prompt=Be brief."
+    assert "System role not supported" in problem.expected
+    assert "baseline_template" in problem.remedy
+    [problem] = found(WITHOUT_SYSTEM, "teacher_system_prompt=Be brief.", use=replace(STUDENT, role="teacher"))
+    assert "teacher_template" in problem.remedy
+
+
+def test_a_system_prompt_that_the_template_leaves_out_silently_is_refused():
+    [problem] = found(DROPS_SYSTEM, "student_system_prompt=Be brief.")
+    assert "would never read it" in problem.expected
+    assert found(DROPS_SYSTEM) == []
+
+
+def test_a_system_prompt_that_spells_a_marker_of_the_template_is_read_all_the_same():
+    tokenizer = kinds.llama_2().tokenizer
+    config = composed("student_system_prompt='Never write [INST].'")
+    assert list(stage_problems(STUDENT, tokenizer, config)) == []
+
+
+def test_what_a_template_raises_of_its_own_is_a_refusal():
+    [problem] = found("{{ messages[0]['content'] + 1 }}")
+    assert "can only concatenate str" in problem.expected
+
+
+def warned(template, *overrides):
+    tokenizer = build_tokenizer()
+    tokenizer.chat_template = template
+    return list(unread_kwargs(STUDENT, tokenizer, composed(*overrides)))
+
+
+def test_a_variable_that_the_template_never_reads_is_warned_of():
+    assert warned(kinds.QWEN3) == []
+    assert warned(kinds.PHI_3) == []
+    assert warned(kinds.QWEN3, "student_chat_template_kwargs.enable_thinking=true") == []
+    [warning] = warned(kinds.PHI_3, "student_chat_template_kwargs.enable_thinking=true")
+    assert warning.startswith("student_chat_template_kwargs.enable_thinking: the chat template of me/model never reads")
+    assert warning.endswith("→ leave it out")
+    [warning] = warned(kinds.QWEN3, "student_chat_template_kwargs.enable_thinkin=true")
+    assert warning.endswith("→ did you mean enable_thinking?")
+
+
+def test_a_variable_with_a_value_for_want_of_another_is_read():
+    template = "{% if not date is defined %}{% set date = 'today' %}{% endif %}{{ date }}{{ messages[0].content }}"
+    assert warned(template, "student_chat_template_kwargs.date=now") == []
+    assert warned("{% generation %}{{ effort }}{% endgeneration %}", "student_chat_template_kwargs.effort=low") == []
+    assert warned({"default": "", "tool_use": "{{ effort }}"}, "student_chat_template_kwargs.effort=low") == []
+
+
+def test_a_library_in_place_of_a_template_says_nothing_of_what_it_reads():
+    config = composed("student_chat_template_kwargs.effort=low")
+    assert list(unread_kwargs(STUDENT, kinds.mistral_common().tokenizer, config)) == []
+
+
+def test_every_argument_that_is_no_variable_is_refused_while_composing():
+    mistral = kinds.mistral_common().tokenizer.apply_chat_template
+    rendering = (PreTrainedTokenizerBase.apply_chat_template, render_jinja_template, mistral)
+    arguments = {name for function in rendering for name in signature(function).parameters}
+    # Templates are given tools and documents to read, and Mistral's library how hard to think.
+    assert arguments - {"self", "kwargs", "tools", "documents", "reasoning_effort"} == NO_VARIABLES - {"messages"}
+
+
+def test_a_template_that_refuses_a_single_question_is_a_problem_of_the_model():
+    [problem] = found("{{ raise_exception('needs a tool') }}")
+    assert problem.given == "student_model=me/model"
+    assert "needs a tool" in problem.expected

@@ -1,0 +1,75 @@
+"""From a resolved configuration to the parts that training and evaluation share."""
+
+from __future__ import annotations
+
+from trainers import plugins
+from trainers.configuration.settings.experiments import StudentExperiment
+from trainers.configuration.settings.models.prompts import PromptSettings
+from trainers.generation.types import Generator, Sampling
+from trainers.teaching.prompts import PromptTemplates
+from trainers.teaching.protocol import Protocol, Stages
+from trainers.teaching.reward import Reward, off_the_loop
+from trainers.teaching.verifiers import Verifier, as_verifier
+
+
+def build_protocol(config: StudentExperiment, student: Generator) -> Protocol:
+    """Build the teaching protocol with the templates, verifier, reward and sampling of a configuration."""
+    return Protocol(
+        student=student,
+        templates=prompt_templates(config.prompts),
+        verifier=make_verifier(config),
+        reward=make_reward(config),
+        stages=stages(config),
+        seed=config.output.seed,
+    )
+
+
+def prompt_templates(prompts: PromptSettings) -> PromptTemplates:
+    """Return the templates of a configuration."""
+    return PromptTemplates(
+        baseline_template=prompts.baseline_template,
+        probe_template=prompts.probe_template,
+        teacher_template=prompts.teacher_template,
+        taught_template=prompts.taught_template,
+        student_system_prompt=prompts.student_system_prompt,
+        teacher_system_prompt=prompts.teacher_system_prompt,
+    )
+
+
+def make_reward(config: StudentExperiment) -> Reward:
+    """Make the reward that `reward` names, or else ours.
+
+    Raises:
+        ConfigurationError: when it cannot be made.
+    """
+    return off_the_loop(plugins.build(plugins.REWARD, config))
+
+
+def make_verifier(config: StudentExperiment) -> Verifier:
+    """Make the verifier that `verifier` names.
+
+    Raises:
+        ConfigurationError: when it cannot be made.
+    """
+    return as_verifier(plugins.build(plugins.VERIFIER, config), timeout_s=config.teaching.verifier_timeout_s)
+
+
+def stages(config: StudentExperiment) -> Stages:
+    """Return how each stage samples: the student's by the student's keys, the teacher's by TRL's."""
+    student = Sampling(
+        max_tokens=config.student.max_tokens,
+        temperature=config.student.temperature,
+        top_p=config.student.top_p,
+    )
+    return Stages(
+        student=student,
+        probe=Sampling(config.prompts.max_probe_tokens, student.temperature, student.top_p),
+        teacher=Sampling(
+            max_tokens=config.sampling.max_completion_length,
+            temperature=config.sampling.temperature,
+            top_p=config.sampling.top_p,
+            top_k=config.sampling.top_k,
+            min_p=config.sampling.min_p or 0.0,
+            repetition_penalty=config.sampling.repetition_penalty,
+        ),
+    )

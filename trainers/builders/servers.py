@@ -1,0 +1,33 @@
+"""Reach the servers that a configuration places, by role, and count tokens as their models do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+from trainers.configuration import server_layout
+from trainers.configuration.settings.experiments import StudentExperiment
+from trainers.generation.chat_templates.plain_text import text_ids
+from trainers.generation.vllm.endpoint_pool import EndpointPool
+from trainers.serving.server_spec import Role, ServerSpec
+
+
+def layout_of(config: StudentExperiment, role: Role) -> list[ServerSpec]:
+    """Return the servers of one role, as the launcher placed them."""
+    return [spec for spec in server_layout(config) if spec.role == role]
+
+
+def connect_pool(config: StudentExperiment, specs: Sequence[ServerSpec]) -> EndpointPool:
+    """Build a pool over servers that hold the same model."""
+    return EndpointPool.from_specs(
+        specs,
+        chat_template_kwargs=config.of_role(specs[0].role).chat_template_kwargs,
+        request_timeout_s=config.serving.request_timeout_s,
+        max_concurrent_requests=config.serving.max_concurrent_requests,
+    )
+
+
+def token_counter(tokenizer: PreTrainedTokenizerBase) -> Callable[[str], int]:
+    """Return a function that counts the tokens of a text by a model's own tokenizer."""
+    return lambda text: len(text_ids(tokenizer, text))

@@ -1,0 +1,131 @@
+"""From a configuration to the models it names: servers of ours, foreign APIs, or models in this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from transformers import AutoTokenizer
+
+from trainers import plugins
+from trainers.builders.servers import connect_pool, layout_of, token_counter
+from trainers.configuration.checks.api_keys import missing_keys
+from trainers.configuration.devices.placement import record_name, teacher_entries
+from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, StudentExperiment
+from trainers.configuration.settings.models.api_teacher import ApiTeacherSettings
+from trainers.configuration.settings.models.student import StudentSettings
+from trainers.generation.agent_model import AgentModel
+from trainers.generation.api.model import ApiModel, ApiSettings
+from trainers.generation.api.usage import Account, read_usage
+from trainers.generation.client import ModelClient
+from trainers.generation.token_estimates import estimated_tokens
+from trainers.problems import ConfigurationError, Problem
+from trainers.serving.server_spec import Role
+from trainers.teaching.protocol import Teacher
+
+
+def connect_student(config: StudentExperiment) -> ModelClient:
+    """Connect the student of a run.
+
+    Raises:
+        ConfigurationError: when the environment lacks the key of its API, its spending cap was reached before, or it is
+            an agent that cannot be made.
+    """
+    if config.student.agent:
+        return AgentModel(
+            plugins.build(plugins.STUDENT, config),
+            call_timeout_s=config.serving.request_timeout_s,
+            max_concurrent_calls=config.serving.max_concurrent_requests,
+        )
+    if config.student.base_url:
+        return _connect_api(config, _api_settings(config.student, config.student.base_url), "student")
+    if not config.serving.use_vllm_server:
+        return _load(config, "student", config.student.model)
+    return connect_pool(config, layout_of(config, "student"))
+
+
+@asynccontextmanager
+async def opened_teacher(config: EvaluationExperiment, name: str) -> AsyncIterator[Teacher]:
+    """Connect one teacher of an evaluation, by its name, for as long as it is needed.
+
+    The teachings of an API teacher are measured by the tokenizer that its entry names, or else estimated.
+
+    Raises:
+        ConfigurationError: when the environment lacks the key of its API, or its spending cap was reached before.
+    """
+    entry = teacher_entries(config)[name]
+    connection: ModelClient
+    if isinstance(entry, Mapping):
+        api = ApiTeacherSettings.model_validate(entry)
+        connection = _connect_api(config, _api_settings(api, api.base_url), name)
+        count = _counter(config, api.tokenizer) if api.tokenizer else estimated_tokens
+    elif not config.serving.use_vllm_server:
+        connection, count = _load(config, "teacher", entry), _counter(config, entry)
+    else:
+        specs = [spec for spec in layout_of(config, "teacher") if spec.model == entry]
+        connection, count = connect_pool(config, specs), _counter(config, specs[0].tokenizer, specs[0].revision)
+    try:
+        yield Teacher(connection, count)
+    finally:
+        await connection.aclose()
+
+
+def account_of(component: object) -> Account | None:
+    """Return the account that a model or verifier is charged to; `None` for one that costs nothing by the token."""
+    return getattr(component, "account", None)
+
+
+def usage_file(config: Experiment, name: str) -> Path:
+    """Return where the usage of an API model is recorded, by its role or a teacher's name."""
+    return Path(config.output.output_dir) / "usage" / record_name(name)
+
+
+def _api_settings(model: StudentSettings | ApiTeacherSettings, base_url: str) -> ApiSettings:
+    return ApiSettings(
+        base_url=base_url,
+        model=model.model,
+        api_key_env=model.api_key_env,
+        requests_per_minute=model.requests_per_minute,
+        tokens_per_minute=model.tokens_per_minute,
+        spending_cap=model.spending_cap,
+        price_per_million_tokens=model.price_per_million_tokens,
+        extra_body=model.extra_body,
+    )
+
+
+def _connect_api(config: StudentExperiment, settings: ApiSettings, name: str) -> ApiModel:
+    problems = list(missing_keys(config))
+    if problems:
+        raise ConfigurationError(problems)
+    file, cap = usage_file(config, name), settings.spending_cap
+    spent = read_usage(file).cost_usd
+    if cap is not None and spent >= cap:
+        expected = f"{spent:.4f} USD are spent already, by {file}"
+        key = "student_spending_cap" if name == "student" else f"teacher {name}: spending_cap"
+        raise ConfigurationError([Problem(f"{key}={cap}", expected, "raise the cap to continue")])
+    return ApiModel(
+        settings,
+        name=name,
+        usage_file=file,
+        request_timeout_s=config.serving.request_timeout_s,
+        max_concurrent_requests=config.serving.max_concurrent_requests,
+    )
+
+
+def _load(config: StudentExperiment, role: Role, model: str) -> ModelClient:
+    # Importing it loads torch's and transformers' generation, which runs with servers never need.
+    from trainers.generation.local.model import LocalModel
+
+    settings = config.of_role(role)
+    return LocalModel.load(
+        model,
+        dtype=settings.dtype,
+        trust_remote_code=config.model.trust_remote_code,
+        chat_template_kwargs=settings.chat_template_kwargs,
+    )
+
+
+def _counter(config: Experiment, tokenizer: str, revision: str | None = None) -> Callable[[str], int]:
+    trusted = config.model.trust_remote_code
+    return token_counter(AutoTokenizer.from_pretrained(tokenizer, revision=revision, trust_remote_code=trusted))

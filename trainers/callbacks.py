@@ -1,0 +1,138 @@
+"""Records that a run leaves as it goes: `metrics.jsonl`, sampled lessons, and one readable line per step."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_callback import ProgressCallback
+
+from trainers.configuration.settings.experiments import TrainingExperiment
+from trainers.configuration.settings.keys import names_where
+from trainers.distributed import on_all_ranks
+from trainers.jsonl import append, as_lines
+from trainers.teaching.lesson import Group, Lesson
+from trainers.teaching.lesson_record import lesson_record
+
+logger = logging.getLogger(__name__)
+
+LINE = {
+    "loss": "loss",
+    "reward": "reward",
+    "teaching/baseline_accuracy": "alone",
+    "teaching/taught_accuracy": "taught",
+    "teaching/fix_rate": "fixed",
+    "teaching/degradation_rate": "harmed",
+    "teaching/leak_rate": "leaks",
+    "teaching/teaching_length_mean": "length",
+    "kl": "kl",
+    "step_time": "step s",
+    "time/rollout_s": "rollout s",
+    "time/sync_s": "sync s",
+    "time/eta_s": "eta s",
+    "mean_token_accuracy": "token accuracy",
+}
+
+
+def install_records(trainer: Trainer, config: TrainingExperiment) -> None:
+    """Give a trainer our records in place of transformers' wall of numbers."""
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(MetricsFile(config.output.output_dir))
+    trainer.add_callback(StepLine())
+    trainer.add_callback(WandbConfiguration(config))
+
+
+class WandbConfiguration(TrainerCallback):
+    """Shows the resolved configuration on W&B, under `atlas`, where transformers shows its arguments.
+
+    transformers' own callback starts the run before this one is asked.
+    """
+
+    def __init__(self, config: TrainingExperiment) -> None:
+        secrets = names_where(secret=True)
+        self.config = {key: value for key, value in config.flat().items() if key not in secrets}
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero and "wandb" in args.report_to:
+            import wandb
+
+            if wandb.run is not None:
+                wandb.run.config.update({"atlas": self.config}, allow_val_change=True)
+
+
+class MetricsFile(TrainerCallback):
+    """Appends every logged step to `metrics.jsonl`: `step`, `time` (Unix seconds) and all metrics.
+
+    A resumed run logs the steps after its checkpoint again; of several objects with one step, the last counts.
+    """
+
+    def __init__(self, output_dir: str) -> None:
+        self.path = Path(output_dir) / "metrics.jsonl"
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        # A full disk ends all ranks, not rank 0 alone while the others wait for it in the next step.
+        on_all_ranks(lambda: self._write(state, logs))
+
+    def _write(self, state, logs):
+        if state.is_world_process_zero and logs:
+            append(self.path, [{"step": state.global_step, "time": time.time(), **logs}])
+
+
+class StepLine(ProgressCallback):
+    """One short line per logged step with the numbers one follows a run by, under a progress bar where there is a
+    terminal to draw it on."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if sys.stderr.isatty():
+            super().on_train_begin(args, state, control, **kwargs)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self.training_bar is not None:
+            super().on_step_end(args, state, control, **kwargs)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        if self.training_bar is not None:
+            super().on_train_end(args, state, control, **kwargs)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        shown = [f"{name} {float(logs[key]):.3g}" for key, name in LINE.items() if _is_number((logs or {}).get(key))]
+        if not state.is_world_process_zero or not shown:
+            return
+        line = f"step {state.global_step}/{state.max_steps}  " + "  ".join(shown)
+        if self.training_bar is not None:
+            self.training_bar.write(line)
+        else:
+            logger.info("%s", line)
+
+
+def save_lessons(output_dir: str, step: int, groups: Iterable[Group]) -> None:
+    """Write `lessons/step_%06d.jsonl`, one lesson per line."""
+    path = Path(output_dir) / "lessons" / f"step_{step:06d}.jsonl"
+    rows = [{"step": step, **training_record(lesson)} for group in groups for lesson in group.lessons]
+    if rows:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(as_lines(rows), encoding="utf-8")
+
+
+def training_record(lesson: Lesson) -> dict[str, Any]:
+    """All fields of a lesson as one JSON object, token ids and log-probabilities included."""
+    prepared, sample = lesson.prepared, lesson.sample
+    return lesson_record(lesson) | {
+        "approach_tokens": prepared.approach.tokens if prepared.approach else None,
+        "baselines": [asdict(solution) for solution in prepared.baselines],
+        "prompt_ids": list(sample.prompt_ids) if sample else None,
+        "completion_ids": list(sample.completion.token_ids) if sample else None,
+        "logprobs": list(sample.completion.logprobs or ()) if sample else None,
+        "weight_version": sample.weight_version if sample else None,
+        "extra": prepared.question.extra,
+    }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)

@@ -1,0 +1,1 @@
+"""Check a configuration without torch: what must agree, and what must be there."""

@@ -1,0 +1,27 @@
+"""A check that the environment holds the keys of the APIs that a configuration names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+from trainers.configuration.devices.placement import teacher_list
+from trainers.configuration.settings.experiments import EvaluationExperiment, StudentExperiment
+from trainers.problems import Problem
+
+
+def missing_keys(config: StudentExperiment, environment: Mapping[str, str] = os.environ) -> Iterator[Problem]:
+    """One problem per variable that is named and not set."""
+    if config.student.base_url:
+        yield from _missing("student_api_key_env", config.student.api_key_env, environment)
+    for index, entry in enumerate(teacher_list(config) if isinstance(config, EvaluationExperiment) else ()):
+        if isinstance(entry, Mapping):
+            yield from _missing(
+                f"teacher[{index}].api_key_env", entry.get("api_key_env", "OPENAI_API_KEY"), environment
+            )
+
+
+def _missing(key: str, name: str | None, environment: Mapping[str, str]) -> Iterator[Problem]:
+    if name is not None and not environment.get(name):
+        # A remedy that can be copied; that an API may want no key is in the key's documentation.
+        yield Problem(f"{key}={name}", f"{name} is not set in the environment", f"export {name}=…")

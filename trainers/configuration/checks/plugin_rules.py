@@ -1,0 +1,57 @@
+"""Rules for components of a user's own: what can be said of them without importing any."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from trainers.configuration.cli.command_line import is_secret
+from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, StudentExperiment
+from trainers.problems import Problem
+from trainers.serving.weights.transports import TRANSPORTS
+
+DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+WITH_SETTINGS = ("reward", "verifier", "student_agent", "row_reader")
+_EXAMPLES = {"student_agent": "my_package.agents.Solver", "trainer_class": "my_package.losses.MyTrainer"}
+
+
+def check_plugins(config: Experiment) -> Iterator[Problem]:
+    """Yield what is wrong with the names and settings of components of the user's own."""
+    keys = config.flat()
+    for key, example in _EXAMPLES.items():
+        path = keys.get(key)
+        if path is not None and not DOTTED.fullmatch(path):
+            remedy = f"write for example {key}={example}, or leave it out"
+            yield Problem(f"{key}={path}", "expected a dotted path, or null", remedy)
+    for key in WITH_SETTINGS:
+        yield from _settings(keys, key)
+    if isinstance(config, StudentExperiment) and config.student.agent and config.student.base_url:
+        given = f"student_agent={config.student.agent} student_base_url={config.student.base_url}"
+        yield Problem(given, "expected one student", "leave one of the two out")
+    if isinstance(config, GRPOExperiment):
+        yield from _transport(config.rollouts.weight_transfer)
+
+
+def _settings(keys: Mapping[str, Any], key: str) -> Iterator[Problem]:
+    settings = keys.get(f"{key}_args") or {}
+    if settings and key in ("student_agent", "row_reader") and keys[key] is None:
+        names = ", ".join(map(str, settings))
+        yield Problem(
+            f"{key}_args={{{names}}}", f"they belong to {key}, which is null", f"give {key}, or leave them out"
+        )
+    for name in settings:
+        if is_secret(str(name)):
+            expected = "secrets are neither arguments nor configuration"
+            remedy = f"let it read an environment variable, whose name may be given: {key}_args.{name}_env=…"
+            yield Problem(f"{key}_args.{name}=…", expected, remedy)
+
+
+def _transport(name: str) -> Iterator[Problem]:
+    known = ("auto", *TRANSPORTS)
+    if name in known or DOTTED.fullmatch(name):
+        return
+    close = get_close_matches(name, known, n=1)
+    remedy = f"did you mean {close[0]}?" if close else "write weight_transfer=auto, or leave it out"
+    yield Problem(f"weight_transfer={name}", f"expected one of {', '.join(known)}, or a dotted path", remedy)

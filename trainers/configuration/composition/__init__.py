@@ -1,0 +1,1 @@
+"""Compose one flat configuration from recipe, groups and overrides, and show it."""

@@ -1,0 +1,1 @@
+"""Know single datasets by name, and the column names that datasets use."""

@@ -1,0 +1,1 @@
+"""Find this machine's GPUs, and place servers on them."""

@@ -1,0 +1,1 @@
+"""Decide whether a run starts, continues an earlier one, or is complete."""

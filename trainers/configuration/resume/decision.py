@@ -1,0 +1,227 @@
+"""A run starts, continues an earlier one, or is complete: the decision, and the files that it is made by."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from trainers.configuration.checks.files import missing_paths
+from trainers.configuration.composition.compose import Composition, load, save
+from trainers.configuration.continuation import (
+    difference,
+    fixed_schedule,
+    lengthens,
+    longer,
+    shaping_lessons,
+    unreadable,
+)
+from trainers.configuration.evaluation_resume import evaluation_action, fingerprints, has_evaluation, read_models
+from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, TrainingExperiment
+from trainers.problems import ConfigurationError, Problem
+
+FINISHED = "finished.json"
+TRAINER_STATE = "trainer_state.json"
+STOP = "stop"
+"""A file in the output of a GRPO run that asks it to end after its step, with a checkpoint; it may say why."""
+OWN_OUTPUT = ("metrics.jsonl", "lessons", "servers")
+Action = Literal["start", "continue", "complete", "set_aside", "refuse"]
+
+
+@dataclass(frozen=True)
+class ResumeDecision:
+    """A decision about an output directory, and its reason; `checkpoint` is the path to continue from."""
+
+    action: Action
+    checkpoint: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The traces of earlier runs in an output directory; `checkpoints` are complete ones, oldest first."""
+
+    config: Mapping[str, Any] | None = None
+    checkpoints: tuple[str, ...] = ()
+    finished: bool = False
+    output: bool = False
+
+
+def resume_decision(config: TrainingExperiment, earlier: Earlier) -> ResumeDecision:
+    """`auto` continues the same run only, `never` sets old output aside, a path is continued."""
+    if config.output.resume == "never":
+        if earlier.output:
+            return ResumeDecision("set_aside", None, "resume=never: old output is set aside")
+        return ResumeDecision("start", None, "a new run")
+    if config.output.resume != "auto":
+        return ResumeDecision("continue", config.output.resume, f"continues from {config.output.resume}")
+    return _automatic(config, earlier)
+
+
+def _automatic(config: TrainingExperiment, earlier: Earlier) -> ResumeDecision:
+    kept = earlier.finished or bool(earlier.checkpoints)
+    if kept and earlier.config is None:
+        return ResumeDecision("refuse", None, "it holds checkpoints of a run whose configuration is not known")
+    differing = difference(earlier.config, config) if kept and earlier.config is not None else {}
+    if lengthens(differing) and earlier.config is not None and longer(earlier.config, config):
+        return _lengthened(config, earlier, "; ".join(differing.values()))
+    if differing:
+        return ResumeDecision("refuse", None, "it holds another run, which differs in " + "; ".join(differing.values()))
+    if earlier.finished:
+        return ResumeDecision("complete", None, "this run is complete")
+    if earlier.checkpoints:
+        return ResumeDecision("continue", earlier.checkpoints[-1], f"continues from {earlier.checkpoints[-1]}")
+    if earlier.output:
+        return ResumeDecision("set_aside", None, "an earlier attempt left no checkpoint: its output is set aside")
+    return ResumeDecision("start", None, "a new run")
+
+
+def _evaluation_decision(config: EvaluationExperiment, earlier: Earlier) -> ResumeDecision:
+    directory = Path(config.output.output_dir)
+    if config.output.resume not in ("auto", "never"):
+        return ResumeDecision(
+            "refuse", None, f"an evaluation has no checkpoint to continue from ({config.output.resume})"
+        )
+    if not has_evaluation(directory):
+        return ResumeDecision("start", None, "a new evaluation")
+    if config.output.resume == "never":
+        return ResumeDecision("set_aside", None, "resume=never: old output is set aside")
+    recorded, found = read_models(directory), fingerprints(config)
+    differing = shaping_lessons(difference(earlier.config or {}, config))
+    action, reason = evaluation_action(config, earlier.config, differing, recorded, found, earlier.finished)
+    return ResumeDecision(action, None, reason)
+
+
+def _lengthened(config: TrainingExperiment, earlier: Earlier, change: str) -> ResumeDecision:
+    """The same run with more steps: it goes on where the learning rate of the steps done would have been the same."""
+    if fixed_schedule(config):
+        reason = (
+            f"it holds this run with fewer steps ({change}), and lr_scheduler_type={config.trainer.lr_scheduler_type} "
+        )
+        return ResumeDecision("refuse", None, f"{reason}spreads the learning rate over all steps")
+    if not earlier.checkpoints:
+        return ResumeDecision("refuse", None, f"it holds this run with fewer steps ({change}), and no checkpoint")
+    last = earlier.checkpoints[-1]
+    return ResumeDecision("continue", last, f"continues from {last}, for longer ({change})")
+
+
+def look(output_dir: str | Path) -> Earlier:
+    """Reads what an output directory holds."""
+    path = Path(output_dir)
+    return Earlier(
+        config=load(path),
+        checkpoints=tuple(str(checkpoint) for checkpoint in checkpoints(path)),
+        finished=(path / FINISHED).is_file(),
+        output=any((path / name).exists() for name in (*OWN_OUTPUT, FINISHED)) or bool(list(path.glob("checkpoint-*"))),
+    )
+
+
+def checkpoints(output_dir: Path) -> Sequence[Path]:
+    """The complete checkpoints, by step; one without `trainer_state.json` was cut off while being written."""
+    found = [path for path in output_dir.glob("checkpoint-*") if (path / TRAINER_STATE).is_file()]
+    return sorted((path for path in found if _step(path) is not None), key=lambda path: _step(path) or 0)
+
+
+def decide(config: Experiment) -> ResumeDecision:
+    """The decision for a configuration and what its output directory holds now.
+
+    Raises:
+        ConfigurationError: when the run must not go on, with the difference and the ways out.
+    """
+    decision = _decided(config, look(config.output.output_dir))
+    if decision.action == "refuse":
+        remedy = (
+            "choose another output_dir, undo the difference, set resume=never to set the old output aside, "
+            "or set resume=DIRECTORY/checkpoint-N to continue from there all the same"
+        )
+        raise ConfigurationError([Problem(f"output_dir={config.output.output_dir}", decision.reason, remedy)])
+    if decision.checkpoint and not (Path(decision.checkpoint) / TRAINER_STATE).is_file():
+        given, expected = f"resume={config.output.resume}", "expected auto, never, or a directory checkpoint-N"
+        raise ConfigurationError([Problem(given, expected, f"name a checkpoint that holds {TRAINER_STATE}")])
+    if decision.checkpoint and isinstance(config, TrainingExperiment):
+        _check_readable(config, Path(decision.checkpoint))
+        _check_best(config, Path(decision.checkpoint))
+    return decision
+
+
+def _decided(config: Experiment, earlier: Earlier) -> ResumeDecision:
+    if isinstance(config, EvaluationExperiment):
+        return _evaluation_decision(config, earlier)
+    assert isinstance(config, TrainingExperiment)
+    return resume_decision(config, earlier)
+
+
+def _check_readable(config: TrainingExperiment, checkpoint: Path) -> None:
+    made = load(checkpoint.parent)
+    reason = unreadable(made, config) if made is not None else None
+    if reason is not None:
+        remedy = (
+            "use as many training GPUs and the same DeepSpeed stage, or start anew from its weights: "
+            f"model_name_or_path={checkpoint} and another output_dir"
+        )
+        raise ConfigurationError([Problem(str(checkpoint), reason, remedy)])
+
+
+def _check_best(config: TrainingExperiment, checkpoint: Path) -> None:
+    """The best model so far is loaded at the end, from where it was saved: it has to be there still."""
+    if not config.trainer.load_best_model_at_end:
+        return
+    best = json.loads((checkpoint / TRAINER_STATE).read_text(encoding="utf-8")).get("best_model_checkpoint")
+    if best and not Path(best).is_dir():
+        expected = f"load_best_model_at_end=true would load the best model so far from {best}, which is gone"
+        remedy = "put it back there, or set load_best_model_at_end=false"
+        raise ConfigurationError([Problem(str(checkpoint), expected, remedy)])
+
+
+def settle(
+    composition: Composition, check: Callable[[Experiment], Iterable[Problem]] = missing_paths
+) -> tuple[Experiment | None, tuple[str, ...]]:
+    """Gets an output directory ready for a composed run: checks, sets old output aside, saves the configuration.
+
+    Args:
+        composition: what is to run.
+        check: finds what is missing around the run; it is not asked when the run is complete.
+
+    Returns:
+        The configuration with `resume_from` filled in, or `None` when the run is complete; and the notes to show.
+
+    Raises:
+        ConfigurationError: when the run must not go on, or `check` finds problems.
+    """
+    config = composition.config
+    decision = decide(config)
+    notes = (*composition.notes, f"{config.output.output_dir}: {decision.reason}")
+    if decision.action == "complete":
+        return None, notes
+    problems = list(check(config))
+    if problems:
+        raise ConfigurationError(problems)
+    if decision.action == "set_aside":
+        notes = (*notes, f"old output is now in {set_aside(config.output.output_dir)}")
+    if decision.action == "continue":
+        (Path(config.output.output_dir) / FINISHED).unlink(missing_ok=True)
+    resumed = isinstance(config, TrainingExperiment)
+    settled = config.with_keys(resume_from=decision.checkpoint) if resumed else config
+    save(settled)
+    return settled, notes
+
+
+def set_aside(output_dir: str | Path) -> Path:
+    """Renames an output directory to one with the time in its name, which it returns."""
+    path = Path(output_dir)
+    target = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
+    return path.rename(target)
+
+
+def mark_finished(config: Experiment, steps: int) -> None:
+    """Records that a run reached its end, after everything else of it was written."""
+    record = {"steps": steps, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    (Path(config.output.output_dir) / FINISHED).write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
+def _step(path: Path) -> int | None:
+    digits = path.name.rpartition("-")[2]
+    return int(digits) if digits.isdigit() else None

@@ -1,0 +1,223 @@
+"""Files of an evaluation, written question by question, so that it can be read, continued and compared.
+
+`student_alone.jsonl` has one object per question: baselines and approach. `lessons.jsonl` has one per lesson, which
+refers to the former by `row`. All lines of a question are appended at once; a line that was cut off when the evaluation
+died is left out when it is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from trainers.evaluation.measures.solved_questions import Alone, Effort, Taught
+from trainers.generation.types import Completion, SampledCompletion
+from trainers.jsonl import as_lines
+from trainers.teaching.lesson import Approach, Group, Lesson, Prepared, Question, Solution
+from trainers.teaching.lesson_record import FORMAT, check_format, lesson_record
+
+STUDENT_ALONE = "student_alone.jsonl"
+LESSONS = "lessons.jsonl"
+SUMMARY = "summary.json"
+LASTING = ("context", "content_filter")
+"""Causes of failure that come again whenever the same is asked."""
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file, none when there is no file; a last line that was cut off is left out.
+
+    Raises:
+        ValueError: when another line is no JSON.
+    """
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        lines = file.readlines()
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line.decode("utf-8")))
+        except ValueError as error:  # a line may have been cut off within a character
+            if number < len(lines):
+                raise ValueError(f"{path}, line {number}: {error}") from error
+    return rows
+
+
+def rewrite(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Replace a file, whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(as_lines(rows), encoding="utf-8")
+    part.replace(path)
+
+
+def alone_record(item: Alone) -> dict[str, Any]:
+    """A question that the student solved alone, as a JSON object."""
+    prepared = item.prepared
+    return {
+        "format": FORMAT,
+        "row": prepared.question.row,
+        "question": prepared.question.text,
+        "ground_truth": prepared.question.ground_truth,
+        "extra": prepared.question.extra,
+        "baselines": [asdict(solution) for solution in prepared.baselines],
+        "approach": asdict(prepared.approach) if prepared.approach else None,
+        "failure": prepared.failure,
+        "solving": asdict(item.solving),
+        "probing": asdict(item.probing),
+    }
+
+
+def alone_from(record: Mapping[str, Any]) -> Alone:
+    """The inverse of `alone_record`."""
+    question = Question(record["row"], record["question"], record["ground_truth"], record["extra"])
+    prepared = Prepared(
+        question,
+        tuple(Solution(**solution) for solution in record["baselines"]),
+        Approach(**record["approach"]) if record["approach"] else None,
+        record["failure"],
+    )
+    return Alone(prepared, Effort(**record["solving"]), Effort(**record["probing"]))
+
+
+def taught_records(teacher: str, item: Taught) -> list[dict[str, Any]]:
+    """The lessons of a question as JSON objects; what the question itself has stands in `student_alone.jsonl`."""
+    return [
+        lesson_record(lesson)
+        | {"teacher": teacher, "lessons": len(item.group.lessons), "dropped": item.group.dropped}
+        | {"teaching_effort": asdict(item.teaching)}
+        for lesson in item.group.lessons
+    ]
+
+
+def taught_from(records: Sequence[Mapping[str, Any]], prepared: Prepared) -> Taught:
+    """The inverse of `taught_records`, given what the question has."""
+    first = records[0]
+    lessons = tuple(_lesson_from(record, prepared) for record in sorted(records, key=lambda each: each["member"]))
+    return Taught(Group(prepared, lessons, first["dropped"]), Effort(**first["teaching_effort"]))
+
+
+def _lesson_from(record: Mapping[str, Any], prepared: Prepared) -> Lesson:
+    sample = None
+    if record["completion"] is not None:
+        reason = "length" if record["truncated"] else "stop"
+        completion = Completion(record["completion"], (), None, reason, record["completion_tokens"])  # type: ignore[arg-type]
+        sample = SampledCompletion((), completion, 0)
+    return Lesson(
+        prepared=prepared,
+        member=record["member"],
+        sample=sample,
+        thinking=record["thinking"],
+        teaching=record["teaching"],
+        teaching_length=record["teaching_length"],
+        leaked=record["leaked"],
+        suspected_leak=record["suspected_leak"],
+        taught=Solution(**record["taught"]) if record["taught"] else None,
+        reward=record["reward"],
+        failure=record["failure"],
+        forged=record.get("forged", False),  # earlier evaluations did not look for it
+    )
+
+
+def read_alone(directory: Path) -> dict[int, Alone]:
+    """The questions of `student_alone.jsonl` by row; of one that was written twice the last counts."""
+    path = directory / STUDENT_ALONE
+    with _readable(path):
+        return {record["row"]: alone_from(record) for record in _records(path)}
+
+
+def read_taught(directory: Path, alone: Mapping[int, Alone]) -> dict[str, dict[int, Taught]]:
+    """The complete groups of `lessons.jsonl`, by teacher and row."""
+    path = directory / LESSONS
+    groups: dict[tuple[str, int], dict[int, dict[str, Any]]] = defaultdict(dict)
+    found: dict[str, dict[int, Taught]] = defaultdict(dict)
+    with _readable(path):
+        for record in _records(path):
+            groups[record["teacher"], record["row"]][record["member"]] = record
+        for (teacher, row), members in groups.items():
+            records = list(members.values())
+            if row in alone and len(records) == records[0]["lessons"]:
+                found[teacher][row] = taught_from(records, alone[row].prepared)
+    return dict(found)
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a file, all in a format that is known here."""
+    for number, record in enumerate(read_lines(path), start=1):
+        try:
+            check_format(record)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
+        yield record
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turns what a file lacks into what is wrong with it."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: holds a line that is not an evaluation's ({error!r})") from error
+
+
+def answered(item: Alone) -> bool:
+    """Return True when the student answered, or failed for a reason that stays; else it is to be asked again."""
+    failure = item.prepared.failure
+    unscorable = bool(item.prepared.baselines) and (failure or "").startswith("baseline_")
+    return failure is None or unscorable or _stays(failure)
+
+
+def held(item: Taught) -> bool:
+    """Return True when all lessons were held, or failed for a reason that stays."""
+    return not any(_may_pass(lesson.failure) for lesson in item.group.lessons)
+
+
+def _may_pass(failure: str | None) -> bool:
+    return failure is not None and failure.startswith(("teacher_", "taught_")) and not _stays(failure)
+
+
+def _stays(failure: str) -> bool:
+    return failure.partition("_")[2] in LASTING
+
+
+def keep(
+    directory: Path,
+    questions: Sequence[Question],
+    teachers: Collection[str],
+    usable_alone: Callable[[Alone], bool],
+    usable_taught: Callable[[str, Taught], bool],
+) -> tuple[dict[int, Alone], dict[str, dict[int, Taught]]]:
+    """Return an earlier part's usable records of these questions and teachers, by row.
+
+    The files are left with them, and with what is usable of questions and teachers that are not asked for this time.
+    """
+    asked = {question.row: question for question in questions}
+    alone = {
+        row: item
+        for row, item in read_alone(directory).items()
+        if usable_alone(item) and (row not in asked or _same(item.prepared.question, asked[row]))
+    }
+    taught = {
+        teacher: {row: item for row, item in groups.items() if usable_taught(teacher, item)}
+        for teacher, groups in read_taught(directory, alone).items()
+    }
+    rewrite(directory / STUDENT_ALONE, map(alone_record, alone.values()))
+    kept = (
+        record
+        for teacher, items in taught.items()
+        for item in items.values()
+        for record in taught_records(teacher, item)
+    )
+    rewrite(directory / LESSONS, kept)
+    return (
+        {row: item for row, item in alone.items() if row in asked},
+        {name: {row: item for row, item in taught.get(name, {}).items() if row in asked} for name in teachers},
+    )
+
+
+def _same(first: Question, second: Question) -> bool:
+    return (first.text, first.ground_truth) == (second.text, second.ground_truth)

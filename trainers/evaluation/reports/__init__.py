@@ -1,0 +1,1 @@
+"""Write an evaluation's results as tables, plots and a page of lessons."""

@@ -1,0 +1,191 @@
+"""From the lessons of an evaluation to what one looks at: summary, tables, plots and the page of lessons."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from trainers.configuration.devices.placement import teacher_entries
+from trainers.configuration.settings.experiments import EVALUATION, EvaluationExperiment
+from trainers.configuration.settings.keys import keys_of
+from trainers.evaluation.lesson_files import SUMMARY, read_alone, read_taught
+from trainers.evaluation.measures.breakdowns import BASELINE, LENGTH, LEVEL, MAX_LEVELS
+from trainers.evaluation.measures.quantities import Prices, baseline_accuracy, teaching_length
+from trainers.evaluation.measures.solved_questions import Alone, Taught
+from trainers.evaluation.measures.summary import Arm, student_alone, taught_arm
+from trainers.evaluation.reports.lesson_page import write_lesson_page
+from trainers.evaluation.reports.results_table import ResultsTable, breakdown_tables, results_table
+from trainers.plotting import accuracy_bars, gain_by_length, gain_by_part, length_by_baseline, token_bars
+
+logger = logging.getLogger(__name__)
+TEACHER_PRICES = "teacher_price_per_million_tokens"
+"""In a summary, not a key: the price tables of teachers behind APIs, by name."""
+SETTINGS = (*(name for name, key in keys_of(EVALUATION).items() if key.facts.reported), TEACHER_PRICES)
+"""What a summary states besides the results."""
+LEAST_WIDTH = 80
+
+
+@dataclass(frozen=True)
+class Results:
+    """All questions of an evaluation, and every teacher's lessons on them in the same order.
+
+    `settings` are the keys of its configuration that say how the lessons were made and are to be read.
+    """
+
+    alone: tuple[Alone, ...]
+    taught: Mapping[str, tuple[Taught, ...]] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def prices(self) -> Prices | None:
+        """The prices of the student's tokens, where they are known."""
+        return self.settings.get("student_price_per_million_tokens")
+
+    @property
+    def teacher_prices(self) -> Mapping[str, Prices]:
+        """The prices of teachers' tokens, by name, where they are known."""
+        return self.settings.get(TEACHER_PRICES) or {}
+
+    def arms(self) -> list[Arm]:
+        """Return an arm for the student alone, then one for each teacher."""
+        level = self.settings.get("level_column")
+        taught = [
+            taught_arm(name, self.alone, items, self.prices, level, self.teacher_prices.get(name))
+            for name, items in self.taught.items()
+        ]
+        return [student_alone(self.alone, self.prices), *taught]
+
+
+def results_of(alone: Iterable[Alone], taught: Mapping[str, Iterable[Taught]], settings: Mapping[str, Any]) -> Results:
+    """Results in which all times were measured at the concurrency that the settings state; others are left out."""
+    at = settings.get("eval_concurrency")
+    if at is not None:
+        alone = [replace(item, solving=item.solving.at(at), probing=item.probing.at(at)) for item in alone]
+        taught = {
+            name: [replace(each, teaching=each.teaching.at(at)) for each in items] for name, items in taught.items()
+        }
+    return Results(tuple(alone), {name: tuple(items) for name, items in taught.items()}, settings)
+
+
+def settings_of(config: EvaluationExperiment) -> dict[str, Any]:
+    """Return the settings of an evaluation's results."""
+    prices = {name: price for name, entry in teacher_entries(config).items() if (price := price_of(entry))}
+    known = config.flat() | {TEACHER_PRICES: prices or None}
+    return {name: known[name] for name in SETTINGS}
+
+
+def price_of(entry: Any) -> Prices | None:
+    """Return the price table of a teacher, by its entry in the configuration."""
+    return entry.get("price_per_million_tokens") if isinstance(entry, Mapping) else None
+
+
+def read_results(directory: Path) -> Results:
+    """Read the results that a summary is of; without a summary, of what all teachers held lessons on."""
+    path = directory / SUMMARY
+    summary = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    by_row = read_alone(directory)
+    lessons = read_taught(directory, by_row)
+    names, rows = list(lessons), sorted(by_row)
+    if arms := summary.get("arms"):
+        names = [arm["name"] for arm in arms[1:]]
+        rows = [row for row in rows if row < arms[0]["counts"]["questions"]]
+    rows = [row for row in rows if all(row in lessons.get(name, {}) for name in names)]
+    taught = {name: [lessons[name][row] for row in rows] for name in names}
+    return results_of((by_row[row] for row in rows), taught, {name: summary.get(name) for name in SETTINGS})
+
+
+def write_results(config: EvaluationExperiment, results: Results) -> None:
+    """Write `summary.json`, `summary.md`, plots and `lessons.html` to `output_dir`, and show the tables."""
+    output = Path(config.output.output_dir)
+    arms, settings = results.arms(), results.settings
+    summary = dict(settings) | {"arms": [arm.as_dict() for arm in arms]}
+    (output / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    tables = [results_table(arms, "Results"), *breakdown_tables(arms)]
+    heading = f"Evaluation on {config.data.dataset_id_or_path}"
+    (output / "summary.md").write_text(
+        markdown(heading, describe(settings, len(results.alone)), tables), encoding="utf-8"
+    )
+    draw(output, arms, results)
+    show(tables)
+    if settings.get("level_column") and len(arms) > 1 and not any(LEVEL in arm.gains for arm in arms):
+        reason = f"no scored question has such a column, or it has more than {MAX_LEVELS} values"
+        logger.warning("level_column=%s gives no breakdown: %s", settings["level_column"], reason)
+    logger.info("results: %s", output / "summary.md")
+    if results.taught:
+        write_lesson_page(output / "lessons.html", results.alone, results.taught, heading)
+        logger.info("lessons to look at: %s", output / "lessons.html")
+
+
+def describe(settings: Mapping[str, Any], questions: int) -> str:
+    """Describe in a few sentences what was measured: questions, models and sampling."""
+    return (
+        f"{questions} questions; per question {settings['num_baselines']} solutions alone and "
+        f"{settings['num_rollouts']} lessons with each teacher, {settings['eval_concurrency']} questions at a time. "
+        f"Student {settings['student_model']} at temperature {settings['student_temperature']}, teachers at "
+        f"{settings['temperature']}, seed {settings['seed']}. Brackets are 95% intervals over questions."
+    )
+
+
+def markdown(heading: str, description: str, tables: Sequence[ResultsTable]) -> str:
+    """Return the tables as one page."""
+    parts = [f"# {heading}\n\n{description}\n\n{tables[0].markdown()}"]
+    parts += [f"## {table.title}\n\n{table.markdown()}" for table in tables[1:]]
+    return "\n".join(parts)
+
+
+def show(tables: Sequence[ResultsTable]) -> None:
+    """Print tables; where there is no terminal they are as wide as they need to be."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        unbounded = Console(width=10_000)
+        widest = max(unbounded.measure(each.rich()).maximum for each in tables)
+        console = Console(highlight=False, width=max(LEAST_WIDTH, widest))
+    for each in tables:
+        console.print(each.rich())
+
+
+def draw(output: Path, arms: Sequence[Arm], results: Results) -> None:
+    """Draw what an evaluation found."""
+    accuracy_bars({arm.name: arm.estimates["accuracy"] for arm in arms}, output / "accuracy.png")
+    tokens = {arm.name: (arm.estimates["solution_tokens"], arm.estimates.get("guidance_tokens")) for arm in arms}
+    token_bars(tokens, output / "tokens.png")
+    taught = arms[1:]
+    if not taught:
+        return
+    lengths = {name: lengths_by_baseline(items) for name, items in results.taught.items()}
+    sides = ("teaching_length_baseline_right", "teaching_length_baseline_wrong")
+    means = {arm.name: (arm.estimates[sides[0]], arm.estimates[sides[1]]) for arm in taught}
+    length_by_baseline(lengths, means, output / "teaching_length.png")
+    gains = {arm.name: arm.gains.get(BASELINE, {}) for arm in taught}
+    gain_by_part(gains, output / "gain_by_difficulty.png", heading="Gain by what the student solves alone")
+    if any(LEVEL in arm.gains for arm in taught):
+        levels = {arm.name: arm.gains.get(LEVEL, {}) for arm in taught}
+        gain_by_part(levels, output / "gain_by_level.png", heading="Gain by level")
+    against = {arm.name: (*lengths_and_gains(results.taught[arm.name]), arm.gains.get(LENGTH, {})) for arm in taught}
+    gain_by_length(against, output / "gain_by_length.png")
+
+
+def lengths_by_baseline(taught: Sequence[Taught]) -> tuple[list[float], list[float]]:
+    """Teaching lengths in tokens where most of the student's baselines were right, and where they were wrong."""
+    lengths: dict[bool, list[float]] = {True: [], False: []}
+    for lesson in (lesson for item in taught for lesson in item.group.lessons):
+        length, base = teaching_length(lesson), baseline_accuracy(lesson)
+        if length is not None and base is not None:
+            lengths[base >= 0.5].append(length)
+    return lengths[True], lengths[False]
+
+
+def lengths_and_gains(taught: Sequence[Taught]) -> tuple[list[float], list[float]]:
+    """Length of the teaching in tokens and gain of every scored lesson that has one."""
+    pairs = []
+    for lesson in (lesson for item in taught for lesson in item.group.lessons):
+        length, base, correct = teaching_length(lesson), baseline_accuracy(lesson), lesson.taught_correct
+        if length is not None and base is not None and correct is not None:
+            pairs.append((length, correct - base))
+    return [length for length, _ in pairs], [gain for _, gain in pairs]

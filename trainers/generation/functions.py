@@ -1,0 +1,100 @@
+"""A plain Python function `str -> str` as a model of the protocol: your own agent, whatever it does inside."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from trainers.concurrency.calls import call
+from trainers.generation.token_estimates import estimated_tokens
+from trainers.generation.types import Completion, Generation, GenerationError, Prompt, Sampling
+
+logger = logging.getLogger(__name__)
+TOLD = ("messages", "sampling", "seed")
+"""Parameters of a function that it is told by name, where it has them."""
+
+TextFunction = Callable[..., str] | Callable[..., Awaitable[str]]
+
+
+class FunctionModel:
+    """Calls a function with the text of a conversation; what it returns is the completion.
+
+    The function is called once for every sample. Where it has parameters of these names it is told the `messages` of
+    the conversation, the `sampling` with its token budget and temperature, and the `seed`; tokens are estimated. A
+    function that is not a coroutine function runs in threads.
+
+    Args:
+        function: from the text of the messages, joined by blank lines, to an answer.
+        max_concurrent_calls: calls in flight; 1 for a function that cannot run twice at a time.
+    """
+
+    def __init__(self, function: TextFunction, *, max_concurrent_calls: int = 8) -> None:
+        self._function = function
+        self._told = _parameters(function).intersection(TOLD)
+        self._slots = asyncio.Semaphore(max_concurrent_calls)
+        # asyncio's own threads are few on a machine with few cores, where an agent mostly waits for others.
+        self._threads = ThreadPoolExecutor(max_concurrent_calls, thread_name_prefix="function-model")
+
+    async def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        logprobs: bool = False,
+        priority: int = 0,
+    ) -> list[Generation]:
+        """Call the function `n` times for each prompt.
+
+        Raises:
+            GenerationError: with cause `function` when it raised, or did not return text. One that the
+                function raises itself keeps its own.
+        """
+        calls = [self._call(prompt, sampling, (seed + index) % 2**31) for prompt in prompts for index in range(n)]
+        completions = await asyncio.gather(*calls)
+        return [
+            Generation((), tuple(completions[index * n : (index + 1) * n]), reported_prompt_tokens=0)
+            for index in range(len(prompts))
+        ]
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+    async def _call(self, prompt: Prompt, sampling: Sampling, seed: int) -> Completion:
+        known = {"messages": prompt.messages, "sampling": sampling, "seed": seed}
+        told = {name: known[name] for name in self._told}
+        text = "\n\n".join(message.content for message in prompt.messages)
+        async with self._slots:
+            try:
+                answer: object = await call(self._function, text, executor=self._threads, **told)
+            except GenerationError:
+                raise
+            except Exception as error:
+                raise _failure(f"{self._name} raised {type(error).__name__}: {error}") from error
+        if not isinstance(answer, str):
+            raise _failure(f"{self._name} returned {type(answer).__name__}, expected str")
+        return Completion(answer, (), None, "stop", reported_tokens=estimated_tokens(answer))
+
+    @property
+    def _name(self) -> str:
+        named = getattr(self._function, "func", self._function)
+        return getattr(named, "__name__", type(named).__name__)
+
+
+def _parameters(function: Callable[..., object]) -> set[str]:
+    """Return the names by which a function can be told more than the text, those that are bound already left out."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except ValueError:
+        return set()
+    return parameters.keys() - getattr(function, "keywords", {}).keys()
+
+
+def _failure(message: str) -> GenerationError:
+    """Told here, since a lesson keeps no more of it than its cause."""
+    logger.warning(message)
+    return GenerationError(message, "function")

@@ -1,0 +1,1 @@
+"""Ask a model that is loaded into this process, with vLLM's sampling rules."""

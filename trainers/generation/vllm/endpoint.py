@@ -1,0 +1,92 @@
+"""One server address: completion requests over HTTP, and how busy it is with them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from trainers.generation.types import Completion, GenerationError, MalformedResponse
+from trainers.generation.vllm.completions import Completions, EventStream
+
+_ERROR_EXCERPT = 300
+_JSON = {"Content-Type": "application/json"}
+
+
+class Endpoint:
+    """One server address. `load` is the number of completions it is working on for us."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.load = 0
+        self._busy_s = 0.0
+        self._busy_since = 0.0
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds during which it has had anything to do for us."""
+        return self._busy_s + (time.monotonic() - self._busy_since if self.load else 0.0)
+
+    async def complete(
+        self, session: aiohttp.ClientSession, body: Mapping[str, Any], completions: Completions
+    ) -> AsyncGenerator[tuple[int, Completion]]:
+        """Send one completion request; every completion, with its index, as soon as the server tells it.
+
+        Raises:
+            GenerationError: for any failure, labelled with its cause; nothing is retried here.
+        """
+        running = completions.missing
+        self._add_load(running)
+        try:
+            async with aclosing(self._documents(session, body)) as documents:
+                async for document in documents:
+                    for index, completion in completions.feed(document):
+                        self._add_load(-1)
+                        running -= 1
+                        yield index, completion
+            if completions.missing:
+                raise MalformedResponse(f"{completions.missing} completions are missing")
+        except MalformedResponse as error:
+            raise GenerationError(f"{self.base_url} did not answer as asked: {error}", "garbage") from error
+        except TimeoutError as error:
+            raise GenerationError(
+                f"{self.base_url} did not answer within {session.timeout.total:g} s; "
+                "raise request_timeout_s or generate fewer tokens at a time",
+                "timeout",
+            ) from error
+        except aiohttp.ClientError as error:
+            raise GenerationError(
+                f"{self.base_url} cannot be reached ({error!r}); see the log of the server", "connection"
+            ) from error
+        finally:
+            self._add_load(-running)
+
+    async def _documents(self, session: aiohttp.ClientSession, body: Mapping[str, Any]) -> AsyncGenerator[bytes]:
+        """The JSON documents of an answer: one, or one per event of a stream."""
+        url, data = f"{self.base_url}/v1/completions", msgspec.json.encode(body)
+        async with session.post(url, data=data, headers=_JSON) as response:
+            if response.status != 200:
+                raise self._refusal(response.status, await response.text(errors="replace"))
+            if not body.get("stream"):
+                yield await response.read()
+                return
+            events = EventStream()
+            async for chunk in response.content.iter_any():
+                for document in events.feed(chunk):
+                    yield document
+
+    def _add_load(self, completions: int) -> None:
+        now = time.monotonic()
+        if self.load:
+            self._busy_s += now - self._busy_since
+        self._busy_since = now
+        self.load += completions
+
+    def _refusal(self, status: int, text: str) -> GenerationError:
+        too_long = status == 400 and ("context length" in text or "max_model_len" in text)
+        cause = "context" if too_long else f"http_{status}"
+        return GenerationError(f"{self.base_url} answered {status}: {text[:_ERROR_EXCERPT]}", cause)

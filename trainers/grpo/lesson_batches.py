@@ -1,0 +1,65 @@
+"""The harvest of a finished rollout: what training needs, its metrics, and a sample of its lessons on disk."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import Counter
+from dataclasses import dataclass
+
+from trainers.callbacks import save_lessons
+from trainers.grpo.overlap import LessonBatch
+from trainers.grpo.rollouts import Rollout, training_rows
+from trainers.teaching.metrics import agreement, teaching_means
+
+logger = logging.getLogger(__name__)
+
+AGREEMENT = "frac_reward_zero_std"
+"""TRL's name for the share of groups whose lessons earn the same. With `scale_rewards=batch` its own is of no group."""
+
+
+@dataclass(frozen=True)
+class LessonBatchMaker:
+    """Turns rollouts into lessons to train on.
+
+    Args:
+        output_dir: where `lessons/` is written.
+        seed: seed of the choice of groups that are written.
+        share_saved: share of groups that are written.
+        steps_per_rollout: optimizer steps that are trained on one rollout.
+        filler_id: the token that stands for a lesson that was never sampled.
+    """
+
+    output_dir: str
+    seed: int
+    share_saved: float
+    steps_per_rollout: int
+    filler_id: int
+
+    def __call__(self, number: int, rollout: Rollout) -> LessonBatch:
+        """Return the lessons of the rollout of a number for training; log what was lost, and write a sample to disk."""
+        step, groups = number * self.steps_per_rollout, rollout.groups
+        for group in groups:
+            if group.dropped:
+                logger.warning("step %d: dropped question %d: %s", step, group.prepared.question.row, group.dropped)
+        kept = [lesson for group in groups if not group.dropped for lesson in group.lessons]
+        excluded = Counter(lesson.failure for lesson in kept if lesson.failure)
+        if excluded:
+            causes = ", ".join(f"{cause} {count}" for cause, count in excluded.most_common())
+            logger.warning("step %d: excluded %d of %d lessons: %s", step, excluded.total(), len(kept), causes)
+        chooser = random.Random(f"{self.seed}/{step}")
+        save_lessons(self.output_dir, step, [group for group in groups if chooser.random() < self.share_saved])
+        versions = [lesson.sample.weight_version for group in groups for lesson in group.lessons if lesson.sample]
+        means = {f"teaching/{name}": mean for name, mean in teaching_means(groups).items()}
+        agreeing = agreement(groups)
+        means |= {AGREEMENT: agreeing} if agreeing is not None else {}
+        shares = ("rollout_tokens_per_s", *(f"servers_idle/{role}" for role in rollout.idle))
+        return LessonBatch(
+            number=number,
+            rows=training_rows(groups, self.filler_id),
+            metrics={name: mean.value for name, mean in means.items()} | rollout.metrics(),
+            weights={name: mean.count for name, mean in means.items()} | dict.fromkeys(shares, rollout.seconds),
+            weight_version=min(versions, default=None),
+            groups=len(groups),
+            lost=[group.dropped for group in groups if group.dropped],
+        )

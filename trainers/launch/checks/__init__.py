@@ -1,0 +1,1 @@
+"""Check models, data, keys and devices before anything starts."""

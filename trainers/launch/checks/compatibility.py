@@ -1,0 +1,55 @@
+"""Checks that a model can do what a run asks of it.
+
+Pure but for a look at vLLM's source: what tokenizer and configuration say comes as arguments.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from trainers.configuration import Problem
+from trainers.launch.checks.model_uses import ModelUse
+from trainers.launch.estimates.model_sizes import ModelShape
+
+
+def model_problems(use: ModelUse, shape: ModelShape | None, tokens: int, has_template: bool) -> Iterator[Problem]:
+    """Yield the reasons why a model is unfit for its role; `tokens` is the number of ids that its tokenizer knows."""
+    given = f"{use.key}={use.model}"
+    if not has_template:
+        remedy = "choose an instruction-tuned model, or put a chat_template.jinja beside its tokenizer"
+        yield Problem(given, "its tokenizer has no chat template, by which every model is prompted", remedy)
+    if shape is None:
+        return
+    if tokens > shape.vocabulary:
+        expected = f"its tokenizer has {tokens:,} tokens, its embedding {shape.vocabulary:,} rows"
+        yield Problem(given, expected, "use the tokenizer that belongs to the model, or resize its embedding")
+    if use.length is not None and shape.positions is not None and use.length > shape.positions:
+        expected = f"{use.model} takes sequences of at most {shape.positions:,} tokens"
+        yield Problem(f"{use.length_key}={use.length}", expected, f"set {use.length_key}={shape.positions} or lower")
+
+
+def model_warnings(use: ModelUse, shape: ModelShape | None) -> Iterator[str]:
+    """Yield a warning for a served model of an architecture that vLLM has no code of its own for."""
+    if use.served and shape is not None and shape.architecture and not vllm_knows(shape.architecture):
+        yield (
+            f"{use.key}={use.model}: vLLM has no {shape.architecture} of its own; it may load it through transformers, "
+            "more slowly, or refuse it"
+        )
+
+
+@cache
+def vllm_knows(architecture: str) -> bool:
+    """Return whether vLLM's registry lists an architecture.
+
+    It is read from vLLM's source, since importing vLLM takes half a minute.
+    """
+    spec = importlib.util.find_spec("vllm")
+    found = (
+        [Path(path) / "model_executor" / "models" / "registry.py" for path in spec.submodule_search_locations or []]
+        if spec
+        else []
+    )
+    return any(f'"{architecture}"' in path.read_text(encoding="utf-8") for path in found if path.is_file())

@@ -1,0 +1,76 @@
+"""Checks that a model's chat template takes the prompts of a run, and reads what it is given besides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from trainers.configuration import Problem
+from trainers.configuration.settings.experiments import Experiment
+from trainers.configuration.settings.keys import keys_of
+from trainers.generation.chat_templates.accepted_roles import taken
+from trainers.generation.types import Prompt
+from trainers.launch.checks.model_uses import ModelUse, template_kwargs
+from trainers.teaching.prompts import PromptTemplates
+
+_SHOWN = 200
+
+
+def stage_problems(use: ModelUse, tokenizer: Any, config: Experiment) -> Iterator[Problem]:
+    """Yield what the template refuses, or leaves out silently, of a role's prompts: a system message, mostly."""
+    key = f"{use.role}_system_prompt"
+    # The launcher imports this module, and need not spend the seconds that transformers takes.
+    from trainers.builders.protocol import prompt_templates
+
+    prompts = config.prompts
+    system = (prompts.teacher_system_prompt if use.role == "teacher" else prompts.student_system_prompt) or ""
+    stage, prompt = _prompt(use, prompt_templates(prompts))
+    roles = [message.role for message in prompt.messages]
+    found = taken(tokenizer, roles, template_kwargs(config, use.role))
+    given, remedy = f"{key}={system[:_SHOWN]}", f"leave it out, and begin {stage} with its text"
+    if found.refusal:
+        expected = f"the chat template of {use.model} refuses {' and '.join(roles)} messages: {found.refusal}"
+        if not system:
+            given = f"{use.key}={use.model}"
+            remedy = (
+                f"choose a model whose template takes a single user message, or correct {use.role}_chat_template_kwargs"
+            )
+        yield Problem(given, expected, remedy)
+    elif "system" in found.unwritten:
+        yield Problem(
+            given, f"the chat template of {use.model} does not write it: the model would never read it", remedy
+        )
+
+
+def unread_kwargs(use: ModelUse, tokenizer: Any, config: Experiment) -> Iterator[str]:
+    """Yield a warning of each variable that a template is given and never reads; the defaults are for any template."""
+    key = f"{use.role}_chat_template_kwargs"
+    given, usual = template_kwargs(config, use.role), keys_of(config.output.experiment)[key].default
+    read = _variables(tokenizer)
+    if read is None:
+        return
+    for name, value in given.items():
+        if name not in read and (name, value) not in usual.items():
+            close = get_close_matches(name, read, n=1)
+            hint = f"did you mean {close[0]}?" if close else "leave it out"
+            yield f"{key}.{name}: the chat template of {use.model} never reads it: it changes nothing. → {hint}"
+
+
+def _variables(tokenizer: Any) -> frozenset[str] | None:
+    """Return the variables that the chat templates read; `None` where a library writes conversations instead."""
+    # The launcher imports this module, and need not spend the seconds that transformers takes.
+    from transformers.utils.chat_template_utils import _get_template_variables
+
+    template = tokenizer.chat_template
+    if template is None:
+        return None
+    templates = template.values() if isinstance(template, dict) else [template]
+    return frozenset[str]().union(*map(_get_template_variables, templates))
+
+
+def _prompt(use: ModelUse, templates: PromptTemplates) -> tuple[str, Prompt]:
+    """Return a prompt of a role, and the keys that say what is in it; all prompts of one role have the same form."""
+    if use.role == "teacher":
+        return "teacher_template", templates.teacher("", "")
+    return "baseline_template, probe_template and taught_template", templates.baseline("")

@@ -1,0 +1,1 @@
+"""Estimate memory, disk, steps and tokens of a run."""

@@ -1,0 +1,169 @@
+"""The make-up of a step, the number of steps, and the most tokens they take.
+
+Pure but for counting a file's lines, and for reading what an earlier run in the same output directory measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil
+from pathlib import Path
+
+from trainers.configuration.derived import batch_of
+from trainers.configuration.devices.placement import teacher_list
+from trainers.configuration.epochs import steps_per_epoch
+from trainers.configuration.resume.decision import load
+from trainers.configuration.settings.experiments import (
+    EvaluationExperiment,
+    Experiment,
+    GRPOExperiment,
+    SFTExperiment,
+    TrainingExperiment,
+)
+from trainers.configuration.settings.runs.data import DataSettings
+from trainers.launch.estimates.disk import GIGABYTE, checkpoints_kept, disk_needed
+from trainers.launch.estimates.earlier_run import changes, measured
+from trainers.launch.estimates.model_sizes import ModelShape
+
+
+def batch_lines(config: Experiment, used: int | None, shape: ModelShape | None) -> Iterator[str]:
+    """Yield questions, generations, micro-batches, optimizer steps, and what happens every few of them.
+
+    Args:
+        config: of the run.
+        used: the rows that are trained or evaluated on, as far as they were looked at.
+        shape: of the model that is trained, where it is known.
+    """
+    if isinstance(config, EvaluationExperiment):
+        yield from _evaluation(config, used or known_rows(config.data))
+    elif isinstance(config, TrainingExperiment):
+        yield from _training(config, used, shape)
+
+
+def _training(config: TrainingExperiment, used: int | None, shape: ModelShape | None) -> Iterator[str]:
+    batch, rows = batch_of(config), used or known_rows(config.data)
+    yield str(batch)
+    if rows:
+        per_epoch = steps_per_epoch(config, rows)
+        held_out = "" if used else " (before any are left out)"
+        yield f"one epoch: {rows:,} rows / {batch.questions} per step = {per_epoch:,} optimizer steps{held_out}"
+    else:
+        yield "one epoch: its optimizer steps are known once the dataset is loaded"
+    yield _run(config, rows)
+    if config.trainer.eval_strategy == "steps":
+        every = config.trainer.eval_steps or config.trainer.logging_steps
+        yield f"evaluation every {number(every, 'step')}: {_evaluated(config)}"
+    kept = checkpoints_kept(config.trainer)
+    if kept:
+        room = f", about {disk_needed(config, shape) / GIGABYTE:,.0f} GB with the final model" if shape else ""
+        yield f"checkpoints: at most {kept} on the disk at once{room}"
+
+
+def _evaluated(config: TrainingExperiment) -> str:
+    if not isinstance(config, GRPOExperiment):
+        return "all its rows"
+    asked = config.evaluation.eval_max_samples
+    lessons = config.evaluation.num_generations_eval or config.trainer.num_generations
+    return f"{f'at most {asked} questions' if asked else 'questions'} x {lessons} lessons"
+
+
+def _run(config: TrainingExperiment, rows: int | None) -> str:
+    steps, batch = total_steps(config, rows), batch_of(config)
+    if config.trainer.max_steps > 0:
+        questions = config.trainer.max_steps * batch.questions
+        return f"the run: {steps:,} optimizer steps (max_steps), {questions:,} questions"
+    many = f" = {steps:,} optimizer steps" if steps else ""
+    return f"the run: {number(config.trainer.num_train_epochs, 'epoch')} (num_train_epochs){many}"
+
+
+def _evaluation(config: EvaluationExperiment, rows: int | None) -> Iterator[str]:
+    most = config.evaluation.eval_max_samples
+    asked = min(rows, most or rows) if rows else most
+    many = f"{asked:,}" if asked else "all"
+    yield f"{many} questions, each with {number(config.teaching.num_baselines, 'baseline')}"
+    lessons, teachers = config.evaluation.num_rollouts, len(teacher_list(config))
+    yield f"and {number(lessons, 'lesson')} by each of {number(teachers, 'teacher')}"
+
+
+def token_lines(config: Experiment, used: int | None) -> Iterator[str]:
+    """Yield the most tokens of a step, and what an earlier run in `output_dir` measured."""
+    if isinstance(config, EvaluationExperiment):
+        yield _per_question(config)
+    elif isinstance(config, TrainingExperiment):
+        yield at_most(config)
+        yield from _measured_lines(config, used)
+
+
+def _measured_lines(config: TrainingExperiment, used: int | None) -> Iterator[str]:
+    found = measured(Path(config.output.output_dir))
+    if found is None:
+        yield f"tokens per hour and the time it takes: not measured yet in {config.output.output_dir}"
+        return
+    parts = ", ".join(f"{name} {mean:,.0f}" for name, mean in found.tokens.items() if name != "all")
+    yield (
+        f"measured by the run in {config.output.output_dir} (last {found.steps} steps, until {found.when}): "
+        f"{found.tokens_per_step:,.0f} tokens per step{f' ({parts})' if parts else ''}"
+    )
+    steps = total_steps(config, used or known_rows(config.data))
+    total = f"; {steps:,} steps take about {duration(steps * found.step_s)}, without evaluations" if steps else ""
+    yield f"{found.step_s:,.1f} s per step = {found.tokens_per_hour:,.0f} tokens per hour{total}"
+    differing = changes(load(config.output.output_dir), config)
+    if differing:
+        yield f"that run was another: {'; '.join(differing)}"
+
+
+def at_most(config: TrainingExperiment) -> str:
+    """Return the upper bound of tokens in a step: sampled ones in GRPO, by role; trained ones in SFT."""
+    if isinstance(config, GRPOExperiment):
+        return _sampled_at_most(config)
+    length = config.trainer.max_length if isinstance(config, SFTExperiment) else None
+    return f"tokens per step: at most {batch_of(config).size * length:,}" if length else "tokens per step: not bounded"
+
+
+def _sampled_at_most(config: GRPOExperiment) -> str:
+    batch = batch_of(config)
+    probes = batch.questions * config.prompts.max_probe_tokens
+    baselines = batch.questions * config.teaching.num_baselines * config.student.max_tokens
+    taught = batch.size * config.student.max_tokens
+    teacher = batch.size * config.sampling.max_completion_length
+    return (
+        f"tokens sampled per step: at most {teacher:,} by the teacher and {probes + baselines + taught:,} by the "
+        f"student (approaches {probes:,} + baselines {baselines:,} + taught solutions {taught:,})"
+    )
+
+
+def _per_question(config: EvaluationExperiment) -> str:
+    lessons = config.evaluation.num_rollouts * len(teacher_list(config))
+    student = config.prompts.max_probe_tokens + (config.teaching.num_baselines + lessons) * config.student.max_tokens
+    teacher = lessons * config.sampling.max_completion_length
+    return f"tokens sampled per question: at most {teacher:,} by teachers and {student:,} by the student"
+
+
+def total_steps(config: TrainingExperiment, rows: int | None) -> int | None:
+    """Return the optimizer steps of a run; `None` where the number of rows decides and is not known."""
+    if config.trainer.max_steps > 0:
+        return config.trainer.max_steps
+    return ceil(config.trainer.num_train_epochs * steps_per_epoch(config, rows)) if rows else None
+
+
+def known_rows(data: DataSettings) -> int | None:
+    """Return the rows of a local jsonl file, as far as they are read; `None` for other datasets."""
+    path = Path(data.dataset_id_or_path).expanduser()
+    if path.suffix != ".jsonl" or not path.is_file():
+        return None
+    with path.open("rb") as lines:
+        count = sum(1 for line in lines if line.strip())
+    return min(count, data.dataset_max_samples or count)
+
+
+def number(count: float, name: str) -> str:
+    """Return a count with its noun."""
+    return f"{count:g} {name}" + ("" if count == 1 else "s")
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,33 @@
+"""`python -m trainers.launch.supervise.accelerate_agent …`: run accelerate, and end as its first failed rank did.
+
+By itself it ends with status 1 and two screens of its own traceback, whatever the reason, under which the rank's
+message is lost.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from typing import Any
+
+
+def main() -> int:
+    """Run `accelerate launch` with our arguments; return the exit status of the rank that failed first."""
+    # It reports failures as warnings and errors, which the ranks have said better.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    try:
+        importlib.import_module("accelerate.commands.launch").main()
+    except _rank_failed() as error:
+        status = error.get_first_failure()[1].exitcode
+        return status if status >= 0 else 128 - status
+    return 0
+
+
+def _rank_failed() -> Any:
+    """Import the error only when there is one: it costs a second."""
+    return importlib.import_module("torch.distributed.elastic.multiprocessing.errors").ChildFailedError
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""A process of a run: started in a group of its own, its output passed through and kept, gone when we are."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from trainers.launch.plan import is_agent
+from trainers.launch.supervise.log_copy import LogCopy
+from trainers.paths import python_path
+from trainers.serving.processes.command import Command
+
+STOP_GRACE_S = 15.0
+logger = logging.getLogger(__name__)
+
+
+class Process:
+    """A running command. A context manager: after it nothing that it started is left.
+
+    It runs under `trainers.serving.processes.die_with_parent`, which ends everything also when the launcher is killed.
+
+    Args:
+        command: what to run.
+        name: what it is called when it has to be stopped.
+        log: file that receives a copy of what it writes to its standard error; `None` keeps none.
+    """
+
+    def __init__(self, command: Command, name: str, log: Path | None = None) -> None:
+        self._command = command
+        self._name = name
+        self._tee = LogCopy(log) if log is not None else None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Process:
+        environment = {**os.environ, **self._command.env, "PYTHONPATH": python_path()}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "trainers.serving.processes.die_with_parent", *self._command.argv],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stderr=self._tee.open() if self._tee else None,
+            start_new_session=True,
+        )
+        if self._tee:
+            self._tee.copy()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def tail(self) -> str:
+        """The end of what it wrote to its standard error."""
+        return self._tee.tail if self._tee else ""
+
+    def status(self, timeout_s: float) -> int | None:
+        """Wait up to `timeout_s` seconds for the command to end; return its exit status, or `None` while it runs."""
+        try:
+            return self._running().wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def stop(self) -> None:
+        """End the command and its children: politely, then, after `STOP_GRACE_S` seconds, for certain."""
+        process = self._running()
+        family = _family(process.pid)
+        if process.poll() is None:
+            logger.info("stopping the %s", self._name)
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                # accelerate answers a polite request with pages of traceback; its ranks are asked one by one.
+                agent = is_agent(self._command) and member.ppid() == process.pid
+                member.kill() if agent else member.terminate()
+        _, left = psutil.wait_procs(family, timeout=STOP_GRACE_S)
+        for member in left:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+        if self._tee:
+            self._tee.close()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError(f"the {self._name} was not started; enter it as a context manager")
+        return self._process
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    """Return a process and all descendants: ranks have sessions of their own, which no group signal reaches."""
+    try:
+        head = psutil.Process(pid)
+        return [head, *head.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []

@@ -1,0 +1,236 @@
+"""Figures of training: one run in six panels, or one metric over several seeds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from trainers.plotting.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    VERMILION,
+    cycled_colours,
+    legend,
+    new_figure,
+    percent,
+    save,
+    title,
+    whole_steps,
+)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric of a panel."""
+
+    key: str
+    label: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel: title, unit, curves; shares are shown as percentages."""
+
+    title: str
+    unit: str
+    curves: tuple[Curve, ...]
+    share: bool = False
+
+
+FEW = 3
+"""Fewer steps make no line worth the name: their dots must do."""
+
+ACCURACY_PANEL = 1
+PANELS = (
+    Panel("Reward", "mean reward per lesson", (Curve("reward", "reward", BLUE),)),
+    Panel(
+        "Accuracy of the student",
+        "share of correct solutions",
+        (
+            Curve("teaching/baseline_accuracy", "alone", GREY),
+            Curve("teaching/taught_accuracy", "taught", BLUE),
+        ),
+        share=True,
+    ),
+    Panel(
+        "Repair and harm",
+        "share of solutions",
+        (
+            Curve("teaching/fix_rate", "wrong alone, right when taught", GREEN),
+            Curve("teaching/degradation_rate", "right alone, wrong when taught", VERMILION),
+        ),
+        share=True,
+    ),
+    Panel(
+        "Length of the teaching",
+        "tokens",
+        (
+            Curve("teaching/teaching_length_mean", "all", BLUE),
+            Curve("teaching/teaching_length_mean/baseline_right", "student right alone", GREEN),
+            Curve("teaching/teaching_length_mean/baseline_wrong", "student wrong alone", ORANGE),
+        ),
+    ),
+    Panel(
+        "What is not rewarded",
+        "share of lessons",
+        (
+            Curve("teaching/leak_rate", "answer leaked", VERMILION),
+            Curve("teaching/format_failure_rate", "no teaching found", ORANGE),
+            Curve("teaching/forged_turn_rate", "control tokens spelled", BLUE),
+            Curve("teaching/unscorable_rate", "unscorable", GREY),
+        ),
+        share=True,
+    ),
+    Panel("Distance from the first teacher", "KL divergence, nats per token", (Curve("kl", "KL", BLUE),)),
+)
+
+
+def learning_curves(
+    metrics: Path | Sequence[Mapping[str, Any]],
+    output_path: Path,
+    references: Mapping[str, float] | None = None,
+) -> None:
+    """Draw a training run: six panels, every logged step as a dot and a smoothed line through them.
+
+    `metrics` is the path of a `metrics.jsonl` or its objects; a step that was logged twice (a resumed run) counts as
+    logged last. `references` are accuracies in [0, 1] to mark in the accuracy panel, by label.
+    """
+    rows = read_metrics(metrics) if isinstance(metrics, Path) else list(metrics)
+    figure, axes = new_figure(2, 3, (13.5, 7.2))
+    for axis, panel in zip(axes, PANELS, strict=True):
+        _draw_panel(axis, panel, rows)
+    _mark(axes[ACCURACY_PANEL], references)
+    save(figure, output_path)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The objects of a `metrics.jsonl`; a line that was cut off when its run died is left out."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+def series(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[Floats, Floats]:
+    """Steps and values of one metric, by step; of several values of one step the last logged."""
+    by_step = {
+        int(row["step"]): float(row[key])
+        for row in rows
+        if "step" in row and isinstance(row.get(key), int | float) and math.isfinite(row[key])
+    }
+    steps = np.array(sorted(by_step), dtype=np.float64)
+    return steps, np.array([by_step[int(step)] for step in steps])
+
+
+def smooth(steps: Floats, values: Floats) -> Floats:
+    """Gaussian-weighted mean over about a twentieth of the run to either side; the ends average what is there."""
+    if len(steps) < FEW:
+        return values
+    width = max((steps[-1] - steps[0]) / 20, 0.5 * float(np.median(np.diff(steps))))
+    weights = np.exp(-0.5 * ((steps[:, None] - steps[None, :]) / width) ** 2)
+    return weights @ values / weights.sum(axis=1)
+
+
+def _draw_panel(axis: Axes, panel: Panel, rows: Sequence[Mapping[str, Any]]) -> None:
+    title(axis, panel.title, x="training step", y=panel.unit)
+    drawn = [_draw_curve(axis, curve, rows) for curve in panel.curves]
+    whole_steps(axis)
+    if not any(len(values) for values in drawn):
+        axis.text(0.5, 0.5, "not logged", transform=axis.transAxes, ha="center", color=GREY)
+        axis.set_yticks([])
+        return
+    values = np.concatenate(drawn)
+    if values.min() >= 0:
+        axis.set_ylim(bottom=-0.02 * axis.get_ylim()[1])
+    if panel.share:
+        percent(axis)
+        axis.set_ylim(top=max(1.1 * float(values.max()), 0.05))
+    if len(panel.curves) > 1:
+        legend(axis)
+
+
+def _draw_curve(axis: Axes, curve: Curve, rows: Sequence[Mapping[str, Any]]) -> Floats:
+    steps, values = series(rows, curve.key)
+    if len(steps):
+        few = len(steps) < FEW
+        size, alpha = (5, 0.9) if few else (2.6, 0.28)
+        axis.plot(steps, values, "o", color=curve.colour, markersize=size, alpha=alpha, markeredgewidth=0)
+        axis.plot(steps, smooth(steps, values), color=curve.colour, linewidth=2, label=curve.label)
+    return values
+
+
+def _mark(axis: Axes, references: Mapping[str, float] | None) -> None:
+    for label, value in (references or {}).items():
+        axis.set_ylim(top=max(axis.get_ylim()[1], 1.1 * value))
+        axis.axhline(value, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axis.annotate(
+            label,
+            (0.99, value),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=8,
+            color=INK,
+        )
+
+
+def several_seeds(
+    curves: Mapping[str, Sequence[Sequence[float]]],
+    output_path: Path,
+    *,
+    heading: str,
+    unit: str,
+    steps: Sequence[float] | None = None,
+    share: bool = False,
+    references: Mapping[str, float] | None = None,
+) -> None:
+    """Draw one metric over several seeds: thin lines are seeds, the thick one their mean, the band one deviation.
+
+    `curves` has, per label, one sequence of values per seed; seeds may differ in length (the mean is over those that
+    got that far). `steps` are the steps of the values (default 0, 1, …), `references` values to mark, by label.
+    """
+    figure, (axis,) = new_figure(1, 1, (7.2, 4.4))
+    for (label, seeds), colour in zip(curves.items(), cycled_colours(len(curves)), strict=True):
+        _draw_seeds(axis, label, seeds, steps, colour)
+    _mark(axis, references)
+    title(axis, heading, x="training step", y=unit)
+    whole_steps(axis)
+    if share:
+        percent(axis)
+        axis.set_ylim(0, 1)
+    legend(axis)
+    save(figure, output_path)
+
+
+def _draw_seeds(
+    axis: Axes, label: str, seeds: Sequence[Sequence[float]], steps: Sequence[float] | None, colour: str
+) -> None:
+    longest = max(len(seed) for seed in seeds)
+    table = np.full((len(seeds), longest), np.nan)
+    for row, seed in zip(table, seeds, strict=True):
+        row[: len(seed)] = seed
+    x = np.arange(longest) if steps is None else np.asarray(steps[:longest], dtype=np.float64)
+    for row in table:
+        axis.plot(x, row, color=colour, linewidth=0.8, alpha=0.35)
+    mean, deviation = np.nanmean(table, axis=0), np.nanstd(table, axis=0)
+    axis.fill_between(x, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)
+    axis.plot(x, mean, color=colour, linewidth=2.2, label=f"{label} (mean of {len(seeds)} seeds ± 1 s.d.)")

@@ -1,0 +1,66 @@
+"""`python -m trainers.serving.processes.die_with_parent COMMAND …`: run a command that never outlives its starter.
+
+The guard is started in its own process group with a pipe as standard input whose other end its starter holds. The
+command joins the group. When the pipe closes, because the starter finished, crashed or was killed, the guard asks
+everything that descends from the command to end and kills what is left after `GRACE_S`. That reaches children that
+vLLM leaves behind when its front end is killed, and training processes, which have sessions of their own. When the
+command ends by itself the guard ends what it left, and then with its status.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+
+GRACE_S = 10.0
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def main() -> None:
+    """Run the command of `sys.argv`; the exit status is the command's, 128 + the signal's number if one ended it."""
+    # The group's SIGTERM is for the command: the guard leaves when the command has left.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Orphans become our children, so that they can be found.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, preexec_fn=_prepare_child)
+    threading.Thread(target=_end_with_starter, daemon=True).start()
+    status = child.wait()
+    _end_descendants()
+    sys.exit(status if status >= 0 else 128 - status)
+
+
+def _prepare_child() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _end_with_starter() -> None:
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    _end_descendants()
+
+
+def _end_descendants() -> None:
+    # Only here: most guards never need it, and it takes a moment to import.
+    import psutil
+
+    family = psutil.Process().children(recursive=True)
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.terminate()
+    _, left = psutil.wait_procs(family, timeout=GRACE_S)
+    for member in left:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,265 @@
+"""Starting, watching and stopping `vllm serve` processes: ours, all of them, and nothing else on the machine."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from trainers.serving.processes.readiness import served_models
+from trainers.serving.processes.server_command import inherited_environment, server_command
+from trainers.serving.server_spec import ServerSpec
+
+logger = logging.getLogger(__name__)
+
+_POLL_INTERVAL_S = 0.2
+_PROGRESS_INTERVAL_S = 5.0
+_LOG_TAIL_LINES = 20
+# What would push the reason out of a log's tail: chatter that vLLM and its libraries print at every start and exit,
+# and the frames of tracebacks, of which the last lines matter.
+_LOG_NOISE = re.compile(r"nanobind| - leaked | - \.\.\. skipped|Route: |resource_tracker|\[shutdown\]|warnings\.warn")
+_LOG_PREFIX = re.compile(r"^\(\w+ pid=\d+\) (\w+ \d\d-\d\d [\d:]+ \[[^]]*\] )?")
+_TRACEBACK_FRAME = re.compile(r"  +(File |\S)")
+
+
+class ServerError(RuntimeError):
+    """A server could not be started, or ended while it was needed. The message says which one, why, and what helps."""
+
+
+def unavailable_ports(specs: Iterable[ServerSpec]) -> list[ServerSpec]:
+    """The specs whose address cannot be had, mostly because something else already listens on it."""
+    return [spec for spec in specs if _refused(spec) is not None]
+
+
+def is_elsewhere(spec: ServerSpec) -> bool:
+    """Return whether a spec's host is no address of this machine, so that no server can be started there."""
+    error = _refused(spec)
+    return isinstance(error, socket.gaierror) or (error is not None and error.errno == errno.EADDRNOTAVAIL)
+
+
+def log_tail(path: Path, lines: int = _LOG_TAIL_LINES) -> str:
+    """The last `lines` lines of a log that say something; empty when there is no log."""
+    if not path.exists():
+        return ""
+    with path.open(errors="replace") as file:
+        return "\n".join(deque((line.rstrip() for line in file if _says_something(line)), maxlen=lines))
+
+
+class Server:
+    """One server process with its log, in a process group of its own that ends when this process ends."""
+
+    def __init__(self, spec: ServerSpec, log_path: Path) -> None:
+        self.spec = spec
+        self.log_path = log_path
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def is_started(self) -> bool:
+        """True once `start` was called."""
+        return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the server's guard, which is also the id of the process group of everything it started."""
+        if self._process is None:
+            raise ServerError(f"Server {self.spec.name} has not been started.")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the process; returns at once, long before the server is ready."""
+        command = server_command(self.spec)
+        logger.info("starting %s on %s: %s", self.spec.name, self.spec.base_url, command)
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "trainers.serving.processes.die_with_parent", *command.argv],
+                env=inherited_environment(os.environ) | dict(command.env),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def exit_status(self) -> int | None:
+        """Status with which the process ended, `None` while it runs. What the process left behind is ended too."""
+        if self._process is None:
+            return None
+        if self._process.returncode is None and _has_exited(self._process.pid):
+            self.kill()
+        return self._process.returncode
+
+    def is_ready(self) -> bool:
+        """Return whether the server is healthy and lists its model."""
+        return self.spec.model in (served_models(self.spec.base_url) or ())
+
+    def error(self, what: str) -> ServerError:
+        """The error that says what happened to this server and shows the end of its log."""
+        tail = log_tail(self.log_path) or "(the log is empty)"
+        return ServerError(
+            f"Server {self.spec.name} (model {self.spec.model}, {self.spec.base_url}) {what}. "
+            f"The end of its log {self.log_path}:\n{tail}"
+        )
+
+    def terminate(self) -> None:
+        """Ask everything in the server's process group to end."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End what is left of the server's process group, and collect its status."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Only before the status is collected: until then nobody else can be given this group's id.
+        if self._process is not None and self._process.returncode is None:
+            os.killpg(self._process.pid, number)
+
+
+class ServerGroup:
+    """All servers of a run. A context manager: they are ready inside it, and gone after it whatever happened.
+
+    `output_dir/servers/{role}-{i}.log` receives their output and `output_dir/servers.json` says where they listen.
+    """
+
+    def __init__(self, specs: Sequence[ServerSpec], output_dir: Path, *, start_timeout_s: float = 600.0) -> None:
+        self.specs = tuple(specs)
+        self._output_dir = output_dir
+        self._start_timeout_s = start_timeout_s
+        self.servers = tuple(Server(spec, output_dir / "servers" / f"{spec.name}.log") for spec in specs)
+
+    def __enter__(self) -> ServerGroup:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start every server and wait until all are ready; servers that share a GPU start one after the other.
+
+        Raises:
+            ServerError: when a port is taken, a server ends, or one is not ready in time. Nothing is left running.
+        """
+        self._check_ports()
+        try:
+            for wave in start_waves(self.specs):
+                servers = [server for server in self.servers if server.spec in wave]
+                for server in servers:
+                    server.start()
+                self._write_addresses()
+                self._wait_until_ready(servers)
+        except BaseException:
+            self.stop()
+            raise
+
+    def poll(self) -> None:
+        """Check that every server still runs.
+
+        Raises:
+            ServerError: naming the first one that ended, with the end of its log.
+        """
+        for server in self.servers:
+            status = server.exit_status()
+            if status is not None:
+                raise server.error(f"ended with status {status}")
+
+    def stop(self, grace_s: float = 10.0) -> None:
+        """End all servers: politely, then, after `grace_s` seconds, for certain. Repeating it does nothing."""
+        running = [server for server in self.servers if server.exit_status() is None]
+        for server in running:
+            server.terminate()
+        deadline = time.monotonic() + grace_s
+        while time.monotonic() < deadline and any(server.exit_status() is None for server in running):
+            time.sleep(_POLL_INTERVAL_S)
+        for server in self.servers:
+            server.kill()
+
+    def _check_ports(self) -> None:
+        taken = unavailable_ports(self.specs)
+        if taken:
+            listed = ", ".join(f"{spec.port} (for {spec.name})" for spec in taken)
+            raise ServerError(
+                f"Port already in use on {taken[0].host}: {listed}. Stop what listens there, or choose another first "
+                "port with vllm_port=…; server i listens on vllm_port + i."
+            )
+
+    def _write_addresses(self) -> None:
+        addresses = [_address(server) for server in self.servers if server.is_started]
+        (self._output_dir / "servers.json").write_text(json.dumps(addresses, indent=2) + "\n")
+
+    def _wait_until_ready(self, servers: Sequence[Server]) -> None:
+        start = time.monotonic()
+        next_progress = start + _PROGRESS_INTERVAL_S
+        waiting = list(servers)
+        while waiting:
+            self.poll()
+            for server in [server for server in waiting if server.is_ready()]:
+                logger.info("%s is ready after %.0f s", server.spec.name, time.monotonic() - start)
+                waiting.remove(server)
+            now = time.monotonic()
+            if waiting and now - start > self._start_timeout_s:
+                raise waiting[0].error(f"was not ready after {self._start_timeout_s:.0f} s")
+            if waiting and now >= next_progress:
+                names = ", ".join(server.spec.name for server in waiting)
+                logger.info("waiting for %s (%.0f s)", names, now - start)
+                next_progress = now + _PROGRESS_INTERVAL_S
+            time.sleep(_POLL_INTERVAL_S if waiting else 0)
+
+
+def start_waves(specs: Sequence[ServerSpec]) -> list[list[ServerSpec]]:
+    """Groups of servers that may start at the same time: within one, no GPU is named twice.
+
+    vLLM sizes its cache by the memory it finds free, so that two servers starting on one GPU would miscount.
+    """
+    waves: list[list[ServerSpec]] = []
+    for spec in specs:
+        for wave in waves:
+            if not any(set(spec.gpus) & set(other.gpus) for other in wave):
+                wave.append(spec)
+                break
+        else:
+            waves.append([spec])
+    return waves
+
+
+def _has_exited(pid: int) -> bool:
+    """Return whether a child has ended; its status stays to be collected."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _says_something(line: str) -> bool:
+    text = _LOG_PREFIX.sub("", line)
+    return bool(text.strip()) and not _LOG_NOISE.search(line) and not _TRACEBACK_FRAME.match(text)
+
+
+def _address(server: Server) -> dict[str, Any]:
+    spec = server.spec
+    return {"name": spec.name, "role": spec.role, "model": spec.model, "url": spec.base_url, "pid": server.pid}
+
+
+def _refused(spec: ServerSpec) -> OSError | None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((spec.host, spec.port))
+        except OSError as error:
+            return error
+    return None

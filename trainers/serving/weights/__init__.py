@@ -1,0 +1,1 @@
+"""Send new weights from the trainer to all teacher servers: one module per transport."""

@@ -1,0 +1,1 @@
+"""Receive new weights inside vLLM's worker processes."""

@@ -1,0 +1,3 @@
+"""Judge mathematical answers: `decision` settles plain cases at once, `worker` asks math-verify in processes that
+`worker_pool` can kill.
+"""
