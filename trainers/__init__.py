@@ -1,13 +1,15 @@
 """ATLAS: teachers that make any student solve more.
 
 - `teaching` is the protocol itself: prompts, lessons, verdicts, leaks, reward. No HTTP, no TRL.
-- `serving` starts, reaches and updates model servers. It knows nothing of teaching.
-- `configuration` turns Hydra keys into component parameters and refuses what cannot work.
-- `launch` places servers and trainer on devices and supervises them.
+- `generation` asks any model: our servers, chat APIs, models in this process, functions. It knows nothing of teaching.
+- `serving` starts, watches and updates model servers.
+- `configuration` turns keys into typed settings and refuses what cannot work.
+- `plugins` makes components of a user's own: rewards, verifiers, students, row readers.
+- `builders` makes protocol, models and data out of settings.
 - `models` loads, adapts, merges and saves what is trained; `grpo` has the parts of a step that TRL lacks.
 - `sft`, `teacher_grpo` and `evaluation` join these into the three experiments that `train.py` runs.
-- `plugins` makes components of a user's own: rewards, verifiers, students, row readers.
-- `service` puts a teacher behind an API, `plots` draws, and the modules beside this one connect the packages.
+- `launch` checks a run, places servers and trainer on devices and supervises them.
+- `service` puts a teacher behind an API, `plotting` draws, `callbacks` and `distributed` serve the trainers.
 """
 
 __version__ = "0.1.0"

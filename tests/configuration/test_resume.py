@@ -8,7 +8,6 @@ import pytest
 
 from trainers.configuration import ConfigurationError, compose, save
 from trainers.configuration.composition.compose import experiment_of
-from trainers.configuration.continuation import difference, unreadable
 from trainers.configuration.devices.machine import Machine
 from trainers.configuration.resume.decision import (
     Earlier,
@@ -19,6 +18,7 @@ from trainers.configuration.resume.decision import (
     resume_decision,
     settle,
 )
+from trainers.configuration.resume.differences import difference, unreadable
 
 SCHEDULE = {"lr_scheduler_type": "constant", "warmup_steps": 0, "max_steps": 20, "num_train_epochs": 3.0}
 GIVEN = {"experiment": "sft", "resume": "auto", "output_dir": "out", "seed": 1, "logging_steps": 5, **SCHEDULE}

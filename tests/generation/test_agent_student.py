@@ -13,7 +13,7 @@ from trainers.builders.student_and_teacher import account_of, connect_student
 from trainers.configuration import compose, server_layout
 from trainers.configuration.checks.files import missing_paths
 from trainers.configuration.devices.machine import assume
-from trainers.configuration.evaluation_resume import STUDENT, fingerprints
+from trainers.configuration.resume.evaluations import STUDENT, fingerprints
 from trainers.generation.agent_model import AgentModel
 from trainers.generation.retries import RetryPolicy
 from trainers.generation.types import Generation, GenerationError, Message, Prompt, Sampling

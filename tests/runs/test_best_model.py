@@ -14,10 +14,10 @@ import pytest
 
 from tests.support.lessons import group, lesson
 from trainers.configuration import ConfigurationError, compose
-from trainers.configuration.continuation import difference
-from trainers.configuration.derived import derive
+from trainers.configuration.computed_keys import derive
 from trainers.configuration.devices.machine import assume
 from trainers.configuration.resume.decision import decide, settle
+from trainers.configuration.resume.differences import difference
 from trainers.configuration.schedule.evaluation_metrics import DIRECTIONS
 from trainers.configuration.schedule.rules import GREEDY_MIN_LR, SCHEDULE_TAKES
 from trainers.configuration.settings.experiments import GRPO, SFT

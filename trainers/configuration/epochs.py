@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
-from trainers.configuration.derived import batch_of
+from trainers.configuration.computed_keys import batch_of
 from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, TrainingExperiment
 from trainers.problems import Problem
 

@@ -20,8 +20,8 @@ from trainers.builders.data import load_questions
 from trainers.builders.protocol import build_protocol
 from trainers.builders.student_and_teacher import account_of, connect_student, opened_teacher
 from trainers.configuration.devices.placement import teacher_entries
-from trainers.configuration.evaluation_resume import DATASET, STUDENT, fingerprints, read_models, write_models
 from trainers.configuration.resume.decision import mark_finished
+from trainers.configuration.resume.evaluations import DATASET, STUDENT, fingerprints, read_models, write_models
 from trainers.configuration.settings.experiments import EvaluationExperiment
 from trainers.evaluation.lesson_files import LESSONS, STUDENT_ALONE, alone_record, answered, held, keep, taught_records
 from trainers.evaluation.measures.solved_questions import Alone, MeteredGenerator, Taught, counted, metered

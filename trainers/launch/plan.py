@@ -11,7 +11,7 @@ from typing import Any
 
 from trainers.configuration import server_layout
 from trainers.configuration.checks.files import all_local
-from trainers.configuration.derived import shares_gpu
+from trainers.configuration.computed_keys import shares_gpu
 from trainers.configuration.devices.machine import Machine
 from trainers.configuration.settings.experiments import Experiment, StudentExperiment, TrainingExperiment
 from trainers.configuration.settings.runs.trainer import TrainerSettings

@@ -30,7 +30,7 @@ from trainers.configuration.cli.command_line import (
     suggestion,
     unknown_key,
 )
-from trainers.configuration.derived import batch_of, derive
+from trainers.configuration.computed_keys import batch_of, derive
 from trainers.configuration.devices import machine as machines
 from trainers.configuration.devices.machine import Machine
 from trainers.configuration.settings.checking import check_values

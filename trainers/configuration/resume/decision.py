@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from trainers.configuration.checks.files import missing_paths
 from trainers.configuration.composition.compose import Composition, load, save
-from trainers.configuration.continuation import (
+from trainers.configuration.resume.differences import (
     difference,
     fixed_schedule,
     lengthens,
@@ -19,7 +19,7 @@ from trainers.configuration.continuation import (
     shaping_lessons,
     unreadable,
 )
-from trainers.configuration.evaluation_resume import evaluation_action, fingerprints, has_evaluation, read_models
+from trainers.configuration.resume.evaluations import evaluation_action, fingerprints, has_evaluation, read_models
 from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, TrainingExperiment
 from trainers.problems import ConfigurationError, Problem
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
 
-from trainers.configuration.derived import batch_of
+from trainers.configuration.computed_keys import batch_of
 from trainers.configuration.devices.placement import teacher_list
 from trainers.configuration.epochs import steps_per_epoch
 from trainers.configuration.resume.decision import load

@@ -22,7 +22,7 @@ from trainers.configuration.settings.wording import written
 from trainers.dotted_path import resolve
 from trainers.generation.functions import TOLD
 from trainers.problems import ConfigurationError, Problem
-from trainers.signatures import POSITIONAL, Asked, checked, parameters_of, title
+from trainers.plugins.signatures import POSITIONAL, Asked, checked, parameters_of, title
 from trainers.teaching.verifiers.names import VERIFIERS
 
 _REMEDY = "write the dotted path of a function or class, importable from where you start"

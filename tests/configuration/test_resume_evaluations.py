@@ -9,8 +9,8 @@ import pytest
 from tests.support.data_configs import run_config
 from trainers.configuration import ConfigurationError, save
 from trainers.configuration.devices.placement import teacher_entries
-from trainers.configuration.evaluation_resume import fingerprints, write_models
 from trainers.configuration.resume.decision import decide, mark_finished
+from trainers.configuration.resume.evaluations import fingerprints, write_models
 from trainers.configuration.settings.experiments import EvaluationExperiment
 
 
