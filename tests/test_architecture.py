@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from trainers.paths import ROOT
 
 LAYERS = (
     # Of no package in particular.

@@ -18,6 +18,7 @@ from tests.support.data_configs import run_config
 from tests.support.lessons import lesson
 from trainers import plugins
 from trainers.builders.protocol import make_reward, make_verifier
+from trainers.concurrency.calls import close
 from trainers.configuration import ConfigurationError, Problem
 from trainers.dotted_path import resolve
 from trainers.launch.checks.own_functions import function_problems
@@ -157,7 +158,7 @@ BAD = [
     ),
     ({"student_agent": "os.getcwd"}, "student_agent=", "it is called with (text), and that fails: too many", "give it"),
     ({"row_reader": f"{HERE}.Silent"}, "row_reader=", "an instance of Silent cannot be called", "__call__(row)"),
-    ({"trainer_class": f"{HERE}.Silent"}, "trainer_class=", "derived from trainers.teacher_grpo.Teach", "class Silent"),
+    ({"trainer_class": f"{HERE}.Silent"}, "trainer_class=", "derived from trainers.grpo.trainer.Teach", "class Silent"),
     ({"weight_transfer": f"{HERE}.Silent"}, "weight_transfer=", "it lacks connect and send and close", "Transport"),
 ]
 
@@ -268,7 +269,7 @@ def test_ours_needs_no_thread_and_a_class_may_be_asynchronous_or_closed() -> Non
     assert off_the_loop(judge) is judge
     on_thread = off_the_loop(counting)
     assert asyncio.run(score(on_thread, lesson([False], True))) == 0.25
-    asyncio.run(plugins.close(on_thread))
+    asyncio.run(close(on_thread))
     assert counting.closed
 
 

@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from custom_data.rows.formats import Format
 from custom_data.rows.heldout import Rows as RowNumbers
 from custom_data.rows.heldout import first_of_each
 from custom_data.sources.data_source import Rows
+from trainers.paths import ROOT
 
 
 class Table:
@@ -120,7 +120,7 @@ def _records(rows: Rows, form: Format) -> Iterator[dict[str, Any]]:
 
 def _fingerprint(rows: Rows, form: Format) -> str:
     """Changes when other rows would be read, or the same ones otherwise: with the files, the keys, and this package."""
-    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parents[1].rglob("*.py")))
+    code = b"".join(path.read_bytes() for path in sorted((ROOT / "custom_data").rglob("*.py")))
     described = json.dumps([rows.identity, type(form).__name__, str(form)])
     return hashlib.blake2b(code + described.encode(), digest_size=16).hexdigest()
 

@@ -21,8 +21,8 @@ from trainers.configuration.settings.experiments import Experiment
 from trainers.configuration.settings.wording import written
 from trainers.dotted_path import resolve
 from trainers.generation.functions import TOLD
-from trainers.problems import ConfigurationError, Problem
 from trainers.plugins.signatures import POSITIONAL, Asked, checked, parameters_of, title
+from trainers.problems import ConfigurationError, Problem
 from trainers.teaching.verifiers.names import VERIFIERS
 
 _REMEDY = "write the dotted path of a function or class, importable from where you start"
