@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
 
 from trainers.configuration.settings.experiments import TrainingExperiment
@@ -58,7 +58,9 @@ class WandbConfiguration(TrainerCallback):
         secrets = names_where(secret=True)
         self.config = {key: value for key, value in config.flat().items() if key not in secrets}
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         if state.is_world_process_zero and "wandb" in args.report_to:
             import wandb
 
@@ -75,11 +77,18 @@ class MetricsFile(TrainerCallback):
     def __init__(self, output_dir: str) -> None:
         self.path = Path(output_dir) / "metrics.jsonl"
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         # A full disk ends all ranks, not rank 0 alone while the others wait for it in the next step.
         on_all_ranks(lambda: self._write(state, logs))
 
-    def _write(self, state, logs):
+    def _write(self, state: TrainerState, logs: dict[str, Any] | None) -> None:
         if state.is_world_process_zero and logs:
             append(self.path, [{"step": state.global_step, "time": time.time(), **logs}])
 
@@ -88,20 +97,32 @@ class StepLine(ProgressCallback):
     """One short line per logged step with the numbers one follows a run by, under a progress bar where there is a
     terminal to draw it on."""
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         if sys.stderr.isatty():
             super().on_train_begin(args, state, control, **kwargs)
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.training_bar is not None:
             super().on_step_end(args, state, control, **kwargs)
 
-    def on_train_end(self, args, state, control, **kwargs):
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         if self.training_bar is not None:
             super().on_train_end(args, state, control, **kwargs)
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        shown = [f"{name} {float(logs[key]):.3g}" for key, name in LINE.items() if _is_number((logs or {}).get(key))]
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        logged = logs or {}
+        shown = [f"{name} {float(logged[key]):.3g}" for key, name in LINE.items() if _is_number(logged.get(key))]
         if not state.is_world_process_zero or not shown:
             return
         line = f"step {state.global_step}/{state.max_steps}  " + "  ".join(shown)

@@ -107,7 +107,7 @@ class Observed(UnpaddedGRPOTrainer):
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         found = super()._get_per_token_logps_and_entropies(*args, **kwargs)
         if self._micro_batch is not None:
-            logprobs, entropies = (values.detach() for values in found[:2])
+            logprobs, entropies = (values.detach() for values in found[:2] if values is not None)
             batch = {"logprobs": logprobs, "entropies": entropies} | self._micro_batch
             self.seen.append({name: value for name, value in batch.items() if isinstance(value, torch.Tensor)})
         return found

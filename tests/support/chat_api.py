@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -164,8 +165,8 @@ def truncated(body: Any) -> web.Response:
 
 
 @asynccontextmanager
-async def listening(api: Any):
-    """Serves an API; yields its base URL."""
+async def listening(api: Any) -> AsyncIterator[str]:
+    """Serve an API; yield its base URL."""
     app = web.Application()
     app.router.add_post("/v1/chat/completions", api.completions)
     runner = web.AppRunner(app, shutdown_timeout=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from tests.support.lessons import group, lesson
 from trainers.evaluation.measures.solved_questions import Alone, Effort, Taught
@@ -11,7 +12,9 @@ EFFORT = Effort(seconds=2.0, prompt_tokens=1000, generated_tokens=500)
 
 
 def evaluated(
-    *questions: tuple[list[bool | None], list[bool | None]], length: int = 5, extra: dict | None = None
+    *questions: tuple[list[bool | None], list[bool | None]],
+    length: int = 5,
+    extra: dict[int, dict[str, Any]] | None = None,
 ) -> tuple[list[Alone], list[Taught]]:
     """One question per argument: the verdicts of its baselines, and of its taught solutions."""
     alone, taught = [], []

@@ -40,9 +40,9 @@ class Broken:
     update = run
 
 
-def trainer(main: bool, directory: Path) -> TeacherGRPOTrainer:
+def trainer(main: bool, directory: Path) -> Any:
     """As much of a trainer as the methods below touch."""
-    made = object.__new__(TeacherGRPOTrainer)
+    made: Any = object.__new__(TeacherGRPOTrainer)
     made.runner = Broken() if main else None
     made.schedule = None
     made.state = SimpleNamespace(global_step=3)
@@ -74,7 +74,7 @@ def build(main: bool) -> None:
         raise ConfigurationError([Problem("KEY", "a key", "export it")])
 
     names = ("GRPOConfig", "trl_arguments", "reference_arguments", "load_tokenizer")
-    stand_ins = {name: lambda *_, **__: {} for name in names}
+    stand_ins: dict[str, Any] = {name: lambda *_, **__: {} for name in names}
     stand_ins["load_questions"] = lambda _: ([], [])
     stand_ins["load_model"] = lambda _: torch.distributed.barrier()
     with patch.multiple(teacher_grpo, connect_servers=connect, **stand_ins):

@@ -18,7 +18,7 @@ class ScriptedModel:
 
     answer: Callable[[str, int], str | GenerationError]
     weight_version: int = 0
-    calls: list[dict] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
 
     async def generate(
         self,

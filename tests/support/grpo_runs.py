@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM
@@ -13,6 +14,7 @@ from transformers import AutoModelForCausalLM
 from tests.conftest import ServerPair
 from trainers.configuration import compose
 from trainers.configuration.resume.decision import settle
+from trainers.configuration.settings.experiments import GRPOExperiment
 from trainers.models.checkpoint_format import checkpoint_metadata, checkpoint_tensors
 from trainers.serving.weights.weight_sync import WeightSync, make_transport
 
@@ -53,7 +55,7 @@ def train(servers: ServerPair, directory: Path, *overrides: str) -> Path:
     from trainers.teacher_grpo import run
 
     config, _ = settle(compose(arguments(servers, directory, *overrides)))
-    assert config is not None
+    assert isinstance(config, GRPOExperiment)
     try:
         run(config)
     finally:
@@ -86,19 +88,19 @@ def restore(servers: ServerPair) -> None:
     sync.close()
 
 
-def read_jsonl(path: Path) -> list[dict]:
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON-lines file."""
     # Not `splitlines`, which also parts lines at separators inside texts.
     with path.open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
-def metrics(output: Path) -> dict[int, dict]:
+def metrics(output: Path) -> dict[int, dict[str, Any]]:
     """Return the metrics logged of each training step; of a step logged twice, the later."""
     return {row["step"]: row for row in read_jsonl(output / "metrics.jsonl") if "grad_norm" in row}
 
 
-def lessons(output: Path, step: int) -> list[dict]:
+def lessons(output: Path, step: int) -> list[dict[str, Any]]:
     """The lessons that one optimizer step was the first to be trained on."""
     return read_jsonl(output / f"lessons/step_{step:06d}.jsonl")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture(scope="session")
-def quickstart(tmp_path_factory, free_port):
+def quickstart(tmp_path_factory: pytest.TempPathFactory, free_port: int) -> tuple[Path, str]:
     """Runs `scripts/quickstart.sh --smoke` once; returns its output directory and what it printed."""
     directory = tmp_path_factory.mktemp("quickstart")
     command = ["bash", "scripts/quickstart.sh", "--smoke", "--output", str(directory)]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from trainers.launch.plan import ROOT
+from trainers.paths import ROOT
 
 
 def on_two_ranks(module: Sequence[str], port: int) -> list[str]:

@@ -24,7 +24,10 @@ def of_the_question(lesson: Lesson) -> float:
 
 def best_of_version_3(lesson: Lesson) -> float | None:
     """As `checksum`, but highest for the weights of version 3, which are those after two steps."""
-    return None if lesson.sample is None else checksum(lesson) - 2 * abs((lesson.sample.weight_version or 0) - 3)
+    worth = checksum(lesson)
+    if lesson.sample is None or worth is None:
+        return None
+    return worth - 2 * abs((lesson.sample.weight_version or 0) - 3)
 
 
 class SlowlyJudged:

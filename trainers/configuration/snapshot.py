@@ -44,7 +44,7 @@ def _fields(config_class: type) -> dict[str, dict[str, Any]]:
     return {field.name: _field(field) for field in dataclasses.fields(config_class) if field.init}
 
 
-def _field(field: dataclasses.Field) -> dict[str, Any]:
+def _field(field: dataclasses.Field[Any]) -> dict[str, Any]:
     default = field.default_factory() if callable(field.default_factory) else field.default
     choices = _members(field.type) or list(field.metadata.get("choices", ()))
     entry = {"type": inspect.formatannotation(field.type), "default": getattr(default, "value", default)}

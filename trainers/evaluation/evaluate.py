@@ -24,7 +24,7 @@ from trainers.configuration.resume.decision import mark_finished
 from trainers.configuration.resume.evaluations import DATASET, STUDENT, fingerprints, read_models, write_models
 from trainers.configuration.settings.experiments import EvaluationExperiment
 from trainers.evaluation.lesson_files import LESSONS, STUDENT_ALONE, alone_record, answered, held, keep, taught_records
-from trainers.evaluation.measures.solved_questions import Alone, MeteredGenerator, Taught, counted, metered
+from trainers.evaluation.measures.solved_questions import Alone, Effort, MeteredGenerator, Taught, counted, metered
 from trainers.evaluation.reports.results import Results, results_of, settings_of, write_results
 from trainers.generation.api.usage import CAP_REACHED, Account
 from trainers.jsonl import append
@@ -166,7 +166,7 @@ class Evaluation:
         stages = self.protocol.stages
         unprobed = replace(self.protocol, stages=replace(stages, probe=replace(stages.probe, max_tokens=0)))
 
-        async def measured(protocol: Protocol, num_baselines: int):
+        async def measured(protocol: Protocol, num_baselines: int) -> tuple[Prepared, Effort]:
             with metered(self.concurrency) as meter:
                 prepared = await protocol.prepare(question, step=EVALUATION_STEP, num_baselines=num_baselines)
             return prepared, meter.effort

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from accelerate import PartialState
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainers.configuration.resume.decision import STOP
 from trainers.distributed import shared_out
@@ -31,7 +31,7 @@ class StopEarly(TrainerCallback):
     def __init__(self) -> None:
         self.trainer: Stoppable | None = None
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.trainer is None:
             return
         # After the last step nothing is left to stop.

@@ -226,7 +226,7 @@ def _is_quantised(parameter: torch.Tensor) -> bool:
 
 def gathered(
     parameters: Iterable[nn.Parameter], sharded: bool, modifier_rank: int | None = None
-) -> AbstractContextManager:
+) -> AbstractContextManager[None]:
     """Have parameters whole while the context is open; what `modifier_rank` changed in them reaches every rank."""
     if not sharded:
         return nullcontext()

@@ -313,7 +313,7 @@ def as_generator(model: Model) -> Generator:
     if hasattr(model, "generate") or not callable(model):
         given = f"{type(model).__name__} {model!r}" if isinstance(model, str) else type(model).__name__
         raise TypeError(f"expected a function from text to text or a model of trainers.generation.models, got {given}")
-    return FunctionModel(cast(TextFunction, model))
+    return FunctionModel(model)
 
 
 def default_templates(words: str = "adaptive_teaching") -> PromptTemplates:

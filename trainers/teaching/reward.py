@@ -26,7 +26,7 @@ class Reward(Protocol):
 async def score(reward: Reward, lesson: Lesson) -> float | None:
     """Return what a reward gives for a lesson, awaited where it has to be."""
     worth = reward(lesson)
-    return await worth if inspect.isawaitable(worth) else cast("float | None", worth)
+    return await worth if inspect.isawaitable(worth) else worth
 
 
 class OwnThread:

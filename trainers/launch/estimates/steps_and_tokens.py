@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
 
+from trainers.configuration.composition.compose import load
 from trainers.configuration.computed_keys import batch_of
 from trainers.configuration.devices.placement import teacher_list
 from trainers.configuration.epochs import steps_per_epoch
-from trainers.configuration.resume.decision import load
 from trainers.configuration.settings.experiments import (
     EvaluationExperiment,
     Experiment,

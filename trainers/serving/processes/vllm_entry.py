@@ -52,7 +52,7 @@ def let_the_engine_fork() -> None:
         settle(vllm_config)
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
 
-    CpuPlatform.check_and_update_config = staticmethod(settle_and_fork)  # type: ignore[method-assign, assignment]
+    CpuPlatform.check_and_update_config = staticmethod(settle_and_fork)
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ def join_store(host: str, port: int, world_size: int, timeout_s: float) -> TCPSt
 
 def join_group(store: TCPStore, rank: int, world_size: int, timeout_s: float) -> ProcessGroupGloo:
     """The group; returns when all ranks are there, fails after `timeout_s`, which is also each broadcast's deadline."""
-    options = ProcessGroupGloo._Options()  # type: ignore[attr-defined]
+    options = ProcessGroupGloo._Options()
     options._timeout = datetime.timedelta(seconds=timeout_s)
     options._devices = [_device(store.host)]
     return ProcessGroupGloo(store, rank, world_size, options)

@@ -19,7 +19,7 @@ class EvaluationSizeSettings(Settings):
 class EvaluationSettings(EvaluationSizeSettings):
     """The teachers of an evaluation, and how many lessons they give."""
 
-    teacher: str | dict[Any, Any] | list | None = key(
+    teacher: str | dict[Any, Any] | list[Any] | None = key(
         None,
         "Teacher checkpoint, API model {base_url: …, model: …}, or a list; null evaluates the student alone.",
         parts=Parts.FREE,

@@ -38,7 +38,7 @@ class MendableEngine(WeightTransferEngine[Any, Any]):
         SKIP_TENSORS.update(_DIRECTLY_WRITTEN)
         SKIP_LOAD_TENSORS.update(_DIRECTLY_WRITTEN)
         self._record = LoadRecord(self.model)
-        super().start_weight_update()  # type: ignore[safe-super]
+        super().start_weight_update()
 
     def update_weights(self, update_info: dict[str, Any]) -> None:
         """Receive and load one part of an update; one that fails is completed with whatever it has."""
@@ -63,7 +63,7 @@ class MendableEngine(WeightTransferEngine[Any, Any]):
         record, self._record = self._record, None
         if record is not None:
             record.close()
-        super().finish_weight_update()  # type: ignore[safe-super]
+        super().finish_weight_update()
         return record
 
 

@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from typing import Any
 
 _CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 _CLONE_NEWUSER, _CLONE_NEWPID, _CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -81,7 +82,7 @@ def _drop_privileges(uid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
-def _limit(request: dict) -> None:
+def _limit(request: dict[str, Any]) -> None:
     cpu = max(1, round(request["cpu_s"]))
     for kind, soft, hard in (
         (resource.RLIMIT_CPU, cpu, cpu + 1),
@@ -94,7 +95,7 @@ def _limit(request: dict) -> None:
         resource.setrlimit(kind, (soft, hard))
 
 
-def _run_program(request: dict, as_root: bool) -> int:
+def _run_program(request: dict[str, Any], as_root: bool) -> int:
     """In the grandchild: confine for good, run, report."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     report = os.dup(1)
@@ -127,7 +128,7 @@ def _in_child(action: Callable[[], int]) -> int:
     return os.waitstatus_to_exitcode(status) & 0xFF
 
 
-def _supervise(request: dict, as_root: bool) -> int:
+def _supervise(request: dict[str, Any], as_root: bool) -> int:
     """In the child, process 1 of its own process table: when it ends, so does everything that the program started.
 
     The program itself cannot be process 1, which is immune to the signals of the CPU limit.

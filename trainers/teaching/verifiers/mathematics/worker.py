@@ -60,7 +60,7 @@ def _clearly_different(expected: Any, given: Any) -> bool:
 @lru_cache(maxsize=4096)
 def _read(text: str) -> list[Any]:
     """Parsed expressions; the unparsed text that math-verify adds for a string comparison is dropped."""
-    parsed = parse(f"${text}$", extraction_config=_LATEX, parsing_timeout=None)  # type: ignore[arg-type]
+    parsed = parse(f"${text}$", extraction_config=_LATEX, parsing_timeout=None)
     return [expression for expression in parsed if not isinstance(expression, str)]
 
 
