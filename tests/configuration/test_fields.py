@@ -13,9 +13,9 @@ from trainers.configuration.devices.machine import Machine
 from trainers.configuration.foreign_keys import NEEDLESS, REFUSED, RENAMED, REPLACED
 from trainers.configuration.settings.checking import check_values
 from trainers.configuration.settings.experiments import EXPERIMENTS, ROLES, sections_of
+from trainers.configuration.settings.in_words import expected, kind, written
 from trainers.configuration.settings.key import Resume
 from trainers.configuration.settings.keys import all_keys, keys_of, names_where
-from trainers.configuration.settings.wording import expected, kind, written
 
 COMPUTED = {"gradient_accumulation_steps", "use_cpu", "processes", "resume_from"}
 

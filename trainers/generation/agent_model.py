@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from trainers.concurrency.calls import close
+from trainers.deadlines import REQUEST_S
 from trainers.generation.functions import FunctionModel
 from trainers.generation.retries import RetryPolicy
 from trainers.generation.traffic import Traffic
@@ -35,7 +36,7 @@ class AgentModel:
         self,
         agent: Any,
         *,
-        call_timeout_s: float = 600.0,
+        call_timeout_s: float = REQUEST_S,
         max_concurrent_calls: int = 8,
         retry: RetryPolicy | None = None,
     ) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from trainers.concurrency.calls import close
 from trainers.configuration.settings.experiments import Experiment
-from trainers.configuration.settings.wording import written
+from trainers.configuration.settings.in_words import written
 from trainers.dotted_path import resolve
 from trainers.generation.functions import TOLD
 from trainers.plugins.signatures import POSITIONAL, Asked, checked, parameters_of, title

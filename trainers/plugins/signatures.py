@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from trainers.configuration.settings.wording import written
+from trainers.configuration.settings.in_words import written
 from trainers.problems import ConfigurationError, Problem
 
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -213,6 +213,10 @@ def ours(questions: int, tokens: int, steps: int, model: Mapping[str, int]) -> l
             runner=runner,  # type: ignore[arg-type]
             weight_sync=None,
             processing_class=tokenizer,
+            num_baselines=1,
+            save_completions_probability=0.1,
+            max_lost_groups=1.0,
+            rollout_overlap=0,
         )
         trainer.add_callback(MetricsFile(scratch))
         return timed_steps(trainer, runner, "result")

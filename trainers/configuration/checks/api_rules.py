@@ -11,10 +11,10 @@ from trainers.configuration.cli.command_line import suggestion
 from trainers.configuration.devices.placement import STUDENT_ALONE, models, record_name, teacher_list
 from trainers.configuration.settings.checking import check_section
 from trainers.configuration.settings.experiments import EvaluationExperiment, StudentExperiment
+from trainers.configuration.settings.in_words import written
 from trainers.configuration.settings.keys import keys_in
 from trainers.configuration.settings.models.api_teacher import ApiTeacherSettings
 from trainers.configuration.settings.models.student import StudentSettings
-from trainers.configuration.settings.wording import written
 from trainers.problems import Problem
 
 PRICES = ("prompt", "completion")

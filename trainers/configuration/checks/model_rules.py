@@ -11,8 +11,8 @@ from trainers.configuration.settings.experiments import (
     GRPOExperiment,
     TrainingExperiment,
 )
+from trainers.configuration.settings.in_words import written
 from trainers.configuration.settings.keys import keys_of
-from trainers.configuration.settings.wording import written
 from trainers.hub_ids import is_hub_id
 from trainers.problems import Problem
 

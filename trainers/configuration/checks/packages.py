@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from trainers.configuration.settings.experiments import TrainingExperiment
 from trainers.problems import Problem
 
-REPORTERS = {name: (name,) for name in ("wandb", "mlflow", "trackio", "swanlab", "comet_ml", "clearml", "dvclive")} | {
-    "tensorboard": ("tensorboard", "tensorboardX")
+REPORTERS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "all": (),
+    **{name: (name,) for name in ("wandb", "mlflow", "trackio", "swanlab", "comet_ml", "clearml", "dvclive")},
+    "tensorboard": ("tensorboard", "tensorboardX"),
+    **dict.fromkeys(("neptune", "azure_ml", "codecarbon", "dagshub", "flyte", "kubeflow"), ()),
 }
-"""The packages that reporting needs, any one of them."""
+"""What `report_to` takes, with the packages that it needs, any one of them, where we know them."""
 
 
 def check_packages(config: TrainingExperiment) -> Iterator[Problem]:
@@ -30,9 +34,9 @@ def _needed(config: TrainingExperiment) -> Iterator[tuple[str, tuple[str, ...], 
     if config.trainer.use_liger_kernel:
         yield "use_liger_kernel=true", ("liger_kernel",), ", or leave it out"
     if config.model.attn_implementation == "flash_attention_2":
-        packages = ("flash_attn", "kernels")
-        yield "attn_implementation=flash_attention_2", packages, ", or write attn_implementation=sdpa"
+        instead = ", or write attn_implementation=sdpa"
+        yield "attn_implementation=flash_attention_2", ("flash_attn", "kernels"), instead
     asked = config.output.report_to or ()
     for name in (asked,) if isinstance(asked, str) else asked:
-        if name in REPORTERS:
-            yield f"report_to={name}", REPORTERS[name], ", or report to another"
+        if packages := REPORTERS.get(name, ()):
+            yield f"report_to={name}", packages, ", or report to another"

@@ -11,6 +11,7 @@ from typing import Any
 
 from trainers.configuration.checks.api_rules import check_apis, check_names
 from trainers.configuration.checks.model_rules import check_model
+from trainers.configuration.checks.packages import REPORTERS
 from trainers.configuration.checks.plugin_rules import check_plugins
 from trainers.configuration.checks.template_rules import check_template_arguments
 from trainers.configuration.datasets.column_names import ACCEPTED
@@ -33,20 +34,16 @@ from trainers.configuration.settings.experiments import (
     StudentExperiment,
     TrainingExperiment,
 )
+from trainers.configuration.settings.in_words import written
 from trainers.configuration.settings.keys import keys_in, keys_of
 from trainers.configuration.settings.models.prompts import PromptSettings
 from trainers.configuration.settings.runs.teaching import TeachingSettings
 from trainers.configuration.settings.runs.trainer import TrainerSettings
-from trainers.configuration.settings.wording import written
 from trainers.problems import Problem
 from trainers.teaching.verifiers.names import VERIFIERS
 
 ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 COLUMNS = tuple(ACCEPTED)
-REPORTERS = (
-    *("none", "all", "wandb", "tensorboard", "mlflow", "trackio", "swanlab", "comet_ml", "clearml", "neptune"),
-    *("dvclive", "azure_ml", "codecarbon", "dagshub", "flyte", "kubeflow"),
-)
 TEMPLATE_SUFFIXES = (".jinja", ".j2")
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")

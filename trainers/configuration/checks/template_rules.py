@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trainers.configuration.settings.experiments import Experiment, StudentExperiment
-from trainers.configuration.settings.wording import written
+from trainers.configuration.settings.in_words import written
 from trainers.problems import Problem
 
 NO_VARIABLES = frozenset(

@@ -35,8 +35,8 @@ from trainers.configuration.devices import machine as machines
 from trainers.configuration.devices.machine import Machine
 from trainers.configuration.settings.checking import check_values
 from trainers.configuration.settings.experiments import EXPERIMENTS, Experiment, StudentExperiment, TrainingExperiment
+from trainers.configuration.settings.in_words import written
 from trainers.configuration.settings.keys import all_keys, keys_of, names_where
-from trainers.configuration.settings.wording import written
 from trainers.problems import ConfigurationError, Problem
 
 

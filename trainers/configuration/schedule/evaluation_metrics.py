@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from trainers.configuration.settings.experiments import GRPO, SFT, TrainingExperiment
-from trainers.configuration.settings.wording import written
+from trainers.configuration.settings.in_words import written
 from trainers.problems import Problem
 
 PREFIX = "eval_"

@@ -8,7 +8,7 @@ from typing import Any
 
 from trainers.configuration.schedule.evaluation_metrics import FOLLOWS_METRIC, check_metric, judges_models
 from trainers.configuration.settings.experiments import GRPOExperiment, TrainingExperiment
-from trainers.configuration.settings.wording import written
+from trainers.configuration.settings.in_words import written
 from trainers.problems import Problem
 
 SCHEDULE_NEEDS = {

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from trainers.configuration.settings.experiments import EXPERIMENTS, sections_of
+from trainers.configuration.settings.in_words import expected, kind, written
 from trainers.configuration.settings.key import Settings
 from trainers.configuration.settings.keys import Key, keys_in
-from trainers.configuration.settings.wording import expected, kind, written
 from trainers.problems import Problem
 
 _OUT_OF_BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from trainers.deadlines import REQUEST_S
 from trainers.generation.api.rate_limits import RateLimits
 from trainers.generation.api.streamed_answer import StreamedAnswer
 from trainers.generation.api.usage import Account, prices_of
@@ -116,7 +117,7 @@ class ApiModel:
         *,
         name: str = "student",
         usage_file: Path | None = None,
-        request_timeout_s: float = 300.0,
+        request_timeout_s: float = REQUEST_S,
         max_concurrent_requests: int = 256,
         retry: RetryPolicy = PATIENT,
     ) -> None:

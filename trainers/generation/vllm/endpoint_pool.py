@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 
+from trainers.deadlines import REQUEST_S
 from trainers.generation.chat_templates.rendering import ChatRenderer
 from trainers.generation.retries import RetryPolicy
 from trainers.generation.traffic import Traffic
@@ -53,7 +54,7 @@ class EndpointPool:
         renderer: ChatRenderer,
         *,
         max_model_len: int | None = None,
-        request_timeout_s: float = 300.0,
+        request_timeout_s: float = REQUEST_S,
         max_concurrent_requests: int = 256,
         retry: RetryPolicy | None = None,
         api_key: str | None = None,

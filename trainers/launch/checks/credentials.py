@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from trainers.configuration import Problem
 from trainers.configuration.checks.api_keys import missing_keys
 from trainers.configuration.settings.experiments import Experiment, StudentExperiment, TrainingExperiment
+from trainers.configuration.settings.in_words import written
 from trainers.configuration.settings.runs.trainer import TrainerSettings
-from trainers.configuration.settings.wording import written
 from trainers.launch.reporting import reports_to_wandb
 
 WANDB_HOST = "https://api.wandb.ai"

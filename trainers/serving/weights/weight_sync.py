@@ -14,6 +14,7 @@ from typing import Protocol, cast
 
 import torch
 
+from trainers.deadlines import REQUEST_S
 from trainers.dotted_path import resolve
 from trainers.serving.weights.buckets import DEFAULT_BUCKET_BYTES, TensorMeta
 from trainers.serving.weights.control_calls import ControlPlane, WeightSyncError
@@ -53,7 +54,7 @@ class WeightSync:
         timeout_s: deadline of each single step of an update, in seconds.
     """
 
-    def __init__(self, base_urls: Sequence[str], transport: Transport, *, timeout_s: float = 300.0) -> None:
+    def __init__(self, base_urls: Sequence[str], transport: Transport, *, timeout_s: float = REQUEST_S) -> None:
         self._control = ControlPlane(base_urls, timeout_s)
         self._transport = transport
         self._connected = False
@@ -126,7 +127,7 @@ def make_transport(
     name: str,
     *,
     host: str = "127.0.0.1",
-    timeout_s: float = 300.0,
+    timeout_s: float = REQUEST_S,
     bucket_bytes: int = DEFAULT_BUCKET_BYTES,
 ) -> Transport:
     """Make the trainer's end of a transport, of those of the other arguments that its class has parameters for.

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trainers.concurrency.calls import call, close
+from trainers.deadlines import VERDICT_S
 from trainers.generation.types import GenerationError
 from trainers.teaching.lesson import Question
 from trainers.teaching.verifiers.code.verifier import CodeVerifier
@@ -71,7 +72,7 @@ class OwnVerifier:
         await close(self._component)
 
 
-def as_verifier(component: Any, *, timeout_s: float = 10.0) -> Verifier:
+def as_verifier(component: Any, *, timeout_s: float = VERDICT_S) -> Verifier:
     """Return a component as a verifier: one of ours as it is, any other as an `OwnVerifier`.
 
     Args:

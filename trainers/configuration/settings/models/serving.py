@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trainers.configuration.settings.key import Number, Resume, Settings, key
+from trainers.deadlines import REQUEST_S
 
 
 class ServingSettings(Settings):
@@ -17,6 +18,6 @@ class ServingSettings(Settings):
         1, "V of the launcher: server slots, one GPU each.", ge=1, resume=Resume.FREE, speed=True
     )
     request_timeout_s: Number = key(
-        600.0, "Seconds one generation request, or one step of a weight update, may take.", gt=0, resume=Resume.FREE
+        REQUEST_S, "Seconds one generation request, or one step of a weight update, may take.", gt=0, resume=Resume.FREE
     )
     max_concurrent_requests: int = key(256, "Completions in flight per server.", ge=1, resume=Resume.FREE)

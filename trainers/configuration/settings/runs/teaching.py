@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from trainers.configuration.settings.key import Number, Settings, key
+from trainers.deadlines import VERDICT_S
 
 
 class TeachingSettings(Settings):
@@ -20,7 +21,7 @@ class TeachingSettings(Settings):
     leak_policy: Literal["penalise", "report"] = key("penalise", "What a teaching that tells the answer earns.")
     verifier: str = key("math", "math, exact, code, or the dotted path of a verifier.")
     verifier_args: dict[Any, Any] | None = key(None, "Settings of the verifier, by the names of its parameters.")
-    verifier_timeout_s: Number = key(10.0, "Seconds until an answer counts as unscorable.", gt=0)
+    verifier_timeout_s: Number = key(VERDICT_S, "Seconds until an answer counts as unscorable.", gt=0)
     max_prompt_length: int | None = key(
         None,
         "Longest prompt of the teacher in tokens, the approach counted at max_probe_tokens; null: its context.",

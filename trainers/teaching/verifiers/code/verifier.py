@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from trainers.deadlines import VERDICT_S
 from trainers.teaching.lesson import Question
 from trainers.teaching.verifiers.code.sandbox import Outcome, ResourceLimits, run_python
 from trainers.teaching.verifiers.extraction import SOLUTION
@@ -67,7 +68,7 @@ class CodeVerifier:
     time, is unscorable (`timeout`), and so is a row without tests (`no_tests`).
     """
 
-    def __init__(self, *, timeout_s: float = 5.0, workers: int = 2) -> None:
+    def __init__(self, *, timeout_s: float = VERDICT_S, workers: int = 2) -> None:
         self._limits = ResourceLimits(cpu_s=timeout_s, wall_s=15 + 4 * timeout_s)
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="code-verifier")
 

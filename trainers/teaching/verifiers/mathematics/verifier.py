@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trainers.deadlines import VERDICT_S
 from trainers.teaching.lesson import Question
 from trainers.teaching.verifiers.extraction import extract_answer
 from trainers.teaching.verifiers.mathematics.decision import decide
@@ -19,7 +20,7 @@ class MathVerifier:
     seconds; such an item is unscorable (`timeout`).
     """
 
-    def __init__(self, *, timeout_s: float = 5.0, workers: int = 2) -> None:
+    def __init__(self, *, timeout_s: float = VERDICT_S, workers: int = 2) -> None:
         self._pool = WorkerPool(_WORKER, workers=workers, timeout_s=timeout_s)
 
     async def verify(self, solution: str, question: Question) -> Verdict:

@@ -50,6 +50,6 @@ def _in_words(annotation: Any) -> str:
     origin = get_origin(annotation) or annotation
     if origin is Literal:
         return " or ".join(written(value) for value in get_args(annotation))
-    if origin is list and get_args(annotation):
+    if origin is list and get_args(annotation) not in ((), (Any,)):
         return f"a list [a,b] of {_TYPES[get_args(annotation)[0]].removeprefix('a ')}s".replace("texts", "text")
     return _TYPES[origin]
