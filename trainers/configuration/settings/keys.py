@@ -28,6 +28,7 @@ class Key:
         doc: its meaning, in a sentence.
         bounds: of numbers, such as `(">= 0", "< 1")`.
         facts: what else is known of it.
+        from_trl: whether it is an argument of TRL's, which documents it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Key:
     doc: str
     bounds: tuple[str, ...]
     facts: Facts
+    from_trl: bool = False
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -101,8 +103,9 @@ def _key(name: str, section: str, attribute: str, field: FieldInfo) -> Key:
     assert isinstance(extra, dict)
     facts = extra["facts"]
     assert isinstance(facts, Facts)
+    from_trl = not field.description
     doc = field.description or f"See TRL's documentation of `{name}`."
-    return Key(name, section, attribute, field.annotation, field.default, doc, _bounds(field), facts)
+    return Key(name, section, attribute, field.annotation, field.default, doc, _bounds(field), facts, from_trl)
 
 
 def _bounds(field: FieldInfo) -> tuple[str, ...]:
