@@ -161,7 +161,7 @@ def test_a_new_run_saves_its_configuration(composition) -> None:
     config, _ = settle(composition, none_missing)
     assert config is not None
     assert config.training.resume_from is None
-    assert experiment_of(look(config.output.output_dir).config) == config
+    assert experiment_of(look(config.output.output_dir).saved) == config
 
 
 def test_a_finished_run_is_complete_and_nothing_is_asked(composition) -> None:
@@ -191,7 +191,7 @@ def test_another_run_is_refused_and_left_alone(composition) -> None:
     write_checkpoint(output_dir, 10)
     with pytest.raises(ConfigurationError, match=r"learning_rate: 0.5 → 0.002"):
         settle(composition, none_missing)
-    assert look(output_dir).config["learning_rate"] == 0.5
+    assert look(output_dir).saved["learning_rate"] == 0.5
 
 
 def test_never_sets_old_output_aside(tmp_path: Path) -> None:
@@ -213,3 +213,51 @@ def test_problems_around_the_run_leave_no_trace(composition) -> None:
     with pytest.raises(ConfigurationError, match=r"custom_data\.world"):
         settle(composition)
     assert not Path(composition.config.output.output_dir).exists()
+
+
+def saved_by_another_version(directory: Path, **gone: object) -> Path:
+    """Save a run, with a complete checkpoint, whose configuration has keys that are gone by now."""
+    config = compose(["teacher_sft", f"output_dir={directory}"], Machine(), 1).config
+    with save(config).open("a", encoding="utf-8") as file:
+        file.writelines(f"{key}: {value}\n" for key, value in gone.items())
+    checkpoint = directory / "checkpoint-10"
+    checkpoint.mkdir()
+    (checkpoint / "trainer_state.json").write_text("{}", encoding="utf-8")
+    return checkpoint
+
+
+def test_a_run_with_keys_that_are_gone_is_refused_with_the_way_to_continue_it(tmp_path: Path) -> None:
+    checkpoint = saved_by_another_version(tmp_path, sharpness=3)
+    arguments = ["teacher_sft", f"output_dir={tmp_path}"]
+    with pytest.raises(ConfigurationError) as refused:
+        decide(compose(arguments, Machine(), 1).config)
+    [problem] = refused.value.problems
+    assert "sharpness: 3 → (no key any more)" in problem.expected
+    assert "set resume=DIRECTORY/checkpoint-N to continue without these keys" in problem.remedy
+    assert "undo the difference" not in problem.remedy
+    decision = decide(compose([*arguments, f"resume={checkpoint}"], Machine(), 1).config)
+    assert (decision.action, decision.checkpoint) == ("continue", str(checkpoint))
+
+
+def test_a_saved_configuration_with_keys_that_are_gone_is_told_with_its_file(tmp_path: Path) -> None:
+    saved_by_another_version(tmp_path, sharpness=3, logging_prob=0.5)
+    with pytest.raises(ConfigurationError) as refused:
+        compose([f"--config-path={tmp_path}", "--config-name=config"], Machine(), 1)
+    told = {problem.given: problem for problem in refused.value.problems}
+    file = tmp_path / "config.yaml"
+    assert told.keys() == {f"sharpness in {file}", f"logging_prob in {file}"}
+    assert told[f"sharpness in {file}"].expected.startswith("there is no key sharpness: another version of ATLAS")
+    assert told[f"sharpness in {file}"].remedy == "take it out of the file, or start from the recipe again"
+    assert told[f"logging_prob in {file}"].remedy == "write save_completions_probability"
+
+
+def test_a_saved_configuration_tells_of_keys_that_are_gone_and_of_those_it_lacks_at_once(tmp_path: Path) -> None:
+    saved_by_another_version(tmp_path, sharpness=3)
+    file = tmp_path / "config.yaml"
+    kept = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("max_steps:")]
+    file.write_text("\n".join(kept), encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refused:
+        compose([f"--config-path={tmp_path}", "--config-name=config"], Machine(), 1)
+    gone, lacking = refused.value.problems
+    assert gone.given == f"sharpness in {file}"
+    assert "needs the keys max_steps" in lacking.expected

@@ -33,6 +33,7 @@ from trainers.configuration.cli.command_line import (
 from trainers.configuration.computed_keys import batch_of, derive
 from trainers.configuration.devices import machine as machines
 from trainers.configuration.devices.machine import Machine
+from trainers.configuration.foreign_keys import refusal
 from trainers.configuration.settings.checking import check_values
 from trainers.configuration.settings.experiments import EXPERIMENTS, Experiment, StudentExperiment, TrainingExperiment
 from trainers.configuration.settings.in_words import written
@@ -134,6 +135,7 @@ def raw(line: CommandLine) -> tuple[dict[str, Any], list[Problem]]:
     lacking = keys_of(experiment).keys() - config.keys() - unwritten()
     if unnamed or lacking:
         wrong = [Problem(f"{key}: {config[key]}", "expected a name before the colon", "correct it") for key in unnamed]
+        wrong += [_gone(key, line) for key in config if line.resolved and key not in unnamed and _is_gone(key)]
         return {}, [*problems, *wrong, *([_incomplete(line, experiment, lacking)] if lacking else [])]
     typed = {override.key: f"{override.path}={written(override.value)}" for override in line.overrides}
     strange = {key: _strange_key(key, line, experiment, typed) for key in config}
@@ -167,7 +169,22 @@ def _strange_key(key: str, line: CommandLine, experiment: str, typed: Mapping[st
         return secret_problem(key)
     if key in keys_of(experiment) and (line.resolved or key not in names_where(computed=True)):
         return None
+    if line.resolved and key not in typed and _is_gone(key):
+        return _gone(key, line)
     return unknown_key(key, typed.get(key) or f"{key} ({_where(key)})", experiment)
+
+
+def _is_gone(key: str) -> bool:
+    return key not in all_keys()
+
+
+def _gone(key: str, line: CommandLine) -> Problem:
+    """Return the problem with a key of a saved configuration that no experiment has."""
+    given = f"{key} in {line.config_path}/{line.config_name}.yaml"
+    remedy = "take it out of the file, or start from the recipe again"
+    return refusal(key, given) or Problem(
+        given, f"there is no key {key}: another version of ATLAS saved this file", remedy
+    )
 
 
 def _recipe_keys(line: CommandLine) -> set[str]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from trainers.configuration.checks.files import missing_paths
 from trainers.configuration.composition.compose import Composition, load, save
 from trainers.configuration.resume.differences import (
+    GONE,
     difference,
     fixed_schedule,
     lengthens,
@@ -42,9 +43,9 @@ class ResumeDecision:
 
 @dataclass(frozen=True)
 class Earlier:
-    """The traces of earlier runs in an output directory; `checkpoints` are complete ones, oldest first."""
+    """The traces of earlier runs in an output directory: flat keys as saved, and complete checkpoints by step."""
 
-    config: Mapping[str, Any] | None = None
+    saved: Mapping[str, Any] | None = None
     checkpoints: tuple[str, ...] = ()
     finished: bool = False
     output: bool = False
@@ -63,10 +64,10 @@ def resume_decision(config: TrainingExperiment, earlier: Earlier) -> ResumeDecis
 
 def _automatic(config: TrainingExperiment, earlier: Earlier) -> ResumeDecision:
     kept = earlier.finished or bool(earlier.checkpoints)
-    if kept and earlier.config is None:
+    if kept and earlier.saved is None:
         return ResumeDecision("refuse", None, "it holds checkpoints of a run whose configuration is not known")
-    differing = difference(earlier.config, config) if kept and earlier.config is not None else {}
-    if lengthens(differing) and earlier.config is not None and longer(earlier.config, config):
+    differing = difference(earlier.saved, config) if kept and earlier.saved is not None else {}
+    if lengthens(differing) and earlier.saved is not None and longer(earlier.saved, config):
         return _lengthened(config, earlier, "; ".join(differing.values()))
     if differing:
         return ResumeDecision("refuse", None, "it holds another run, which differs in " + "; ".join(differing.values()))
@@ -90,8 +91,8 @@ def _evaluation_decision(config: EvaluationExperiment, earlier: Earlier) -> Resu
     if config.output.resume == "never":
         return ResumeDecision("set_aside", None, "resume=never: old output is set aside")
     recorded, found = read_models(directory), fingerprints(config)
-    differing = shaping_lessons(difference(earlier.config or {}, config))
-    action, reason = evaluation_action(config, earlier.config, differing, recorded, found, earlier.finished)
+    differing = shaping_lessons(difference(earlier.saved or {}, config))
+    action, reason = evaluation_action(config, earlier.saved, differing, recorded, found, earlier.finished)
     return ResumeDecision(action, None, reason)
 
 
@@ -112,7 +113,7 @@ def look(output_dir: str | Path) -> Earlier:
     """Reads what an output directory holds."""
     path = Path(output_dir)
     return Earlier(
-        config=load(path),
+        saved=load(path),
         checkpoints=tuple(str(checkpoint) for checkpoint in checkpoints(path)),
         finished=(path / FINISHED).is_file(),
         output=any((path / name).exists() for name in (*OWN_OUTPUT, FINISHED)) or bool(list(path.glob("checkpoint-*"))),
@@ -133,10 +134,17 @@ def decide(config: Experiment) -> ResumeDecision:
     """
     decision = _decided(config, look(config.output.output_dir))
     if decision.action == "refuse":
-        remedy = (
-            "choose another output_dir, undo the difference, set resume=never to set the old output aside, "
-            "or set resume=DIRECTORY/checkpoint-N to continue from there all the same"
-        )
+        if GONE in decision.reason:
+            # Nobody can give a key that does not exist, so there is no difference to undo.
+            remedy = (
+                "another version of ATLAS began this run: choose another output_dir, set resume=never to set the old "
+                "output aside, or set resume=DIRECTORY/checkpoint-N to continue without these keys"
+            )
+        else:
+            remedy = (
+                "choose another output_dir, undo the difference, set resume=never to set the old output aside, "
+                "or set resume=DIRECTORY/checkpoint-N to continue from there all the same"
+            )
         raise ConfigurationError([Problem(f"output_dir={config.output.output_dir}", decision.reason, remedy)])
     if decision.checkpoint and not (Path(decision.checkpoint) / TRAINER_STATE).is_file():
         given, expected = f"resume={config.output.resume}", "expected auto, never, or a directory checkpoint-N"

@@ -22,8 +22,7 @@ def difference(old: Mapping[str, Any], new: Experiment) -> dict[str, str]:
         old: the flat keys that an earlier run saved; those it did not have yet count as their defaults.
         new: the run that is asked for.
     """
-    keys = keys_of(new.output.experiment)
-    before = {name: key.default for name, key in keys.items()} | dict(old)
+    before = _with_defaults(old, new)
     now = new.flat()
     compared = (before.keys() | now.keys()) - _free(before, now)
     return {
@@ -31,6 +30,11 @@ def difference(old: Mapping[str, Any], new: Experiment) -> dict[str, str]:
         for name in sorted(compared)
         if not _same(before.get(name), now.get(name))
     }
+
+
+def _with_defaults(old: Mapping[str, Any], new: Experiment) -> dict[str, Any]:
+    """Return the flat keys of an earlier run, with the defaults of those that it did not have yet."""
+    return {name: key.default for name, key in keys_of(new.output.experiment).items()} | dict(old)
 
 
 def lengthens(differing: Mapping[str, str]) -> bool:
@@ -46,9 +50,10 @@ def shaping_lessons(differing: Mapping[str, str]) -> list[str]:
 def longer(old: Mapping[str, Any], new: TrainingExperiment) -> bool:
     """Return whether the new configuration asks for more steps."""
     steps = new.trainer.max_steps
-    if old["max_steps"] > 0 or steps > 0:
-        return 0 < old["max_steps"] < steps
-    return old["num_train_epochs"] < new.trainer.num_train_epochs
+    before = _with_defaults(old, new)
+    if before["max_steps"] > 0 or steps > 0:
+        return bool(0 < before["max_steps"] < steps)
+    return bool(before["num_train_epochs"] < new.trainer.num_train_epochs)
 
 
 def unreadable(old: Mapping[str, Any], new: TrainingExperiment) -> str | None:
