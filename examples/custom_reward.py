@@ -28,6 +28,7 @@ class FirstDoNoHarm:
     efficiency_weight: float = 1.0
 
     def __call__(self, lesson: Lesson) -> float | None:
+        """Score one lesson; `None` when it cannot be scored."""
         if lesson.sample is None:
             return None  # a server failed: nobody's fault
         if lesson.format_failure or lesson.leaked:

@@ -9,6 +9,7 @@ PARTS = (("vllm", "LLM"), ("trl", "GRPOTrainer"))
 
 
 def main() -> None:
+    """Import the packages, and print their versions."""
     modules = {name: importlib.import_module(name) for name in PACKAGES}
     for package, part in PARTS:
         getattr(modules[package], part)

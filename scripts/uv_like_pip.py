@@ -48,6 +48,7 @@ def _parse(line: str) -> tuple[str, str, str]:
 
 
 def main(arguments: list[str]) -> None:
+    """Run uv with these arguments and pip's settings."""
     listing = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
     ).stdout.splitlines()

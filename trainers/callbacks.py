@@ -61,6 +61,7 @@ class WandbConfiguration(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        """Show the configuration, on the rank that reports."""
         if state.is_world_process_zero and "wandb" in args.report_to:
             import wandb
 
@@ -85,6 +86,7 @@ class MetricsFile(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        """Append what was logged."""
         # A full disk ends all ranks, not rank 0 alone while the others wait for it in the next step.
         on_all_ranks(lambda: self._write(state, logs))
 
@@ -94,22 +96,27 @@ class MetricsFile(TrainerCallback):
 
 
 class StepLine(ProgressCallback):
-    """One short line per logged step with the numbers one follows a run by, under a progress bar where there is a
-    terminal to draw it on."""
+    """Writes one short line per logged step, with the numbers one follows a run by.
+
+    Where there is a terminal to draw it on, a progress bar stands below.
+    """
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        """Open the bar, where there is a terminal."""
         if sys.stderr.isatty():
             super().on_train_begin(args, state, control, **kwargs)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Move the bar on."""
         if self.training_bar is not None:
             super().on_step_end(args, state, control, **kwargs)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        """Close the bar."""
         if self.training_bar is not None:
             super().on_train_end(args, state, control, **kwargs)
 
@@ -121,6 +128,7 @@ class StepLine(ProgressCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        """Write the line of a step."""
         logged = logs or {}
         shown = [f"{name} {float(logged[key]):.3g}" for key, name in LINE.items() if _is_number(logged.get(key))]
         if not state.is_world_process_zero or not shown:

@@ -13,7 +13,7 @@ MARKER = "####"
 
 
 def ground_truth(text: str) -> str:
-    """The final answer of an answer column: what follows `####`, or the last `\\boxed{…}`, or else the whole text."""
+    r"""The final answer of an answer column: what follows `####`, or the last `\boxed{…}`, or else the whole text."""
     if MARKER in text:
         return text.rpartition(MARKER)[2].strip()
     if r"\boxed" in text:

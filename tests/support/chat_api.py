@@ -38,6 +38,7 @@ class ChatApi:
         return f"seed {body.get('seed')}"
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
+        """Keep the request, and answer it with the next behaviour."""
         body = await request.json()
         self.bodies.append(body)
         self.headers.append(dict(request.headers))
@@ -46,6 +47,7 @@ class ChatApi:
         return await self.behave(request, body, self.behaviours.pop(0) if self.behaviours else "good")
 
     async def behave(self, request: web.Request, body: dict[str, Any], behaviour: Any) -> web.StreamResponse:
+        """Answer a request in the way that a behaviour says."""
         if isinstance(behaviour, tuple):
             return web.json_response({"error": {"message": "busy"}}, status=behaviour[0], headers=_wait(behaviour[1]))
         if isinstance(behaviour, int):
@@ -86,6 +88,7 @@ class Misbehaving:
         self.requests = 0
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
+        """Pass the request on, and now and then spoil it."""
         self.requests += 1
         draw = self.chance.random()
         kind = next((name for i, name in enumerate(self.spoiled) if draw < (i + 1) * self.share), None)
@@ -115,6 +118,7 @@ class WellFormed(Misbehaving):
     """Stands before a teacher that has not been trained, and puts the tags around what it says."""
 
     def changed(self, body: bytes) -> bytes:
+        """Return an answer with the tags."""
         answer = json.loads(body)
         message = answer["choices"][0]["message"]
         message["content"] = f"<teaching>{message['content']}</teaching>"

@@ -30,6 +30,7 @@ class ScriptedModel:
         logprobs: bool = False,
         priority: int = 0,
     ) -> list[Generation]:
+        """Answer every prompt, `n` times."""
         self.calls.append({"prompts": list(prompts), "n": n, "sampling": sampling, "seed": seed, "logprobs": logprobs})
         return [self._generation(prompt, n, logprobs) for prompt in prompts]
 
@@ -56,6 +57,7 @@ class StreamingModel(ScriptedModel):
     gate: Callable[[int], Awaitable[None]] | None = None
 
     async def stream(self, prompt: Prompt, *, n: int, **how: Any) -> AsyncGenerator[tuple[int, SampledCompletion]]:
+        """Yield the completions in the order given."""
         [generation] = await self.generate([prompt], n=n, **how)
         for member in self.order or range(n):
             if isinstance(member, GenerationError):

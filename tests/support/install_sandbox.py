@@ -30,6 +30,7 @@ def copy_project(destination: Path) -> Path:
 
 
 def executable(path: Path, text: str) -> Path:
+    """Write a program that can be run, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(0o755)

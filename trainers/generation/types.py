@@ -144,8 +144,9 @@ class StreamingGenerator(Generator, Protocol):
         logprobs: bool = False,
         priority: int = 0,
     ) -> AsyncGenerator[tuple[int, SampledCompletion]]:
-        """The `n` completions that `generate` returns for the prompt, each with its place among them and as soon as it
-        is complete, in whatever order that happens.
+        """Yield the `n` completions that `generate` returns for the prompt, each with its place among them.
+
+        Each comes as soon as it is complete, in whatever order that happens.
 
         Raises:
             GenerationError: when the rest of the completions could not be had.

@@ -26,8 +26,12 @@ REFERENCE = "reference.safetensors"
 
 @dataclass(frozen=True)
 class Progress:
-    """The servers' weight version before the checkpoint's own weights, and the lessons that were run ahead
-    (`LessonBatch.to_json`), if any."""
+    """The place in a run that transformers does not save.
+
+    Args:
+        weight_version: of the servers, before the checkpoint's own weights.
+        ahead: the lessons that were run ahead (`LessonBatch.to_json`), if any.
+    """
 
     weight_version: int = 0
     ahead: Mapping[str, Any] | None = None

@@ -22,8 +22,14 @@ from trainers.teaching.protocol import Protocol, Teacher
 
 @dataclass(frozen=True)
 class Rollout:
-    """The groups of one rollout and what it took: wall seconds, for how large a share of them each role's servers had
-    nothing to do, and what those who charge for their part of it took."""
+    """The groups of one rollout, and what it took.
+
+    Args:
+        groups: one for each question.
+        seconds: wall time.
+        idle: share of it in which the servers had nothing to do, by role.
+        costs: of those who charge for their part of it.
+    """
 
     groups: list[Group]
     seconds: float

@@ -32,6 +32,7 @@ class StopEarly(TrainerCallback):
         self.trainer: Stoppable | None = None
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Stop, when the trainer found a reason to in this step."""
         if self.trainer is None:
             return
         # After the last step nothing is left to stop.

@@ -1,2 +1,4 @@
-"""A taught student behind an OpenAI-compatible address: `wire` reads and writes the format, `app` serves it, and
-`python -m trainers.service` (`scripts/serve.sh`) starts it."""
+"""A taught student behind an OpenAI-compatible address.
+
+`wire` reads and writes the format, `app` serves it, and `python -m trainers.service` (`scripts/serve.sh`) starts it.
+"""

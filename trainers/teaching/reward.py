@@ -20,7 +20,9 @@ from trainers.teaching.lesson import Lesson
 class Reward(Protocol):
     """Scores one lesson; `None` marks it unscorable. Any callable of this shape can be configured as `reward`."""
 
-    def __call__(self, lesson: Lesson) -> float | Awaitable[float | None] | None: ...
+    def __call__(self, lesson: Lesson) -> float | Awaitable[float | None] | None:
+        """Return the reward of a lesson."""
+        ...
 
 
 async def score(reward: Reward, lesson: Lesson) -> float | None:
@@ -44,6 +46,7 @@ class OwnThread:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reward")
 
     async def __call__(self, lesson: Lesson) -> float | None:
+        """Score a lesson on the thread."""
         return cast("float | None", await call(self._reward, lesson, executor=self._thread))
 
     async def aclose(self) -> None:
@@ -74,6 +77,7 @@ class AdaptiveTeachingReward:
     leak_policy: str = "penalise"
 
     def __call__(self, lesson: Lesson) -> float | None:
+        """Return the mean reward over the scorable baselines; `None` when the lesson cannot be scored."""
         baselines = [solution.correct for solution in lesson.prepared.baselines if solution.correct is not None]
         if lesson.sample is None or not baselines:
             return None

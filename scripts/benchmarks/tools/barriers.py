@@ -82,7 +82,7 @@ async def four_barriers(
 
 
 def rounds(teachings: Sequence[str]) -> list[list[str]]:
-    """Teachings by how often they have come before: the first of each, the second of each, …
+    """Return teachings by how often they have come before: the first of each, the second of each, and so on.
 
     All of one list can share a request, which is as cheap as it gets where everything is known beforehand.
     """

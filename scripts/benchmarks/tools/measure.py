@@ -76,8 +76,10 @@ def median_of(measurements: Sequence[Measurement], value: Callable[[Measurement]
 
 
 def paired_ratio(results: Mapping[str, Sequence[Measurement]], value: Callable[[Measurement], float]) -> float:
-    """The median over rounds of the first variant's value ÷ the second's in the same round, which a machine that is
-    busy now and idle later disturbs least."""
+    """Return the median over rounds of the first variant's value ÷ the second's in the same round.
+
+    A machine that is busy now and idle later disturbs it least.
+    """
     ours, theirs = results.values()
     return median(value(a) / value(b) for a, b in zip(ours, theirs, strict=True))
 

@@ -269,6 +269,7 @@ def _stray(word: str, recipe: str) -> Problem:
 
 
 def secret_problem(key: str) -> Problem:
+    """Return the problem with a secret that was written down, and the variable of the environment to put it in."""
     variable = {"hub_token": "HF_TOKEN", "wandb_api_key": "WANDB_API_KEY"}.get(key, key.upper())
     remedy = f"set it in the environment: export {variable}=…"
     return Problem(f"{key}=…", "secrets are neither arguments nor configuration", remedy)

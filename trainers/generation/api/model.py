@@ -227,8 +227,10 @@ class ApiModel:
         await asyncio.sleep(delay)
 
     def _delay_s(self, failures: int, elapsed_s: float, failure: ApiFailure) -> float | None:
-        """Seconds until the next attempt: a growing backoff with jitter, and at least what the API asks for; `None`
-        gives up."""
+        """Return the seconds until the next attempt; `None` gives up.
+
+        They are a growing backoff with jitter, and at least what the API asks for.
+        """
         backoff = self._retry.delay_s(failures, elapsed_s, failure.cause)
         asked = failure.retry_after_s or 0.0
         if backoff is None or elapsed_s + asked > self._retry.budget_s:

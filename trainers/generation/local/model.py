@@ -146,8 +146,10 @@ class LocalModel:
             request.settle(GenerationError(f"{self._model.name_or_path} was closed", "closed"))
 
     def _next_batch(self) -> list[_Request]:
-        """The request that has waited longest and those most like it: of one kind of sampling and of similar length,
-        so that little is padded. What nobody waits for any more is left out."""
+        """Take the request that has waited longest and those most like it, without what nobody waits for any more.
+
+        They are of one kind of sampling and of similar length, so that little is padded.
+        """
         self._waiting = [request for request in self._waiting if not request.completion.done()]
         if not self._waiting:
             return []

@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 
 
 class AdmissionQueue:
-    """Lets requests in while fewer than `limit` completions are in flight; of those that wait, the smallest priority
-    first, and equal ones in order of arrival.
+    """Lets requests in while fewer than `limit` completions are in flight.
+
+    Of those that wait, the smallest priority is first, and equal ones are in order of arrival.
 
     A request is let in as a whole, so that one larger than what is left, or than `limit`, need not wait for ever.
     """

@@ -23,12 +23,13 @@ class Correction:
 def importance_ratio(
     logprobs: torch.Tensor, sampling_logprobs: torch.Tensor, mask: torch.Tensor, correction: Correction
 ) -> torch.Tensor:
-    """The weight of each token's, or sequence's, loss.
+    """Return the weight of each token's, or sequence's, loss.
 
     Args:
         logprobs: of the policy before the update (sequences, tokens), in nats.
         sampling_logprobs: of the server that sampled, same shape; NaN where it could not say.
         mask: 1 for tokens that are trained on, same shape.
+        correction: TRL's settings.
 
     Returns:
         Ratios of probabilities, truncated or masked: (sequences, tokens), or (sequences, 1) in the sequence modes.

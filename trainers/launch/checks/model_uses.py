@@ -18,10 +18,19 @@ from trainers.serving.adapter_files import read_adapter
 
 @dataclass(frozen=True)
 class ModelUse:
-    """One model in one role. `key` is the configuration key that names it, `length_key` the one that says how long
-    sequences may be (`length` tokens, `None` for as long as it takes); `served` whether vLLM loads it, `updated`
-    whether its servers are sent new weights. `weights` and `tokenizer` are where those lie, which for an adapter is its
-    base.
+    """One model in one role.
+
+    Args:
+        role: what it does.
+        key: the configuration key that names it.
+        model: its name.
+        weights: where they lie; for an adapter, those of its base.
+        tokenizer: where it lies; for an adapter, that of its base.
+        revision: branch, tag or commit on the hub.
+        length_key: the configuration key that says how long sequences may be.
+        length: tokens of a sequence; `None` for as many as it takes.
+        served: whether vLLM loads it.
+        updated: whether its servers are sent new weights.
     """
 
     role: str

@@ -28,9 +28,9 @@ _PROSE = re.compile(r"[A-Za-z]{2,}\s+[A-Za-z]{2,}\s+[A-Za-z]{2,}")
 
 
 def extract_answer(text: str) -> str | None:
-    """The answer a solution states, or `None` when it states none.
+    r"""The answer a solution states, or `None` when it states none.
 
-    Looks, in this order, for the last non-empty `<solution>…</solution>`, the last `\\boxed{…}` and the last
+    Looks, in this order, for the last non-empty `<solution>…</solution>`, the last `\boxed{…}` and the last
     final-answer line ("The answer is …", "Answer: …", "#### …"); a text that is nothing but one short value is such a
     line too. Of several statements the last is final, in one line as well. Inside `<solution>` a box or a final-answer
     line narrows the answer further. An unclosed `<solution>` is not an answer: the text was cut off.

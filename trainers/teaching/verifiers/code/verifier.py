@@ -26,8 +26,11 @@ _VERDICTS: dict[Outcome, Verdict] = {
 
 
 def extract_code(text: str) -> str | None:
-    """The code a solution states: the last fenced block of its last `<solution>`, else that solution's whole text, else
-    the last fenced block anywhere; `None` when there is none."""
+    """Return the code that a solution states; `None` when there is none.
+
+    It is the last fenced block of its last `<solution>`, else that solution's whole text, else the last fenced block
+    anywhere.
+    """
     tagged = [content for content in SOLUTION.findall(text) if content.strip()]
     blocks = _FENCED.findall(tagged[-1] if tagged else text)
     if blocks:

@@ -1,3 +1,4 @@
-"""Judge mathematical answers: `decision` settles plain cases at once, `worker` asks math-verify in processes that
-`worker_pool` can kill.
+"""Judge mathematical answers.
+
+`decision` settles plain cases at once, `worker` asks math-verify in processes that `worker_pool` can kill.
 """

@@ -21,7 +21,7 @@ class NumberList:
 
 
 def parse_list(text: str) -> NumberList | None:
-    """Read "(1, 2]", "\\{1, 2\\}" or "1, 2" of plain numbers and infinities (kept as text); `None` for all else."""
+    r"""Read "(1, 2]", "\{1, 2\}" or "1, 2" of plain numbers and infinities (kept as text); `None` for all else."""
     text = text.replace("\\infty", "oo")
     match = _LIST.fullmatch(text)
     if match is None or re.fullmatch(r"\d{1,3}(?:,\d{3})+", text):

@@ -74,7 +74,7 @@ _WRAPPERS = (
 
 
 def clean(text: str) -> str:
-    """Bring notation to one form: no delimiters, Unicode as LaTeX, no spacing commands, `\\frac12` of digits as 1/2."""
+    r"""Bring notation to one form: no delimiters, Unicode as LaTeX, no spacing commands, `\frac12` of digits as 1/2."""
     text = _SUPERSCRIPTS.sub(_power, join_thousands(_unwrap(text.strip()))).translate(FRACTIONS).translate(_SYMBOLS)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)

@@ -38,7 +38,7 @@ class Quantity:
 
 
 def read_quantity(text: str) -> Quantity:
-    """Split "$18", "18 eggs", "12.5 km/h", "2.5 million", "50%", "0.\\overline{3}" or an expression with a unit."""
+    r"""Split "$18", "18 eggs", "12.5 km/h", "2.5 million", "50%", "0.\overline{3}" or an expression with a unit."""
     unit = None
     if sign := _CURRENCY_SIGN.match(text):
         text, unit = sign["minus"] + text[sign.end() :], parse_unit(_CURRENCY[sign["symbol"]])
@@ -69,7 +69,7 @@ def read_quantity(text: str) -> Quantity:
 
 
 def _worded(text: str) -> Quantity | None:
-    """ "five apples", "seven days"."""
+    """Read a number in words with its unit: "five apples", "seven days"."""
     lead = NUMBER_WORDS.match(text)
     number = words_to_number(lead[0]) if lead else None
     if lead is None or number is None or (known := _read_rest(text[lead.end() :].strip())) is None or known[0] != 1:
@@ -78,7 +78,7 @@ def _worded(text: str) -> Quantity | None:
 
 
 def _together(match: re.Match[str]) -> Quantity | None:
-    """ "3 hours 30 minutes": the parts in the smaller unit, if the first is the larger one of the same kind."""
+    """Read "3 hours 30 minutes" as one, in the smaller unit, if the first is the larger one of the same kind."""
     large, small = parse_unit(match[2]), parse_unit(match[4])
     if large is None or small is None or large.dimensions != small.dimensions or large.size <= small.size:
         return None

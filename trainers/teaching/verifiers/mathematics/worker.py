@@ -65,8 +65,10 @@ def _read(text: str) -> list[Any]:
 
 
 def main() -> None:
-    """Serve until standard input ends, or until one item takes longer than `VERIFIER_DEADLINE_S` (then the kernel ends
-    the process, even where the parent can no longer do so)."""
+    """Serve until standard input ends, or until one item takes longer than `VERIFIER_DEADLINE_S`.
+
+    Then the kernel ends the process, even where the parent can no longer do so.
+    """
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     deadline_s = float(os.environ["VERIFIER_DEADLINE_S"])
