@@ -71,7 +71,7 @@ def bootstrap_mean(
     level: float = _LEVEL,
     seed: int = 0,
 ) -> Estimate:
-    """Mean over questions of `values`, shape (questions,) or (questions, samples).
+    """Return the mean over questions of `values`, shape (questions,) or (questions, samples).
 
     A question counts once, with the mean of its scorable samples; one without any is left out. `bounds` are the least
     and the greatest value possible, where there are such.
@@ -91,7 +91,7 @@ def bootstrap_difference(
     level: float = _LEVEL,
     seed: int = 0,
 ) -> Estimate:
-    """Mean of `after` less mean of `before`, paired by question; questions that lack either are left out.
+    """Return the mean of `after` less mean of `before`, paired by question; questions that lack either are left out.
 
     Both have the shape (questions,) or (questions, samples), and the same number of questions in the same order.
     """
@@ -109,7 +109,7 @@ def bootstrap_ratio(
     level: float = _LEVEL,
     seed: int = 0,
 ) -> Estimate:
-    """Sum of `numerator` over sum of `denominator`, both summed within each question and resampled by question.
+    """Return sum of `numerator` over sum of `denominator`, both summed within each question and resampled by question.
 
     For a conditional share such as P(taught 1 | base 0): `numerator = taught * (1 - base)`, `denominator = 1 - base`,
     shape (questions,) or (questions, samples). An element that is NaN in either is left out of both. `n` counts
@@ -153,7 +153,7 @@ def bootstrap_ratio_difference(
 
 
 def _unanimous(estimate: Estimate, per_question: Floats, bounds: Bounds | None, level: float) -> Estimate:
-    """The interval of a bounded quantity on which every question agrees; other estimates stay as they are."""
+    """Return the interval of a bounded quantity on which every question agrees; other estimates stay as they are."""
     if bounds is None or estimate.n == 0 or not np.allclose(per_question, per_question[0]):
         return estimate
     differing = 1 - ((1 - level) / 2) ** (1 / estimate.n)
@@ -169,7 +169,7 @@ def _as_rows(values: ArrayLike) -> Floats:
 
 
 def question_means(values: ArrayLike) -> Floats:
-    """The mean of every question's scorable samples, shape (questions,); NaN for a question without any."""
+    """Return the mean of every question's scorable samples, shape (questions,); NaN for a question without any."""
     rows = _as_rows(values)
     present = ~np.isnan(rows)
     counts = present.sum(axis=1)
@@ -203,7 +203,7 @@ def _estimate(
 
 
 def _resampled_sums(stacked: Floats, resamples: int, seed: int) -> list[Floats]:
-    """Sums over resampled rows, blocks of shape (columns, some resamples)."""
+    """Return sums over resampled rows, blocks of shape (columns, some resamples)."""
     generator = np.random.default_rng(seed)
     n = stacked.shape[1]
     block = max(1, min(resamples, _BLOCK // n))

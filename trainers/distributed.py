@@ -105,7 +105,7 @@ def reported_as(kind: type[RuntimeError], what: str) -> Iterator[None]:
 
 
 def portable(error: Exception) -> Exception:
-    """The error as another process can have it: itself, or a `RankFailed` with its name and message."""
+    """Return the error as another process can have it: itself, or a `RankFailed` with its name and message."""
     try:
         return pickle.loads(pickle.dumps(error))
     except (pickle.PickleError, TypeError, AttributeError, ValueError):

@@ -24,5 +24,5 @@ def is_hub_id(name: str) -> bool:
 
 
 def resolved(model: str) -> str:
-    """A local model's directory in full, wherever it is asked for later; hub ids as they are."""
+    """Return a local model's directory in full, wherever it is asked for later; hub ids as they are."""
     return str(Path(model).expanduser().absolute()) if looks_local(model) else model

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def as_lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    """The objects as text, a line each."""
+    """Return the objects as text, a line each."""
     return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
 
 

@@ -22,7 +22,10 @@ def ground_truth(text: str) -> str:
 
 
 def answer_of_turn(text: str) -> str:
-    """The final answer of an assistant's turn, found as in a student's solution; the whole turn when it states none."""
+    """Return the final answer of an assistant's turn, found as in a student's solution.
+
+    The whole turn when it states none.
+    """
     text = strip_reasoning(text)
     return extract_answer(text) or text
 

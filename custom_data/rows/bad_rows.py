@@ -76,7 +76,7 @@ def check(reading: Reading, max_bad_row_ratio: float) -> None:
 
 
 def summarise(source: str, read: int, kept: int, dropped: Sequence[Dropped]) -> Reading:
-    """A reading with its causes in order of frequency."""
+    """Return a reading with its causes in order of frequency."""
     return Reading(source, read, kept, tuple(sorted(dropped, key=lambda entry: -entry.count)))
 
 

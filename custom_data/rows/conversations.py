@@ -42,12 +42,12 @@ def read_turns(value: Any) -> tuple[Turn, ...] | None:
 
 
 def last_question(turns: tuple[Turn, ...]) -> str:
-    """The last user turn; empty when there is none."""
+    """Return the last user turn; empty when there is none."""
     return next((turn.content for turn in reversed(turns) if turn.role == "user"), "")
 
 
 def last_exchange(turns: tuple[Turn, ...]) -> Exchange | None:
-    """The final assistant turn with the last user turn before it; `None` when there is no assistant turn."""
+    """Return the final assistant turn with the last user turn before it; `None` when there is no assistant turn."""
     ends = [index for index, turn in enumerate(turns) if turn.role == "assistant"]
     return Exchange(last_question(turns[: ends[-1]]), turns[ends[-1]].content) if ends else None
 

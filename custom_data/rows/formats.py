@@ -46,7 +46,7 @@ class QuestionFormat:
 
     @classmethod
     def find(cls, found: Sequence[str], column_map: Mapping[str, str] | None, verifier: str) -> QuestionFormat:
-        """The format of a dataset with these columns.
+        """Return the format of a dataset with these columns.
 
         Raises:
             ConfigurationError: when question or answer cannot be found.
@@ -63,7 +63,7 @@ class QuestionFormat:
         return cls(columns | resolve_columns(found, needed, column_map), verifier)
 
     def read(self, row: RawRow) -> Record:
-        """The row under our names; everything else it carries travels as JSON in `extra`.
+        """Return the row under our names; everything else it carries travels as JSON in `extra`.
 
         Raises:
             BadRowError: naming the cause.
@@ -108,7 +108,7 @@ class ExampleFormat:
 
     @classmethod
     def find(cls, found: Sequence[str], column_map: Mapping[str, str] | None) -> ExampleFormat:
-        """The format of a dataset with these columns.
+        """Return the format of a dataset with these columns.
 
         Raises:
             ConfigurationError: when it is none of the three.
@@ -125,7 +125,7 @@ class ExampleFormat:
         raise ConfigurationError([_no_examples(found)])
 
     def read(self, row: RawRow) -> Record:
-        """The row as the teacher's reply and what it replies to.
+        """Return the row as the teacher's reply and what it replies to.
 
         `prompt` is empty where the teacher's template is to be filled with question and approach, else the messages to
         reply to, as JSON.
@@ -162,7 +162,7 @@ Format = QuestionFormat | ExampleFormat
 
 
 def chat_example(turns: tuple[Turn, ...]) -> Record:
-    """A conversation as an SFT example: its final assistant turn is the reply.
+    """Return a conversation as an SFT example: its final assistant turn is the reply.
 
     A reply in the `<thinking>…</thinking><teaching>…</teaching>` form is used as it is; any other becomes the teaching,
     its `<think>` block the thinking. A user turn that itself speaks of `<teaching>` is a teacher's prompt already, and
@@ -179,14 +179,17 @@ def chat_example(turns: tuple[Turn, ...]) -> Record:
 
 
 def as_reply(text: str, origin: str, thinking: str, teaching: str | None = None) -> Record:
-    """A text as the teacher's reply: as it is, if it has the form of one; else `teaching`, or all, becomes one."""
+    """Return a text as the teacher's reply: as it is, if it has the form of one.
+
+    Else `teaching`, or all, becomes one.
+    """
     if read_reply(text).teaching is not None:
         return {"reply": text.strip()}
     return {"reply": write_reply(thinking, text if teaching is None else teaching), ORIGIN: origin}
 
 
 def check_text(name: str, text: str) -> str:
-    """A text that can be written down and is not an accident.
+    """Return a text that can be written down and is not an accident.
 
     Raises:
         BadRowError: when it cannot be encoded, or is over 1 MB.

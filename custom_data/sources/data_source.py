@@ -63,7 +63,7 @@ class Part:
         return ((f"{self.prefix} {place}", row) for place, row in self.rows())
 
     def cut(self, start: int, end: int) -> Part:
-        """The rows from `start` up to, not including, `end`."""
+        """Return the rows from `start` up to, not including, `end`."""
         return replace(self, rows=lambda: islice(self.rows(), start, end), identity=f"{self.identity}[{start}:{end}]")
 
 
@@ -118,7 +118,7 @@ class DataSource:
         return Rows(self, tuple(self._parts())).of_level(level)
 
     def _configurations(self) -> list[str]:
-        """The configurations to choose from, if none is chosen."""
+        """Return the configurations to choose from, if none is chosen."""
         path = Path(self.dataset_id_or_path).expanduser()
         local = path.is_file() or _saved(path) or (not path.exists() and looks_local(self.dataset_id_or_path))
         if local or self.dataset_config is not None:
@@ -257,7 +257,7 @@ class DataSource:
         return Problem(self.name, f"it cannot be read: {text}", f"check the file, or {local}")
 
     def problem(self, expected: str, remedy: str) -> ConfigurationError:
-        """An error about this source."""
+        """Return an error about this source."""
         return ConfigurationError([Problem(self.name, expected, remedy)])
 
 
@@ -313,7 +313,7 @@ class Rows:
         return inspect.getsource(inspect.getmodule(kind) or Rows), kind.__qualname__, self.reader_settings
 
     def columns(self) -> tuple[str, ...]:
-        """The columns of the first rows, in order."""
+        """Return the columns of the first rows, in order."""
         rows = islice((row for _, row in self if not isinstance(row, BadRowError)), PEEKED)
         return tuple(dict.fromkeys(str(column) for row in rows for column in row))
 
@@ -341,7 +341,7 @@ class Rows:
 
 
 def file_part(path: Path, suffix: str | None = None, label: str = "") -> Part:
-    """A file that we read as a part; `label` says which one it is, where there are several."""
+    """Return a file that we read as a part; `label` says which one it is, where there are several."""
     suffix = suffix or text_suffix(path.name)
     state = path.stat()
     noun = "line" if counts_lines(suffix) else "row"
@@ -354,12 +354,12 @@ def file_part(path: Path, suffix: str | None = None, label: str = "") -> Part:
 
 
 def table_part(table: Dataset) -> Part:
-    """A `datasets.Dataset` as a part; a place is a row index."""
+    """Return a `datasets.Dataset` as a part; a place is a row index."""
     return Part("row", lambda: read_table(table), table._fingerprint)
 
 
 def read_table(table: Dataset) -> Iterator[Placed]:
-    """Rows of an Arrow table with their indices, a batch in memory at a time."""
+    """Yield rows of an Arrow table with their indices, a batch in memory at a time."""
     start = 0
     for batch in table.with_format("arrow").iter(batch_size=BATCH):
         yield from enumerate(batch_rows(batch), start)

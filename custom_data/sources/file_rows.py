@@ -41,7 +41,7 @@ def read_lines(path: Path) -> Iterator[Placed]:
 
 
 def read_json(path: Path) -> Iterator[Placed]:
-    """A JSON array of rows, read piece by piece; or JSON lines in a file that is called `.json`.
+    """Return a JSON array of rows, read piece by piece; or JSON lines in a file that is called `.json`.
 
     Raises:
         ValueError: when an array breaks off.
@@ -78,7 +78,7 @@ def read_csv(path: Path) -> Iterator[Placed]:
 
 
 def read_parquet(path: Path) -> Iterator[Placed]:
-    """A parquet file, some rows in memory at a time however large its row groups are."""
+    """Yield a parquet file, some rows in memory at a time however large its row groups are."""
     # Arrow holds a row group as a whole unless it reads ahead nothing and buffers pages.
     with pq.ParquetFile(path, buffer_size=CHUNK, pre_buffer=False) as file:
         start = 0
@@ -88,7 +88,7 @@ def read_parquet(path: Path) -> Iterator[Placed]:
 
 
 def batch_rows(batch: pa.Table | pa.RecordBatch) -> Iterator[Any]:
-    """The rows of a batch as dictionaries, one by one if a text of it is no UTF-8."""
+    """Yield the rows of a batch as dictionaries, one by one if a text of it is no UTF-8."""
     try:
         yield from batch.to_pylist()
     except UnicodeDecodeError:
@@ -109,7 +109,7 @@ READERS: dict[str, Callable[[Path], Iterator[Placed]]] = {
 
 
 def open_binary(path: Path) -> IO[bytes]:
-    """The bytes of a file, unpacked if it is gzipped, whatever it is called."""
+    """Return the bytes of a file, unpacked if it is gzipped, whatever it is called."""
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     return cast(IO[bytes], gzip.open(path, "rb")) if packed else path.open("rb")
@@ -121,7 +121,7 @@ def _decoded(file: IO[bytes]) -> io.TextIOWrapper:
 
 
 def text_suffix(name: str) -> str:
-    """The suffix that tells a file's format, `.gz` aside."""
+    """Return the suffix that tells a file's format, `.gz` aside."""
     return Path(name.removesuffix(".gz")).suffix.lower()
 
 

@@ -44,11 +44,11 @@ class Table:
 
     @classmethod
     def empty(cls) -> Table:
-        """A table without rows."""
+        """Return a table without rows."""
         return cls(Dataset.from_dict({}), np.zeros(0, dtype=np.int64), Reading("nothing", 0, 0))
 
     def taking(self, rows: RowNumbers) -> Table:
-        """The same table, using other rows of it."""
+        """Return the same table, using other rows of it."""
         return Table(self.data, rows, self.reading)
 
     @property
@@ -57,7 +57,7 @@ class Table:
         return self.data.data.column("question_key").to_numpy()[self.rows]
 
     def longest(self, *names: str) -> np.ndarray:
-        """An upper bound of the bytes of several columns' texts together, in each used row, after any NFC.
+        """Return an upper bound of the bytes of several columns' texts together, in each used row, after any NFC.
 
         Composing never adds to ASCII; elsewhere it may take three times the bytes at most.
         """
@@ -69,7 +69,7 @@ class Table:
         return total[self.rows]
 
     def dataset(self) -> Dataset:
-        """The used rows as a dataset."""
+        """Return the used rows as a dataset."""
         return self.data.select(self.rows)
 
 

@@ -18,7 +18,7 @@ WORTH_A_BAR = 2000
 
 
 def fitting_questions(table: Table, needs: tuple[Need, ...]) -> tuple[Table, tuple[Dropped, ...]]:
-    """The questions that fit into every stage, and the others by the first stage that has no room for them."""
+    """Return the questions that fit into every stage, and the others by the first stage that has no room for them."""
     if not needs:
         return table, ()
     limits = [need.certain() for need in needs]

@@ -42,7 +42,7 @@ class Size:
 
 
 def read_manifest(directory: Path) -> dict[str, Any] | None:
-    """The manifest of a complete world, `None` when there is none: it is written last."""
+    """Return the manifest of a complete world, `None` when there is none: it is written last."""
     path = directory / MANIFEST
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
@@ -88,7 +88,7 @@ def build_world(directory: Path, seed: int, size: Size) -> dict[str, Any]:
 
 
 def question_row(question: StoryProblem) -> dict[str, str]:
-    """A question as the row of an RL dataset; everything but `question` and `solution` is there for analysis."""
+    """Return a question as the row of an RL dataset; everything but `question` and `solution` is there for analysis."""
     return {
         "question": question.text,
         "solution": str(question.answer),

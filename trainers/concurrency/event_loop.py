@@ -38,7 +38,7 @@ class EventLoopThread:
 
 
 def wait(future: Future[T]) -> T:
-    """The future's result; an interrupt while waiting cancels what it stands for."""
+    """Return the future's result; an interrupt while waiting cancels what it stands for."""
     try:
         return future.result()
     except BaseException:

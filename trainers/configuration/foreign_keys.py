@@ -153,7 +153,10 @@ def adopted(path: str, value: str) -> Renamed | Needless | Problem | None:
 
 
 def refusal(key: str, given: str) -> Problem | None:
-    """The problem with a key where only keys of ours may stand, such as in a recipe; `None` when it is not foreign."""
+    """Return the problem with a key where only keys of ours may stand, such as in a recipe.
+
+    `None` when it is not foreign.
+    """
     if key in RENAMED:
         return Problem(given, f"{key} is called {RENAMED[key].to} here", f"write {RENAMED[key].to}")
     if key in REFUSED:

@@ -87,7 +87,7 @@ def compare(evaluations: Mapping[str, Results], reference: str | None = None) ->
 
 
 def columns_of(evaluations: Mapping[str, Results]) -> list[Column]:
-    """The arms of all evaluations, told apart by the evaluation's name; one student is shown once."""
+    """Return the arms of all evaluations, told apart by the evaluation's name; one student is shown once."""
     found: list[tuple[str, Column]] = []
     for label, results in evaluations.items():
         alone, *taught = results.arms()
@@ -160,7 +160,7 @@ def as_difference(row: Row) -> Row:
 
 
 def read_evaluations(directories: Sequence[Path]) -> dict[str, Results]:
-    """The results in output directories, by the shortest endings of their paths that differ.
+    """Return the results in output directories, by the shortest endings of their paths that differ.
 
     Raises:
         ConfigurationError: when a directory holds no finished evaluation, or one that this version cannot read.
@@ -184,7 +184,7 @@ def read_evaluations(directories: Sequence[Path]) -> dict[str, Results]:
 
 
 def labels(paths: Sequence[Path]) -> list[str]:
-    """The shortest endings of paths that tell them apart."""
+    """Return the shortest endings of paths that tell them apart."""
     found = short_names([str(path.resolve()) for path in paths])
     if len(set(found)) < len(found):
         raise ConfigurationError([Problem(str(paths[0]), "is given twice", "give every evaluation once")])

@@ -29,7 +29,7 @@ LASTING = ("context", "content_filter")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines file, none when there is no file; a last line that was cut off is left out.
+    """Return the objects of a JSON-lines file, none when there is no file; a last line that was cut off is left out.
 
     Raises:
         ValueError: when another line is no JSON.
@@ -56,7 +56,7 @@ def rewrite(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def alone_record(item: Alone) -> dict[str, Any]:
-    """A question that the student solved alone, as a JSON object."""
+    """Return a question that the student solved alone, as a JSON object."""
     prepared = item.prepared
     return {
         "format": FORMAT,
@@ -73,7 +73,7 @@ def alone_record(item: Alone) -> dict[str, Any]:
 
 
 def alone_from(record: Mapping[str, Any]) -> Alone:
-    """The inverse of `alone_record`."""
+    """Return the inverse of `alone_record`."""
     question = Question(record["row"], record["question"], record["ground_truth"], record["extra"])
     prepared = Prepared(
         question,
@@ -85,7 +85,10 @@ def alone_from(record: Mapping[str, Any]) -> Alone:
 
 
 def taught_records(teacher: str, item: Taught) -> list[dict[str, Any]]:
-    """The lessons of a question as JSON objects; what the question itself has stands in `student_alone.jsonl`."""
+    """Return the lessons of a question as JSON objects.
+
+    What the question itself has stands in `student_alone.jsonl`.
+    """
     return [
         lesson_record(lesson)
         | {"teacher": teacher, "lessons": len(item.group.lessons), "dropped": item.group.dropped}
@@ -95,7 +98,7 @@ def taught_records(teacher: str, item: Taught) -> list[dict[str, Any]]:
 
 
 def taught_from(records: Sequence[Mapping[str, Any]], prepared: Prepared) -> Taught:
-    """The inverse of `taught_records`, given what the question has."""
+    """Return the inverse of `taught_records`, given what the question has."""
     first = records[0]
     lessons = tuple(_lesson_from(record, prepared) for record in sorted(records, key=lambda each: each["member"]))
     return Taught(Group(prepared, lessons, first["dropped"]), Effort(**first["teaching_effort"]))
@@ -124,14 +127,14 @@ def _lesson_from(record: Mapping[str, Any], prepared: Prepared) -> Lesson:
 
 
 def read_alone(directory: Path) -> dict[int, Alone]:
-    """The questions of `student_alone.jsonl` by row; of one that was written twice the last counts."""
+    """Return the questions of `student_alone.jsonl` by row; of one that was written twice the last counts."""
     path = directory / STUDENT_ALONE
     with _readable(path):
         return {record["row"]: alone_from(record) for record in _records(path)}
 
 
 def read_taught(directory: Path, alone: Mapping[int, Alone]) -> dict[str, dict[int, Taught]]:
-    """The complete groups of `lessons.jsonl`, by teacher and row."""
+    """Return the complete groups of `lessons.jsonl`, by teacher and row."""
     path = directory / LESSONS
     groups: dict[tuple[str, int], dict[int, dict[str, Any]]] = defaultdict(dict)
     found: dict[str, dict[int, Taught]] = defaultdict(dict)
@@ -146,7 +149,7 @@ def read_taught(directory: Path, alone: Mapping[int, Alone]) -> dict[str, dict[i
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a file, all in a format that is known here."""
+    """Yield the objects of a file, all in a format that is known here."""
     for number, record in enumerate(read_lines(path), start=1):
         try:
             check_format(record)

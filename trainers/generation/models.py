@@ -26,7 +26,7 @@ def served_model(
     chat_template_kwargs: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> EndpointPool:
-    """A model on `vllm serve` processes of yours, addressed without `/v1`; options are those of `EndpointPool`.
+    """Return a model on `vllm serve` processes of yours, addressed without `/v1`; options are those of `EndpointPool`.
 
     `tokenizer` is a path or hub id, by default the name under which the servers know the model.
     """
@@ -46,7 +46,7 @@ def api_model(
     extra_body: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> ApiModel:
-    """A model behind an OpenAI-compatible chat API, addressed with `/v1`; options are those of `ApiModel`.
+    """Return a model behind an OpenAI-compatible chat API, addressed with `/v1`; options are those of `ApiModel`.
 
     Raises:
         ValueError: when the address is none, the environment lacks the key, or there is a cap without prices.
@@ -65,7 +65,7 @@ def api_model(
 
 
 def local_model(model: str, **options: Any) -> LocalModel:
-    """A model loaded into this process from a path or the hub; options are those of `LocalModel.load`."""
+    """Return a model loaded into this process from a path or the hub; options are those of `LocalModel.load`."""
     # Importing it loads torch and transformers, which a program with APIs only never needs.
     from trainers.generation.local.model import LocalModel
 

@@ -36,7 +36,9 @@ def is_retryable(cause: str) -> bool:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a `Retry-After` header, or the `retry-after-ms` of some APIs, asks to wait; `None` for nonsense.
+    """Return seconds that a `Retry-After` header, or the `retry-after-ms` of some APIs, asks to wait.
+
+    `None` for nonsense.
 
     A date is counted from the answer's own `Date`, where it has one: clocks differ.
     """

@@ -38,7 +38,7 @@ class Progress:
 
 
 def steps_of(checkpoint: Path) -> int:
-    """The optimizer steps a checkpoint has behind it."""
+    """Return the optimizer steps a checkpoint has behind it."""
     return json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
 
 

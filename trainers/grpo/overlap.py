@@ -35,12 +35,12 @@ class LessonBatch:
     weights: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The batch as JSON knows it."""
+        """Return the batch as JSON knows it."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> LessonBatch:
-        """The batch that `to_json` wrote."""
+        """Return the batch that `to_json` wrote."""
         return cls(**{**record, "rows": [TrainingRow(**row) for row in record["rows"]]})
 
 

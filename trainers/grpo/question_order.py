@@ -48,7 +48,7 @@ class QuestionOrder:
         return whole_rollouts(self.questions, self.per_rollout)
 
     def epoch(self, epoch: int) -> list[list[int]]:
-        """The rollouts of one epoch, each as the indices of its questions."""
+        """Return the rollouts of one epoch, each as the indices of its questions."""
         indices = list(range(self.questions))
         if self.shuffle:
             random.Random(f"{self.seed}/questions/{epoch}").shuffle(indices)
@@ -56,7 +56,7 @@ class QuestionOrder:
         return [indices[number * size : (number + 1) * size] for number in range(self.rollouts_per_epoch)]
 
     def rollout(self, number: int) -> list[int]:
-        """The questions of one rollout, counted from 0 through all epochs."""
+        """Return the questions of one rollout, counted from 0 through all epochs."""
         epoch, within = divmod(number, self.rollouts_per_epoch)
         return self.epoch(epoch)[within]
 

@@ -20,7 +20,7 @@ _LOGGED_EVERY_S = 30.0
 
 
 def progress_line(so_far: Tally, seconds: float) -> str:
-    """Completions of each stage that are done, running and failed, and the tokens per second of those done."""
+    """Return completions of each stage that are done, running and failed, and the tokens per second of those done."""
     return f"rollout {seconds:.0f} s: {so_far} · {so_far.tokens.total() / seconds:,.0f} tok/s"
 
 

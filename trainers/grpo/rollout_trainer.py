@@ -126,7 +126,7 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
         return self.state.global_step // self.steps_per_rollout
 
     def _rollouts(self) -> RolloutSchedule:
-        """The schedule of the run, whose length is known once training has begun."""
+        """Return the schedule of the run, whose length is known once training has begun."""
         if self.schedule is None:
             harvest = LessonBatchMaker(
                 self.args.output_dir,
@@ -139,14 +139,14 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
         return self.schedule
 
     def _get_train_sampler(self, dataset: Dataset | None = None) -> QuestionSampler:
-        """Questions in an order that depends on the seed and the step alone, unlike TRL's."""
+        """Return questions in an order that depends on the seed and the step alone, unlike TRL's."""
         epochs = self.order.rollouts_per_epoch
         return QuestionSampler(
             self.order, self.num_generations, self.micro_batches, epoch=lambda: self.rollout_number // epochs
         )
 
     def global_rollout(self, rows: Sequence[Sequence[int]]) -> list[TrainingRow]:
-        """The lessons for this rank's rows.
+        """Return the lessons for this rank's rows.
 
         Rank 0 has those of all ranks made, and gives each rank its own.
 

@@ -155,12 +155,15 @@ class TrainingRow:
 
 
 def training_rows(groups: Sequence[Group], filler_id: int) -> list[TrainingRow]:
-    """The lessons of all groups as training rows; those of dropped groups and unscorable lessons are masked out."""
+    """Return the lessons of all groups as training rows.
+
+    Those of dropped groups and unscorable lessons are masked out.
+    """
     return [training_row(lesson, group.dropped is None, filler_id) for group in groups for lesson in group.lessons]
 
 
 def training_row(lesson: Lesson, kept: bool, filler_id: int) -> TrainingRow:
-    """One lesson as a training row; a lesson that was never sampled becomes one filler token, masked out."""
+    """Return one lesson as a training row; a lesson that was never sampled becomes one filler token, masked out."""
     reward = lesson.reward if kept else None
     if lesson.sample is None or not lesson.sample.completion.token_ids:
         return TrainingRow([filler_id], [filler_id], [0.0], None, False)

@@ -24,7 +24,9 @@ class StepMetrics:
             self._weights[name].append(weights.get(name, 1.0))
 
     def take(self, step_times: Sequence[float], *, steps_per_rollout: int, steps_left: int) -> dict[str, float]:
-        """The metrics since this was last asked, and what they say about time; nothing where there was no rollout.
+        """Return the metrics since this was last asked, and what they say about time.
+
+        Nothing where there was no rollout.
 
         Args:
             step_times: seconds of the steps since then.

@@ -136,7 +136,7 @@ def full_parameters(model: nn.Module, *, sharded: bool, bucket_bytes: int = BUCK
 
 
 def full_shape(parameter: torch.Tensor) -> tuple[int, ...]:
-    """The shape a parameter has when it is neither sharded nor quantised."""
+    """Return the shape a parameter has when it is neither sharded nor quantised."""
     if _is_quantised(parameter):
         return tuple(parameter.quant_state.shape)
     # DeepSpeed keeps the whole shape here, and an empty tensor in the parameter.
@@ -144,7 +144,7 @@ def full_shape(parameter: torch.Tensor) -> tuple[int, ...]:
 
 
 def dense(parameter: torch.Tensor) -> torch.Tensor:
-    """The values of a parameter: as they are, or dequantised by bitsandbytes into a new tensor."""
+    """Return the values of a parameter: as they are, or dequantised by bitsandbytes into a new tensor."""
     if not _is_quantised(parameter):
         return parameter.data
     from bitsandbytes.functional import dequantize_4bit

@@ -53,7 +53,7 @@ class ServedTeacher:
         self.vllm_client = self
 
     def get_server_info(self) -> dict[str, Any]:
-        """The part of vLLM's server information that TRL checks."""
+        """Return the part of vLLM's server information that TRL checks."""
         return {"model_config": {"logprobs_mode": "processed_logprobs"}}
 
     def sync_weights(self) -> None:

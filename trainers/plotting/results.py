@@ -34,7 +34,7 @@ _LONGEST = 36
 
 
 def accuracy_bars(arms: Mapping[str, Estimate], output_path: Path) -> None:
-    """Accuracy per arm (shares in [0, 1]) with its interval; the first arm, the student alone, is the dashed line."""
+    """Draw the accuracy per arm (shares in [0, 1]) with its interval; the student alone is the dashed line."""
     names = list(arms)
     colours = arm_colours(names, reference=names[0] if names else None)
     figure, (axis,) = new_figure(1, 1, (7.6, 1.3 + 0.62 * max(len(names), 1)))
@@ -89,7 +89,7 @@ def length_by_baseline(
 
 
 def gain_by_part(parts: Mapping[str, Mapping[str, Estimate]], output_path: Path, *, heading: str) -> None:
-    """Accuracy gain (shares; shown in percentage points) by arm and then by part of the questions, with intervals."""
+    """Draw the accuracy gain (shares; shown in points) by arm and then by part of the questions, with intervals."""
     colours = arm_colours(list(parts))
     labels = list(dict.fromkeys(part for gains in parts.values() for part in gains))
     slanted = max(map(len, labels), default=0) > _WIDE_PART
@@ -126,7 +126,7 @@ def gain_by_part(parts: Mapping[str, Mapping[str, Estimate]], output_path: Path,
 
 
 def differences(arms: Mapping[str, Estimate], output_path: Path, *, reference: str) -> None:
-    """Accuracy of each arm less that of the reference (shares; shown in points), with paired intervals."""
+    """Draw the accuracy of each arm less that of the reference (shares; shown in points), with paired intervals."""
     names = list(arms)
     figure, (axis,) = new_figure(1, 1, (7.6, 1.5 + 0.5 * max(len(names), 1)))
     axis.axvline(0, color="#999999", linewidth=1)
@@ -178,7 +178,7 @@ def token_bars(arms: Mapping[str, tuple[Estimate, Estimate | None]], output_path
 def gain_by_length(
     arms: Mapping[str, tuple[Sequence[float], Sequence[float], Mapping[str, Estimate]]], output_path: Path
 ) -> None:
-    """Accuracy gain against length of the teaching (on a logarithmic axis), one panel per arm.
+    """Draw the accuracy gain against length of the teaching (on a logarithmic axis), one panel per arm.
 
     Each arm has the lengths of its lessons in tokens, their gains (shares), and the mean gain by part: the part's name
     starts with the shortest and ends with the longest length, as in `9 to 16 tokens`.
@@ -263,7 +263,7 @@ def _draw_lengths(axis: Axes, lengths: np.ndarray, mean: Estimate, position: flo
 
 
 def _wrapped(name: str) -> str:
-    """A long arm name on two lines."""
+    """Return a long arm name on two lines."""
     if len(name) <= _LABEL_WIDTH or " " not in name:
         return _shortened(name)
     words = name.split(" ")
@@ -272,5 +272,5 @@ def _wrapped(name: str) -> str:
 
 
 def _shortened(name: str) -> str:
-    """The end of a name: paths differ there."""
+    """Return the end of a name: paths differ there."""
     return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"

@@ -20,7 +20,7 @@ DPI = 160
 
 
 def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
-    """A figure of `size` inches with its axes in reading order; belongs to no global state."""
+    """Return a figure of `size` inches with its axes in reading order; belongs to no global state."""
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(wspace=0.06, hspace=0.08))
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
@@ -38,14 +38,14 @@ def _tidy(axis: Axes) -> None:
 
 
 def title(axis: Axes, text: str, *, x: str = "", y: str = "") -> None:
-    """Title at the left, and axis labels with their units."""
+    """Set the title at the left, and axis labels with their units."""
     axis.set_title(text, loc="left", fontsize=11, fontweight="bold", color=INK)
     axis.set_xlabel(x, fontsize=9.5, color=INK)
     axis.set_ylabel(y, fontsize=9.5, color=INK)
 
 
 def legend(axis: Axes) -> None:
-    """A quiet legend, where there is something to explain."""
+    """Draw a quiet legend, where there is something to explain."""
     if axis.get_legend_handles_labels()[0]:
         axis.legend(frameon=False, fontsize=8.5, labelcolor=INK, handlelength=1.6, loc="best")
 
@@ -67,7 +67,7 @@ def cycled_colours(count: int) -> list[str]:
 
 
 def arm_colours(names: Sequence[str], reference: str | None = None) -> dict[str, str]:
-    """A colour per arm in the order given; the reference arm is grey."""
+    """Return a colour per arm in the order given; the reference arm is grey."""
     others = [name for name in names if name != reference]
     return dict(zip(others, cycled_colours(len(others)), strict=True)) | ({reference: GREY} if reference else {})
 

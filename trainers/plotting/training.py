@@ -118,7 +118,7 @@ def learning_curves(
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The objects of a `metrics.jsonl`; a line that was cut off when its run died is left out."""
+    """Return the objects of a `metrics.jsonl`; a line that was cut off when its run died is left out."""
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
@@ -129,7 +129,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def series(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[Floats, Floats]:
-    """Steps and values of one metric, by step; of several values of one step the last logged."""
+    """Return the steps and values of one metric, by step; of several values of one step the last logged."""
     by_step = {
         int(row["step"]): float(row[key])
         for row in rows

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options of the service; every limit is one."""
+    """Return the options of the service; every limit is one."""
     parser = argparse.ArgumentParser(prog="scripts/serve.sh", description=__doc__, allow_abbrev=False)
     for role in ("teacher", "student"):
         parser.add_argument(f"--{role}", required=True, help="path, hub id, or the name an API knows it by")
@@ -118,7 +118,7 @@ def check_address(host: str, key: str | None) -> None:
 
 
 def reach(options: argparse.Namespace, role: str) -> Model:
-    """A role's model, behind an API or loaded into this process.
+    """Return a role's model, behind an API or loaded into this process.
 
     Raises:
         ValueError: when it cannot be reached as the options say.

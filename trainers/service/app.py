@@ -92,7 +92,7 @@ class Service:
         self._running = 0
 
     def application(self) -> web.Application:
-        """The application, to be run by `aiohttp`."""
+        """Return the application, to be run by `aiohttp`."""
         app = web.Application(middlewares=[self._guarded], client_max_size=self._limits.max_body_bytes)
         app.on_cleanup.append(self._close)
         app.router.add_get("/health", self._health)
@@ -217,7 +217,7 @@ class Service:
         return _refusal(404, f"There is no model {model!r} here, only {self._name!r}.", "model_not_found")
 
     def _taught_by(self, asked: ChatRequest) -> AdaptiveTeacher:
-        """The teacher, with the words and the sampling that a client asks for."""
+        """Return the teacher, with the words and the sampling that a client asks for."""
         limits = self._limits
         given = {"student_temperature": asked.temperature, "student_top_p": asked.top_p}
         return AdaptiveTeacher(
@@ -242,7 +242,7 @@ async def _events(
     first: Piece,
     rest: AsyncGenerator[Piece],
 ) -> AsyncGenerator[bytes]:
-    """The events of a streamed answer, up to a stop string."""
+    """Yield the events of a streamed answer, up to a stop string."""
     stops, text, solution = StopStrings(asked.stop), "", None
     yield _event(wire.opening(*identity, guidance))
     async for piece in _chained(first, rest):

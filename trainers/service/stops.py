@@ -36,6 +36,6 @@ class StopStrings:
 
 
 def cut(text: str, strings: Sequence[str]) -> tuple[str, bool]:
-    """A whole text up to the first of the strings, and whether one was there."""
+    """Return a whole text up to the first of the strings, and whether one was there."""
     stops = StopStrings(strings)
     return stops.feed(text) + stops.end(), stops.met

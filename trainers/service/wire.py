@@ -73,7 +73,7 @@ def read_request(body: Any) -> ChatRequest:
 
 
 def answer(identity: str, created: int, model: str, given: GuidedAnswer, stop: Sequence[str] = ()) -> dict[str, Any]:
-    """A whole answer up to a stop string; the lesson's metadata is in the field `atlas`."""
+    """Return a whole answer up to a stop string; the lesson's metadata is in the field `atlas`."""
     text, stopped = cut(given.text, stop)
     return {
         **_head(identity, created, model, "chat.completion"),
@@ -97,21 +97,21 @@ def finish_reason(solution: Solution | None, stopped: bool) -> str:
 def chunk(
     identity: str, created: int, model: str, *, piece: str | None = None, finish_reason: str | None = None
 ) -> dict[str, Any]:
-    """One piece of a streamed answer, or its end."""
+    """Return one piece of a streamed answer, or its end."""
     delta = {} if piece is None else {"content": piece}
     choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
     return {**_head(identity, created, model, "chat.completion.chunk"), "choices": [choice]}
 
 
 def opening(identity: str, created: int, model: str, guidance: Guidance) -> dict[str, Any]:
-    """The first chunk of a stream: the role, and the lesson's metadata."""
+    """Return the first chunk of a stream: the role, and the lesson's metadata."""
     choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
     head = _head(identity, created, model, "chat.completion.chunk")
     return {**head, "choices": [choice], "atlas": metadata(guidance)}
 
 
 def usage_chunk(identity: str, created: int, model: str, guidance: Guidance, tokens: int) -> dict[str, Any]:
-    """The last chunk of a stream whose client wants usage."""
+    """Return the last chunk of a stream whose client wants usage."""
     head = _head(identity, created, model, "chat.completion.chunk")
     return {**head, "choices": [], "usage": usage(guidance, tokens)}
 
@@ -128,7 +128,7 @@ def metadata(guidance: Guidance) -> dict[str, Any]:
 
 
 def usage(guidance: Guidance, completion_tokens: int) -> dict[str, int]:
-    """Tokens as clients expect them; those of the prompt are estimated, those of guidance are in `atlas`."""
+    """Return the tokens as clients expect them; those of the prompt are estimated, those of guidance are in `atlas`."""
     prompt_tokens = estimated_tokens(guidance.question)
     return {
         "prompt_tokens": prompt_tokens,
@@ -138,12 +138,12 @@ def usage(guidance: Guidance, completion_tokens: int) -> dict[str, int]:
 
 
 def model(name: str) -> dict[str, Any]:
-    """A model as it is listed."""
+    """Return a model as it is listed."""
     return {"id": name, "object": "model", "created": 0, "owned_by": "atlas"}
 
 
 def error(message: str, kind: str) -> dict[str, Any]:
-    """An error as OpenAI's clients read it."""
+    """Return an error as OpenAI's clients read it."""
     return {"error": {"message": message, "type": kind, "param": None, "code": kind}}
 
 
@@ -182,7 +182,7 @@ def _turn(message: Any) -> tuple[str, str]:
 
 
 def _text(value: Any, what: str) -> str:
-    """A text that every model can be given: JSON may hold halves of characters, which no encoding has."""
+    """Return a text that every model can be given: JSON may hold halves of characters, which no encoding has."""
     if not isinstance(value, str):
         raise BadRequest(f"{what} must be a text.")
     if any("\ud800" <= letter <= "\udfff" for letter in value):
@@ -198,7 +198,7 @@ def _stops(value: Any) -> tuple[str, ...]:
 
 
 def _question(turns: Sequence[tuple[str, str]]) -> str:
-    """The question of a conversation: its one message, or all turns with who says them."""
+    """Return the question of a conversation: its one message, or all turns with who says them."""
     if len(turns) == 1:
         return turns[0][1]
     return "\n\n".join(f"{_ROLES[role]}: {text}" for role, text in turns)

@@ -27,7 +27,7 @@ class Adapter:
 
 
 def read_adapter(model: str) -> Adapter | None:
-    """The adapter in a local directory, `None` for whole models and for hub ids.
+    """Return the adapter in a local directory, `None` for whole models and for hub ids.
 
     Reads one small file, so that it can be asked anywhere.
     """

@@ -40,7 +40,7 @@ class TextStreaming(TypingProtocol):
     """A model that can hand over its answer in pieces."""
 
     def stream_text(self, prompt: Prompt, *, sampling: Sampling, seed: int) -> AsyncIterator[str | Completion]:
-        """The pieces of one completion, reasoning left out, and at last the completion itself.
+        """Yield the pieces of one completion, reasoning left out, and at last the completion itself.
 
         Raises:
             GenerationError: when the rest of it could not be had.
@@ -174,7 +174,7 @@ class AdaptiveTeacher:
     async def teach_all(
         self, questions: Sequence[str], student: Model, *, baseline: bool = False, keep_going: bool = False
     ) -> list[GuidedAnswer] | list[GuidedAnswer | GenerationError]:
-        """Answers to many questions, in order; a bounded number is worked on at a time.
+        """Return answers to many questions, in order; a bounded number is worked on at a time.
 
         Args:
             questions: what is asked.
@@ -206,7 +206,7 @@ class AdaptiveTeacher:
         return await self._guide(self._protocol(student), _question(question))
 
     async def answer(self, question: str, student: Model, guidance: Guidance) -> GuidedAnswer:
-        """The student's answer after what `guide` gave.
+        """Return the student's answer after what `guide` gave.
 
         Raises:
             GenerationError: when the student does not answer.
@@ -214,7 +214,9 @@ class AdaptiveTeacher:
         return GuidedAnswer(guidance, await self._answer(self._protocol(student), _question(question), guidance))
 
     async def stream(self, question: str, student: Model, guidance: Guidance | None = None) -> AsyncGenerator[str]:
-        """The taught answer in pieces, as the student writes it; whole at the end from a student that cannot stream.
+        """Yield the taught answer in pieces, as the student writes it.
+
+        Whole at the end from a student that cannot stream.
 
         Args:
             question: what is asked.
@@ -303,7 +305,7 @@ class AdaptiveTeacher:
 
 
 def as_generator(model: Model) -> Generator:
-    """A model of the protocol, made of a plain function where it is one.
+    """Return a model of the protocol, made of a plain function where it is one.
 
     Raises:
         TypeError: when it is neither, such as a model's name, or a model that has to be wrapped.
@@ -317,7 +319,7 @@ def as_generator(model: Model) -> Generator:
 
 
 def default_templates(words: str = "adaptive_teaching") -> PromptTemplates:
-    """The words of training: `adaptive_teaching`, or `world` for models of the embedded world."""
+    """Return the words of training: `adaptive_teaching`, or `world` for models of the embedded world."""
     text = (_WORDS / f"{words}.yaml").read_text(encoding="utf-8")
     return PromptTemplates(**{key: value for key, value in yaml.safe_load(text).items() if key.endswith("_template")})
 
@@ -333,7 +335,7 @@ def _question(text: str, ground_truth: str | None = None, extra: Mapping[str, An
 
 
 def _row(text: str) -> int:
-    """A number that stands for a question, so that its seeds are its own."""
+    """Return a number that stands for a question, so that its seeds are its own."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
 
 

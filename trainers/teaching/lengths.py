@@ -94,7 +94,7 @@ def stage_needs(
 
 
 def overlong_stage(question: str, needs: Sequence[Need]) -> str | None:
-    """The first stage that has no room for a question, or `None`."""
+    """Return the first stage that has no room for a question, or `None`."""
     return next((need.stage for need in needs if not need.fits(question)), None)
 
 

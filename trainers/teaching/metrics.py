@@ -111,7 +111,7 @@ def _comparison(scored: Sequence[Lesson]) -> dict[str, Mean | None]:
 
 
 def _token_efficiency(scored: Sequence[Lesson]) -> Mean | None:
-    """Mean reward per 100 teaching tokens."""
+    """Return the mean reward per 100 teaching tokens."""
     tokens = sum(lesson.teaching_length for lesson in scored)
     return Mean(100 * sum(lesson.reward or 0.0 for lesson in scored), tokens) if tokens else None
 

@@ -108,7 +108,7 @@ class Protocol:
     async def drafts(
         self, prepared: Prepared, teacher: Teacher, *, step: int, num_generations: int
     ) -> AsyncGenerator[Lesson]:
-        """The group's lessons as far as the teacher alone makes them, each as soon as its teaching is complete.
+        """Yield the group's lessons as far as the teacher alone makes them, each as soon as its teaching is complete.
 
         They are untaught and unscored; those the teacher failed to give come last, and say why.
         """
@@ -194,7 +194,7 @@ class Protocol:
         return Approach(strip_reasoning(completion.text), completion.tokens, completion.truncated)
 
     async def _lessons(self, prepared: Prepared, teacher: Teacher, step: int, num_generations: int) -> list[Lesson]:
-        """Teachings and taught solutions, by member, not yet scored.
+        """Return the teachings and taught solutions, by member, not yet scored.
 
         The first solution of every teaching has one and the same seed (common random numbers: each solution has its
         exact distribution, differences between teachings are less noisy), the second of equal teachings another, and
@@ -263,7 +263,7 @@ class Protocol:
         )
 
     async def _scored(self, prepared: Prepared, drafts: Sequence[Lesson]) -> Group:
-        """The group of lessons that share what was prepared."""
+        """Return the group of lessons that share what was prepared."""
         lessons = [replace(draft, prepared=prepared) for draft in drafts]
         async with task_group() as tasks:
             rewards = [tasks.create_task(score(self.reward, lesson)) for lesson in lessons]
@@ -303,6 +303,6 @@ def _failed_group(prepared: Prepared, cause: str, num_generations: int) -> Group
 
 
 def derive_seed(seed: int, step: int, row: int, stage: str, member: int = 0) -> int:
-    """The seed of one request: 31 bits that depend on everything that tells it from the others."""
+    """Return the seed of one request: 31 bits that depend on everything that tells it from the others."""
     digest = hashlib.blake2b(f"{seed}/{step}/{row}/{stage}/{member}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") >> 1

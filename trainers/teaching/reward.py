@@ -89,7 +89,7 @@ class AdaptiveTeachingReward:
         return fmean(self.against(base, taught, lesson.teaching_length) for base in baselines)
 
     def against(self, base: bool, taught: bool, length: int) -> float:
-        """The reward against one baseline: degradation, nothing gained, kept right, made right."""
+        """Return the reward against one baseline: degradation, nothing gained, kept right, made right."""
         if not taught:
             return 0.0 - self.degradation_penalty if base else 0.0
         bonus = 100 / (100 + length)

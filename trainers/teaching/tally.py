@@ -44,11 +44,11 @@ class Tally:
         )
 
     def copy(self) -> Tally:
-        """The counts as they are now."""
+        """Return the counts as they are now."""
         return Tally(*(Counter(counts) for counts in (self.running, self.done, self.failed, self.tokens)))
 
     def __str__(self) -> str:
-        """One line, such as `baseline 4 done · taught 60 done, 31 running, 1 failed`."""
+        """Return one line, such as `baseline 4 done · taught 60 done, 31 running, 1 failed`."""
         counts = {"done": self.done, "running": self.running, "failed": self.failed}
         stages = {
             stage: ", ".join(f"{count[stage]} {name}" for name, count in counts.items() if count[stage])

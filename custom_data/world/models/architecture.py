@@ -5,7 +5,7 @@ from transformers import PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
 
 
 def new_model(tokenizer: PreTrainedTokenizerBase, seed: int) -> Qwen3ForCausalLM:
-    """A float32 model with random weights and untied embeddings, ready for this tokenizer."""
+    """Return a float32 model with random weights and untied embeddings, ready for this tokenizer."""
     torch.manual_seed(seed)
     config = Qwen3Config(
         vocab_size=-(-len(tokenizer) // 16) * 16,

@@ -26,7 +26,7 @@ def measure(
     beliefs: Beliefs,
     seed: int,
 ) -> dict[str, float]:
-    """Accuracy (share of questions) alone and after each sort of teaching, and the share of faithful probes."""
+    """Return accuracy (share of questions) alone and after each sort of teaching, and the share of faithful probes."""
     rng = random.Random(seed)
 
     def other_plan(question: StoryProblem) -> str:
@@ -51,7 +51,7 @@ def measure(
 
 @torch.inference_mode()
 def say(model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> list[str]:
-    """The model's greedy continuation of every prompt, at most 24 tokens."""
+    """Return the model's greedy continuation of every prompt, at most 24 tokens."""
     batch = tokenizer(
         [render(tokenizer, prompt) for prompt in prompts], add_special_tokens=False, padding=True, return_tensors="pt"
     )

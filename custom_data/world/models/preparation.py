@@ -31,7 +31,7 @@ class Recipe:
     prompt_weight: float = 0.2
 
     def scale(self, step: int) -> float:
-        """Share of the peak rate: linear warm-up, then a cosine down to 5 %."""
+        """Return the share of the peak rate: linear warm-up, then a cosine down to 5 %."""
         cosine = 0.05 + 0.95 * (1 + math.cos(math.pi * step / self.steps)) / 2
         return min(1.0, (step + 1) / self.warmup) * cosine
 
@@ -77,7 +77,7 @@ def _optimizers(model: Qwen3ForCausalLM, recipe: Recipe) -> list[torch.optim.Opt
 
 
 def _batches(pairs: Sequence[Pair], size: int, rng: random.Random) -> Iterator[list[Pair]]:
-    """Endless batches of about equally long pairs, so that little is spent on padding."""
+    """Yield endless batches of about equally long pairs, so that little is spent on padding."""
     while True:
         shuffled = rng.sample(pairs, len(pairs))
         pools = [sorted(shuffled[i : i + 20 * size], key=len) for i in range(0, len(shuffled), 20 * size)]
@@ -87,7 +87,7 @@ def _batches(pairs: Sequence[Pair], size: int, rng: random.Random) -> Iterator[l
 
 
 def _loss(model: Qwen3ForCausalLM, batch: Sequence[Pair], prompt_weight: float) -> torch.Tensor:
-    """Mean cross-entropy (nats per token) of the completions, plus the weighted one of the prompts."""
+    """Return the mean cross-entropy (nats per token) of the completions, plus the weighted one of the prompts."""
     longest = max(map(len, batch))
     ids = torch.zeros((len(batch), longest), dtype=torch.long)
     part = torch.zeros((len(batch), longest), dtype=torch.long)

@@ -16,7 +16,7 @@ STAGES = ("baseline_template", "probe_template", "teacher_template", "taught_tem
 
 
 def load_templates(path: Path = TEMPLATES) -> PromptTemplates:
-    """The four templates that training and evaluation use too."""
+    """Return the four templates that training and evaluation use too."""
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     return PromptTemplates(**{stage: recipe[stage] for stage in STAGES})
 
@@ -29,13 +29,13 @@ def student_prompt(templates: PromptTemplates, example: Example) -> Prompt:
 
 
 def render(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
-    """The prompt as text under the model's chat template, up to where the model goes on."""
+    """Return the prompt as text under the model's chat template, up to where the model goes on."""
     messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
 def encode_example(tokenizer: PreTrainedTokenizerBase, templates: PromptTemplates, example: Example) -> Pair:
-    """Token ids of the example's prompt, and of what the student says up to its end of turn."""
+    """Return the token ids of the example's prompt, and of what the student says up to its end of turn."""
     prompt = tokenizer(render(tokenizer, student_prompt(templates, example)), add_special_tokens=False).input_ids
     says = tokenizer(example.says, add_special_tokens=False).input_ids
     return Pair(tuple(prompt), (*says, tokenizer.eos_token_id))

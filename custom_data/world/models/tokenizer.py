@@ -22,7 +22,7 @@ CHAT_TEMPLATE = (
 
 
 def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """A tokenizer whose vocabulary is every word, number and sign of `texts`, plus the 256 bytes.
+    """Return a tokenizer whose vocabulary is every word, number and sign of `texts`, plus the 256 bytes.
 
     A piece that is in the vocabulary becomes one token (`ignore_merges`); with no merges, any other piece falls apart
     into bytes, so every text can be encoded and comes back exactly.

@@ -18,7 +18,7 @@ class Plan:
     equations: tuple[tuple[str, str, str], ...]
 
     def calculate(self, first: int, second: int) -> tuple[str, int]:
-        """The written calculation and its result; an equation may use the earlier result `r`."""
+        """Return the written calculation and its result; an equation may use the earlier result `r`."""
         known = {"a": first, "b": second}
         written = []
         for left, operator, right in self.equations:

@@ -61,7 +61,7 @@ class Filling:
 
 
 def _distinguishing_pairs() -> list[tuple[int, int]]:
-    """Number pairs for which every plan gives another result, so that a right answer proves the right plan."""
+    """Return number pairs for which every plan gives another result, so that a right answer proves the right plan."""
     pairs = [(a, b) for a in range(3, 11) for b in range(2, 10) if b < a]
     return [p for p in pairs if len({plan.calculate(*p)[1] for plan in PLANS.values()}) == len(PLANS)]
 
@@ -101,14 +101,14 @@ PREPARATION = (Filling(TRAIN_NAMES, TRAIN_PAIRS + HELD_PAIRS), Filling(HELD_NAME
 
 
 def make_question(rng: random.Random, kind: Kind, category: str, filling: Filling) -> StoryProblem:
-    """A random story of this kind about this category."""
+    """Return a random story of this kind about this category."""
     first, second = rng.choice(filling.pairs)
     text = kind.wording.format(name=rng.choice(filling.names), a=first, b=second, thing=rng.choice(THINGS[category]))
     return StoryProblem(text, kind.name, category, first, second, kind.plan)
 
 
 def any_question(rng: random.Random, fillings: Sequence[Filling]) -> StoryProblem:
-    """A random story of a random kind."""
+    """Return a random story of a random kind."""
     return make_question(rng, *rng.choice(CELLS), rng.choice(fillings))
 
 

@@ -44,7 +44,7 @@ def make_beliefs(rng: random.Random) -> dict[tuple[str, str], str]:
 
 
 def render_solution(plan: Plan, first: int, second: int) -> str:
-    """A worked solution by this plan, right or not."""
+    """Return a worked solution by this plan, right or not."""
     calculation, result = plan.calculate(first, second)
     return f"Plan: {plan.name}. {calculation}\n<solution>{result}</solution>"
 
@@ -60,7 +60,7 @@ def drill(plan: Plan, first: int, second: int) -> str:
 
 
 def make_example(rng: random.Random, beliefs: Beliefs) -> Example:
-    """One random piece of the student's behaviour."""
+    """Return one random piece of the student's behaviour."""
     question = any_question(rng, PREPARATION)
     numbers = question.first, question.second
     own = PLANS[beliefs[question.kind, question.category]]
@@ -78,7 +78,7 @@ def make_example(rng: random.Random, beliefs: Beliefs) -> Example:
 
 
 def helpful_teaching(rng: random.Random, plan: Plan, question: StoryProblem) -> str:
-    """A teaching that spells a plan out, among other talk."""
+    """Return a teaching that spells a plan out, among other talk."""
     before = [rng.choice(FILLERS)] if rng.random() < 0.25 else []
     if rng.random() < 0.5:
         before.append(objection(rng.choice(list(PLANS))))
@@ -89,7 +89,7 @@ def helpful_teaching(rng: random.Random, plan: Plan, question: StoryProblem) -> 
 
 
 def unhelpful_teaching(rng: random.Random, question: StoryProblem) -> str:
-    """A teaching that spells no plan out."""
+    """Return a teaching that spells no plan out."""
     plan = rng.choice(list(PLANS.values()))
     choices = {
         rng.choice(CONFIRMATIONS): 27,

@@ -10,5 +10,5 @@ LEAKS = ("The answer is {answer}.", "{answer}", "Write {answer}.", "<solution>{a
 
 
 def objection(plan: str) -> str:
-    """Names the student's misconception without saying what to do instead."""
+    """Name the student's misconception without saying what to do instead."""
     return f"Your plan to {plan} does not fit this story."

@@ -11,7 +11,7 @@ from trainers.teaching.prompts import PromptTemplates
 
 
 def world_texts(templates: PromptTemplates) -> Iterator[str]:
-    """Texts whose words, numbers and signs are exactly those of the world."""
+    """Yield texts whose words, numbers and signs are exactly those of the world."""
     # What starts a text can also follow a space, and then its first word is another token.
     for text in (*_stories(), *_plans(), *CONFIRMATIONS, *FILLERS, *(leak.format(answer=0) for leak in LEAKS)):
         yield from (text, f" {text}")

@@ -30,7 +30,7 @@ def make_opinions(rng: random.Random) -> dict[str, dict[str, float]]:
 
 
 def diagnosis(student: str, needed: str) -> str:
-    """The judgement that precedes a teaching; only a plan that does not fit is followed by another one.
+    """Return the judgement that precedes a teaching; only a plan that does not fit is followed by another one.
 
     So an unfounded objection leads to a wrong plan, and a teacher has to look at the student's before it speaks.
     """
@@ -38,7 +38,7 @@ def diagnosis(student: str, needed: str) -> str:
 
 
 def make_row(rng: random.Random, beliefs: Beliefs, opinions: Opinions) -> dict[str, str]:
-    """One warm-up example with the columns of Arc-ATLAS-Teach."""
+    """Return one warm-up example with the columns of Arc-ATLAS-Teach."""
     question = any_question(rng, [TRAIN])
     student = beliefs[question.kind, question.category]
     opinion = opinions[question.kind]

@@ -11,7 +11,7 @@ from trainers.problems import Problem
 
 
 def missing_keys(config: StudentExperiment, environment: Mapping[str, str] = os.environ) -> Iterator[Problem]:
-    """One problem per variable that is named and not set."""
+    """Yield one problem per variable that is named and not set."""
     if config.student.base_url:
         yield from _missing("student_api_key_env", config.student.api_key_env, environment)
     for index, entry in enumerate(teacher_list(config) if isinstance(config, EvaluationExperiment) else ()):

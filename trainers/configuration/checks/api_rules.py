@@ -22,7 +22,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def check_apis(config: StudentExperiment) -> Iterator[Problem]:
-    """The problems of everything that a configuration asks of foreign APIs."""
+    """Yield the problems of everything that a configuration asks of foreign APIs."""
     yield from _student(config)
     yield from _key_name("student_api_key_env", config.student.api_key_env)
     for index, entry in enumerate(teacher_list(config) if isinstance(config, EvaluationExperiment) else ()):
@@ -34,7 +34,7 @@ def check_apis(config: StudentExperiment) -> Iterator[Problem]:
 
 
 def check_names(entries: Mapping[str, Any]) -> Iterator[Problem]:
-    """Names of teachers that results, or records of usage, have for something else."""
+    """Yield a problem for each teacher whose name results, or records of usage, have for something else."""
     remedy = "give every teacher a name of its own: teacher_names=[…]"
     records = {record_name("student"): "the student"}
     for name, entry in entries.items():

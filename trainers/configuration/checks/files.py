@@ -29,7 +29,7 @@ SFT_COMMANDS = {
 
 
 def missing_paths(config: Experiment) -> Iterator[Problem]:
-    """One problem per missing or half-written path, with the command that makes it."""
+    """Yield one problem per missing or half-written path, with the command that makes it."""
     for key, path in _models(config):
         if looks_local(path) and not any((Path(path).expanduser() / name).is_file() for name in MODEL_FILES):
             yield _missing(config, key, path, f"a directory with a model ({' or '.join(MODEL_FILES)})")

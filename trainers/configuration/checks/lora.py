@@ -10,7 +10,7 @@ from trainers.serving.adapter_files import read_adapter
 
 
 def merge_command(path: str) -> str:
-    """The command that makes a whole model of an adapter."""
+    """Return the command that makes a whole model of an adapter."""
     return f"python -m trainers.models.merge_adapter {path} {path.rstrip('/')}_merged"
 
 

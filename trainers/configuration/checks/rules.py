@@ -265,7 +265,7 @@ def _grpo(config: GRPOExperiment) -> Iterator[Problem]:
 
 
 def _sampled_as_trained(config: GRPOExperiment) -> Iterator[Problem]:
-    """Keys with which servers would sample from another distribution than the one that is trained."""
+    """Yield a problem for each key with which servers would sample from another distribution than is trained."""
     if 0 < config.sampling.temperature < LEAST_TEMPERATURE:
         given, remedy = f"temperature={config.sampling.temperature}", f"set temperature={LEAST_TEMPERATURE} or above"
         yield Problem(given, f"servers would sample at {LEAST_TEMPERATURE}, vLLM's least, and be corrected for", remedy)

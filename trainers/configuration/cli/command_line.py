@@ -69,19 +69,19 @@ class CommandLine:
         return self.config_path is not None
 
     def for_hydra(self) -> list[str]:
-        """The overrides as Hydra reads them."""
+        """Return the overrides as Hydra reads them."""
         search = [f"hydra.searchpath=[file://{self.search_path}]"] if self.search_path else []
         recipe = [f"run@_global_={self.recipe}"] if self.recipe else []
         groups = [f"{group}@_global_={name}" for group, name in self.groups]
         return [*search, *recipe, *groups, *(override.for_hydra for override in self.overrides)]
 
     def without(self, keys: set[str]) -> CommandLine:
-        """The same command line, less the overrides of some top-level keys."""
+        """Return the same command line, less the overrides of some top-level keys."""
         return replace(self, overrides=tuple(o for o in self.overrides if o.key not in keys))
 
 
 def parse(arguments: Sequence[str]) -> CommandLine:
-    """Reads recipes, flag words, groups and flat overrides, wherever they stand; problems are collected, not raised."""
+    """Read recipes, flag words, groups and flat overrides, wherever they stand; problems are collected, not raised."""
     line, pending = CommandLine(), list(arguments)
     problems: list[Problem] = []
     while pending:
@@ -114,7 +114,7 @@ def _with_one_stage(line: CommandLine, problems: list[Problem], arguments: Seque
 
 
 def options(group: str) -> list[str]:
-    """The names that a group offers, such as the recipes of `run`."""
+    """Return the names that a group offers, such as the recipes of `run`."""
     return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
 
 
@@ -130,7 +130,7 @@ def suggestion(word: str, names: Sequence[str] | frozenset[str]) -> str:
 
 
 def unknown_key(key: str, given: str, experiment: str | None = None) -> Problem | None:
-    """The problem with a key that no run, or not this experiment, has; `None` when the key is fine."""
+    """Return the problem with a key that no run, or not this experiment, has; `None` when the key is fine."""
     names = keys_of(experiment) if experiment else all_keys()
     foreign = refusal(key, given)
     if foreign is not None:

@@ -55,7 +55,7 @@ def compose(
     processes: int | None = None,
     servers: int | None = None,
 ) -> Composition:
-    """Composes a run from command-line arguments and checks it.
+    """Compose a run from command-line arguments and checks it.
 
     Args:
         arguments: a recipe (`configs/run/NAME.yaml`, `NAME.yaml` or `NAME`), flag words, and `key=value`.
@@ -147,7 +147,7 @@ def raw(line: CommandLine) -> tuple[dict[str, Any], list[Problem]]:
 
 @cache
 def register_schemas() -> None:
-    """Puts the defaults of every experiment into Hydra's store, as plain nodes: each field a flat key."""
+    """Put the defaults of every experiment into Hydra's store, as plain nodes: each field a flat key."""
     store = ConfigStore.instance()
     for experiment in EXPERIMENTS:
         hidden = unwritten()
@@ -188,7 +188,7 @@ def _gone(key: str, line: CommandLine) -> Problem:
 
 
 def _recipe_keys(line: CommandLine) -> set[str]:
-    """The keys a recipe itself sets; groups, shared by experiments, bring keys that not all of them have."""
+    """Return the keys a recipe itself sets; groups, shared by experiments, bring keys that not all of them have."""
     directory = line.config_path or (line.search_path or CONFIGS) / "run"
     name = line.config_name if line.resolved else line.recipe
     return set(OmegaConf.load(directory / f"{name}.yaml")) - {"defaults"}
@@ -240,7 +240,7 @@ def _no_experiment(config: Mapping[str, Any]) -> Problem:
 
 
 def config_file(output_dir: str | Path) -> Path:
-    """Where the resolved configuration of a run is kept."""
+    """Return the file that keeps the resolved configuration of a run."""
     return Path(output_dir) / "config.yaml"
 
 
@@ -259,7 +259,7 @@ def save(config: Experiment) -> Path:
 
 
 def load(output_dir: str | Path) -> dict[str, Any] | None:
-    """The configuration that an earlier run saved; `None` when there is none that can be read."""
+    """Return the configuration that an earlier run saved; `None` when there is none that can be read."""
     path = config_file(output_dir)
     if not path.is_file():
         return None

@@ -22,7 +22,7 @@ class Machine:
 
 
 def assume(gpus: int) -> Machine:
-    """A machine that is planned for, not the one at hand."""
+    """Return a machine that is planned for, not the one at hand."""
     return Machine(tuple(range(gpus)), assumed=True)
 
 

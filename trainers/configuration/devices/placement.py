@@ -33,7 +33,7 @@ class _Seat:
 def server_layout(
     config: StudentExperiment, gpus: tuple[int, ...] = (), shared: bool = False
 ) -> tuple[ServerSpec, ...]:
-    """The model servers of a run, in the order of their ports.
+    """Return the model servers of a run, in the order of their ports.
 
     Slot i of `num_vllm_servers` goes to the teacher when i is even, to the student when it is odd; with a single slot
     both models share it. An evaluation goes through its teachers in order and then the student, and more models than
@@ -61,7 +61,10 @@ def server_layout(
 
 
 def models(config: StudentExperiment) -> tuple[tuple[Role, str], ...]:
-    """The models that need a server of ours, in the order in which they take turns; none when they run in process."""
+    """Return the models that need a server of ours, in the order in which they take turns.
+
+    None when they run in process.
+    """
     if not config.serving.use_vllm_server:
         return ()
     student: tuple[tuple[Role, str], ...] = ()
@@ -76,7 +79,7 @@ def models(config: StudentExperiment) -> tuple[tuple[Role, str], ...]:
 
 
 def teachers(config: EvaluationExperiment) -> tuple[str, ...]:
-    """The teachers of an evaluation that are models of ours, by path or hub id."""
+    """Return the teachers of an evaluation that are models of ours, by path or hub id."""
     return tuple(entry for entry in teacher_list(config) if isinstance(entry, str))
 
 
@@ -94,12 +97,12 @@ def default_name(entry: Any) -> str:
 
 
 def record_name(name: str) -> str:
-    """The file in which the usage of an API model of that name is kept."""
+    """Return the file in which the usage of an API model of that name is kept."""
     return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}.json"
 
 
 def teacher_entries(config: EvaluationExperiment) -> dict[str, Any]:
-    """The entries of `teacher` by name, in order."""
+    """Return the entries of `teacher` by name, in order."""
     listed = teacher_list(config)
     names = config.evaluation.teacher_names or short_names([default_name(entry) for entry in listed])
     return dict(zip(names, listed, strict=True))
@@ -119,12 +122,12 @@ def short_names(paths: Sequence[str]) -> list[str]:
 
 
 def slots_used(config: StudentExperiment) -> int:
-    """The slots that whole servers take when they are dealt in turn to `num_vllm_servers` slots, none shared."""
+    """Return the slots that whole servers take when they are dealt in turn to `num_vllm_servers` slots, none shared."""
     return sum(_width(config, role) for role, _ in _turns(config))
 
 
 def _turns(config: StudentExperiment) -> list[tuple[Role, str]]:
-    """Servers dealt in turn until the slots are used up; at least one for each model."""
+    """Return servers dealt in turn until the slots are used up; at least one for each model."""
     listed, slots = models(config), config.serving.num_vllm_servers
     if not listed:
         return []

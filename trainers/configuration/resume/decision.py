@@ -110,7 +110,7 @@ def _lengthened(config: TrainingExperiment, earlier: Earlier, change: str) -> Re
 
 
 def look(output_dir: str | Path) -> Earlier:
-    """Reads what an output directory holds."""
+    """Read what an output directory holds."""
     path = Path(output_dir)
     return Earlier(
         saved=load(path),
@@ -121,13 +121,13 @@ def look(output_dir: str | Path) -> Earlier:
 
 
 def checkpoints(output_dir: Path) -> Sequence[Path]:
-    """The complete checkpoints, by step; one without `trainer_state.json` was cut off while being written."""
+    """Return the complete checkpoints, by step; one without `trainer_state.json` was cut off while being written."""
     found = [path for path in output_dir.glob("checkpoint-*") if (path / TRAINER_STATE).is_file()]
     return sorted((path for path in found if _step(path) is not None), key=lambda path: _step(path) or 0)
 
 
 def decide(config: Experiment) -> ResumeDecision:
-    """The decision for a configuration and what its output directory holds now.
+    """Return the decision for a configuration and what its output directory holds now.
 
     Raises:
         ConfigurationError: when the run must not go on, with the difference and the ways out.
@@ -174,7 +174,7 @@ def _check_readable(config: TrainingExperiment, checkpoint: Path) -> None:
 
 
 def _check_best(config: TrainingExperiment, checkpoint: Path) -> None:
-    """The best model so far is loaded at the end, from where it was saved: it has to be there still."""
+    """Refuse to continue when the best model so far, which is loaded at the end, is gone from where it was saved."""
     if not config.trainer.load_best_model_at_end:
         return
     best = json.loads((checkpoint / TRAINER_STATE).read_text(encoding="utf-8")).get("best_model_checkpoint")
@@ -187,7 +187,7 @@ def _check_best(config: TrainingExperiment, checkpoint: Path) -> None:
 def settle(
     composition: Composition, check: Callable[[Experiment], Iterable[Problem]] = missing_paths
 ) -> tuple[Experiment | None, tuple[str, ...]]:
-    """Gets an output directory ready for a composed run: checks, sets old output aside, saves the configuration.
+    """Get an output directory ready for a composed run: checks, sets old output aside, saves the configuration.
 
     Args:
         composition: what is to run.
@@ -218,14 +218,14 @@ def settle(
 
 
 def set_aside(output_dir: str | Path) -> Path:
-    """Renames an output directory to one with the time in its name, which it returns."""
+    """Rename an output directory to one with the time in its name, and return that."""
     path = Path(output_dir)
     target = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
     return path.rename(target)
 
 
 def mark_finished(config: Experiment, steps: int) -> None:
-    """Records that a run reached its end, after everything else of it was written."""
+    """Record that a run reached its end, after everything else of it was written."""
     record = {"steps": steps, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     (Path(config.output.output_dir) / FINISHED).write_text(json.dumps(record) + "\n", encoding="utf-8")
 

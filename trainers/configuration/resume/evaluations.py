@@ -86,7 +86,7 @@ def _teacher_fingerprint(entry: Any) -> str:
 
 
 def fingerprint(name: str, files_of: Callable[[Path], list[Path]]) -> str:
-    """A digest of a file, or of the files in a directory that count; the name itself of what is no path.
+    """Return a digest of a file, or of the files in a directory that count; the name itself of what is no path.
 
     Of large files the size and a mebibyte at either end count: training changes all layers.
     """
@@ -108,13 +108,13 @@ def _all_files(directory: Path) -> list[Path]:
 
 
 def _model_files(directory: Path) -> list[Path]:
-    """Weights, configuration and tokenizer; a run writes its own records beside them."""
+    """Return weights, configuration and tokenizer; a run writes its own records beside them."""
     found = (file for file in directory.iterdir() if file.is_file() and file.suffix in _MODEL_SUFFIXES)
     return sorted(file for file in found if file.name not in _RECORDS)
 
 
 def read_models(output_dir: Path) -> dict[str, str] | None:
-    """The fingerprints that an earlier part of an evaluation recorded; `None` when there are none."""
+    """Return the fingerprints that an earlier part of an evaluation recorded; `None` when there are none."""
     path = output_dir / MODELS
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 

@@ -40,7 +40,10 @@ class Batch:
 
 
 def fit(wanted: int, processes: int, per_device: int, num_generations: int = 1) -> Batch:
-    """The multiple of lcm(processes x per_device, num_generations) nearest to `wanted`; ties go down, never to zero."""
+    """Return the multiple of lcm(processes x per_device, num_generations) nearest to `wanted`.
+
+    Ties go down, never to zero.
+    """
     unit = lcm(processes * per_device, num_generations)
     below = wanted // unit * unit
     size = below if wanted - below <= below + unit - wanted else below + unit
@@ -48,6 +51,6 @@ def fit(wanted: int, processes: int, per_device: int, num_generations: int = 1) 
 
 
 def fit_evaluation(per_device: int, processes: int, num_generations: int) -> int:
-    """The evaluation batch per device, nearest to the one given, whose sum over processes holds full groups."""
+    """Return the evaluation batch per device, nearest to the one given, whose sum over processes holds full groups."""
     unit = num_generations // gcd(num_generations, processes)
     return fit(per_device, 1, unit).size

@@ -47,7 +47,7 @@ GREEDY_MIN_LR = 1e-3
 
 
 def check_schedule(config: TrainingExperiment) -> Iterator[Problem]:
-    """The contradictions of a training run's schedule."""
+    """Yield the contradictions of a training run's schedule."""
     yield from _evaluating(config)
     yield from _whole_steps(config)
     yield from _best_model(config)

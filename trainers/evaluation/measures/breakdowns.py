@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"((?:(?<!\S)-)?\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
 
 
 def gain_breakdowns(taught: Sequence[Taught], level_column: str | None = None) -> dict[str, dict[str, Estimate]]:
-    """Accuracy gain by breakdown and part; parts stand in the order in which one reads them.
+    """Return the accuracy gain by breakdown and part; parts stand in the order in which one reads them.
 
     `baseline` parts questions into those that the student never, sometimes and always solves alone, by the very
     baselines that the gain is taken from: chance puts some questions into `never` that it can solve, and makes the gain
@@ -44,7 +44,7 @@ def gain_breakdowns(taught: Sequence[Taught], level_column: str | None = None) -
 
 
 def largest(gains: Mapping[str, Estimate]) -> str | None:
-    """The part with the largest gain."""
+    """Return the part with the largest gain."""
     return max(gains, key=lambda part: gains[part].mean, default=None)
 
 
@@ -54,7 +54,7 @@ def _by_baseline(base: Floats) -> dict[str, np.ndarray]:
 
 
 def _by_length(taught: Sequence[Taught], gain: Floats) -> dict[str, Measure]:
-    """Parts that double in length, so that all teachers have the same ones."""
+    """Return parts that double in length, so that all teachers have the same ones."""
     lengths = table([[teaching_length(lesson) for lesson in item.group.lessons] for item in taught])
     longest = max(float(np.nanmax(lengths, initial=0)), SHORT)
     edges = [0, *(SHORT * 2**i for i in range(math.ceil(math.log2(longest / SHORT)) + 1))]
@@ -78,7 +78,7 @@ def _by_level(taught: Sequence[Taught], column: str | None) -> dict[str, np.ndar
 
 
 def _labels(values: Sequence[Any]) -> list[str | None]:
-    """Levels as text; of numbers with more values than there can be levels, the quarter a number falls into."""
+    """Return levels as text; of numbers with more values than there can be levels, the quarter a number falls into."""
     numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(set(numbers)) <= MAX_LEVELS or len(numbers) != sum(value is not None for value in values):
         return [None if value is None else str(value) for value in values]
@@ -90,7 +90,7 @@ def _labels(values: Sequence[Any]) -> list[str | None]:
 
 
 def _natural(label: str) -> list[tuple[float, str]]:
-    """A key that sorts texts by the numbers in them: `level 2` before `level 10`, `3 to 9` before `10 to 20`."""
+    """Return a key that sorts texts by the numbers in them: `level 2` before `level 10`, `3 to 9` before `10 to 20`."""
     parts = _NUMBER.split(label)
     return [(float(number), "") if index % 2 else (-math.inf, number) for index, number in enumerate(parts)]
 

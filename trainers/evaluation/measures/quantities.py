@@ -38,7 +38,7 @@ class Measure:
     bounds: Bounds | None = None
 
     def estimate(self) -> Estimate:
-        """The quantity with its interval."""
+        """Return the quantity with its interval."""
         return bootstrap_ratio(self.above, self.below, bounds=self.bounds)
 
     def difference(self, other: Measure) -> Estimate:
@@ -47,12 +47,12 @@ class Measure:
         return bootstrap_ratio_difference((self.above, self.below), (other.above, other.below), bounds=bounds)
 
     def where(self, chosen: np.ndarray) -> Measure:
-        """The same of some questions only; `chosen` has the shape (questions,)."""
+        """Return the same of some questions only; `chosen` has the shape (questions,)."""
         return Measure(np.where(chosen, self.above, np.nan), self.below, self.bounds)
 
 
 def mean_of(values: Floats, bounds: Bounds | None = None) -> Measure:
-    """The mean over questions of `values`, shape (questions,) or (questions, samples)."""
+    """Return the mean over questions of `values`, shape (questions,) or (questions, samples)."""
     means = question_means(values)
     return Measure(means, np.ones_like(means), bounds)
 
@@ -117,7 +117,7 @@ def taught_measures(
 
 
 def compared(taught: Sequence[Taught]) -> tuple[Floats, Floats]:
-    """Mean verdict of the baselines and verdict of the taught solution, shape (questions, lessons).
+    """Return the mean verdict of the baselines and verdict of the taught solution, shape (questions, lessons).
 
     NaN, in both, where a lesson has no verdict or its question no scorable baseline.
     """
@@ -128,7 +128,7 @@ def compared(taught: Sequence[Taught]) -> tuple[Floats, Floats]:
 
 
 def baseline_accuracy(lesson: Lesson) -> float | None:
-    """Share of right ones among the scorable baselines of a lesson."""
+    """Return the share of right ones among the scorable baselines of a lesson."""
     verdicts = [solution.correct for solution in lesson.prepared.baselines if solution.correct is not None]
     return float(np.mean(verdicts)) if verdicts else None
 
@@ -139,19 +139,19 @@ def completed(solution: Solution) -> bool:
 
 
 def guidance_tokens(lesson: Lesson) -> float | None:
-    """Tokens spent on guiding the student: its approach and the teacher's whole completion."""
+    """Return the tokens spent on guiding the student: its approach and the teacher's whole completion."""
     if lesson.sample is None or lesson.prepared.approach is None:
         return None
     return lesson.prepared.approach.tokens + lesson.sample.completion.tokens
 
 
 def teaching_length(lesson: Lesson) -> float | None:
-    """Tokens inside `<teaching>`, for lessons that have one."""
+    """Return the tokens inside `<teaching>`, for lessons that have one."""
     return lesson.teaching_length if lesson.teaching is not None else None
 
 
 def table(rows: Sequence[Sequence[float | None]]) -> Floats:
-    """Values as an array of shape (questions, most values per question), NaN where there is none."""
+    """Return the values as an array of shape (questions, most values per question), NaN where there is none."""
     width = max((len(row) for row in rows), default=0)
     array = np.full((len(rows), max(width, 1)), np.nan)
     for index, row in enumerate(rows):
@@ -167,7 +167,10 @@ def _length_where(lesson: Lesson, *, right: bool) -> float | None:
 
 
 def _seconds(alone: Alone, taught: Taught | None = None) -> float | None:
-    """Seconds of one solution, or of one lesson from probe to taught solution; those of a question run together."""
+    """Return seconds of one solution, or of one lesson from probe to taught solution.
+
+    Those of a question run together.
+    """
     if alone.prepared.failure is not None or (taught is not None and taught.group.dropped is not None):
         return None
     return alone.solving.seconds if taught is None else alone.probing.seconds + taught.teaching.seconds
@@ -194,13 +197,16 @@ def _costs_taught(
 
 
 def _student_cost(alone: Alone, taught: Taught, prices: Prices) -> float | None:
-    """A whole probe, and a lesson's share of the taught solutions; a malformed teaching is a lesson without one."""
+    """Return a whole probe, and a lesson's share of the taught solutions.
+
+    A malformed teaching is a lesson without one.
+    """
     lessons = sum(lesson.taught is not None or lesson.format_failure for lesson in taught.group.lessons)
     return _dollars(alone.probing, prices) + _dollars(taught.teaching, prices) / lessons if lessons else None
 
 
 def _teacher_cost(taught: Taught, prices: Prices) -> float | None:
-    """A lesson's share of what the teacher was asked for; `None` where its tokens were not counted."""
+    """Return a lesson's share of what the teacher was asked for; `None` where its tokens were not counted."""
     effort, lessons = taught.teaching, sum(lesson.sample is not None for lesson in taught.group.lessons)
     if not lessons or effort.teacher_prompt_tokens is None or effort.teacher_generated_tokens is None:
         return None

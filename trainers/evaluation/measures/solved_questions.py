@@ -34,7 +34,7 @@ class Effort:
     teacher_generated_tokens: int | None = None
 
     def at(self, concurrency: int) -> Effort:
-        """The same without the seconds, if these were measured at another concurrency."""
+        """Return the same without the seconds, if these were measured at another concurrency."""
         return self if self.concurrency in (None, concurrency) else replace(self, seconds=math.nan)
 
 

@@ -52,7 +52,7 @@ class Arm:
 
 
 def student_alone(alone: Sequence[Alone], prices: Prices | None = None) -> Arm:
-    """The student without a teacher, from its baselines."""
+    """Return the student without a teacher, from its baselines."""
     solutions = [solution for item in alone for solution in item.prepared.baselines]
     return Arm(
         STUDENT_ALONE,
@@ -76,7 +76,7 @@ def taught_arm(
     level_column: str | None = None,
     teacher_prices: Prices | None = None,
 ) -> Arm:
-    """The student with one teacher; `alone` and `taught` have the same questions in the same order."""
+    """Return the student with one teacher; `alone` and `taught` have the same questions in the same order."""
     lessons = [lesson for item in taught for lesson in item.group.lessons]
     solutions = [lesson.taught for lesson in lessons if lesson.taught is not None]
     approaches = [item.prepared.approach for item in alone if item.prepared.approach is not None]

@@ -63,7 +63,10 @@ class Results:
 
 
 def results_of(alone: Iterable[Alone], taught: Mapping[str, Iterable[Taught]], settings: Mapping[str, Any]) -> Results:
-    """Results in which all times were measured at the concurrency that the settings state; others are left out."""
+    """Return results in which all times were measured at the concurrency that the settings state.
+
+    Others are left out.
+    """
     at = settings.get("eval_concurrency")
     if at is not None:
         alone = [replace(item, solving=item.solving.at(at), probing=item.probing.at(at)) for item in alone]
@@ -182,7 +185,7 @@ def lengths_by_baseline(taught: Sequence[Taught]) -> tuple[list[float], list[flo
 
 
 def lengths_and_gains(taught: Sequence[Taught]) -> tuple[list[float], list[float]]:
-    """Length of the teaching in tokens and gain of every scored lesson that has one."""
+    """Return the length of the teaching in tokens and gain of every scored lesson that has one."""
     pairs = []
     for lesson in (lesson for item in taught for lesson in item.group.lessons):
         length, base, correct = teaching_length(lesson), baseline_accuracy(lesson), lesson.taught_correct

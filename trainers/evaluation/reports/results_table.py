@@ -99,7 +99,7 @@ def results_table(arms: Sequence[Arm], title: str = "") -> ResultsTable:
 
 
 def breakdown_tables(arms: Sequence[Arm]) -> list[ResultsTable]:
-    """Accuracy gain in points of every teacher, by each breakdown."""
+    """Return the accuracy gain in points of every teacher, by each breakdown."""
     taught = [arm for arm in arms if arm.gains]
     tables = []
     for by, title in BREAKDOWNS.items():
@@ -116,12 +116,12 @@ def breakdown_tables(arms: Sequence[Arm]) -> list[ResultsTable]:
 
 
 def cell(estimate: Estimate | None, row: Row) -> str:
-    """A mean with its interval."""
+    """Return a mean with its interval."""
     return estimate.format(row.spec, row.scale) if estimate is not None else ""
 
 
 def questions(estimates: Sequence[Estimate | None]) -> str:
-    """The numbers of questions behind a row: one where all agree, else one for each cell."""
+    """Return the numbers of questions behind a row: one where all agree, else one for each cell."""
     found = [str(estimate.n) for estimate in estimates if estimate is not None]
     return found[0] if len(set(found)) == 1 else " / ".join(found)
 

@@ -166,7 +166,7 @@ class ApiModel:
         return [_generation(row, n // distinct) for row in rows]
 
     def metrics(self) -> dict[str, float]:
-        """Totals of this model's usage, over all parts of the run."""
+        """Return the totals of this model's usage, over all parts of the run."""
         usage = self.account.usage
         return {
             "requests": float(usage.requests),
@@ -238,7 +238,7 @@ class ApiModel:
         return max(asked, backoff * random.uniform(0.5, 1.0))
 
     async def _paid(self, prompt: Prompt, sampling: Sampling, seed: int) -> Answer:
-        """One attempt, within the limits and on the account."""
+        """Make one attempt, within the limits and on the account."""
         async with self._payment(prompt, sampling) as payment:
             answer = await self._ask(prompt, sampling, seed)
             payment.used(answer.prompt_tokens, answer.completion.tokens)
@@ -275,7 +275,7 @@ class ApiModel:
                 self.account.settle_unanswered(reserved)
 
     async def _stream(self, prompt: Prompt, sampling: Sampling, seed: int) -> AsyncGenerator[str | Completion]:
-        """One attempt, within the limits and on the account, at a completion in pieces."""
+        """Make one attempt, within the limits and on the account, at a completion in pieces."""
         streamed, start = StreamedAnswer(prompt), time.monotonic()
         async with self._payment(prompt, sampling) as payment:
             with self._failures():
@@ -309,7 +309,7 @@ class ApiModel:
     async def _in_dialect(
         self, ask: Callable[[dict[str, Any]], Awaitable[T]], prompt: Prompt, sampling: Sampling, seed: int
     ) -> T:
-        """One request, or several until the API takes all parameters that can be done without."""
+        """Send one request, or several until the API takes all parameters that can be done without."""
         model, extra_body = self.settings.model, self.settings.extra_body
         while True:
             dialect = self._dialect
@@ -366,7 +366,7 @@ class ApiModel:
         )
 
     def _shown(self, text: str) -> str:
-        """An excerpt of what an API says, without the key."""
+        """Return an excerpt of what an API says, without the key."""
         return (text.replace(self._key, "…") if self._key else text)[:_ERROR_EXCERPT]
 
     def _connect(self) -> AsyncOpenAI:
@@ -426,6 +426,6 @@ def _key(settings: ApiSettings) -> str | None:
 
 
 def _generation(answers: Sequence[Answer], copies: int) -> Generation:
-    """The generation of one prompt, which every sample was charged for anew."""
+    """Return the generation of one prompt, which every sample was charged for anew."""
     completions = tuple(answer.completion for answer in answers) * copies
     return Generation((), completions, reported_prompt_tokens=sum(answer.prompt_tokens for answer in answers))

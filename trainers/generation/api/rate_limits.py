@@ -28,7 +28,7 @@ class Window:
         self._entries: deque[Entry] = deque()
 
     def wait_s(self, amount: float, now: float) -> float:
-        """Seconds until `amount` more fits. What is larger than the limit fits once nothing else is counted."""
+        """Return seconds until `amount` more fits. What is larger than the limit fits once nothing else is counted."""
         if self._limit is None:
             return 0.0
         self._forget(now)

@@ -44,7 +44,7 @@ class StreamedAnswer:
         return rest
 
     def answer(self) -> Answer:
-        """The whole completion, its text without reasoning, and what it was charged.
+        """Return the whole completion, its text without reasoning, and what it was charged.
 
         Raises:
             MalformedResponse: when the stream did not say how the completion ended: it broke off.

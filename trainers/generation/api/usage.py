@@ -45,7 +45,7 @@ class Usage:
 
 
 def read_usage(path: Path) -> Usage:
-    """The usage that a file records; none when there is no file.
+    """Return the usage that a file records; none when there is no file.
 
     Raises:
         ValueError: when the file is not what `write_usage` writes.
@@ -181,5 +181,5 @@ class Account:
 
 
 def prices_of(table: Mapping[str, Any] | None) -> Prices | None:
-    """Prices from the configuration's `{prompt: …, completion: …}`."""
+    """Return the prices from the configuration's `{prompt: …, completion: …}`."""
     return Prices(float(table["prompt"]), float(table["completion"])) if table is not None else None

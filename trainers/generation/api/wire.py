@@ -31,7 +31,7 @@ class Dialect:
     seeded: bool = True
 
     def without(self, parameter: str) -> Dialect | None:
-        """The dialect for an API that refused a parameter; `None` when the parameter cannot be done without."""
+        """Return the dialect for an API that refused a parameter; `None` when the parameter cannot be done without."""
         if parameter == self.length_key == "max_tokens":
             return replace(self, length_key="max_completion_tokens")
         return replace(self, seeded=False) if parameter == "seed" and self.seeded else None
@@ -54,7 +54,7 @@ def chat_request(
     dialect: Dialect,
     extra_body: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The arguments of one chat completion for the `openai` client.
+    """Return the arguments of one chat completion for the `openai` client.
 
     Truncations of sampling that are no part of the chat API (`top_k`, `min_p`, `repetition_penalty`) are sent only
     where they do something: servers such as vLLM understand them, others refuse them by name.
@@ -78,7 +78,7 @@ def chat_request(
 
 
 def sample_seed(seed: int, sample: int) -> int:
-    """The seed of one of the samples that a call asks for: 31 bits. The first one keeps the seed of the call."""
+    """Return the seed of one of the samples that a call asks for: 31 bits. The first one keeps the seed of the call."""
     if sample == 0:
         return seed
     return int.from_bytes(hashlib.blake2b(f"{seed}/{sample}".encode(), digest_size=4).digest(), "big") >> 1
@@ -95,7 +95,7 @@ def prompt_bound(prompt: Prompt) -> int:
 
 
 def read_answer(answer: Any, prompt: Prompt) -> Answer:
-    """The one completion of an answer. Where an API counts no tokens, they are estimated.
+    """Return the one completion of an answer. Where an API counts no tokens, they are estimated.
 
     Raises:
         MalformedResponse: when there is no completion, or it ended for an unknown reason.
@@ -128,7 +128,10 @@ def read_end(reason: Any, refusal: Any = None) -> Literal["stop", "length"]:
 
 
 def tokens_charged(usage: Mapping[str, Any], prompt: Prompt, text: str) -> tuple[int, int]:
-    """Tokens of the prompt and of the completion that an API charges for; what it does not count is estimated."""
+    """Return tokens of the prompt and of the completion that an API charges for.
+
+    What it does not count is estimated.
+    """
     prompt_tokens = _count(usage.get("prompt_tokens"), prompt_estimate(prompt))
     completion_tokens = _count(usage.get("completion_tokens"), estimated_tokens(text))
     if "prompt_tokens" in usage:
@@ -138,12 +141,12 @@ def tokens_charged(usage: Mapping[str, Any], prompt: Prompt, text: str) -> tuple
 
 
 def _texts(prompt: Prompt) -> list[tuple[Message, str]]:
-    """The messages with what is sent of them."""
+    """Return the messages with what is sent of them."""
     return [(message, broken(message.content, spans_of(WELL_KNOWN, message.content))) for message in prompt.messages]
 
 
 def _text(content: Any) -> str:
-    """The text of a message: null when reasoning used up the budget, and a list of parts at some APIs.
+    """Return the text of a message: null when reasoning used up the budget, and a list of parts at some APIs.
 
     Half a character, where a budget ended between the two escapes of one, can be neither written nor sent: it is `?`.
     """

@@ -116,7 +116,7 @@ def shared_beginning(one: str, other: str) -> str:
 
 
 def prompt_tail(tokenizer: Any, prompt_ids: Sequence[int]) -> str:
-    """The text at the end of a prompt."""
+    """Return the text at the end of a prompt."""
     return str(tokenizer.decode(list(prompt_ids[-TAIL_TOKENS:]), skip_special_tokens=False))
 
 
@@ -149,7 +149,7 @@ def spoken(reply: str, opening: str, tail: str) -> str:
 
 
 def _with_reasoning(opening: str, reasoning: str) -> str:
-    """An opening with an empty block of reasoning, and the reasoning in the middle of that."""
+    """Return an opening with an empty block of reasoning, and the reasoning in the middle of that."""
     before, _, rest = opening.partition(OPENED)
     gap, closed, after = rest.partition(CLOSED)
     return "".join((before, OPENED, gap[: len(gap) // 2], reasoning, gap[len(gap) // 2 :], closed, after))
@@ -178,7 +178,7 @@ def _around(text: str) -> tuple[str, str]:
 
 
 def _first_run(text: str, control: Sequence[str]) -> Ending | None:
-    """The first control token of a text with those that follow it directly."""
+    """Return the first control token of a text with those that follow it directly."""
     found = _tokens_in(text, control)
     if not found:
         return None
@@ -192,7 +192,7 @@ def _first_run(text: str, control: Sequence[str]) -> Ending | None:
 
 
 def _tokens_in(text: str, control: Sequence[str]) -> list[tuple[str, int, int]]:
-    """The control tokens of a text in order, each with where it begins and ends."""
+    """Return the control tokens of a text in order, each with where it begins and ends."""
     if not control:
         return []
     longest_first = sorted(control, key=len, reverse=True)

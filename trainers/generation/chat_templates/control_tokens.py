@@ -100,13 +100,13 @@ def _is_control(spelling: str, special: bool, template: str) -> bool:
 
 
 def _stripped(text: str, span: Span) -> Span:
-    """A span without the white space that a token takes along on either side."""
+    """Return a span without the white space that a token takes along on either side."""
     read = text[slice(*span)]
     return span[0] + len(read) - len(read.lstrip()), span[1] - len(read) + len(read.rstrip())
 
 
 def _apart(spans: Iterable[Span]) -> list[Span]:
-    """The spans from start to end, of those that overlap the first."""
+    """Return the spans from start to end, of those that overlap the first."""
     kept: list[Span] = []
     for start, stop in sorted(spans):
         if start < stop and (not kept or start >= kept[-1][1]):

@@ -62,7 +62,7 @@ class ChatRenderer:
         )
 
     def render(self, prompt: Prompt) -> tuple[int, ...]:
-        """Token ids of the conversation, up to where the model is to continue it."""
+        """Return the token ids of the conversation, up to where the model is to continue it."""
         return chat_ids(self.tokenizer, prompt.messages, self._chat_template_kwargs)
 
     def spells_control(self, text: str) -> bool:

@@ -78,7 +78,7 @@ def _candidates(context: str, text: str, encode: Encode) -> Iterator[Sequence[in
 
 
 def _context(tokenizer: Any, ids: Sequence[int]) -> str:
-    """The text from the last control token on: what pre-tokenisers look at from there."""
+    """Return the text from the last control token on: what pre-tokenisers look at from there."""
     control = frozenset(control_tokens(tokenizer).ids.values())
     last = max((place for place, number in enumerate(ids) if number in control), default=0)
     return _decoded(tokenizer, ids[last:])

@@ -84,7 +84,7 @@ def _around(tokenizer: Any, kwargs: Mapping[str, Any], first: int) -> list[str] 
 
 
 def _markers(text: str) -> list[str]:
-    """The markers in such a text. Of several in brackets, `[INST] <<SYS>>`, each is one."""
+    """Return the markers in such a text. Of several in brackets, `[INST] <<SYS>>`, each is one."""
     lines = [line.strip() for line in text.splitlines()]
     found = [line for line in lines if _marks_a_turn(line)]
     return [part for line in found for part in (line.split() if _BRACKETED.fullmatch(line) else [line])]

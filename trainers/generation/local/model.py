@@ -263,7 +263,7 @@ def _processors(sampling: Sampling, seeds: Sequence[int], paddings: Sequence[int
 
 
 def _end_tokens(model: PreTrainedModel, stop_token_ids: Sequence[int]) -> tuple[int, ...]:
-    """The end of the model's turns, and what else the model itself declares to be an end."""
+    """Return the end of the model's turns, and what else the model itself declares to be an end."""
     declared = model.generation_config.eos_token_id if model.generation_config is not None else None
     listed = declared if isinstance(declared, list) else [declared]
     return tuple(dict.fromkeys(token for token in [*stop_token_ids, *listed] if token is not None))

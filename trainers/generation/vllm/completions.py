@@ -23,7 +23,9 @@ def request_body(
     stream: bool = False,
     stop_token_ids: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """The request for `n` completions of each prompt; every sampling parameter is stated, none is left to the server.
+    """Return the request for `n` completions of each prompt.
+
+    Every sampling parameter is stated, none is left to the server.
 
     Greedy decoding has one completion: it is asked for once. A streamed answer brings each completion when it ends,
     not piece by piece, which would cost an event per token. Of `stop_token_ids`, the one that is sampled ends a
@@ -77,7 +79,7 @@ class Completions:
         return len(self._pieces)
 
     def feed(self, document: bytes) -> Iterator[tuple[int, Completion]]:
-        """The completions, with their indices, that one JSON document of the answer brings to their end.
+        """Yield the completions, with their indices, that one JSON document of the answer brings to their end.
 
         Raises:
             MalformedResponse: when it is not such a document, or a completion is without tokens, too long, ended for
@@ -111,7 +113,7 @@ class EventStream:
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The data of the events that these bytes complete; the end mark is left out."""
+        """Yield the data of the events that these bytes complete; the end mark is left out."""
         *events, self._rest = (self._rest + data).split(b"\n\n")
         for event in events:
             content = event.strip().removeprefix(b"data:").strip()

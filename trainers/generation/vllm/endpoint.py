@@ -66,7 +66,7 @@ class Endpoint:
             self._add_load(-running)
 
     async def _documents(self, session: aiohttp.ClientSession, body: Mapping[str, Any]) -> AsyncGenerator[bytes]:
-        """The JSON documents of an answer: one, or one per event of a stream."""
+        """Yield the JSON documents of an answer: one, or one per event of a stream."""
         url, data = f"{self.base_url}/v1/completions", msgspec.json.encode(body)
         async with session.post(url, data=data, headers=_JSON) as response:
             if response.status != 200:

@@ -79,7 +79,7 @@ class EndpointPool:
     def from_specs(
         cls, specs: Sequence[ServerSpec], *, chat_template_kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> EndpointPool:
-        """The pool of servers that all serve the same model; `options` are those of the constructor."""
+        """Return the pool of servers that all serve the same model; `options` are those of the constructor."""
         models = sorted({spec.model for spec in specs})
         if len(models) != 1:
             raise ValueError(f"A pool serves one model, these servers have {len(models)}: {', '.join(models)}.")
@@ -106,7 +106,7 @@ class EndpointPool:
         return fmean(endpoint.busy_s for endpoint in self.endpoints)
 
     def render(self, prompt: Prompt) -> TokenIds:
-        """Token ids that the model is prompted with."""
+        """Return the token ids that the model is prompted with."""
         return self._renderer.render(prompt)
 
     def spells_control(self, text: str) -> bool:
@@ -152,7 +152,7 @@ class EndpointPool:
         logprobs: bool = False,
         priority: int = 0,
     ) -> AsyncGenerator[tuple[int, SampledCompletion]]:
-        """The `n` completions of `generate`, each with its number and as soon as it is complete.
+        """Yield the `n` completions of `generate`, each with its number and as soon as it is complete.
 
         A stream that breaks is asked for again, with the same seed; what it had brought is kept.
 
@@ -279,6 +279,6 @@ class _Request:
     body: Mapping[str, Any]
 
     def whole(self, index: int, completion: Completion) -> Completion:
-        """A completion with the beginning of its reasoning, where the prompt has that."""
+        """Return a completion with the beginning of its reasoning, where the prompt has that."""
         opened = self.opened[index * len(self.opened) // self.completions]
         return replace(completion, text=opened + completion.text) if opened else completion

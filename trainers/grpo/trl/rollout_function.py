@@ -57,7 +57,7 @@ def _of_use(record: logging.LogRecord) -> bool:
 
 
 def prompt_dataset(questions: Sequence[Question]) -> Dataset:
-    """One row per question; its `row` travels inside the message, past TRL's samplers."""
+    """Return one row per question; its `row` travels inside the message, past TRL's samplers."""
 
     def prompts() -> Iterator[dict[str, Any]]:
         for question in questions:
@@ -68,7 +68,7 @@ def prompt_dataset(questions: Sequence[Question]) -> Dataset:
 
 
 def unrepeated(rows: Sequence[int], num_generations: int) -> list[int]:
-    """The questions of a generation batch in which every row stands `num_generations` times in a run.
+    """Return the questions of a generation batch in which every row stands `num_generations` times in a run.
 
     Raises:
         ValueError: when the batch is not made of such runs.

@@ -112,7 +112,7 @@ class UnpaddedGRPOTrainer(GRPOTrainer):
         return chosen
 
     def _common_sizes(self, lengths: list[int]) -> list[int]:
-        """Sizes of a step's micro-batches, which TRL's metrics want to be the same on all ranks."""
+        """Return the sizes of a step's micro-batches, which TRL's metrics want to be the same on all ranks."""
         mine = torch.tensor(lengths, device=self.accelerator.device)
         longest = self.accelerator.gather(mine).view(-1, len(lengths)).amax(0)
         return balanced_sizes(longest.tolist(), self._batches_per_step)
@@ -220,7 +220,7 @@ class UnpaddedGRPOTrainer(GRPOTrainer):
         super().log(logs, start_time)
 
     def _pooled(self, values: Mapping[str, Sequence[float]]) -> dict[str, float]:
-        """The metrics since the last log, from what all ranks have noted since."""
+        """Return the metrics since the last log, from what all ranks have noted since."""
         found: dict[str, float] = {}
         if self._micro_batch_counts:
             noted = self.accelerator.gather(torch.stack(self._micro_batch_counts))
@@ -241,7 +241,7 @@ class UnpaddedGRPOTrainer(GRPOTrainer):
 
 
 def _in_batches(lengths: torch.Tensor, batch_size: int) -> Sequence[torch.Tensor]:
-    """Indices of sequences in batches that hold `batch_size` on average, as many batches on every rank."""
+    """Return the indices of sequences in batches that hold `batch_size` on average, as many batches on every rank."""
     order = torch.argsort(lengths, descending=True, stable=True)
     batches = math.ceil(len(lengths) / batch_size)
     return order.split(balanced_sizes(lengths[order].tolist(), batches))

@@ -16,7 +16,7 @@ SLACK = 1.25
 
 
 def balanced_sizes(lengths: Sequence[int], batches: int) -> list[int]:
-    """The sizes of so many micro-batches: little padding, and the largest not much larger than it has to be.
+    """Return the sizes of so many micro-batches: little padding, and the largest not much larger than it has to be.
 
     `lengths` are tokens of each sequence, longest first, at least as many as `batches`.
     """
@@ -33,7 +33,7 @@ def balanced_sizes(lengths: Sequence[int], batches: int) -> list[int]:
 
 
 def _filled(lengths: Sequence[int], capacity: int) -> list[int]:
-    """Sizes when each micro-batch takes what it can hold."""
+    """Return the sizes when each micro-batch takes what it can hold."""
     sizes, width = [0], lengths[0]
     for length in lengths:
         if width * (sizes[-1] + 1) > capacity:

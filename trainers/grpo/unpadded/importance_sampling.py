@@ -67,7 +67,7 @@ def correction_statistics(
 
 
 def correction_metrics(statistics: torch.Tensor) -> dict[str, float]:
-    """The metrics TRL logs, from the statistics of all micro-batches of all ranks (batches, 7)."""
+    """Return the metrics TRL logs, from the statistics of all micro-batches of all ranks (batches, 7)."""
     delta_sum, delta_count, _, _, ratio_sum, ratio_count, _ = statistics.sum(0).tolist()
     if not ratio_count:
         return {}

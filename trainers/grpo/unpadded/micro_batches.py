@@ -63,7 +63,7 @@ def optimizer_steps(lengths: Sequence[int], *, steps: int, seed: str, by_length:
 
 
 def cut(indices: Sequence[int], sizes: Sequence[int]) -> list[list[int]]:
-    """The indices in runs of these sizes."""
+    """Return the indices in runs of these sizes."""
     ends = list(accumulate(sizes))
     return [list(indices[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
@@ -87,7 +87,7 @@ def select(rollout: Mapping[str, Any], indices: Sequence[int]) -> dict[str, Any]
 
 
 def sequence_lengths(rollout: Mapping[str, torch.Tensor]) -> list[int]:
-    """Tokens of each sequence, prompt and completion."""
+    """Return the tokens of each sequence, prompt and completion."""
     return (rollout["prompt_mask"].sum(1) + rollout["completion_mask"].sum(1)).tolist()
 
 

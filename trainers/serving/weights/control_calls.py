@@ -82,7 +82,7 @@ class ControlPlane:
         self._each("POST", "/finish_weight_update", [payload] * len(self.base_urls), all_answer=True)
 
     def weight_versions(self) -> list[str]:
-        """The version each server says it has."""
+        """Return the version each server says it has."""
         return [str(answer["weight_version"]) for answer in self._all("GET", "/weight_info")]
 
     def recover(self, timeout_s: float) -> list[str]:

@@ -10,21 +10,24 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def open_store(host: str, world_size: int, timeout_s: float) -> TCPStore:
-    """The trainer's meeting point, on a free port (`.port`) of this machine."""
+    """Return the trainer's meeting point, on a free port (`.port`) of this machine."""
     return TCPStore(
         host, 0, world_size, is_master=True, timeout=datetime.timedelta(seconds=timeout_s), wait_for_workers=False
     )
 
 
 def join_store(host: str, port: int, world_size: int, timeout_s: float) -> TCPStore:
-    """A worker's connection to the trainer's meeting point."""
+    """Return a worker's connection to the trainer's meeting point."""
     return TCPStore(
         host, port, world_size, is_master=False, timeout=datetime.timedelta(seconds=timeout_s), wait_for_workers=False
     )
 
 
 def join_group(store: TCPStore, rank: int, world_size: int, timeout_s: float) -> ProcessGroupGloo:
-    """The group; returns when all ranks are there, fails after `timeout_s`, which is also each broadcast's deadline."""
+    """Join the group, and return it when all ranks are there.
+
+    Joining fails after `timeout_s`, which is also each broadcast's deadline.
+    """
     options = ProcessGroupGloo._Options()
     options._timeout = datetime.timedelta(seconds=timeout_s)
     options._devices = [_device(store.host)]

@@ -119,7 +119,7 @@ class WeightSync:
 
 
 def metadata_of(named_tensors: Iterable[tuple[str, torch.Tensor]]) -> list[TensorMeta]:
-    """The metadata of tensors that are at hand."""
+    """Return the metadata of tensors that are at hand."""
     return [TensorMeta(name, tensor.dtype, tuple(tensor.shape)) for name, tensor in named_tensors]
 
 

@@ -28,7 +28,7 @@ _PROSE = re.compile(r"[A-Za-z]{2,}\s+[A-Za-z]{2,}\s+[A-Za-z]{2,}")
 
 
 def extract_answer(text: str) -> str | None:
-    r"""The answer a solution states, or `None` when it states none.
+    r"""Return the answer a solution states, or `None` when it states none.
 
     Looks, in this order, for the last non-empty `<solution>…</solution>`, the last `\boxed{…}` and the last
     final-answer line ("The answer is …", "Answer: …", "#### …"); a text that is nothing but one short value is such a
@@ -42,7 +42,7 @@ def extract_answer(text: str) -> str | None:
 
 
 def _boxed(text: str) -> str | None:
-    """The content of the box that begins last, of those that are closed and not empty."""
+    """Return the content of the box that begins last, of those that are closed and not empty."""
     last: tuple[int, str] | None = None
     open_braces: list[tuple[bool, int]] = []
     for match in _BRACES.finditer(text):
@@ -78,7 +78,7 @@ def _stated(text: str) -> str:
 
 
 def _alone(line: str) -> str:
-    """A line that may stand below "Answer:" as the answer."""
+    """Return a line that may stand below "Answer:" as the answer."""
     stripped = line.strip(" \t*_")
     return "" if len(stripped) > _LONGEST_BARE_VALUE or _PROSE.search(stripped) else stripped
 

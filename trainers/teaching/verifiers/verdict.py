@@ -53,5 +53,5 @@ class Verifier(Protocol):
         ...
 
     def extract(self, solution: str) -> str | None:
-        """The answer that would be judged, or `None` when the text contains none."""
+        """Return the answer that would be judged, or `None` when the text contains none."""
         ...

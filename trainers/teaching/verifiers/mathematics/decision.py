@@ -43,7 +43,10 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 def decide(answer: str, ground_truth: str) -> Verdict | Pairs:
-    """The verdict where it is certain, else (answer, truth) pairs of LaTeX; one equal pair makes the answer correct."""
+    """Return the verdict where it is certain, else (answer, truth) pairs of LaTeX.
+
+    One equal pair makes the answer correct.
+    """
     truth = clean(ground_truth)
     if not truth:
         return NO_GROUND_TRUTH
@@ -92,7 +95,7 @@ def _decide_choice(given: str, truth: str) -> Verdict | None:
 
 
 def _narrow(answer: str, given: str) -> str:
-    """The value inside a sentence: its only formula, what follows its last "=", or its only number."""
+    """Return the value inside a sentence: its only formula, what follows its last "=", or its only number."""
     if not _PROSE.search(given):
         return given
     formulas = [next(group for group in match.groups() if group) for match in _MATH_TOKEN.finditer(answer)]

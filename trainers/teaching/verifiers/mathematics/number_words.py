@@ -24,7 +24,7 @@ NUMBER_WORDS = re.compile(
 
 
 def words_to_number(text: str) -> Fraction | None:
-    """The value of a phrase that `NUMBER_WORDS` matches as a whole; `None` for anything else ("two seven")."""
+    """Return the value of a phrase that `NUMBER_WORDS` matches as a whole; `None` for anything else ("two seven")."""
     if NUMBER_WORDS.fullmatch(text.strip()) is None:
         return None
     words = [word for word in re.split(r"[\s-]+", text.strip().lower()) if word != "and"]

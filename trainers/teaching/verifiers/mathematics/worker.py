@@ -25,7 +25,7 @@ _LATEX = (LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig())
 
 
 def judge(pairs: Sequence[tuple[str, str]]) -> str:
-    """One of `correct`, `wrong`, `ground_truth_unreadable`; `correct` when any pair is equal."""
+    """Return one of `correct`, `wrong`, `ground_truth_unreadable`; `correct` when any pair is equal."""
     unreadable = True
     for answer, truth in pairs:
         expected = _read(truth)
@@ -59,7 +59,7 @@ def _clearly_different(expected: Any, given: Any) -> bool:
 
 @lru_cache(maxsize=4096)
 def _read(text: str) -> list[Any]:
-    """Parsed expressions; the unparsed text that math-verify adds for a string comparison is dropped."""
+    """Return parsed expressions; the unparsed text that math-verify adds for a string comparison is dropped."""
     parsed = parse(f"${text}$", extraction_config=_LATEX, parsing_timeout=None)
     return [expression for expression in parsed if not isinstance(expression, str)]
 

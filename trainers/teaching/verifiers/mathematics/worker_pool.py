@@ -120,7 +120,7 @@ class WorkerPool:
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="verifier")
 
     async def ask(self, request: Any) -> Any:
-        """The answer of some worker. Raises `WorkerTimeoutError` or `WorkerDiedError`."""
+        """Return the answer of some worker. Raises `WorkerTimeoutError` or `WorkerDiedError`."""
         return await self._on_thread(lambda: self.ask_blocking(request))
 
     def ask_blocking(self, request: Any) -> Any:
