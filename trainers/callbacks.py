@@ -150,7 +150,7 @@ def save_lessons(output_dir: str, step: int, groups: Iterable[Group]) -> None:
 
 
 def training_record(lesson: Lesson) -> dict[str, Any]:
-    """All fields of a lesson as one JSON object, token ids and log-probabilities included."""
+    """Return all fields of a lesson as one JSON object, token ids and log-probabilities included."""
     prepared, sample = lesson.prepared, lesson.sample
     return lesson_record(lesson) | {
         "approach_tokens": prepared.approach.tokens if prepared.approach else None,

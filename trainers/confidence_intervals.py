@@ -48,14 +48,14 @@ class Estimate:
         return not math.isnan(self.mean)
 
     def format(self, spec: str = ".3f", scale: float = 1.0) -> str:
-        """For example `"71.2% [65.0%, 77.1%]"` with the spec `".1%"`; `scale` multiplies all three numbers."""
+        """Write for example `"71.2% [65.0%, 77.1%]"` with the spec `".1%"`; `scale` multiplies all three numbers."""
         if not self.known:
             return "n/a"
         mean, low, high = (format(value * scale, spec) for value in (self.mean, self.low, self.high))
         return f"{mean} [{low}, {high}]"
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """For JSON, which has no NaN: unknown numbers are `None`."""
+        """Return the numbers for JSON, which has no NaN: unknown ones are `None`."""
         numbers = {"mean": self.mean, "low": self.low, "high": self.high}
         return {name: None if math.isnan(value) else value for name, value in numbers.items()} | {"n": self.n}
 
@@ -136,7 +136,7 @@ def bootstrap_ratio_difference(
     level: float = _LEVEL,
     seed: int = 0,
 ) -> Estimate:
-    """The first ratio less the second, each a pair (numerator, denominator) of shape (questions,), paired by question.
+    """Return the first ratio less the second, each (numerator, denominator) of shape (questions,), by question.
 
     Questions that have no part in either denominator are left out of both.
     """

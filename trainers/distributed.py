@@ -79,7 +79,7 @@ def shared_out(work: Callable[[], Sequence[T]]) -> T:
 
 @cache
 def _patient_group(_world: Any) -> Any:
-    """All ranks of a world, on the CPU."""
+    """Return the group of all ranks, on the CPU."""
     return torch.distributed.new_group(backend="gloo", timeout=_PATIENCE)
 
 

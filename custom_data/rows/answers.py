@@ -13,7 +13,7 @@ MARKER = "####"
 
 
 def ground_truth(text: str) -> str:
-    r"""The final answer of an answer column: what follows `####`, or the last `\boxed{…}`, or else the whole text."""
+    r"""Return the final answer of an answer column: after `####`, or the last `\boxed{…}`, or else the whole text."""
     if MARKER in text:
         return text.rpartition(MARKER)[2].strip()
     if r"\boxed" in text:
@@ -31,5 +31,5 @@ def answer_of_turn(text: str) -> str:
 
 
 def without_marker(text: str) -> str:
-    """A worked solution without GSM8K's marks: the `#### …` that repeats its answer, and the `<<48/2=24>>` in it."""
+    """Return a worked solution without GSM8K's marks: the `#### …` that repeats its answer, and `<<48/2=24>>`."""
     return _CALCULATION.sub("", text.rpartition(MARKER)[0]).strip() if MARKER in text else text.strip()

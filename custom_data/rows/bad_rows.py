@@ -47,7 +47,7 @@ class Reading:
         return sum(entry.count for entry in self.dropped if entry.cause != DUPLICATE)
 
     def lines(self) -> list[str]:
-        """For people: one line on the source, and one per cause."""
+        """Return lines for people: one on the source, and one per cause."""
         total = f"{self.source}: {self.read:,} rows read, {self.kept:,} kept"
         return [total, *(f"  dropped {entry}" for entry in self.dropped)]
 

@@ -56,7 +56,7 @@ def _no_column(name: str, found: Sequence[str]) -> Problem:
 
 
 def mapping(name: str, found: Sequence[str]) -> str:
-    """The entry of `column_map` to write for one of our names: with a column that is called like it, else `NAME`."""
+    """Return the entry of `column_map` for one of our names: with a column that is called like it, else `NAME`."""
     meant = {column.strip().lower(): column for column in found}
     like = [meant[accepted] for accepted in ACCEPTED[name] if accepted in meant]
     close = like or [meant[word] for word in get_close_matches(name, list(meant), n=1, cutoff=0.75)]

@@ -34,7 +34,7 @@ class Exchange:
 
 
 def read_turns(value: Any) -> tuple[Turn, ...] | None:
-    """The turns of a chat column, or `None` when it does not hold any: a list of dictionaries with known roles."""
+    """Return the turns of a chat column, dictionaries with known roles, or `None` when it does not hold any."""
     if not isinstance(value, list) or not value:
         return None
     turns = [_turn(item) for item in value]

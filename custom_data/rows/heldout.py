@@ -20,20 +20,20 @@ def normalise(text: str) -> str:
 
 
 def text_key(text: str) -> int:
-    """64 bits of a hash of the normalised text: two of a million different texts meet with probability 3e-8."""
+    """Return 64 bits of a hash of the normalised text: two of a million texts meet with probability 3e-8."""
     digest = hashlib.blake2b(normalise(text).encode("utf-8", "surrogatepass"), digest_size=8)
     return int.from_bytes(digest.digest(), "little", signed=True)
 
 
 def first_of_each(keys: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """True where a key stands for the first time."""
+    """Return true where a key stands for the first time."""
     first = np.zeros(len(keys), dtype=bool)
     first[np.unique(keys, return_index=True)[1]] = True
     return first
 
 
 def split(keys: NDArray[np.int64], ratio: float, seed: int) -> NDArray[np.bool_]:
-    """True for the rows to hold out: all rows of a seeded choice of questions, at least one question.
+    """Return true for the rows to hold out: all rows of a seeded choice of questions, at least one question.
 
     Rows of one question are never parted, so that nothing held out can be learned in training.
 

@@ -318,7 +318,7 @@ class Rows:
         return tuple(dict.fromkeys(str(column) for row in rows for column in row))
 
     def of_level(self, level: str) -> Rows:
-        """Only the rows whose level column has this value.
+        """Keep only the rows whose level column has this value.
 
         Raises:
             ConfigurationError: when there is no such column or no such level.

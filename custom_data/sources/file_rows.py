@@ -32,7 +32,7 @@ SEPARATORS = re.compile(r"[ \t\r\n,]*")
 
 
 def read_lines(path: Path) -> Iterator[Placed]:
-    """JSON lines; blank lines are no rows."""
+    """Read JSON lines; blank lines are no rows."""
     with open_binary(path) as file:
         for number, line in enumerate(file, 1):
             content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
@@ -52,7 +52,7 @@ def read_json(path: Path) -> Iterator[Placed]:
 
 
 def read_csv(path: Path) -> Iterator[Placed]:
-    """CSV with a header; a row's place is the line on which it begins.
+    """Read CSV with a header; a row's place is the line on which it begins.
 
     Raises:
         ValueError: when the header cannot be used, or a quote is open to the end, so that nobody knows what is lost.

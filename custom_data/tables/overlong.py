@@ -34,7 +34,7 @@ def fitting_questions(table: Table, needs: tuple[Need, ...]) -> tuple[Table, tup
 def fitting_examples(
     table: Table, max_length: int | None, overhead: int | None, count: Callable[[Mapping[str, Any]], int]
 ) -> tuple[Table, tuple[Dropped, ...]]:
-    """The SFT examples whose prompt and reply fit into `max_length` tokens: a reply cut off would teach to stop short.
+    """Keep the SFT examples that fit into `max_length` tokens: a reply cut off would teach to stop short.
 
     Args:
         table: the examples.

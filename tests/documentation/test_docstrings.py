@@ -1,4 +1,4 @@
-"""Docstrings say what is done and returned: none begins with a question word."""
+"""Docstrings say what is done and returned: none begins with a question word, those of functions with a verb."""
 
 import ast
 import re
@@ -9,7 +9,9 @@ from trainers.paths import ROOT
 
 FOLDERS = ("trainers", "custom_data", "scripts", "examples", "tests")
 SOURCES = {str(path.relative_to(ROOT)): path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
+OURS = {name: path for name, path in SOURCES.items() if name.startswith(("trainers/", "custom_data/"))}
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+NO_VERB = re.compile(r"(The|A|An|One|Each|Every|All|Both|Only|For|About|Up to|JSON|`|\d)(?![A-Za-z])")
 DIALECT = re.compile(r"(What|Whether|Whoever|How|Of a)\b")
 
 
@@ -18,3 +20,17 @@ def test_no_docstring_begins_with_a_question_word(path):
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     texts = [ast.get_docstring(node) for node in nodes if isinstance(node, DOCUMENTED)]
     assert [text for text in texts if text and DIALECT.match(text)] == []
+
+
+def is_property(node: ast.AST) -> bool:
+    return any("property" in ast.unparse(each) for each in getattr(node, "decorator_list", ()))
+
+
+@pytest.mark.parametrize(
+    "path", [path for name, path in SOURCES.items() if name.startswith(("trainers", "custom_data"))]
+)
+def test_docstrings_of_functions_begin_with_a_verb(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    texts = [ast.get_docstring(node) for node in functions if not is_property(node)]
+    assert [text for text in texts if text and NO_VERB.match(text)] == []

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 @asynccontextmanager
 async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """An `asyncio.TaskGroup` that raises its first failure as it is; the other tasks have been cancelled by then."""
+    """Open an `asyncio.TaskGroup` that raises its first failure as it is, once the other tasks are cancelled."""
     try:
         async with asyncio.TaskGroup() as tasks:
             yield tasks

@@ -49,7 +49,7 @@ class Comparison:
     differences: Mapping[str, Mapping[str, Estimate]]
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON form."""
+        """Return the JSON form."""
         return {
             "reference": self.reference,
             "arms": [column.arm.as_dict() for column in self.columns],
@@ -138,7 +138,7 @@ def check_questions(evaluations: Mapping[str, Results]) -> None:
 
 
 def difference_table(comparison: Comparison) -> ResultsTable:
-    """Every arm less the reference."""
+    """Return every arm less the reference."""
     names = list(comparison.differences)
     rows = []
     for name, row in ROWS.items():

@@ -24,7 +24,7 @@ class RetryPolicy:
     budget_s: float = 900.0
 
     def delay_s(self, failures: int, elapsed_s: float, cause: str) -> float | None:
-        """Seconds to wait after the `failures`-th failure in a row, `None` when the request has failed for good."""
+        """Return the seconds to wait after so many failures in a row; `None` when the request has failed for good."""
         delay = min(self.first_delay_s * 2 ** (failures - 1), self.max_delay_s)
         allowed = failures < self.attempts and elapsed_s + delay <= self.budget_s
         return delay if allowed and is_retryable(cause) else None

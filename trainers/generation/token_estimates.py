@@ -6,5 +6,5 @@ _BYTES_PER_TOKEN = 4
 
 
 def estimated_tokens(text: str) -> int:
-    """About as many tokens as `text` has for common tokenizers: one for four bytes of UTF-8."""
+    """Estimate the tokens that `text` has for common tokenizers: one for four bytes of UTF-8."""
     return -(-len(text.encode()) // _BYTES_PER_TOKEN)

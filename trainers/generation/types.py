@@ -157,7 +157,7 @@ class StreamingGenerator(Generator, Protocol):
 async def samples(
     generator: Generator, prompt: Prompt, *, n: int, **how: Any
 ) -> AsyncGenerator[tuple[int, SampledCompletion]]:
-    """The completions of one prompt as they come: one by one from a generator that streams, else all at the end."""
+    """Yield the completions of a prompt as they come: one by one from one that streams, else all at the end."""
     if isinstance(generator, StreamingGenerator):
         async with aclosing(generator.stream(prompt, n=n, **how)) as stream:
             async for member, sample in stream:

@@ -98,7 +98,7 @@ class RolloutSchedule:
         self.waited += time.perf_counter() - start
 
     def take(self, number: int) -> LessonBatch:
-        """The lessons of a rollout, run now unless it was run ahead. The servers must have the policy's weights."""
+        """Return the lessons of a rollout, run now unless run ahead; the servers must have the policy's weights."""
         self.join()
         batch, self._ready = self._ready, None
         failure, self._failure = self._failure, None

@@ -24,7 +24,7 @@ class Cost:
         return self.after.cost_usd - self.before.cost_usd
 
     def metrics(self) -> dict[str, float]:
-        """For `metrics.jsonl`."""
+        """Return the metrics for `metrics.jsonl`."""
         return {
             rollout_cost(self.role): self.usd,
             f"{self.role}_cost_usd/total": self.after.cost_usd,

@@ -49,12 +49,12 @@ class StopEarly(TrainerCallback):
 
 
 def _reason_of_rank_0(output_dir: str) -> str | None:
-    """Every rank must stop at the same step, and the others may not see rank 0's files."""
+    """Share rank 0's reason: every rank must stop at the same step, and the others may not see its files."""
     return shared_out(lambda: [asked_to_stop(output_dir)] * PartialState().num_processes)
 
 
 def asked_to_stop(output_dir: str) -> str | None:
-    """Why somebody asks a run to stop, if so, by the file `STOP` in its output; the request is taken away."""
+    """Return why somebody asks a run to stop, by the file `STOP` in its output, and take the request away."""
     file = Path(output_dir) / STOP
     try:
         why = file.read_text(encoding="utf-8").strip().rstrip(".")
@@ -65,7 +65,7 @@ def asked_to_stop(output_dir: str) -> str | None:
 
 
 def lost_too_many(batch: LessonBatch, max_lost_groups: float, output_dir: str) -> str | None:
-    """Why a run must stop that lost so many groups of a rollout, if it must."""
+    """Return why a run must stop that lost so many groups of a rollout, if it must."""
     if len(batch.lost) <= max_lost_groups * batch.groups:
         return None
     return (
@@ -76,7 +76,7 @@ def lost_too_many(batch: LessonBatch, max_lost_groups: float, output_dir: str) -
 
 
 def nothing_left_to_spend(account: Account | None, role: str = STUDENT) -> str | None:
-    """Why a run cannot pay the API of its student, or its verifier, for another rollout, if it cannot."""
+    """Return why a run cannot pay the API of its student, or its verifier, for another rollout, if it cannot."""
     if account is None or account.affords_rollout:
         return None
     return (

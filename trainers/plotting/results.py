@@ -154,7 +154,7 @@ def differences(arms: Mapping[str, Estimate], output_path: Path, *, reference: s
 
 
 def token_bars(arms: Mapping[str, tuple[Estimate, Estimate | None]], output_path: Path) -> None:
-    """Mean tokens per lesson and arm: the student's solution and, beside it, what guided it, each with its interval.
+    """Draw the mean tokens per lesson and arm, of the student's solution and of what guided it, with intervals.
 
     An arm without guidance, the student alone, has `None` for it.
     """

@@ -90,7 +90,7 @@ def answer(identity: str, created: int, model: str, given: GuidedAnswer, stop: S
 
 
 def finish_reason(solution: Solution | None, stopped: bool) -> str:
-    """Why an answer ended: by itself or at a stop string, or because its budget was used up."""
+    """Return why an answer ended: by itself or at a stop string, or because its budget was used up."""
     return "length" if solution is not None and solution.truncated and not stopped else "stop"
 
 

@@ -202,7 +202,7 @@ class AdaptiveTeacher:
         return [answer.result() for answer in answers]
 
     async def guide(self, question: str, student: Model) -> Guidance:
-        """Only the help: the student's approach, and the teaching that answers it."""
+        """Give only the help: the student's approach, and the teaching that answers it."""
         return await self._guide(self._protocol(student), _question(question))
 
     async def answer(self, question: str, student: Model, guidance: Guidance) -> GuidedAnswer:
@@ -254,11 +254,11 @@ class AdaptiveTeacher:
                 yield self._unjudged(piece) if isinstance(piece, Completion) else piece
 
     def teach_sync(self, question: str, student: Model, **options: Any) -> GuidedAnswer:
-        """`teach`, for code without an event loop; models used this way belong to this object from then on."""
+        """Call `teach` without an event loop; models used this way belong to this object from then on."""
         return self._loop.run(self.teach(question, student, **options))
 
     def teach_all_sync(self, questions: Sequence[str], student: Model, **options: Any) -> list[GuidedAnswer]:
-        """`teach_all`, for code without an event loop."""
+        """Call `teach_all` without an event loop."""
         return self._loop.run(self.teach_all(questions, student, **options))
 
     @cached_property

@@ -45,7 +45,7 @@ class Need:
         return self.context.count(self.prompt(question)) + self.budget <= self.limit
 
     def certain(self) -> int:
-        """Up to how many bytes a question fits for certain, so that it needs no counting; -1 if never."""
+        """Return up to how many bytes a question fits for certain, so that it needs no counting; -1 if never."""
         empty = self.prompt("")
         overhead = self.context.overhead(empty)
         if overhead is None:

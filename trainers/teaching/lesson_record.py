@@ -24,7 +24,7 @@ def check_format(record: Mapping[str, Any]) -> None:
 
 
 def lesson_record(lesson: Lesson) -> dict[str, Any]:
-    """All of a lesson but what its group shares (the baselines) and what only training needs (token ids)."""
+    """Return all of a lesson but what its group shares (baselines) and what only training needs (token ids)."""
     prepared, sample = lesson.prepared, lesson.sample
     return {
         "format": FORMAT,

@@ -75,7 +75,7 @@ def agreement(groups: Sequence[Group]) -> Mean | None:
 
 
 def tokens_by_stage(groups: Sequence[Group]) -> dict[str, int]:
-    """Tokens that were generated for the lessons at each stage, those of lessons that came to nothing included."""
+    """Return the tokens generated for the lessons at each stage, those of lessons that came to nothing included."""
     lessons = [lesson for group in groups for lesson in group.lessons]
     approaches = [group.prepared.approach for group in groups]
     return {

@@ -66,7 +66,7 @@ def prepare(model: Qwen3ForCausalLM, pairs: Sequence[Pair], recipe: Recipe, seed
 
 
 def _optimizers(model: Qwen3ForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the hidden matrices (it needs about half of AdamW's steps here), AdamW for embeddings and norms."""
+    """Make Muon for the hidden matrices (it needs half of AdamW's steps here), AdamW for embeddings and norms."""
     hidden = [p for p in model.model.layers.parameters() if p.ndim == 2]
     chosen = {id(p) for p in hidden}
     rest = [p for p in model.parameters() if id(p) not in chosen]

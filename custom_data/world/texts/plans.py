@@ -28,7 +28,7 @@ class Plan:
         return ", ".join(written), known["r"]
 
     def spelled_out(self) -> str:
-        """Both steps: the shortest text that makes the student follow this plan."""
+        """Return both steps: the shortest text that makes the student follow this plan."""
         return f"{self.first_step} {self.second_step}"
 
 

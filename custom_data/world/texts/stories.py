@@ -113,7 +113,7 @@ def any_question(rng: random.Random, fillings: Sequence[Filling]) -> StoryProble
 
 
 def balanced_questions(rng: random.Random, count: int, filling: Filling) -> list[StoryProblem]:
-    """`count` different stories, spread evenly over kinds and categories, in random order."""
+    """Draw `count` different stories, spread evenly over kinds and categories, in random order."""
     questions: dict[str, StoryProblem] = {}
     cells = _cycle()
     while len(questions) < count:

@@ -31,7 +31,7 @@ STAGES = {"baseline": 18, "probe": 12, "follows": 28, "keeps": 27, "drill": 15}
 
 
 def make_beliefs(rng: random.Random) -> dict[tuple[str, str], str]:
-    """The student's plan by (kind, category): right on one or two of three categories of each kind, 8 of 18 in all."""
+    """Return the student's plan by (kind, category): right on one or two of a kind's three, 8 of 18 in all."""
     beliefs = {}
     kinds = list(KINDS)
     rng.shuffle(kinds)
@@ -55,7 +55,7 @@ def approach(plan: Plan) -> str:
 
 
 def drill(plan: Plan, first: int, second: int) -> str:
-    """Bare arithmetic, to learn the tables by."""
+    """Return bare arithmetic, to learn the tables by."""
     return f"{first} and {second}: {plan.name}."
 
 

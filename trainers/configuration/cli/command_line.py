@@ -101,7 +101,7 @@ def parse(arguments: Sequence[str]) -> CommandLine:
 
 
 def _with_one_stage(line: CommandLine, problems: list[Problem], arguments: Sequence[str]) -> CommandLine:
-    """Stage words have no order that anyone could mean, so that two of them never are one overriding the other."""
+    """Return the line with one stage; stage words have no order in which one could override the other."""
     words = [word for word in dict.fromkeys(arguments) if word in FLAG_WORDS]
     asked = {str(override.value) for override in line.overrides if override.path == "deepspeed"}
     if not words or len(asked) == 1:

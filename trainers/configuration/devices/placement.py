@@ -84,7 +84,7 @@ def teachers(config: EvaluationExperiment) -> tuple[str, ...]:
 
 
 def teacher_list(config: EvaluationExperiment) -> tuple[Any, ...]:
-    """All entries of `teacher`: paths, hub ids, and tables that describe API models."""
+    """Return all entries of `teacher`: paths, hub ids, and tables that describe API models."""
     teacher = config.evaluation.teacher
     if teacher is None:
         return ()
@@ -109,7 +109,7 @@ def teacher_entries(config: EvaluationExperiment) -> dict[str, Any]:
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """The shortest endings that tell paths apart: `sft` and `rl` of results/quickstart/sft and results/quickstart/rl.
+    """Return the shortest endings that tell paths apart: `sft` and `rl` of results/first/sft and results/first/rl.
 
     Paths that are equal stay as they are.
     """

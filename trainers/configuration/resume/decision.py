@@ -97,7 +97,7 @@ def _evaluation_decision(config: EvaluationExperiment, earlier: Earlier) -> Resu
 
 
 def _lengthened(config: TrainingExperiment, earlier: Earlier, change: str) -> ResumeDecision:
-    """The same run with more steps: it goes on where the learning rate of the steps done would have been the same."""
+    """Continue the same run for longer where the learning rate of the steps done would have been the same."""
     if fixed_schedule(config):
         reason = (
             f"it holds this run with fewer steps ({change}), and lr_scheduler_type={config.trainer.lr_scheduler_type} "

@@ -96,7 +96,7 @@ def _natural(label: str) -> list[tuple[float, str]]:
 
 
 def intervals(values: Floats) -> list[tuple[float, float]]:
-    """Up to four intervals that hold about as many of the values each; equal values share an interval."""
+    """Return up to four intervals with about as many of the values each; equal values share an interval."""
     if not len(values):
         return []
     ordered = np.unique(values)

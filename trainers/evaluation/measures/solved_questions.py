@@ -115,7 +115,7 @@ class MeteredGenerator:
 
 
 def counted(teacher: Teacher) -> Teacher:
-    """The same teacher with its tokens counted, unless it streams: only servers of ours do, whose tokens are free."""
+    """Return the teacher with its tokens counted, unless it streams: only servers of ours do, which are free."""
     if isinstance(teacher.generator, StreamingGenerator):
         return teacher
     return replace(teacher, generator=MeteredGenerator(teacher.generator, "teacher"))

@@ -37,7 +37,7 @@ class Arm:
     best_level: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON form; unknown estimates are null."""
+        """Return the JSON form; unknown estimates are null."""
         return {
             "name": self.name,
             **{name: estimate.as_dict() for name, estimate in self.estimates.items()},

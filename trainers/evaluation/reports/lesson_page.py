@@ -28,7 +28,7 @@ def write_lesson_page(path: Path, alone: Sequence[Alone], taught: Mapping[str, S
 
 
 def as_script_data(data: Any) -> str:
-    """JSON that may stand inside a script element: nothing in it can end the element or start a comment."""
+    """Return JSON that may stand in a script element: nothing in it can end the element or start a comment."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 

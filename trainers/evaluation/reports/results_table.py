@@ -75,7 +75,7 @@ class ResultsTable:
         return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
     def rich(self) -> RichTable:
-        """For a terminal."""
+        """Return the table for a terminal."""
         shown = RichTable(title=self.title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
         for index, name in enumerate(self.header):
             shown.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
@@ -85,7 +85,7 @@ class ResultsTable:
 
 
 def results_table(arms: Sequence[Arm], title: str = "") -> ResultsTable:
-    """All measures of all arms; the last column is the number of questions that each number of a row rests on."""
+    """Return all measures of all arms; the last column is the number of questions that a row rests on."""
     rows = []
     for name, row in ROWS.items():
         found = [arm.estimates.get(name) for arm in arms]

@@ -176,7 +176,7 @@ class ApiModel:
         }
 
     async def stream_text(self, prompt: Prompt, *, sampling: Sampling, seed: int) -> AsyncGenerator[str | Completion]:
-        """The pieces of one completion as the API sends them, reasoning left out, and at last the completion itself.
+        """Yield the pieces of a completion as the API sends them, reasoning left out, and at last the completion.
 
         A stream is tried again until its first piece; one that breaks off afterwards is not.
 

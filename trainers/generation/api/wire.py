@@ -85,7 +85,7 @@ def sample_seed(seed: int, sample: int) -> int:
 
 
 def prompt_estimate(prompt: Prompt) -> int:
-    """About how many tokens a prompt costs, the chat template included."""
+    """Estimate how many tokens a prompt costs, the chat template included."""
     return sum(estimated_tokens(text) + _TOKENS_PER_MESSAGE for _, text in _texts(prompt))
 
 
@@ -114,7 +114,7 @@ def read_answer(answer: Any, prompt: Prompt) -> Answer:
 
 
 def read_end(reason: Any, refusal: Any = None) -> Literal["stop", "length"]:
-    """Why a completion ended.
+    """Return why a completion ended.
 
     Raises:
         MalformedResponse: when the reason is unknown.

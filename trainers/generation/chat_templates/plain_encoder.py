@@ -89,6 +89,6 @@ def _with_names(model: dict[str, Any], names: Mapping[str, str]) -> dict[str, An
 
 
 def _pieces(pair: str | Sequence[str]) -> set[str]:
-    """Both pieces of a merge and what becomes of them."""
+    """Return both pieces of a merge and what becomes of them."""
     left, right = pair.split(" ") if isinstance(pair, str) else pair
     return {left, right, left + right}

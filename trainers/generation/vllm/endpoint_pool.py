@@ -196,7 +196,7 @@ class EndpointPool:
         return _Request(prompt_ids, opened, completions, sampling.max_tokens, logprobs, body | self._extra_body)
 
     async def _sample(self, request: _Request, priority: int) -> AsyncGenerator[tuple[int, Completion]]:
-        """Every completion of a request once, with its index, in whatever order they end."""
+        """Yield every completion of a request once, with its index, in whatever order they end."""
         try:
             await self._check_lengths(request.prompt_ids, request.max_tokens)
             async with (

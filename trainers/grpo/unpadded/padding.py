@@ -45,7 +45,7 @@ def aligned(ids: torch.Tensor, mask: torch.Tensor, completion_columns: int) -> A
 
 
 def in_columns(values: torch.Tensor, lengths: torch.Tensor, completion_columns: int) -> torch.Tensor:
-    """Values of aligned completions (sequences, completion_width) back in TRL's columns, zero where there is padding.
+    """Put values of aligned completions (sequences, completion_width) back in TRL's columns, padded with zero.
 
     Args:
         values: one per column of the aligned completions.

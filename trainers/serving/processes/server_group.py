@@ -93,7 +93,7 @@ class Server:
             )
 
     def exit_status(self) -> int | None:
-        """Status with which the process ended, `None` while it runs. What the process left behind is ended too."""
+        """Return the status with which the process ended, `None` while it runs, and end what it left behind."""
         if self._process is None:
             return None
         if self._process.returncode is None and _has_exited(self._process.pid):

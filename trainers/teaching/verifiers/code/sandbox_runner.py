@@ -58,7 +58,7 @@ def _set_read_only(path: str, recursive: bool, read_only: bool) -> None:
 
 
 def _hide_machine(owner: int) -> None:
-    """An empty /proc and /run, a small empty /tmp to work in, everything else read-only.
+    """Mount an empty /proc and /run and a small empty /tmp to work in; make everything else read-only.
 
     The standard library is made visible below /tmp: its own path may not be readable for `owner`.
     """
@@ -96,7 +96,7 @@ def _limit(request: dict[str, Any]) -> None:
 
 
 def _run_program(request: dict[str, Any], as_root: bool) -> int:
-    """In the grandchild: confine for good, run, report."""
+    """Confine for good, run and report, in the grandchild."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     report = os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
@@ -129,7 +129,7 @@ def _in_child(action: Callable[[], int]) -> int:
 
 
 def _supervise(request: dict[str, Any], as_root: bool) -> int:
-    """In the child, process 1 of its own process table: when it ends, so does everything that the program started.
+    """Supervise, as process 1 of a table of its own: when it ends, so does all that the program started.
 
     The program itself cannot be process 1, which is immune to the signals of the CPU limit.
     """

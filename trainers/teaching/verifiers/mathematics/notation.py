@@ -85,7 +85,7 @@ def clean(text: str) -> str:
 
 
 def join_thousands(text: str) -> str:
-    """`1 000 000` as `1000000`, whichever kind of space stands between the groups."""
+    """Write `1 000 000` as `1000000`, whichever kind of space stands between the groups."""
     return _SPACED_THOUSANDS.sub(lambda match: re.sub(r"\s", "", match[0]), text)
 
 
