@@ -106,7 +106,7 @@ def test_scripts_and_modules_exist(command: Command):
     words = command.words
     for word in words:
         if re.fullmatch(r"(scripts|configs|tests)/[\w/.]+", word):
-            assert (ROOT / word).is_file(), word
+            assert (ROOT / word).exists(), word
     if words[:2] == ["python", "-m"]:
         assert importlib.util.find_spec(words[2]) is not None, words[2]
 
