@@ -20,6 +20,7 @@ from transformers import (
 from trainers.generation.api.wire import sample_seed
 from trainers.generation.chat_templates.plain_text import text_ids
 from trainers.generation.chat_templates.rendering import ChatRenderer
+from trainers.generation.chat_templates.template_errors import refusals
 from trainers.generation.local.sampling_rules import first_places, penalised, truncations
 from trainers.generation.traffic import Traffic
 from trainers.generation.types import Completion, Generation, GenerationError, Prompt, Sampling
@@ -92,11 +93,11 @@ class LocalModel:
         Sample i of every prompt has the same seed.
 
         Raises:
-            GenerationError: with cause `context` when a prompt leaves no room for `max_tokens`, and `model` when the
-                model itself failed.
+            GenerationError: with cause `context` when a prompt leaves no room for `max_tokens`, `template` when the
+                model's chat template takes no such conversation, and `model` when the model itself failed.
         """
         distinct = n if sampling.temperature > 0 else 1
-        rendered = [self._renderer.render(prompt) for prompt in prompts]
+        rendered = [self._rendered(prompt) for prompt in prompts]
         self._check_lengths(rendered, sampling.max_tokens)
         loop = asyncio.get_running_loop()
         requests = [
@@ -188,11 +189,20 @@ class LocalModel:
         context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         longest = max(map(len, rendered), default=0)
         if context is not None and longest + budget > context:
+            room = f"A prompt of {longest} tokens and {budget} tokens to generate do not fit into the context of"
+            remedy = "shorten the question or generate fewer tokens"
             raise GenerationError(
-                f"A prompt of {longest} tokens and {budget} tokens to generate do not fit into the context of "
-                f"{context} tokens of {self._model.name_or_path}; shorten the question or generate fewer tokens",
+                f"{room} {context} tokens of {self._model.name_or_path}; {remedy}",
                 "context",
+                told=f"{room} {context} tokens; {remedy}",
             )
+
+    def _rendered(self, prompt: Prompt) -> tuple[int, ...]:
+        try:
+            return self._renderer.render(prompt)
+        except refusals() as error:
+            said = f"The chat template does not take this conversation ({error})"
+            raise GenerationError(f"{self._model.name_or_path}: {said}", "template", told=said) from error
 
 
 @dataclass(frozen=True, eq=False)
