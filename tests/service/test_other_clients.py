@@ -194,3 +194,11 @@ def test_both_models_are_looked_for_before_either_is_loaded(monkeypatch, capsys,
     assert main(["--teacher", str(tmp_path), "--student", "./no/where"]) == 2
     assert "--student ./no/where" in capsys.readouterr().err
     assert loaded == []
+
+
+def test_a_system_message_that_the_chat_template_refuses_is_refused_in_its_words():
+    def refuses(text):
+        raise GenerationError("at /secret", "template", told="The chat template does not take this conversation")
+
+    with pytest.raises(openai.BadRequestError, match="chat template does not take"):
+        ask(student=refuses, messages=[{"role": "system", "content": "Be short."}, *ASKED])
