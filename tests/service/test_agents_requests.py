@@ -1,4 +1,4 @@
-"""What programs ask a taught student for, by the `openai` client: tools, formats, choices, and their results."""
+"""Requests of programs to a taught student, by the `openai` client: tools, formats, choices, and their results."""
 
 import asyncio
 import json

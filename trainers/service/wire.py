@@ -18,7 +18,7 @@ from trainers.teaching.lesson import Solution
 
 @dataclass(frozen=True)
 class Identity:
-    """What all parts of one answer have in common: its id, when it was asked for, and the model's name."""
+    """Name all parts of one answer alike: its id, when it was asked for, and the model's name."""
 
     id: str
     created: int
