@@ -13,6 +13,7 @@ from tests.support.chat_api import ChatApi, listening
 from trainers.generation.models import api_model
 from trainers.generation.types import GenerationError
 from trainers.service.__main__ import check_model, main
+from trainers.service.app import Limits
 from trainers.service.cross_origin import Origins
 
 PAGE = "https://chat.example.com"
@@ -202,3 +203,20 @@ def test_a_system_message_that_the_chat_template_refuses_is_refused_in_its_words
 
     with pytest.raises(openai.BadRequestError, match="chat template does not take"):
         ask(student=refuses, messages=[{"role": "system", "content": "Be short."}, *ASKED])
+
+
+@pytest.mark.slow
+def test_a_student_of_this_process_streams_token_by_token(tiny_student_dir):
+    from trainers.generation.local.model import LocalModel
+
+    async def outcome():
+        model = LocalModel.load(str(tiny_student_dir), dtype="float32", device="cpu")
+        async with serving(model, limits=Limits(max_tokens=24, max_probe_tokens=4)) as (client, _):
+            asked = {"model": "small", "messages": ASKED, "seed": 3}
+            whole = await client.chat.completions.create(**asked)
+            stream = await client.chat.completions.create(**asked, stream=True)
+            return whole, [chunk.choices[0].delta.content async for chunk in stream if chunk.choices]
+
+    whole, pieces = asyncio.run(outcome())
+    assert "".join(filter(None, pieces)).strip() == whole.choices[0].message.content
+    assert len(list(filter(None, pieces))) > 4
