@@ -15,7 +15,7 @@ def looks_local(path: str) -> bool:
     """Return whether a name is meant as a path; hub ids are `name` or `owner/name`."""
     parts = Path(path).parts
     marked = path.startswith(("/", "./", "../", "~")) or Path(path).suffix in DATA_SUFFIXES
-    return marked or len(parts) > 2 or parts[0] == "results" or Path(path).exists()
+    return marked or len(parts) > 2 or parts[:1] in ((), ("results",)) or Path(path).exists()
 
 
 def is_hub_id(name: str) -> bool:

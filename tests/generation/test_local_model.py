@@ -4,7 +4,9 @@ their batch; and plain functions."""
 import asyncio
 import threading
 import time
+from contextlib import aclosing
 
+import jinja2
 import pytest
 
 from trainers.generation.functions import FunctionModel
@@ -66,6 +68,65 @@ def test_concurrent_calls_share_batches_and_get_their_own(local):
 
     together = asyncio.run(outcome())
     assert [call[0] for call in together] == generate(local, n=2, sampling=Sampling(8), seed=3)
+
+
+async def pieces_of(model, prompt=PROMPTS[0], *, budget=12, seed=3):
+    async with aclosing(model.stream_text(prompt, sampling=Sampling(budget), seed=seed)) as stream:
+        return [piece async for piece in stream]
+
+
+@pytest.mark.slow
+def test_a_stream_brings_the_tokens_of_the_whole_answer_one_by_one(local):
+    async def outcome():
+        whole = local.generate(PROMPTS, n=1, sampling=Sampling(12), seed=3)
+        return await asyncio.gather(pieces_of(local), pieces_of(local, PROMPTS[1]), whole)
+
+    *streams, generations = asyncio.run(outcome())
+    for stream, generation in zip(streams, generations[:2], strict=True):
+        [expected] = generation.completions
+        assert stream[-1].token_ids == expected.token_ids
+        assert "".join(stream[:-1]) == stream[-1].text == expected.text.lstrip()
+        assert len(stream) > 4
+
+
+@pytest.mark.slow
+def test_whoever_leaves_a_stream_ends_its_sampling(local, monkeypatch):
+    from trainers.generation.local.token_stream import Listening
+
+    steps, listening = [], Listening.__call__
+    monkeypatch.setattr(Listening, "__call__", lambda *given, **how: steps.append(1) or listening(*given, **how))
+    # The most that a request holds is sampled, where nothing ends it before.
+    monkeypatch.setattr(local, "_ends", (10**6,))
+
+    async def sampled(taken):
+        steps.clear()
+        async with aclosing(local.stream_text(PROMPTS[0], sampling=Sampling(150), seed=1)) as stream:
+            for _ in range(taken):
+                if isinstance(await anext(stream), Completion):
+                    break
+        await local._worker
+        return len(steps)
+
+    whole, left = asyncio.run(sampled(10**6)), asyncio.run(sampled(1))
+    assert left < whole / 2
+
+
+@pytest.mark.slow
+def test_what_the_model_cannot_take_is_told(local, monkeypatch):
+    with pytest.raises(GenerationError, match="do not fit") as raised:
+        asyncio.run(pieces_of(local, budget=10**6))
+    assert raised.value.cause == "context"
+    assert "1000000 tokens" in raised.value.told
+    assert local._model.name_or_path not in raised.value.told
+
+    def refuses(prompt):
+        raise jinja2.TemplateError("System role not supported")
+
+    monkeypatch.setattr(local._renderer, "render", refuses)
+    for asked in (pieces_of(local), local.generate(PROMPTS[:1], n=1, sampling=Sampling(4), seed=1)):
+        with pytest.raises(GenerationError, match="System role not supported") as raised:
+            asyncio.run(asked)
+        assert (raised.value.cause, "System role" in raised.value.told) == ("template", True)
 
 
 @pytest.fixture

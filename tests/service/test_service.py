@@ -19,7 +19,8 @@ from trainers.generation.types import Completion, Generation, GenerationError
 from trainers.paths import ROOT
 from trainers.service.__main__ import check_address, main, parse, reach
 from trainers.service.app import Limits, Service
-from trainers.service.wire import BadRequest, read_request
+from trainers.service.errors import BadRequest
+from trainers.service.wire import check_text_only, read_request
 from trainers.teaching.prompts import PromptTemplates
 
 WORDS = PromptTemplates(
@@ -305,7 +306,7 @@ async def sleeps(text):
     ("how", "error", "status"),
     [
         ({"model": "other"}, openai.NotFoundError, 404),
-        ({"n": 2}, openai.BadRequestError, 400),
+        ({"n": 9}, openai.BadRequestError, 400),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, openai.BadRequestError, 400),
         ({"messages": []}, openai.BadRequestError, 400),
         ({"temperature": -1}, openai.BadRequestError, 400),
@@ -414,14 +415,26 @@ def test_more_requests_than_allowed_are_sent_away():
     assert refused[0].response.headers["retry-after"] == "1"
 
 
-def test_only_text_is_read():
+def test_messages_that_are_none_are_refused():
     for messages in (
         "hello",
         [{"role": "tool", "content": "x"}],
-        [{"role": "user", "content": [{"type": "image_url"}]}],
+        [{"role": "robot", "content": "x"}],
+        [{"role": "user", "content": None}],
+        [{"role": "user", "content": ["x"]}],
+        [{"role": "user", "content": "x"}, {"role": "assistant", "content": "", "tool_calls": "f"}],
     ):
         with pytest.raises(BadRequest):
             read_request({"messages": messages})
+
+
+def test_a_student_that_writes_text_reads_only_text():
+    image = read_request({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]})
+    with pytest.raises(BadRequest, match="reads no image_url"):
+        check_text_only(image)
+    begun = read_request({"messages": [*ASKED, {"role": "assistant", "content": "It is"}]})
+    with pytest.raises(BadRequest, match="cannot continue"):
+        check_text_only(begun)
 
 
 def test_beyond_this_machine_a_key_is_needed():

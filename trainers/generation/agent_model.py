@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from trainers.concurrency.calls import close
+from trainers.concurrency.calls import call, close, reason
 from trainers.deadlines import REQUEST_S
 from trainers.generation.functions import FunctionModel
 from trainers.generation.retries import RetryPolicy
@@ -24,8 +24,8 @@ class AgentModel:
 
     Args:
         agent: the function, an object that can be called, or a `Generator`. Its attribute `max_concurrent_calls`, where
-            it has one, goes before the argument of that name; it may have `close` or `aclose`, and an `account` that it
-            is charged to.
+            it has one, goes before the argument of that name; `fresh_per_call`, where it is true, gives every call a
+            copy of the agent as it was made; it may have `close` or `aclose`, and an `account` that it is charged to.
         call_timeout_s: deadline of one call in seconds; a thread cannot be killed, so that the call of a synchronous
             agent goes on, but nobody waits for it.
         max_concurrent_calls: calls in flight; 1 for an agent that cannot run twice at a time.
@@ -110,13 +110,13 @@ class AgentModel:
     async def _called(self, prompt: Prompt, sampling: Sampling, seed: int) -> Completion | GenerationError:
         async with self._slots:
             try:
-                called = self._model.generate([prompt], n=1, sampling=sampling, seed=seed)
+                called = call(self._model.generate, [prompt], n=1, sampling=sampling, seed=seed)
                 [generation] = await asyncio.wait_for(called, self._call_timeout_s)
             except TimeoutError:
                 return GenerationError(f"the agent took more than {self._call_timeout_s:g} s", "timeout")
             except GenerationError as error:
                 return error
             except Exception as error:  # noqa: BLE001 - a complete generator of the user's may raise anything
-                return GenerationError(f"the agent raised {type(error).__name__}: {error}", "function")
+                return GenerationError(f"the agent raised {reason(error)}", "function")
         [completion] = generation.completions
         return completion

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from trainers.concurrency.calls import call
+from trainers.concurrency.calls import call, reason
 from trainers.generation.token_estimates import estimated_tokens
 from trainers.generation.types import Completion, Generation, GenerationError, Prompt, Sampling
 
@@ -29,10 +30,16 @@ class FunctionModel:
     Args:
         function: from the text of the messages, joined by blank lines, to an answer.
         max_concurrent_calls: calls in flight; 1 for a function that cannot run twice at a time.
+        fresh_per_call: give every call a deep copy of the function as it was handed over, so that an agent with a
+            memory meets each question anew: probe, baseline and taught solution are calls of their own. The agent's
+            attribute of that name, where it has one, is the default.
     """
 
-    def __init__(self, function: TextFunction, *, max_concurrent_calls: int = 8) -> None:
+    def __init__(
+        self, function: TextFunction, *, max_concurrent_calls: int = 8, fresh_per_call: bool | None = None
+    ) -> None:
         self._function = function
+        self._fresh = bool(getattr(function, "fresh_per_call", False) if fresh_per_call is None else fresh_per_call)
         self._told = _parameters(function).intersection(TOLD)
         self._slots = asyncio.Semaphore(max_concurrent_calls)
         # asyncio's own threads are few on a machine with few cores, where an agent mostly waits for others.
@@ -70,11 +77,12 @@ class FunctionModel:
         text = "\n\n".join(message.content for message in prompt.messages)
         async with self._slots:
             try:
-                answer: object = await call(self._function, text, executor=self._threads, **told)
+                function = copy.deepcopy(self._function) if self._fresh else self._function
+                answer: object = await call(function, text, executor=self._threads, **told)
             except GenerationError:
                 raise
             except Exception as error:
-                raise _failure(f"{self._name} raised {type(error).__name__}: {error}") from error
+                raise _failure(f"{self._name} raised {reason(error)}") from error
         if not isinstance(answer, str):
             raise _failure(f"{self._name} returned {type(answer).__name__}, expected str")
         return Completion(answer, (), None, "stop", reported_tokens=estimated_tokens(answer))

@@ -90,12 +90,15 @@ class Generation:
 class GenerationError(RuntimeError):
     """A generation failed for good, its retries spent.
 
-    `cause` is a short label to count failures by, such as `timeout`, `http_500` or `context`.
+    `cause` is a short label to count failures by, such as `timeout`, `http_500` or `context`. `told` is what may be
+    said to whoever wrote the prompt, beyond the owner of the model: what is wrong with the prompt, and no address, path
+    or key.
     """
 
-    def __init__(self, message: str, cause: str) -> None:
+    def __init__(self, message: str, cause: str, *, told: str | None = None) -> None:
         super().__init__(message)
         self.cause = cause
+        self.told = told
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,23 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
+import httpx
 from aiohttp import web
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
 from trainers.generation.models import api_model, local_model
 from trainers.generation.retries import RetryPolicy
+from trainers.hub_ids import is_hub_id, looks_local
 from trainers.service.app import Limits, Service
 from trainers.teaching.adaptive import Model, default_templates
 
 KEY = "ATLAS_SERVE_KEY"
 USER_ERROR = 2
+_HUB_S = 5.0
 BRISK = RetryPolicy(attempts=4, first_delay_s=0.5, max_delay_s=4.0, budget_s=60.0)
 """Somebody waits for the answer."""
 logger = logging.getLogger("serve")
@@ -34,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     key = os.environ.get(KEY) or None
     try:
         check_address(options.host, key)
+        for role in ("teacher", "student"):
+            if not getattr(options, f"{role}_url"):
+                check_model(role, getattr(options, role))
         teacher = reach(options, "teacher")
         student = reach(options, "student")
     except (ValueError, OSError) as error:
@@ -41,7 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USER_ERROR
     limits = Limits(**{field.name: getattr(options, field.name) for field in fields(Limits)})
     name = options.name or options.student
-    service = Service(teacher, student, name, limits=limits, templates=default_templates(options.words), key=key)
+    service = Service(
+        teacher,
+        student,
+        name,
+        limits=limits,
+        templates=default_templates(options.words),
+        key=key,
+        origins=options.allow_origin,
+        teach_every_request=options.teach_every_request,
+    )
 
     def listening(_: object) -> None:
         logger.info(
@@ -76,6 +94,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help=f"address to listen on; beyond loopback {KEY} must be set")
     parser.add_argument("--port", type=int, default=8800)
     parser.add_argument("--words", default="adaptive_teaching", choices=("adaptive_teaching", "world"))
+    parser.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="origin of web pages that may call, or *; repeat it for several. By default pages of this machine, and "
+        f"all where {KEY} is set",
+    )
+    parser.add_argument(
+        "--teach-every-request",
+        action="store_true",
+        help="teach again for the results of tools, and not once for each message of the user",
+    )
     for name, default in asdict(Limits()).items():
         least = 0 if name == "max_probe_tokens" else 1
         parser.add_argument(f"--{name.replace('_', '-')}", type=_at_least(least, type(default)), default=default)
@@ -133,7 +164,44 @@ def reach(options: argparse.Namespace, role: str) -> Model:
             f"--{role}-extra-body {json.dumps(extra_body)} goes into requests to an API, and {model} would be loaded "
             f"here: name its address with --{role}-url, or leave it out"
         )
+    logger.info("loading the %s %s into this process", role, model)
     return local_model(model)
+
+
+def check_model(role: str, model: str) -> None:
+    """Refuse a model that is not there, before a library asks the hub for it, again and again.
+
+    Raises:
+        ValueError: when the name is that of a directory without a model, or of nothing that the hub has or that can be
+            had from it now.
+    """
+    remedy = f"write the directory of a model or its id on the hub, or say with --{role}-url where it is served"
+    if looks_local(model):
+        files = (Path(model).expanduser() / name for name in ("config.json", "adapter_config.json"))
+        if not any(file.is_file() for file in files):
+            raise ValueError(f"--{role} {model} holds no model: there is no config.json in it; {remedy}")
+    elif not is_hub_id(model):
+        raise ValueError(f"--{role} {model} is neither a directory nor an id of the hub; {remedy}")
+    elif not isinstance(try_to_load_from_cache(model, "config.json"), str):
+        _check_hub(role, model, remedy)
+
+
+def _check_hub(role: str, model: str, remedy: str) -> None:
+    try:
+        HfApi().model_info(model, timeout=_HUB_S)
+    except GatedRepoError:
+        return  # it is there, and loading it tells what it needs
+    except RepositoryNotFoundError:
+        raise ValueError(
+            f"--{role} {model} is no directory here, and the hub has no model of that id; {remedy}"
+        ) from None
+    except (OSError, httpx.HTTPError) as error:
+        if isinstance(error, HfHubHTTPError):
+            return
+        raise ValueError(
+            f"--{role} {model} is no directory here and not in the hub's cache, and the hub cannot be reached "
+            f"({type(error).__name__}); {remedy}"
+        ) from None
 
 
 if __name__ == "__main__":

@@ -9,35 +9,54 @@ import logging
 import secrets
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
 
-from trainers.generation.token_estimates import estimated_tokens
-from trainers.generation.types import GenerationError
+from trainers.generation.api.relayed import ChatRelay
+from trainers.generation.types import GenerationError, Sampling
 from trainers.service import wire
-from trainers.service.stops import StopStrings
-from trainers.service.wire import BadRequest, ChatRequest
+from trainers.service.answering import Turn, answered, streamed
+from trainers.service.completions import as_chat, as_completion
+from trainers.service.conversation import Conversation, tools_told
+from trainers.service.cross_origin import Origins
+from trainers.service.errors import BadRequest
+from trainers.service.figures import Figures
+from trainers.service.guidance_memory import GuidanceMemory
+from trainers.service.wire import ChatRequest, Identity
 from trainers.teaching.adaptive import AdaptiveTeacher, Guidance, Model, as_generator, default_templates
-from trainers.teaching.lesson import Solution
 from trainers.teaching.prompts import PromptTemplates
 
 logger = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Piece = str | Solution
 
 _EVENT_STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _LAST_WORD_S = 2.0
 _FAILURES = {
     "context": (400, "context_length_exceeded"),
     "content_filter": (400, "content_filter"),
+    "template": (400, "invalid_request_error"),
     "http_429": (429, "rate_limit_exceeded"),
     "timeout": (504, "timeout"),
 }
 """Failures of the student that have a status of their own, by cause; the others are 502."""
+
+_STUDENT_TEMPERATURE = 0.7
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form in which clients ask: to a chat request from its body, and from a chat answer or a chunk of one."""
+
+    read: Callable[[Any], Any]
+    write: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+CHAT = Form(read=lambda body: body, write=lambda answer: answer)
+COMPLETION = Form(read=as_chat, write=as_completion)
 
 
 @dataclass(frozen=True)
@@ -52,6 +71,7 @@ class Limits:
         max_tokens: of an answer; clients may ask for fewer.
         max_probe_tokens: of the student's approach.
         max_completion_length: of the teacher's completion.
+        max_choices: answers to one request, its `n`.
     """
 
     max_concurrent_requests: int = 64
@@ -61,6 +81,7 @@ class Limits:
     max_tokens: int = 2048
     max_probe_tokens: int = 500
     max_completion_length: int = 2048
+    max_choices: int = 8
 
 
 class Service:
@@ -73,6 +94,8 @@ class Service:
         limits: what is taken on.
         templates: the words of the stages.
         key: what clients must send as a bearer token; `None` lets everybody in.
+        origins: pages of a browser that may call; see `Origins`.
+        teach_every_request: teach again for the results of tools, instead of once per user turn.
     """
 
     def __init__(
@@ -84,26 +107,45 @@ class Service:
         limits: Limits | None = None,
         templates: PromptTemplates | None = None,
         key: str | None = None,
+        origins: Sequence[str] = (),
+        teach_every_request: bool = False,
     ) -> None:
         self._teacher, self._student, self._name = as_generator(teacher), as_generator(student), name
         self._limits = limits or Limits()
         self._templates = templates or default_templates()
         self._key = key
+        self._origins = Origins(origins, keyed=key is not None)
+        self._memory = None if teach_every_request else GuidanceMemory()
+        self._figures = Figures()
         self._running = 0
 
     def application(self) -> web.Application:
         """Return the application, to be run by `aiohttp`."""
         app = web.Application(middlewares=[self._guarded], client_max_size=self._limits.max_body_bytes)
         app.on_cleanup.append(self._close)
+        app.on_response_prepare.append(self._let_pages_read)
         app.router.add_get("/health", self._health)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/models/{model:.+}", self._model)
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/completions", self._completions)
         return app
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Lets only those in who have the key, and words every refusal as OpenAI's clients read it."""
+        """Count requests, and answer those by which a browser asks whether a page may call."""
+        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            return web.Response(status=204)
+        begun = time.monotonic()
+        response = await self._worded(request, handler)
+        resource = request.match_info.route.resource
+        path = resource.canonical if resource is not None else "other"
+        self._figures.answered(path, response.status, time.monotonic() - begun)
+        return response
+
+    async def _worded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let only those in who have the key, and word every refusal as OpenAI's clients read it."""
         if request.path != "/health" and not self._admits(request.headers.get("Authorization", "")):
             return _refusal(401, "The key is missing or wrong: send it as a bearer token.", "invalid_api_key")
         try:
@@ -112,8 +154,7 @@ class Service:
             return _refusal(400, str(error), "invalid_request_error")
         except GenerationError as error:
             logger.warning("no answer: %s", error)
-            status, kind = _FAILURES.get(error.cause, (502, error.cause))
-            return _refusal(status, f"A model behind this service failed ({error.cause}).", kind)
+            return _failure(error)
         except TimeoutError:
             limit = self._limits.request_timeout_s
             return _refusal(504, f"There was no answer within {limit:g} s.", "timeout")
@@ -141,6 +182,12 @@ class Service:
     async def _health(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "ok", "running": self._running})
 
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._figures.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def _let_pages_read(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(self._origins.headers(request.headers.get("Origin")))
+
     async def _models(self, request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [wire.model(self._name)]})
 
@@ -149,31 +196,79 @@ class Service:
         return web.json_response(wire.model(self._name)) if asked == self._name else self._unknown(asked)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
+        return await self._admitted(request, CHAT)
+
+    async def _completions(self, request: web.Request) -> web.StreamResponse:
+        return await self._admitted(request, COMPLETION)
+
+    async def _admitted(self, request: web.Request, form: Form) -> web.StreamResponse:
         if self._running >= self._limits.max_concurrent_requests:
             refusal = _refusal(429, "Too many requests at a time.", "rate_limit_exceeded")
             refusal.headers["Retry-After"] = "1"
             return refusal
         self._running += 1
         try:
-            return await self._answer(request)
+            with self._figures.running.track_inprogress():
+                return await self._answer(request, form)
         finally:
             self._running -= 1
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, form: Form) -> web.StreamResponse:
         deadline = asyncio.get_running_loop().time() + self._limits.request_timeout_s
         async with asyncio.timeout_at(deadline):
-            asked = wire.read_request(await _json(request))
-            if asked.model != self._name:
+            asked = wire.read_request(form.read(await _json(request)), max_choices=self._limits.max_choices)
+            if asked.model not in (None, self._name):
                 return self._unknown(asked.model)
-            teacher = self._taught_by(asked)
-            guidance = await self._guide(teacher, asked.question)
+            if not isinstance(self._student, ChatRelay):
+                wire.check_text_only(asked)
+            turn = await self._turn(asked)
             if not asked.stream:
-                given = await teacher.answer(asked.question, self._student, guidance)
-                return web.json_response(wire.answer(*self._identity(), given, asked.stop))
-            pieces = teacher.follow(asked.question, self._student, guidance)
-            # The first piece decides whether there is an answer at all, which the status must say.
-            first = await anext(pieces)
-        return await self._stream(request, asked, guidance, first, pieces, deadline)
+                return web.json_response(form.write(await answered(turn, self._student)))
+            chunks = streamed(turn, self._student)
+            # The first chunk decides whether there is an answer at all, which the status must say.
+            first = await anext(chunks)
+        return await self._stream(request, form, first, chunks, deadline)
+
+    async def _turn(self, asked: ChatRequest) -> Turn:
+        """Everything that the answer to a request needs, its guidance first."""
+        # Who asks again without a seed wants another answer.
+        seed = secrets.randbits(31) if asked.seed is None else asked.seed
+        limits = self._limits
+        sampling = Sampling(
+            min(asked.max_tokens or limits.max_tokens, limits.max_tokens),
+            _STUDENT_TEMPERATURE if asked.temperature is None else asked.temperature,
+            1.0 if asked.top_p is None else asked.top_p,
+        )
+        templates = replace(self._templates, student_system_prompt=asked.conversation.system)
+
+        def teacher(choice: int) -> AdaptiveTeacher:
+            return AdaptiveTeacher(
+                self._teacher,
+                templates=templates,
+                max_tokens=sampling.max_tokens,
+                max_probe_tokens=limits.max_probe_tokens,
+                max_completion_length=limits.max_completion_length,
+                student_temperature=sampling.temperature,
+                student_top_p=sampling.top_p,
+                seed=seed + choice,
+            )
+
+        identity = Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), self._name)
+        guidance = await self._guidance(teacher(0), asked)
+        return Turn(asked, guidance, identity, templates, sampling, seed, teacher)
+
+    async def _guidance(self, teacher: AdaptiveTeacher, asked: ChatRequest) -> Guidance:
+        """Return the guidance of the user turn that a request belongs to: remembered, or new."""
+        conversation = asked.conversation
+        known = self._memory.recall(conversation) if self._memory is not None else None
+        if known is not None:
+            self._figures.reused()
+            return known
+        guidance = await self._guide(teacher, _question(conversation, asked, whole=self._memory is None))
+        self._figures.guided(guidance)
+        if self._memory is not None:
+            self._memory.remember(conversation, guidance)
+        return guidance
 
     async def _guide(self, teacher: AdaptiveTeacher, question: str) -> Guidance:
         """Return the student's guidance, or one without a teaching when it would leave no time to answer."""
@@ -188,21 +283,21 @@ class Service:
     async def _stream(
         self,
         request: web.Request,
-        asked: ChatRequest,
-        guidance: Guidance,
-        first: Piece,
-        rest: AsyncGenerator[Piece],
+        form: Form,
+        first: Mapping[str, Any],
+        rest: AsyncGenerator[dict[str, Any]],
         deadline: float,
     ) -> web.StreamResponse:
         """Send an answer as it comes, until the deadline; from here on, failures are events of the stream."""
         response = web.StreamResponse(headers=_EVENT_STREAM)
-        events = _events(self._identity(), asked, guidance, first, rest)
-        async with aclosing(rest), aclosing(events):
+        async with aclosing(rest):
             try:
                 async with asyncio.timeout_at(deadline):
                     await response.prepare(request)
-                    async for event in events:
-                        await response.write(event)
+                    await response.write(_event(form.write(first)))
+                    async for chunk in rest:
+                        await response.write(_event(form.write(chunk)))
+                    await response.write(b"data: [DONE]\n\n")
                     return response
             except ConnectionError:
                 raise  # the client has gone, and aiohttp knows
@@ -213,60 +308,15 @@ class Service:
         await _last_word(request, response, _event(wire.error("The answer broke off.", "incomplete")))
         return response
 
-    def _unknown(self, model: str) -> web.Response:
+    def _unknown(self, model: str | None) -> web.Response:
         return _refusal(404, f"There is no model {model!r} here, only {self._name!r}.", "model_not_found")
 
-    def _taught_by(self, asked: ChatRequest) -> AdaptiveTeacher:
-        """Return the teacher, with the words and the sampling that a client asks for."""
-        limits = self._limits
-        given = {"student_temperature": asked.temperature, "student_top_p": asked.top_p}
-        return AdaptiveTeacher(
-            self._teacher,
-            templates=replace(self._templates, student_system_prompt=asked.system),
-            max_tokens=min(asked.max_tokens or limits.max_tokens, limits.max_tokens),
-            max_probe_tokens=limits.max_probe_tokens,
-            max_completion_length=limits.max_completion_length,
-            # Who asks again without a seed wants another answer.
-            seed=secrets.randbits(31) if asked.seed is None else asked.seed,
-            **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
-        )
 
-    def _identity(self) -> tuple[str, int, str]:
-        return f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), self._name
-
-
-async def _events(
-    identity: tuple[str, int, str],
-    asked: ChatRequest,
-    guidance: Guidance,
-    first: Piece,
-    rest: AsyncGenerator[Piece],
-) -> AsyncGenerator[bytes]:
-    """Yield the events of a streamed answer, up to a stop string."""
-    stops, text, solution = StopStrings(asked.stop), "", None
-    yield _event(wire.opening(*identity, guidance))
-    async for piece in _chained(first, rest):
-        if isinstance(piece, Solution):
-            solution = piece
-        elif shown := stops.feed(piece):
-            text += shown
-            yield _event(wire.chunk(*identity, piece=shown))
-        if stops.met:
-            break
-    if shown := stops.end():
-        text += shown
-        yield _event(wire.chunk(*identity, piece=shown))
-    yield _event(wire.chunk(*identity, finish_reason=wire.finish_reason(solution, stops.met)))
-    if asked.include_usage:
-        tokens = estimated_tokens(text) if solution is None else solution.tokens
-        yield _event(wire.usage_chunk(*identity, guidance, tokens))
-    yield b"data: [DONE]\n\n"
-
-
-async def _chained(first: Piece, rest: AsyncGenerator[Piece]) -> AsyncGenerator[Piece]:
-    yield first
-    async for piece in rest:
-        yield piece
+def _question(conversation: Conversation, asked: ChatRequest, *, whole: bool) -> str:
+    """Return what the teacher is asked about: the user turn, or all that was said since, and the tools at hand."""
+    question = conversation.in_full if whole else conversation.question
+    tools = tools_told(asked.fields.get("tools"))
+    return f"{question}\n\n{tools}" if tools else question
 
 
 async def _last_word(request: web.Request, response: web.StreamResponse, event: bytes) -> None:
@@ -283,15 +333,26 @@ async def _last_word(request: web.Request, response: web.StreamResponse, event: 
 async def _json(request: web.Request) -> Any:
     body = await request.read()
     try:
-        return json.loads(body)
+        return json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise BadRequest("The body must be JSON.") from error
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _failure(error: GenerationError) -> web.Response:
+    """Return the refusal for a student that failed, in its own words where it says what is wrong with the request."""
+    refused = (400, "invalid_request_error") if error.told else (502, error.cause)
+    status, kind = _FAILURES.get(error.cause, refused)
+    return _refusal(status, error.told or f"A model behind this service failed ({error.cause}).", kind)
 
 
 def _refusal(status: int, message: str, kind: str) -> web.Response:
     return web.json_response(wire.error(message, kind), status=status)
 
 
-def _event(data: dict[str, Any]) -> bytes:
+def _event(data: Mapping[str, Any]) -> bytes:
     # In ASCII, so that halves of characters, which some APIs send in pieces of their own, are passed on.
     return f"data: {json.dumps(data)}\n\n".encode()

@@ -1,91 +1,147 @@
-"""The format of `/v1/chat/completions` from the server's side: pure functions between JSON, questions and answers."""
+"""The format of `/v1/chat/completions` from the server's side: pure functions between JSON, requests and answers."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 from trainers.generation.token_estimates import estimated_tokens
+from trainers.service.conversation import Conversation, part_types, read_conversation
+from trainers.service.errors import BadRequest
 from trainers.service.stops import cut
 from trainers.teaching.adaptive import Guidance, GuidedAnswer
 from trainers.teaching.lesson import Solution
 
-_UNSUPPORTED = (
-    *("tools", "functions", "logprobs", "audio", "web_search_options"),
-    *("logit_bias", "presence_penalty", "frequency_penalty"),
+
+@dataclass(frozen=True)
+class Identity:
+    """Name all parts of one answer alike: its id, when it was asked for, and the model's name."""
+
+    id: str
+    created: int
+    model: str
+
+    def head(self, kind: str) -> dict[str, Any]:
+        """Return the fields with which an object of some kind begins."""
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+
+_TAKEN = (
+    *("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens"),
+    *("temperature", "top_p", "seed", "stop", "n", "user", "store", "metadata"),
 )
-_ROLES = {"user": "User", "assistant": "Assistant"}
+"""Fields that the service reads itself, or that concern nobody behind it."""
+
+_OFF: tuple[Any, ...] = (None, False, 0, "", [], {}, {"type": "text"})
+"""Values by which a field asks for nothing."""
+
+_BEYOND_TEXT = (
+    *("tools", "functions", "logprobs", "audio", "web_search_options", "logit_bias"),
+    *("presence_penalty", "frequency_penalty", "response_format"),
+)
+"""Fields that change what an answer is; a student that only writes text cannot be asked for them."""
+
 _MOST_STOPS = 4
-
-
-class BadRequest(ValueError):
-    """A request that is not understood; the message goes to the client."""
 
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """A client's request: a question, what the system says to the student, and how it wants to be answered.
+    """A client's request: a conversation, and how it wants to be answered.
 
-    `None` leaves a value to the service.
+    `None` leaves a value to the service. `fields` are all others, for a student that takes whole chat requests.
     """
 
-    model: str
-    question: str
-    system: str | None
-    max_tokens: int | None
-    temperature: float | None
-    top_p: float | None
-    stop: tuple[str, ...]
-    seed: int | None
-    stream: bool
-    include_usage: bool
+    model: str | None
+    conversation: Conversation
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    n: int = 1
+    stream: bool = False
+    include_usage: bool = False
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def for_a_program(self) -> bool:
+        """True when a program reads the answer: it may call tools, has a format, or was begun by the client."""
+        formal = any(self.wants(name) for name in ("tools", "functions", "response_format"))
+        return formal or self.conversation.goes_on
+
+    def wants(self, name: str) -> bool:
+        """Return whether a further field asks for anything."""
+        return self.fields.get(name) not in _OFF
 
 
-def read_request(body: Any) -> ChatRequest:
+def read_request(body: Any, *, max_choices: int = 1) -> ChatRequest:
     """Read a request.
 
+    Args:
+        body: JSON, as Python values.
+        max_choices: the most answers that a client may ask for at a time.
+
     Raises:
-        BadRequest: when it is malformed, or asks for something that a taught student does not do.
+        BadRequest: when it is malformed.
     """
     if not isinstance(body, Mapping):
         raise BadRequest("The body must be a JSON object.")
-    _refuse_unsupported(body)
-    turns = _turns(body.get("messages"))
-    conversation = [turn for turn in turns if turn[0] in _ROLES]
-    if not conversation or conversation[-1][0] != "user":
-        raise BadRequest("The last message must be the user's.")
-    lengths = {name: _number(body, name, int, 1) for name in ("max_completion_tokens", "max_tokens")}
+    _check_unicode(body)
+    lengths = {name: number(body, name, int, 1) for name in ("max_completion_tokens", "max_tokens")}
     options = body.get("stream_options")
     return ChatRequest(
-        model=str(body.get("model") or ""),
-        question=_question(conversation),
-        system="\n\n".join(text for role, text in turns if role not in _ROLES) or None,
+        model=str(body["model"]) if body.get("model") else None,
+        conversation=read_conversation(body.get("messages")),
         max_tokens=lengths["max_completion_tokens"] or lengths["max_tokens"],
-        temperature=_number(body, "temperature", float, 0, 2),
-        top_p=_number(body, "top_p", float, 0, 1) or None,
+        temperature=number(body, "temperature", float, 0, 2),
+        top_p=number(body, "top_p", float, 0, 1) or None,
         stop=_stops(body.get("stop")),
-        seed=_number(body, "seed", int),
+        seed=number(body, "seed", int),
+        n=number(body, "n", int, 1, max_choices) or 1,
         stream=_flag(body, "stream"),
         include_usage=isinstance(options, Mapping) and _flag(options, "include_usage"),
+        fields={name: value for name, value in body.items() if name not in _TAKEN and value not in (None, [])},
     )
 
 
-def answer(identity: str, created: int, model: str, given: GuidedAnswer, stop: Sequence[str] = ()) -> dict[str, Any]:
-    """Return a whole answer up to a stop string; the lesson's metadata is in the field `atlas`."""
-    text, stopped = cut(given.text, stop)
+def check_text_only(asked: ChatRequest) -> None:
+    """Refuse what a student that only writes text cannot do.
+
+    Raises:
+        BadRequest: when something of that is asked for.
+    """
+    for name in _BEYOND_TEXT:
+        if asked.wants(name):
+            raise BadRequest(f"{name} is not supported: the student behind this service writes text, as it samples it.")
+    if asked.conversation.to_continue:
+        raise BadRequest(
+            "The last message must be the user's or a tool's: the student behind this service cannot continue one."
+        )
+    kinds = {kind for message in asked.conversation.messages for kind in part_types(message)} - {"text"}
+    if kinds:
+        raise BadRequest(
+            f"Only text is supported inside messages: the student behind this service reads no {min(kinds)}."
+        )
+
+
+def answer(
+    identity: Identity, given: Sequence[GuidedAnswer], stop: Sequence[str], guidance: Guidance
+) -> dict[str, Any]:
+    """Whole answers up to a stop string, as choices; the lesson's metadata is in the field `atlas`."""
+    choices = []
+    for index, one in enumerate(given):
+        text, stopped = cut(one.text, stop)
+        message = {"role": "assistant", "content": text}
+        choices.append({"index": index, "message": message, "finish_reason": finish_reason(one.answer, stopped)})
+    tokens = sum(one.answer.tokens for one in given)
     return {
-        **_head(identity, created, model, "chat.completion"),
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": text},
-                "finish_reason": finish_reason(given.answer, stopped),
-            }
-        ],
-        "usage": usage(given.guidance, given.answer.tokens),
-        "atlas": metadata(given.guidance),
+        **identity.head("chat.completion"),
+        "choices": choices,
+        "usage": usage(guidance, tokens),
+        "atlas": metadata(guidance),
     }
 
 
@@ -95,25 +151,16 @@ def finish_reason(solution: Solution | None, stopped: bool) -> str:
 
 
 def chunk(
-    identity: str, created: int, model: str, *, piece: str | None = None, finish_reason: str | None = None
+    identity: Identity, delta: Mapping[str, Any], *, index: int = 0, finish_reason: str | None = None
 ) -> dict[str, Any]:
     """Return one piece of a streamed answer, or its end."""
-    delta = {} if piece is None else {"content": piece}
-    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-    return {**_head(identity, created, model, "chat.completion.chunk"), "choices": [choice]}
+    choice = {"index": index, "delta": delta, "finish_reason": finish_reason}
+    return {**identity.head("chat.completion.chunk"), "choices": [choice]}
 
 
-def opening(identity: str, created: int, model: str, guidance: Guidance) -> dict[str, Any]:
-    """Return the first chunk of a stream: the role, and the lesson's metadata."""
-    choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
-    head = _head(identity, created, model, "chat.completion.chunk")
-    return {**head, "choices": [choice], "atlas": metadata(guidance)}
-
-
-def usage_chunk(identity: str, created: int, model: str, guidance: Guidance, tokens: int) -> dict[str, Any]:
+def usage_chunk(identity: Identity, guidance: Guidance, tokens: int) -> dict[str, Any]:
     """Return the last chunk of a stream whose client wants usage."""
-    head = _head(identity, created, model, "chat.completion.chunk")
-    return {**head, "choices": [], "usage": usage(guidance, tokens)}
+    return {**identity.head("chat.completion.chunk"), "choices": [], "usage": usage(guidance, tokens)}
 
 
 def metadata(guidance: Guidance) -> dict[str, Any]:
@@ -147,64 +194,29 @@ def error(message: str, kind: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": None, "code": kind}}
 
 
-def _head(identity: str, created: int, model: str, kind: str) -> dict[str, Any]:
-    return {"id": identity, "object": kind, "created": created, "model": model}
-
-
-def _refuse_unsupported(body: Mapping[str, Any]) -> None:
-    """Fields that would change the answer are refused; what does nothing, such as a penalty of 0, is not."""
-    for name in _UNSUPPORTED:
-        if body.get(name):
-            raise BadRequest(f"{name} is not supported: a taught student answers in text, as it samples it.")
-    wanted = body.get("response_format")
-    if wanted and not (isinstance(wanted, Mapping) and wanted.get("type") == "text"):
-        raise BadRequest("response_format is not supported: the student answers in text.")
-    if body.get("n") not in (None, 1):
-        raise BadRequest("n must be 1: ask again for another answer.")
-
-
-def _turns(messages: Any) -> list[tuple[str, str]]:
-    if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
-        raise BadRequest("messages must be a list with at least one message.")
-    return [_turn(message) for message in messages]
-
-
-def _turn(message: Any) -> tuple[str, str]:
-    role = message.get("role") if isinstance(message, Mapping) else None
-    if role not in ("system", "developer", *_ROLES):
-        raise BadRequest("Every message needs a role: system, user or assistant.")
-    content = message.get("content")
-    if isinstance(content, Sequence) and not isinstance(content, str):
-        if not all(isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in content):
-            raise BadRequest("Only text is supported inside messages.")
-        content = "".join(part["text"] for part in content)
-    return role, _text(content, "The content of a message")
-
-
-def _text(value: Any, what: str) -> str:
-    """Return a text that every model can be given: JSON may hold halves of characters, which no encoding has."""
-    if not isinstance(value, str):
-        raise BadRequest(f"{what} must be a text.")
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise BadRequest(f"{what} must be valid Unicode: it holds half of a surrogate pair.")
-    return value
+def _check_unicode(body: Mapping[str, Any]) -> None:
+    """Refuse what no model can be given: JSON may hold halves of characters, which no encoding has."""
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise BadRequest("The body must be valid Unicode: it holds half of a surrogate pair.") from None
 
 
 def _stops(value: Any) -> tuple[str, ...]:
     strings = [value] if isinstance(value, str) else value or []
     if not isinstance(strings, Sequence) or len(strings) > _MOST_STOPS or not all(strings):
         raise BadRequest(f"stop must be a text, or a list of at most {_MOST_STOPS}, none of them empty.")
-    return tuple(_text(string, "A stop string") for string in strings)
+    if not all(isinstance(string, str) for string in strings):
+        raise BadRequest("A stop string must be a text.")
+    return tuple(strings)
 
 
-def _question(turns: Sequence[tuple[str, str]]) -> str:
-    """Return the question of a conversation: its one message, or all turns with who says them."""
-    if len(turns) == 1:
-        return turns[0][1]
-    return "\n\n".join(f"{_ROLES[role]}: {text}" for role, text in turns)
+def number(body: Mapping[str, Any], name: str, kind: type, least: float = -inf, most: float = inf) -> Any:
+    """Return a number of a request; `None` where it has none.
 
-
-def _number(body: Mapping[str, Any], name: str, kind: type, least: float = -inf, most: float = inf) -> Any:
+    Raises:
+        BadRequest: when it is none, or out of bounds.
+    """
     value = body.get(name)
     if value is None:
         return None

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from trainers.deadlines import REQUEST_S
 from trainers.generation.api.rate_limits import RateLimits
+from trainers.generation.api.relayed import RelayedChat, RelayedChunks, read_choices
 from trainers.generation.api.streamed_answer import StreamedAnswer
 from trainers.generation.api.usage import Account, prices_of
 from trainers.generation.api.wire import (
@@ -27,6 +28,7 @@ from trainers.generation.api.wire import (
     prompt_estimate,
     read_answer,
     sample_seed,
+    tokens_charged,
 )
 from trainers.generation.retries import RetryPolicy, retry_after
 from trainers.generation.traffic import Traffic
@@ -42,6 +44,8 @@ PATIENT = RetryPolicy(attempts=8, first_delay_s=0.5, max_delay_s=30.0, budget_s=
 """Foreign APIs are busy more often than our own servers, and pass."""
 
 _ERROR_EXCERPT = 300
+_ABOUT_THE_REQUEST = (400, 413, 422)
+"""Statuses by which an API says what is wrong with a request; the others are between it and the owner of the key."""
 _NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")
 """What the HTTP library, whichever it is, calls the failures before a request is sent."""
 
@@ -86,8 +90,9 @@ class ApiFailure(GenerationError):
         *,
         charged: bool = True,
         parameter: str | None = None,
+        told: str | None = None,
     ) -> None:
-        super().__init__(message, cause)
+        super().__init__(message, cause, told=told)
         self.retry_after_s = retry_after_s
         self.charged = charged
         self.parameter = parameter
@@ -183,20 +188,38 @@ class ApiModel:
         Raises:
             GenerationError: when the API does not answer, or breaks off.
         """
-        async with self._slots:
-            start, failures, begun = time.monotonic(), 0, False
-            while True:
-                try:
-                    async with aclosing(self._stream(prompt, sampling, seed)) as pieces:
-                        async for piece in pieces:
-                            begun = True
-                            yield piece
-                    return
-                except ApiFailure as failure:
-                    failures += 1
-                    if begun:
-                        raise
-                    await self._before_retry(failure, failures, start)
+        async with aclosing(self._retried_stream(lambda: self._stream(prompt, sampling, seed))) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def relay(self, chat: RelayedChat) -> dict[str, Any]:
+        """Pass a chat request on as its client wrote it, within the limits and on the account.
+
+        Raises:
+            GenerationError: when it is not answered; where the API refuses it, `told` has the API's words.
+        """
+
+        async def whole(request: dict[str, Any]) -> dict[str, Any]:
+            raw = await self._connect().chat.completions.with_raw_response.create(**chat.request(request))
+            return read_choices(json.loads(raw.http_response.text))
+
+        async def attempt() -> dict[str, Any]:
+            async with self._payment(chat.prompt, chat.budget) as payment:
+                answer = await self._in_dialect(whole, chat.prompt, chat.sampling, chat.seed)
+                payment.used(*chat.charged(answer))
+                return answer
+
+        return await self._retried(attempt)
+
+    async def relay_stream(self, chat: RelayedChat) -> AsyncGenerator[dict[str, Any]]:
+        """Pass a chat request on, and yield the chunks of its answer as they come, reasoning left out.
+
+        Raises:
+            GenerationError: when it is not answered, or the answer breaks off.
+        """
+        async with aclosing(self._retried_stream(lambda: self._relayed_chunks(chat))) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def aclose(self) -> None:
         """Write the record of usage and close all connections; new ones are opened if the model is used again."""
@@ -206,13 +229,32 @@ class ApiModel:
             self._client = None
 
     async def _complete(self, prompt: Prompt, sampling: Sampling, seed: int) -> Answer:
+        return await self._retried(lambda: self._paid(prompt, sampling, seed))
+
+    async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
         async with self._slots:
             start, failures = time.monotonic(), 0
             while True:
                 try:
-                    return await self._paid(prompt, sampling, seed)
+                    return await attempt()
                 except ApiFailure as failure:
                     failures += 1
+                    await self._before_retry(failure, failures, start)
+
+    async def _retried_stream(self, attempt: Callable[[], AsyncGenerator[T]]) -> AsyncGenerator[T]:
+        async with self._slots:
+            start, failures, begun = time.monotonic(), 0, False
+            while True:
+                try:
+                    async with aclosing(attempt()) as pieces:
+                        async for piece in pieces:
+                            begun = True
+                            yield piece
+                    return
+                except ApiFailure as failure:
+                    failures += 1
+                    if begun:
+                        raise
                     await self._before_retry(failure, failures, start)
 
     async def _before_retry(self, failure: ApiFailure, failures: int, start: float) -> None:
@@ -291,6 +333,20 @@ class ApiModel:
             payment.used(answer.prompt_tokens, answer.completion.tokens)
         yield answer.completion
 
+    async def _relayed_chunks(self, chat: RelayedChat) -> AsyncGenerator[dict[str, Any]]:
+        """Make one attempt, within the limits and on the account, at the chunks of an answer."""
+        relayed, start = RelayedChunks(), time.monotonic()
+        async with self._payment(chat.prompt, chat.budget) as payment:
+            with self._failures():
+                async with await self._open(chat.prompt, chat.sampling, chat.seed, chat.request) as stream:
+                    async for chunk in stream:
+                        if time.monotonic() - start > self._timeout_s:
+                            raise TimeoutError
+                        if shown := relayed.feed(chunk.to_dict()):
+                            yield shown
+                relayed.check_whole()
+            payment.used(*tokens_charged(relayed.usage, chat.prompt, relayed.text))
+
     async def _ask(self, prompt: Prompt, sampling: Sampling, seed: int) -> Answer:
         async def whole(request: dict[str, Any]) -> Answer:
             raw = await self._connect().chat.completions.with_raw_response.create(**request)
@@ -298,11 +354,17 @@ class ApiModel:
 
         return await self._in_dialect(whole, prompt, sampling, seed)
 
-    async def _open(self, prompt: Prompt, sampling: Sampling, seed: int) -> Any:
+    async def _open(
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        seed: int,
+        changed: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
+    ) -> Any:
         options: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 
         async def opened(request: dict[str, Any]) -> Any:
-            return await self._connect().chat.completions.create(**request, **options)
+            return await self._connect().chat.completions.create(**changed(request), **options)
 
         return await self._in_dialect(opened, prompt, sampling, seed)
 
@@ -363,7 +425,13 @@ class ApiModel:
             retry_after(error.response.headers),
             charged=False,
             parameter=error.param if error.status_code == 400 else None,
+            told=self._words(error) if error.status_code in _ABOUT_THE_REQUEST else None,
         )
+
+    def _words(self, error: APIStatusError) -> str | None:
+        """Return the API's own message about a request."""
+        said = error.body.get("message") if isinstance(error.body, dict) else None
+        return self._shown(said) if isinstance(said, str) else None
 
     def _shown(self, text: str) -> str:
         """Return an excerpt of what an API says, without the key."""

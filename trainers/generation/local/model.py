@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,13 +14,17 @@ from transformers import (
     LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
+    StoppingCriteriaList,
     TemperatureLogitsWarper,
 )
 
 from trainers.generation.api.wire import sample_seed
 from trainers.generation.chat_templates.plain_text import text_ids
 from trainers.generation.chat_templates.rendering import ChatRenderer
+from trainers.generation.chat_templates.template_errors import refusals
 from trainers.generation.local.sampling_rules import first_places, penalised, truncations
+from trainers.generation.local.token_stream import GrowingText, Hear, Listening
+from trainers.generation.reasoning import ReasoningFilter
 from trainers.generation.traffic import Traffic
 from trainers.generation.types import Completion, Generation, GenerationError, Prompt, Sampling
 
@@ -92,11 +96,11 @@ class LocalModel:
         Sample i of every prompt has the same seed.
 
         Raises:
-            GenerationError: with cause `context` when a prompt leaves no room for `max_tokens`, and `model` when the
-                model itself failed.
+            GenerationError: with cause `context` when a prompt leaves no room for `max_tokens`, `template` when the
+                model's chat template takes no such conversation, and `model` when the model itself failed.
         """
         distinct = n if sampling.temperature > 0 else 1
-        rendered = [self._renderer.render(prompt) for prompt in prompts]
+        rendered = [self._rendered(prompt) for prompt in prompts]
         self._check_lengths(rendered, sampling.max_tokens)
         loop = asyncio.get_running_loop()
         requests = [
@@ -104,15 +108,48 @@ class LocalModel:
             for ids in rendered
             for i in range(distinct)
         ]
-        self._waiting += requests
-        if self._worker is None or self._worker.done():
-            self._worker = loop.create_task(self._work())
+        self._submit(requests)
         completions = await asyncio.gather(*(request.completion for request in requests))
         self.traffic.requests += 1
         self.traffic.prompt_tokens += sum(map(len, rendered))
         self.traffic.generated_tokens += sum(completion.tokens for completion in completions)
         rows = [completions[start : start + distinct] for start in range(0, len(completions), distinct)]
         return [Generation(ids, tuple(row) * (n // distinct)) for ids, row in zip(rendered, rows, strict=True)]
+
+    async def stream_text(self, prompt: Prompt, *, sampling: Sampling, seed: int) -> AsyncGenerator[str | Completion]:
+        """Yield one completion as its tokens are sampled, reasoning left out, and at last the completion itself.
+
+        Raises:
+            GenerationError: as `generate`.
+        """
+        ids = self._rendered(prompt)
+        self._check_lengths([ids], sampling.max_tokens)
+        loop, tokens = asyncio.get_running_loop(), asyncio.Queue[int | None]()
+        request = _Request(
+            ids,
+            sampling,
+            sample_seed(seed, 0),
+            loop.create_future(),
+            hear=lambda token: loop.call_soon_threadsafe(tokens.put_nowait, token),
+        )
+        request.completion.add_done_callback(lambda _: tokens.put_nowait(None))
+        self._submit([request])
+        opened, said, visible = self._renderer.opened(ids), GrowingText(self._text, self._ends), ReasoningFilter()
+        shown = visible.feed(opened)
+        try:
+            while (token := await tokens.get()) is not None:
+                if piece := visible.feed(said.feed(token)):
+                    shown += piece
+                    yield piece
+            completion = await request.completion
+        finally:
+            request.completion.cancel()
+        self.traffic.requests += 1
+        self.traffic.prompt_tokens += len(ids)
+        self.traffic.generated_tokens += completion.tokens
+        if rest := visible.feed(completion.text[len(opened) + len(said.text) :]) + visible.end():
+            yield rest
+        yield replace(completion, text=shown + rest)
 
     async def aclose(self) -> None:
         """Give up what still waits: whoever waits for it hears of it."""
@@ -121,6 +158,11 @@ class LocalModel:
             self._worker = None
         waiting, self._waiting = self._waiting, []
         self._give_up(waiting)
+
+    def _submit(self, requests: Sequence[_Request]) -> None:
+        self._waiting += requests
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.get_running_loop().create_task(self._work())
 
     async def _work(self) -> None:
         """Sample what waits, batch by batch, until nothing does."""
@@ -166,11 +208,15 @@ class LocalModel:
         mask = [[0] * (width - len(request.ids)) + [1] * len(request.ids) for request in batch]
         device = self._model.device
         sampling = batch[0].sampling
+        heard = StoppingCriteriaList()
+        if any(request.hear for request in batch):
+            heard.append(Listening([r.hear for r in batch], [r.completion.done for r in batch]))
         with torch.inference_mode():
             output = self._model.generate(
                 input_ids=torch.tensor(padded, device=device),
                 attention_mask=torch.tensor(mask, device=device),
                 max_new_tokens=sampling.max_tokens,
+                stopping_criteria=heard,
                 logits_processor=_processors(
                     sampling, [request.seed for request in batch], [width - len(request.ids) for request in batch]
                 ),
@@ -182,19 +228,31 @@ class LocalModel:
         end = next((index for index, token in enumerate(ids) if token in self._ends), None)
         kept = tuple(ids if end is None else ids[: end + 1])[: request.sampling.max_tokens]
         # Not every end of turn is a special token, which decoding would skip.
-        said = self._renderer.tokenizer.decode(kept[:end], skip_special_tokens=True)
-        text = self._renderer.opened(request.ids) + said
+        text = self._renderer.opened(request.ids) + self._text(kept[:end])
         return Completion(text, kept, None, "length" if end is None else "stop")
+
+    def _text(self, ids: Sequence[int]) -> str:
+        text: str = self._renderer.tokenizer.decode(ids, skip_special_tokens=True)
+        return text
 
     def _check_lengths(self, rendered: Sequence[tuple[int, ...]], budget: int) -> None:
         context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         longest = max(map(len, rendered), default=0)
         if context is not None and longest + budget > context:
+            room = f"A prompt of {longest} tokens and {budget} tokens to generate do not fit into the context of"
+            remedy = "shorten the question or generate fewer tokens"
             raise GenerationError(
-                f"A prompt of {longest} tokens and {budget} tokens to generate do not fit into the context of "
-                f"{context} tokens of {self._model.name_or_path}; shorten the question or generate fewer tokens",
+                f"{room} {context} tokens of {self._model.name_or_path}; {remedy}",
                 "context",
+                told=f"{room} {context} tokens; {remedy}",
             )
+
+    def _rendered(self, prompt: Prompt) -> tuple[int, ...]:
+        try:
+            return self._renderer.render(prompt)
+        except refusals() as error:
+            said = f"The chat template does not take this conversation ({error})"
+            raise GenerationError(f"{self._model.name_or_path}: {said}", "template", told=said) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,6 +261,7 @@ class _Request:
     sampling: Sampling
     seed: int
     completion: asyncio.Future[Completion]
+    hear: Hear | None = None
 
     def settle(self, result: Completion | GenerationError) -> None:
         if self.completion.done():

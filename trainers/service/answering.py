@@ -1,0 +1,145 @@
+"""Answers of a taught student: in text, or by passing the whole request on to an API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from trainers.generation.api.relayed import ChatRelay, RelayedChat
+from trainers.generation.token_estimates import estimated_tokens
+from trainers.generation.types import Generator, Sampling
+from trainers.service import wire
+from trainers.service.stops import StopStrings
+from trainers.service.wire import ChatRequest, Identity
+from trainers.teaching.adaptive import AdaptiveTeacher, Guidance
+from trainers.teaching.lesson import Solution
+from trainers.teaching.prompts import PromptTemplates, fill
+from trainers.teaching.protocol import derive_seed
+
+FOR_A_PROGRAM = "{question}\n\nA teacher has looked at your approach and says:\n{teaching}\n\nUse what helps."
+"""What a taught student is told where a program reads its answer: no word about the form of the answer."""
+
+_STEP = 0
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One request with all that its answer needs.
+
+    Args:
+        asked: the request.
+        guidance: what the teacher says to it.
+        identity: what its parts are called.
+        templates: the words of training.
+        sampling: of one choice.
+        seed: of the request.
+        teacher: the teacher of each choice.
+    """
+
+    asked: ChatRequest
+    guidance: Guidance
+    identity: Identity
+    templates: PromptTemplates
+    sampling: Sampling
+    seed: int
+    teacher: Callable[[int], AdaptiveTeacher]
+
+
+async def answered(turn: Turn, student: Generator) -> dict[str, Any]:
+    """Return the whole answer to a request, ready to be sent.
+
+    Raises:
+        GenerationError: when the student does not answer.
+    """
+    if isinstance(student, ChatRelay):
+        answer = await student.relay(_relayed(turn))
+        head = turn.identity.head("chat.completion")
+        usage = answer.get("usage") or wire.usage(turn.guidance, estimated_tokens(str(answer["choices"])))
+        return {**head, "choices": answer["choices"], "usage": usage, "atlas": wire.metadata(turn.guidance)}
+    guidance = _in_full(turn)
+    choices = [turn.teacher(index).answer(guidance.question, student, guidance) for index in range(turn.asked.n)]
+    return wire.answer(turn.identity, await asyncio.gather(*choices), turn.asked.stop, guidance)
+
+
+async def streamed(turn: Turn, student: Generator) -> AsyncGenerator[dict[str, Any]]:
+    """Yield the chunks of an answer as the student writes it; the first one has the lesson's metadata.
+
+    Raises:
+        GenerationError: when the student does not answer, or breaks off.
+    """
+    chunks = _relayed_chunks(turn, student) if isinstance(student, ChatRelay) else _text_chunks(turn, student)
+    first = True
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            yield {**chunk, "atlas": wire.metadata(turn.guidance)} if first else chunk
+            first = False
+
+
+async def _relayed_chunks(turn: Turn, student: ChatRelay) -> AsyncGenerator[dict[str, Any]]:
+    head = turn.identity.head("chat.completion.chunk")
+    async with aclosing(student.relay_stream(_relayed(turn))) as chunks:
+        async for chunk in chunks:
+            if chunk["choices"]:
+                yield {**head, "choices": chunk["choices"]}
+            if chunk.get("usage") and turn.asked.include_usage:
+                yield {**head, "choices": [], "usage": chunk["usage"]}
+
+
+async def _text_chunks(turn: Turn, student: Generator) -> AsyncGenerator[dict[str, Any]]:
+    """Yield one choice after the other, each up to a stop string."""
+    guidance, tokens = _in_full(turn), 0
+    for index in range(turn.asked.n):
+        stops, text, solution = StopStrings(turn.asked.stop), "", None
+        async with aclosing(turn.teacher(index).follow(guidance.question, student, guidance)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Solution):
+                    solution = piece
+                elif shown := stops.feed(piece):
+                    yield _piece(turn, index, shown, begins=not text)
+                    text += shown
+                if stops.met:
+                    break
+        if (shown := stops.end()) or not text:
+            yield _piece(turn, index, shown, begins=not text)
+            text += shown
+        yield wire.chunk(turn.identity, {}, index=index, finish_reason=wire.finish_reason(solution, stops.met))
+        tokens += estimated_tokens(text) if solution is None else solution.tokens
+    if turn.asked.include_usage:
+        yield wire.usage_chunk(turn.identity, guidance, tokens)
+
+
+def _piece(turn: Turn, index: int, text: str, *, begins: bool) -> dict[str, Any]:
+    delta = {"role": "assistant", "content": text} if begins else {"content": text}
+    return wire.chunk(turn.identity, delta, index=index)
+
+
+def _in_full(turn: Turn) -> Guidance:
+    """Return the guidance for a student that is told the whole conversation as one text."""
+    return replace(turn.guidance, question=turn.asked.conversation.in_full)
+
+
+def _relayed(turn: Turn) -> RelayedChat:
+    """Return the request as it is passed on, with the teaching in the user's last message."""
+    asked, teaching = turn.asked, turn.guidance.teaching
+    fields = dict(asked.fields)
+    if asked.n > 1:
+        fields["n"] = asked.n
+    if asked.stop:
+        fields["stop"] = list(asked.stop)
+    seed = derive_seed(turn.seed, _STEP, 0, "taught")
+    return RelayedChat(_messages(turn, teaching), turn.sampling, seed, fields)
+
+
+def _messages(turn: Turn, teaching: str | None) -> list[Mapping[str, Any]]:
+    conversation = turn.asked.conversation
+    question = conversation.asked
+    if turn.asked.for_a_program:
+        if teaching is None:
+            return list(conversation.messages)
+        return list(conversation.with_words(fill(FOR_A_PROGRAM, question=question, teaching=teaching)))
+    templates = turn.templates
+    prompt = templates.baseline(question) if teaching is None else templates.taught(question, teaching)
+    return list(conversation.with_words(prompt.messages[-1].content))
