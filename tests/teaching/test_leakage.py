@@ -98,8 +98,8 @@ DISGUISED = [
     )),
     # numerals
     *((f"The answer is {written}.", "42", "q", "a") for written in (
-        "0b101010", "101010_2", "101010 in binary", "0x2a", "2A in hexadecimal", "52 in base 8", "0o52", "XLII", "四十二",
-        r"4.2 \times 10^1",
+        "0b101010", "101010_2", "101010 in binary", "0x2a", "2A in hexadecimal", "52 in base 8", "0o52", "XLII",
+        "四十二", r"4.2 \times 10^1",
     )),
     ("Take 3.5k.", "3500", "q", "a"),
     # the last step left open

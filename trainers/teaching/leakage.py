@@ -2,7 +2,8 @@
 
 A *leak* is a teaching that asserts the ground-truth answer ("the answer is X", "choose B", boxed, in solution tags, as
 the result of an equation, as arithmetic that comes to it), or that contains a distinctive answer, too long to occur by
-chance, which stands in neither question nor approach. Every other occurrence ("step 2" when the answer is 2) is only *suspected*.
+chance, which stands in neither question nor approach. Every other occurrence ("step 2" when the answer is 2) is only
+*suspected*.
 """
 
 # ruff: noqa: RUF001 - teachings use typographic quotes and minus signs
