@@ -121,6 +121,9 @@ DISGUISED = [
     ("Add: 12 + 6 → 18.", "18", Q, A),
     ("12 + 6 is 18.", "18", Q, A),
     ("Add: 12 + 6 = 18. Check: 1 + 1 = 2.", "18", Q, A),
+    ("So 8 lessons * 3 cleans per lesson = 24 times. Check: 1 + 1 = 2.", "24", "q", "a"),
+    ("Dividing by 2, we get s = 8. Check: 1 + 1 = 2.", "8", "q", "a"),
+    ("700 students / 1000 students * 100% is 70%.", "70", "q", "a"),
     ("First 6 * 7 = 42. Then note that 3 + 4 = 7.", "42", Q, A),
     # glued to letters
     ("See n3475 there.", "3475", "q", "a"),

@@ -167,7 +167,7 @@ _WEAK_ASSERTION = re.compile(
     r"|\b(?:gives|yields|produces|leaves|makes|giving|getting|obtaining|leaving|equals?|equal\s+to|comes\s+(?:out\s+)?to|amounts\s+to|adds\s+up\s+to)"
     r"|\b(?:total|sum|difference|product|quotient|remainder|amount|value|profit|cost)\s+(?:is|of|equals|will\s+be|must\s+be)"
     r"|\b(?:write|report|output|submit|respond\s+with|reply\s+with|say|state|conclude\s+with|put|enter)"
-    rf")\b[:\s]*{_UP_TO_VALUE}",
+    rf")\b[:\s]*(?:[a-z]\s?=\s?)?{_UP_TO_VALUE}",
     re.IGNORECASE,
 )
 # "The crate holds 42.", "There are 42 in the end.", "Hint: 42?"
@@ -196,9 +196,11 @@ _ENDS = re.compile(
     re.IGNORECASE,
 )
 _EQUALS = re.compile(r"(?<![<>!=])=|≈|\bequals\b")
-_RESULTS = re.compile(r"(?<=[\d)%])\s{0,3}(?:=>?|≈|->|-->|→|⇒|⟶|\b(?:equals|is|makes|gives|becomes|yields)\b)\s?")
+_RESULTS = re.compile(r"(?<=[\w)%])\s{0,3}(?:=>?|≈|->|-->|→|⇒|⟶|\b(?:equals|is|makes|gives|becomes|yields)\b)\s?")
+# "12 + 6", "8 lessons * 3 cleans per lesson"
 _COMPUTES = re.compile(
-    r"\d[\s)%]{0,3}(?:[-+*/×·÷−^x]|\\(?:times|cdot|div)|plus|minus|times|over|divided\s+by)[\s($]{0,3}\d[\d.,)%\s]*$"
+    r"\d[\d.,)%]*(?:\s[A-Za-z][\w-]*){0,4}\s?(?:[-+*/×·÷−–^x]|\\(?:times|cdot|div)|plus|minus|times|over|divided\s+by)"
+    r"[\s($]{0,3}\.?\d[\d.,)%]*(?:\s[A-Za-z][\w-]*){0,4}\s*$"
 )
 _EXAMPLE = re.compile(r"(?i)\b(?:example|e\.g\.|imagine|suppose|similar\w*|analog\w*|instance)\b")
 # What stands below "The answer is:" belongs to it.

@@ -61,7 +61,7 @@ class Verifier(Protocol):
 class Revealing(Protocol):
     """A verifier that can tell that a teaching contains a right answer, where there is none to look for by its words.
 
-    A method `reveals` makes a verifier one.
+    A method `reveals` makes a verifier one, also a verifier of a user's own.
     """
 
     async def reveals(self, teaching: str, question: Question) -> bool:
