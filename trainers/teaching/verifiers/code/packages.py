@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from packaging.requirements import Requirement
-
 _IMPORTED = re.compile(r"^[ \t]*(?:import|from)[ \t]+(\w+)", re.MULTILINE)
 
 
@@ -47,6 +45,9 @@ def find_packages(names: Sequence[str]) -> Packages:
 
 
 def _with_requirements(names: Sequence[str]) -> list[str]:
+    # Only who asks for packages needs it.
+    from packaging.requirements import Requirement
+
     found: dict[str, None] = {}
     waiting = list(names)
     while waiting:
