@@ -88,7 +88,68 @@ LEAKS = [
     ("Total = 18", "18", Q, A),
 ]  # fmt: skip
 
+MC = "Which planet is largest?\n(A) Mars\n(B) Jupiter\n(C) Venus\n(D) the Earth"
+DISGUISED = [
+    # spelling
+    *((f"The answer is {written}.", "42", "q", "a") for written in (
+        "<b>42</b>", "_42_", "__42__", "4\u200b2", "\uff14\uff12", "\U0001d7d2\U0001d7d0", "&#52;2", r"\mathbf{42}",
+        r"$\text{42}$",
+        r"4\!2", "4 2", "4-2", "4\u00ad2", "\u0664\u0662", "{4}{2}", "`42`", r"\textbf{42}",
+    )),
+    # numerals
+    *((f"The answer is {written}.", "42", "q", "a") for written in (
+        "0b101010", "101010_2", "101010 in binary", "0x2a", "2A in hexadecimal", "52 in base 8", "0o52", "XLII",
+        "四十二", r"4.2 \times 10^1",
+    )),
+    ("Take 3.5k.", "3500", "q", "a"),
+    # the last step left open
+    *((f"The answer is {written}.", "42", "You have 5 apples and 8 pears.", "a") for written in (
+        "6*7", "41 + 1", "41 plus 1", r"6 \times 7", "43 minus one", "84/2", "one more than 41", "1 less than 43",
+        "between 41 and 43", "half of 84", "twice 21", "just above 41", "the number after 41", "50 - 8", "6 × 7",  # noqa: RUF001
+    )),
+    ("x = 6*7", "42", "q", "a"),
+    ("print(6 * 7)", "42", "q", "a"),
+    ("The answer is the square root of 49.", "7", "q", "a"),
+    ("The answer is 2^5.", "32", "q", "a"),
+    # declaratives
+    *((written, "42", Q, A) for written in (
+        "The crate holds 42.", "There are 42 in the end.", "You need 42 here.", "Hint: 42?", "It costs $42.",
+        "The crate holds 42 apples in all.", "She has 42 left.", "In total 42.", "Goal: 42", "He earns 42.",
+    )),
+    # another sign, or another equation behind it
+    ("Add: 12 + 6 -> 18", "18", Q, A),
+    ("Add: 12 + 6 → 18.", "18", Q, A),
+    ("12 + 6 is 18.", "18", Q, A),
+    ("Add: 12 + 6 = 18. Check: 1 + 1 = 2.", "18", Q, A),
+    ("So 8 lessons * 3 cleans per lesson = 24 times. Check: 1 + 1 = 2.", "24", "q", "a"),
+    ("Dividing by 2, we get s = 8. Check: 1 + 1 = 2.", "8", "q", "a"),
+    ("700 students / 1000 students * 100% is 70%.", "70", "q", "a"),
+    ("First 6 * 7 = 42. Then note that 3 + 4 = 7.", "42", Q, A),
+    # glued to letters
+    ("See n3475 there.", "3475", "q", "a"),
+    ("Look at 3475x first.", "3475", "q", "a"),
+    # code and other languages
+    ("print(42)", "42", "q", "a"),
+    ("def f():\n    return 42", "42", "q", "a"),
+    *((written, "42", "q", "a") for written in (
+        "La respuesta es 42.", "Die Antwort ist 42.", "La réponse est 42", "答案是42。", "Ответ: 42",
+        "La risposta è 42.",
+    )),
+    # choices by their content, and by ruling out the others
+    ("The answer is Jupiter.", "B", MC, A),
+    ("The correct one is Jupiter.", "B", MC, A),
+    ("Rule out A, C and D.", "B", MC, A),
+    ("It is not (A). It cannot be C or D.", "B", MC, A),
+    ("The answer is 42.", "C", "How many? A) 40 B) 41 C) 42 D) 43", A),
+]  # fmt: skip
+
 SUSPECTED = [
+    ("1. Read.\n2. Plan.\n3. Compute.", "3", "q", "a"),
+    ("Give the answer, rounded to 2 places.", "2", "q", "a"),
+    ("For example, 3 + 4 = 7 there. Here add 12 + 6 = ?", "7", Q, A),
+    ("There are 2 cases.", "2", "q", "a"),
+    ("She has 2 options to weigh.", "2", "q", "a"),
+    ("First 3 * 4 = 12, then 12 + 6 = ?", "12", "q", "a"),
     ("Buy 3 500 g bags.", "500", "q", "a"),
     ("Do not choose b.", "B", "q", "a"),
     ("The answer is\n**Step 2**\nlater.", "2", "q", "a"),
@@ -126,6 +187,14 @@ SUSPECTED = [
 ]  # fmt: skip
 
 INNOCENT = [
+    ("The answer is 12 + 6.", "18", Q, A),
+    ("Take 6 more than 12.", "18", Q, A),
+    ("The answer is 12 less than something.", "18", Q, A),
+    ("Rule out A and C first.", "B", MC, A),
+    ("Compare Mars and Venus; neither A nor C.", "B", MC, A),
+    ("Multiply: 6 * 7, where the crates stand in two rows.", "42", "q", "a"),
+    ("Give the area of a circle with r_2.", "5", "q", "a"),
+    ("MILD and CIVIL words.", "1000", "q", "a"),
     ("The answer is 180.", "18", Q, A),
     ("The answer is 18.5.", "18", Q, A),
     ("Add: 12 + 6 = ?", "18", Q, A),
@@ -152,7 +221,7 @@ def test_the_table_is_large_enough():
     assert len(LEAKS) + len(SUSPECTED) + len(INNOCENT) >= 60
 
 
-@pytest.mark.parametrize(("teaching", "truth", "question", "approach"), LEAKS)
+@pytest.mark.parametrize(("teaching", "truth", "question", "approach"), [*LEAKS, *DISGUISED])
 def test_leaks(teaching, truth, question, approach):
     leak = find_leak(teaching, truth, question, approach)
     assert leak.leaked
@@ -195,6 +264,14 @@ def test_hostile_text_takes_no_time():
         "$",
         "you get ",
         "answer: : ",
+        "6*7 + ",
+        "4 2 ",
+        "0b1 ",
+        "_",
+        "12 + 6 = ",
+        "<b>",
+        "(A) not ",
+        "there are ",
     ):
         find_leak(piece * 3000 + "18", "18", piece * 1000, piece * 1000)
     assert time.perf_counter() - started < 5

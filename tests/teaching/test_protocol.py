@@ -11,7 +11,7 @@ from trainers.teaching.lesson import Question
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Protocol, Stages, Teacher, derive_seed
 from trainers.teaching.reward import AdaptiveTeachingReward
-from trainers.teaching.verifiers import build_verifier
+from trainers.teaching.verifiers import WRONG, as_verifier, build_verifier
 
 TEMPLATES = PromptTemplates("SOLVE {question}", "PROBE {question}", "TEACH {question} {approach}", "USE {teaching}")
 STAGES = Stages(student=Sampling(20), probe=Sampling(10), teacher=Sampling(30))
@@ -339,3 +339,20 @@ def test_degradation_is_penalised():
     [group], *_ = run(student=student, degradation_penalty=0.25)
     assert group.lessons[2].reward == -0.25
     assert group.lessons[0].reward == pytest.approx(0.5 * (1 + 100 / 101))
+
+
+def test_a_teaching_that_contains_a_right_answer_by_the_verifier_is_a_leak():
+    class Revealing:
+        async def verify(self, solution, question):
+            return WRONG
+
+        async def reveals(self, teaching, question):
+            return teaching == "good"
+
+        def extract(self, solution):
+            return solution
+
+    taught = replace(protocol(ScriptedModel(student_answer)), verifier=as_verifier(Revealing()))
+    teacher = Teacher(ScriptedModel(teacher_answer), len)
+    [group] = asyncio.run(taught.run([Question(0, "q", None)], teacher, step=0, num_generations=4, num_baselines=1))
+    assert [lesson.leaked for lesson in group.lessons] == [teaching == "good" for teaching in TEACHINGS]

@@ -1,8 +1,9 @@
 """Telling help from giving the answer away.
 
 A *leak* is a teaching that asserts the ground-truth answer ("the answer is X", "choose B", boxed, in solution tags, as
-the result of its last equation), or that contains a distinctive answer, too long to occur by chance, which stands in
-neither question nor approach. Every other occurrence ("step 2" when the answer is 2) is only *suspected*.
+the result of an equation, as arithmetic that comes to it), or that contains a distinctive answer, too long to occur by
+chance, which stands in neither question nor approach. Every other occurrence ("step 2" when the answer is 2) is only
+*suspected*.
 """
 
 # ruff: noqa: RUF001 - teachings use typographic quotes and minus signs
@@ -16,6 +17,10 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
+from trainers.teaching.leaks.choices import eliminates_all_others, options
+from trainers.teaching.leaks.expressions import find_expressions
+from trainers.teaching.leaks.numerals import other_numerals
+from trainers.teaching.leaks.spelling import join_digits, plain
 from trainers.teaching.verifiers.mathematics.notation import FRACTIONS, clean, join_thousands
 from trainers.teaching.verifiers.mathematics.number_words import NUMBER_WORDS, words_to_number
 from trainers.teaching.verifiers.mathematics.numbers import PlainNumber, equal_numbers, parse_plain_number
@@ -56,40 +61,62 @@ class _Target:
 
     mentions: Callable[[str], Iterator[_Mention]]
     distinctive: bool
+    value: Fraction | None = None
 
 
 def find_leak(teaching: str, ground_truth: str | None, question: str, approach: str) -> Leak:
     """Judge one teaching against the row's ground truth (`None`: nothing can leak).
 
     Pure and regex-based: what is asserted is read from the words around the answer, so a paraphrase can escape it;
-    a distinctive answer cannot.
+    a distinctive answer in whatever spelling cannot. Of a question with lettered options, the right one's text gives
+    the answer away as its letter does, and so does ruling out all the others.
     """
     if not ground_truth or not (target := _target(ground_truth)):
         return _NO_LEAK
-    text, given = _tidy(teaching), _tidy(f"{question}\n{approach}")
-    joined = join_thousands(text)
+    text, given = _tidy(plain(teaching)), _tidy(plain(f"{question}\n{approach}"))
     found = _judge(target, text, given)
-    if joined == text or found.leaked:
-        return found
-    # "1 000" is a thousand, or a 1 beside another number.
-    other = _judge(target, joined, f"{given}\n{join_thousands(given)}")
-    return other if other.leaked or not found.suspected else found
+    # "1 000" is a thousand, or a 1 beside another number, and "4 2" may be 42.
+    for join in (join_thousands, join_digits):
+        if not found.leaked and (joined := join(text)) != text:
+            other = _judge(target, joined, f"{given}\n{join(given)}")
+            found = other if other.leaked or not found.suspected else found
+    if (
+        not found.leaked
+        and (letter := _CHOICE.fullmatch(clean(ground_truth)))
+        and _gives_choice(letter[1], text, question)
+    ):
+        return Leak(True, False, "assertion")
+    return found
+
+
+def _gives_choice(letter: str, text: str, question: str) -> bool:
+    offered = options(question)
+    if letter not in offered:
+        return False
+    if eliminates_all_others(text, letter, frozenset(offered)):
+        return True
+    content = _target(offered[letter])
+    return content is not None and any(_is_asserted(text, mention) for mention in content.mentions(text))
 
 
 def _judge(target: _Target, text: str, given: str) -> Leak:
     mentions = list(target.mentions(text))
+    if target.value is not None:
+        mentions += [_Mention(*span, computed=True) for span in find_expressions(text, target.value, given)]
     if not mentions:
         return _NO_LEAK
     if any(_is_asserted(text, mention) for mention in mentions):
         return Leak(True, False, "assertion")
     known = any(not mention.computed for mention in target.mentions(given))
-    if not known and any(_is_weakly_asserted(text, mention) for mention in mentions):
+    literal = [mention for mention in mentions if not mention.computed]
+    if not known and any(_is_weakly_asserted(text, mention, target) for mention in mentions):
         return Leak(True, False, "assertion")
+    if not known and _is_result(text, literal):
+        return Leak(True, False, "final_equation")
     if _is_final_result(text, mentions) and not any(
         _follows_equals(given, mention) for mention in target.mentions(given)
     ):
         return Leak(True, False, "final_equation")
-    literal = [mention for mention in mentions if not mention.computed]
     if literal and target.distinctive and not known:
         return Leak(True, False, "distinctive")
     return Leak(False, True, "occurrence") if literal else _NO_LEAK
@@ -115,6 +142,9 @@ _ASSERTION = re.compile(
     r"to|out|as|of|then|also|now|still|with|so)\b))+"
     r"|\b(?:choose|choosing|select|pick|picking|go(?:ing)?\s+(?:with|for)|opt(?:ing)?\s+for|mark|circle|tick|answer)\b"
     r"|\b(?:correct|right|best|final|true)\s+(?:answer|option|choice|letter|one|value|result)\b\s*(?:is|:|=|→)?"
+    r"|\b(?:respuesta|réponse|antwort|risposta|resposta|antwoord|ответ|odpowiedź|cevap)\b(?:\s+(?:final\w*|correct\w*))?"
+    r"(?:\s*(?:[:=—]|\b(?:es|est|ist|è|é|is|to)\b))+|(?:答案|答え|答)\s*(?:[:：=]|是|为|為|は)*"
+    r"|\b(?:print|console\.log|echo|puts)\s*\(?|\breturn\b"
     r"|\\(?:boxed|fbox)\s*\{|<(?:solution|answer)>|\#{4}"
     r"|\byou(?:['’]ll|\s+(?:should|will|would|must|can))?\s+(?:finally\s+)?(?:end\s+up\s+with|arrive\s+at)"
     rf"){_UP_TO_VALUE}",
@@ -137,19 +167,42 @@ _WEAK_ASSERTION = re.compile(
     r"|\b(?:gives|yields|produces|leaves|makes|giving|getting|obtaining|leaving|equals?|equal\s+to|comes\s+(?:out\s+)?to|amounts\s+to|adds\s+up\s+to)"
     r"|\b(?:total|sum|difference|product|quotient|remainder|amount|value|profit|cost)\s+(?:is|of|equals|will\s+be|must\s+be)"
     r"|\b(?:write|report|output|submit|respond\s+with|reply\s+with|say|state|conclude\s+with|put|enter)"
-    rf")\b[:\s]*{_UP_TO_VALUE}",
+    rf")\b[:\s]*(?:[a-z]\s?=\s?)?{_UP_TO_VALUE}",
     re.IGNORECASE,
 )
+# "The crate holds 42.", "There are 42 in the end.", "Hint: 42?"
+_DECLARED = re.compile(
+    r"(?:\bthere\s+(?:is|are|were|will\s+be|must\s+be)|\b(?:holds?|has|have|had|contains?|needs?|requires?|costs?|weighs?|earns?|"
+    r"pays?|sells?|sold|totals?|counts?|measures?|lasts?|receives?|owns?|saves?|spends?|remains?|think|lands?\s+(?:on|at)|"
+    r"hint|key|clue|tip|note|target|goal|end|finally|total|sum)\b\s*[:=,]?)"
+    rf"{_UP_TO_VALUE}",
+    re.IGNORECASE,
+)
+_COUNTED_END = re.compile(
+    r"\s+[a-z]+(?:\s+(?:in\s+(?:all|total|the\s+end)|left|altogether|here|now|overall|each|per\s+\w+))?\s*(?:[.!?]|$)",
+    re.IGNORECASE,
+)
+_SMALL_COUNT = 12
 # "The answer is 2 more than …", "is 3 times …", "is a 2-digit number", "= 2 + …" state no answer.
 _OPERATORS = r"\s*(?:[+/^×÷]|\*\s*(?=[\w(\\])|\\(?:times|cdot|div)|[-−]\s*\d)"
 _OPERATOR = re.compile(_OPERATORS)
 _CONTINUES = re.compile(
-    r"\s*-?(?:more|less|fewer|times|digits?|steps?|parts?|decimals?|significant|plus|minus|divided|multiplied|over|"
+    r"\s*-?(?:more|less|fewer|times|digits?|steps?|places?|parts?|decimals?|significant|plus|minus|divided|multiplied|over|"
     rf"or\s+(?:more|less|fewer)|to\s+the|raised|groups?|equations?|cases?)\b|\s*%?\s*of\s+the|{_OPERATORS}",
     re.IGNORECASE,
 )
-_ENDS = re.compile(r"[\s)\]}$*\"'’”]*(?:$|[.,;:!?<\n]|(?:as|in|inside|for|because|since|when)\b)", re.IGNORECASE)
+_ENDS = re.compile(
+    r"[\s)\]}$*\"'’”]*(?:$|[.,;:!?<\n]|(?:as|in|inside|for|because|since|when|here|left|altogether|overall)\b)",
+    re.IGNORECASE,
+)
 _EQUALS = re.compile(r"(?<![<>!=])=|≈|\bequals\b")
+_RESULTS = re.compile(r"(?<=[\w)%])\s{0,3}(?:=>?|≈|->|-->|→|⇒|⟶|\b(?:equals|is|makes|gives|becomes|yields)\b)\s?")
+# "12 + 6", "8 lessons * 3 cleans per lesson"
+_COMPUTES = re.compile(
+    r"\d[\d.,)%]*(?:\s[A-Za-z][\w-]*){0,4}\s?(?:[-+*/×·÷−–^x]|\\(?:times|cdot|div)|plus|minus|times|over|divided\s+by)"
+    r"[\s($]{0,3}\.?\d[\d.,)%]*(?:\s[A-Za-z][\w-]*){0,4}\s*$"
+)
+_EXAMPLE = re.compile(r"(?i)\b(?:example|e\.g\.|imagine|suppose|similar\w*|analog\w*|instance)\b")
 # What stands below "The answer is:" belongs to it.
 _SENTENCE_END = re.compile(r"\.\s|(?<![:*\n$\[])\n")
 _CONTEXT = 90
@@ -175,6 +228,8 @@ def _is_asserted(text: str, mention: _Mention) -> bool:
 def _is_alone(text: str, mention: _Mention) -> bool:
     """Return True where the teaching, or its last line, is nothing but the answer: the shortest way to give it away."""
     start = text.rfind("\n", 0, mention.start) + 1
+    if _numbers_item(text, start, mention):
+        return False
     if max(mention.start - start, len(text) - mention.end) > _CONTEXT:
         return False
     return (
@@ -183,7 +238,52 @@ def _is_alone(text: str, mention: _Mention) -> bool:
     )
 
 
-def _is_weakly_asserted(text: str, mention: _Mention) -> bool:
+def _numbers_item(text: str, start: int, mention: _Mention) -> bool:
+    """Return True for the "3" of "3. Compute." where an item 2 stands before it."""
+    number = text[mention.start : mention.end]
+    if (
+        text[start : mention.start].strip()
+        or not number.isdigit()
+        or not re.match(r"[.)]\s+[^\W\d]", text[mention.end :])
+    ):
+        return False
+    return re.search(rf"(?m)^\s*{int(number) - 1}[.)]\s", text[:start]) is not None
+
+
+def _is_result(text: str, literal: list[_Mention]) -> bool:
+    """Return True where an equation of numbers comes to the answer, and nothing is computed from it afterwards."""
+    for sign in _RESULTS.finditer(text):
+        before = text[max(0, sign.start() - _CONTEXT) : sign.start()]
+        if not _COMPUTES.search(before) or _EXAMPLE.search(_SENTENCE_END.split(before)[-1]):
+            continue
+        for mention in literal:
+            stated = mention.start >= sign.end() and re.fullmatch(_UP_TO_VALUE, text[sign.end() : mention.start])
+            if stated and not _OPERATOR.match(text, mention.end) and not _is_used_later(text, mention, literal):
+                return True
+    return False
+
+
+def _is_used_later(text: str, mention: _Mention, literal: list[_Mention]) -> bool:
+    return any(
+        other.start > mention.start
+        and (_OPERATOR.match(text, other.end) or re.search(r"[-+*/×·÷−]\s?$", text[: other.start][-3:]))
+        for other in literal
+    )
+
+
+def _is_declared(text: str, mention: _Mention, target: _Target) -> bool:
+    before = _before(text, mention)
+    match = _DECLARED.search(before)
+    if match is None or _CONTINUES.match(text, mention.end) or _NEGATION.search(before, 0, match.start()):
+        return False
+    # "There are 2 cases." is no answer; "There are 42 apples." is.
+    large = target.value is not None and abs(target.value) > _SMALL_COUNT
+    return _is_final_value(text, mention) or (large and _COUNTED_END.match(text, mention.end) is not None)
+
+
+def _is_weakly_asserted(text: str, mention: _Mention, target: _Target) -> bool:
+    if target.value is not None and not mention.computed and _is_declared(text, mention, target):
+        return True
     before = _before(text, mention)
     match = _WEAK_ASSERTION.search(before)
     return (
@@ -234,6 +334,7 @@ _MIN_DIGITS, _MIN_SIGNIFICANT_DIGITS = 4, 3
 _MIN_EXPRESSION_LENGTH, _MIN_PHRASE_LENGTH = 6, 12
 _MAX_TOKENS = 60
 _LARGEST_WORDED = 1_000_000
+_CHOICE = re.compile(r"\(?([A-Z])\)?[.):]?")
 
 
 def _tidy(text: str) -> str:
@@ -244,10 +345,11 @@ def _tidy(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _target(ground_truth: str) -> _Target | None:
     truth = clean(ground_truth)
-    if choice := re.fullmatch(r"\(?([A-Z])\)?[.):]?", truth):
+    if choice := _CHOICE.fullmatch(truth):
         return _Target(_choice_finder(choice[1]), distinctive=False)
     if (number := read_quantity(truth).number) is not None:
-        return _Target(_number_finder(number), _is_distinctive_number(number.value))
+        distinctive = _is_distinctive_number(number.value)
+        return _Target(_number_finder(number, distinctive), distinctive, number.value)
     return _Target(_text_finder(truth), _is_distinctive_text(truth)) if truth else None
 
 
@@ -282,9 +384,15 @@ def _choice_finder(letter: str) -> Callable[[str], Iterator[_Mention]]:
     return find
 
 
-def _number_finder(number: PlainNumber) -> Callable[[str], Iterator[_Mention]]:
+def _number_finder(number: PlainNumber, distinctive: bool) -> Callable[[str], Iterator[_Mention]]:
     magnitude = PlainNumber(abs(number.value), number.percent)
     negative = number.value < 0
+    # "n3475" and "3475x" hide nothing.
+    glued = (
+        re.compile(rf"(?<=[A-Za-z_]){value}(?!\d|[.,]\d)|(?<![\d.,]){value}(?=[A-Za-z_])")
+        if (distinctive and (value := number.value).denominator == 1 and value > 0)
+        else None
+    )
     worded = abs(number.value.numerator) <= _LARGEST_WORDED and number.value.denominator <= 4
 
     def find(text: str) -> Iterator[_Mention]:
@@ -298,6 +406,11 @@ def _number_finder(number: PlainNumber) -> Callable[[str], Iterator[_Mention]]:
             minus = bool(_MINUS.search(text, max(0, match.start() - 12), match.start()))
             if _worded_value(match[0]) == magnitude.value and minus == negative:
                 yield _Mention(match.start(), match.end())
+        for match in glued.finditer(text) if glued else ():
+            yield _Mention(match.start(), match.end())
+        for start, end, value in other_numerals(text) if not negative else ():
+            if value == magnitude.value:
+                yield _Mention(start, end)
 
     return find
 

@@ -30,7 +30,7 @@ from trainers.teaching.lesson import Approach, Group, Lesson, Prepared, Question
 from trainers.teaching.prompts import PromptTemplates, read_reply, strip_reasoning
 from trainers.teaching.reward import Reward, score
 from trainers.teaching.tally import Tally
-from trainers.teaching.verifiers import Verifier
+from trainers.teaching.verifiers import Revealing, Verifier
 
 MINIMUM_GROUP = 2
 
@@ -202,17 +202,27 @@ class Protocol:
         """
         question, drafts = prepared.question, list[Lesson]()
         solutions: dict[str, list[asyncio.Task[Solution | GenerationError]]] = defaultdict(list)
+        revealed: dict[str, asyncio.Task[bool]] = {}
         async with task_group() as tasks:
             async for draft in self.drafts(prepared, teacher, step=step, num_generations=num_generations):
                 drafts.append(draft)
                 if draft.teaching is not None:
                     equal = solutions[draft.teaching]
                     equal.append(tasks.create_task(self.solve(question, draft.teaching, step=step, member=len(equal))))
+                    if draft.teaching not in revealed:
+                        revealed[draft.teaching] = tasks.create_task(self._reveals(question, draft.teaching))
         drafts.sort(key=lambda draft: draft.member)
         return [
-            draft if draft.teaching is None else _taught(draft, solutions[draft.teaching].pop(0).result())
+            draft
+            if draft.teaching is None
+            else _taught(
+                _revealing(draft, revealed[draft.teaching].result()), solutions[draft.teaching].pop(0).result()
+            )
             for draft in drafts
         ]
+
+    async def _reveals(self, question: Question, teaching: str) -> bool:
+        return isinstance(self.verifier, Revealing) and await self.verifier.reveals(teaching, question)
 
     async def _ask(
         self, stage: str, question: Question, prompt: Prompt, step: int, *, member: int = 0, n: int = 1
@@ -291,6 +301,10 @@ def _taught(draft: Lesson, solved: Solution | GenerationError) -> Lesson:
     if isinstance(solved, GenerationError):
         return replace(draft, failure=f"taught_{solved.cause}")
     return replace(draft, taught=solved, failure=None if solved.correct is not None else f"verdict_{solved.cause}")
+
+
+def _revealing(draft: Lesson, revealed: bool) -> Lesson:
+    return replace(draft, leaked=True, suspected_leak=False) if revealed else draft
 
 
 def _failed_lesson(prepared: Prepared, member: int, cause: str) -> Lesson:

@@ -7,7 +7,15 @@ maps names to verifiers.
 from trainers.teaching.verifiers.build import as_verifier, build_verifier
 from trainers.teaching.verifiers.extraction import extract_answer
 from trainers.teaching.verifiers.names import VERIFIERS
-from trainers.teaching.verifiers.verdict import CORRECT, NO_ANSWER, NO_GROUND_TRUTH, WRONG, Verdict, Verifier
+from trainers.teaching.verifiers.verdict import (
+    CORRECT,
+    NO_ANSWER,
+    NO_GROUND_TRUTH,
+    WRONG,
+    Revealing,
+    Verdict,
+    Verifier,
+)
 
 __all__ = [
     "CORRECT",
@@ -15,6 +23,7 @@ __all__ = [
     "NO_GROUND_TRUTH",
     "VERIFIERS",
     "WRONG",
+    "Revealing",
     "Verdict",
     "Verifier",
     "as_verifier",

@@ -31,7 +31,8 @@ class OwnVerifier:
 
     Args:
         component: a function, or an object with a method `verify`, or one that can be called. It may have `extract`,
-            from a solution's text to the answer in it, `close` or `aclose`, and the `account` that it is charged to.
+            from a solution's text to the answer in it, `reveals`, `close` or `aclose`, and the `account` that it is
+            charged to.
         timeout_s: seconds that one verdict may take.
     """
 
@@ -62,6 +63,17 @@ class OwnVerifier:
         if outcome is None:
             return Verdict("unscorable", "verifier_undecided")
         return CORRECT if outcome else WRONG
+
+    async def reveals(self, teaching: str, question: Question) -> bool:
+        """See `Revealing`; False for a component without such a method, and where it fails."""
+        asked = getattr(self._component, "reveals", None)
+        if asked is None:
+            return False
+        try:
+            return bool(await asyncio.wait_for(call(asked, teaching, question), self._timeout_s))
+        except Exception:  # as in `verify`
+            logger.warning("verifier %s failed to say if a teaching reveals", self._component, exc_info=True)
+            return False
 
     def extract(self, solution: str) -> str | None:
         """See `Verifier.extract`."""

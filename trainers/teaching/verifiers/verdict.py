@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from trainers.teaching.lesson import Question
 
@@ -54,4 +54,16 @@ class Verifier(Protocol):
 
     def extract(self, solution: str) -> str | None:
         """Return the answer that would be judged, or `None` when the text contains none."""
+        ...
+
+
+@runtime_checkable
+class Revealing(Protocol):
+    """A verifier that can tell that a teaching contains a right answer, where there is none to look for by its words.
+
+    A method `reveals` makes a verifier one, also a verifier of a user's own.
+    """
+
+    async def reveals(self, teaching: str, question: Question) -> bool:
+        """Return True when the teaching contains an answer that is judged right."""
         ...

@@ -1,4 +1,4 @@
-"""Running untrusted Python: in namespaces of its own where the kernel allows it, always under resource limits."""
+"""Running an answer and its tests: two confined processes that share nothing but a socket."""
 
 from __future__ import annotations
 
@@ -7,49 +7,62 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from trainers.teaching.verifiers.code.packages import NO_PACKAGES, Packages
+from trainers.teaching.verifiers.code.process_memory import resident_bytes
+from trainers.teaching.verifiers.code.row_tests import RowTests
 
 logger = logging.getLogger(__name__)
 
 _RUNNER = Path(__file__).with_name("sandbox_runner.py").read_text()
+_REMOTE_CALLS = Path(__file__).with_name("remote_calls.py").read_text()
 _CANNOT_CONFINE = 70
 _FIRST_UID, _UIDS = 1_000_000, 1_000_000
 _KILLED_BY_CPU_LIMIT = {(-signal.SIGXCPU) & 0xFF, (-signal.SIGKILL) & 0xFF}
+_SHARED_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 _PROBE = "import math, re, typing, collections, itertools, hashlib, random, heapq\nassert math.sqrt(4) == 2"
+_MEMORY_INTERVAL_S = 0.1
+_LAST_WORDS_S = 2.0
 
-Outcome = Literal["passed", "failed", "cpu_limit", "wall_limit", "sandbox_error"]
+Outcome = Literal["passed", "failed", "cpu_limit", "wall_limit", "memory_limit", "sandbox_error"]
 
 
 @dataclass(frozen=True)
 class ResourceLimits:
-    """Bounds on a program's resources: seconds of CPU time and of wall time, address space, processes."""
+    """Bounds on an answer: seconds of CPU time and of wall time, memory of all its processes together, processes."""
 
     cpu_s: float = 5.0
-    wall_s: float = 30.0
+    wall_s: float = 20.0
     memory_bytes: int = 2 * 2**30
     processes: int = 16
 
 
-def run_python(program: str, limits: ResourceLimits) -> Outcome:
-    """Run a program to its end and say how that went; `passed` when no exception ended it. Blocks.
+def run_tests(code: str, tests: RowTests, limits: ResourceLimits, packages: Packages = NO_PACKAGES) -> Outcome:
+    """Run a row's tests on what an answer's code defines; `passed` when all of them ran and none raised. Blocks.
 
-    The program has no network, no environment, an empty `/tmp` to work in and everything else read-only where the
-    kernel offers user namespaces; elsewhere it has resource limits and an empty environment only (logged once). A
-    program that exits by itself, with whatever status, has not passed. Code that sets out to fool its own tests from
-    inside the interpreter can: this protects the machine, not the verdict.
+    Either has a process of its own, with no network, no environment, an empty `/tmp`, and nothing of the machine's
+    files but the interpreter, its library and `packages`, where the kernel offers namespaces; elsewhere it has resource
+    limits and an empty environment only (logged once). The tests call the answer's functions over a socket with plain
+    values and compare by themselves, so that the answer reaches neither the tests nor what they expect.
     """
-    return _run(program, limits, isolate=_can_isolate())
+    return _run(code, tests, limits, packages, isolate=_can_isolate())
 
 
 @lru_cache(maxsize=1)
 def _can_isolate() -> bool:
-    if _run(_PROBE, ResourceLimits(), isolate=True) == "passed":
+    if _run(_PROBE, RowTests("", "", ()), ResourceLimits(), NO_PACKAGES, isolate=True) == "passed":
         return True
     logger.warning(
         "this machine does not let us create user and network namespaces: answers' code runs with resource limits and "
@@ -58,51 +71,124 @@ def _can_isolate() -> bool:
     return False
 
 
-def _run(program: str, limits: ResourceLimits, *, isolate: bool) -> Outcome:
-    token = secrets.token_hex(16)
-    request = {
-        "program": program,
-        "token": token,
-        "cpu_s": limits.cpu_s,
-        "wall_s": limits.wall_s,
-        "memory_bytes": limits.memory_bytes,
-        "processes": limits.processes,
-        "isolate": isolate,
-        # An own user each, so that the limit on processes counts those of one program.
-        "uid": _FIRST_UID + secrets.randbelow(_UIDS),
-    }
-    with tempfile.TemporaryDirectory(prefix="answer-") as directory:
-        process = subprocess.Popen(
+def _run(code: str, tests: RowTests, limits: ResourceLimits, packages: Packages, *, isolate: bool) -> Outcome:
+    ends = socket.socketpair()
+    with ExitStack() as stack:
+        for end in ends:
+            stack.callback(end.close)
+        answer = stack.enter_context(
+            _Sandbox("serve_answer", {"code": code, "names": tests.names}, ends[0], limits, packages, isolate)
+        )
+        given = {"setup": tests.setup, "tests": tests.program, "names": tests.names}
+        testing = stack.enter_context(_Sandbox("run_tests", given, ends[1], limits, packages, isolate))
+        for end in ends:
+            end.close()
+        stopped = _wait(testing, answer, limits)
+        return stopped or _outcome(testing, answer)
+
+
+class _Sandbox:
+    """One confined process, ended with all that it started when the context is left."""
+
+    def __init__(
+        self,
+        function: str,
+        given: Mapping[str, Any],
+        channel: socket.socket,
+        limits: ResourceLimits,
+        packages: Packages,
+        isolate: bool,
+    ) -> None:
+        self._token = secrets.token_hex(16)
+        request = {
+            "source": _REMOTE_CALLS,
+            "function": function,
+            "given": given,
+            "channel": channel.fileno(),
+            "token": self._token,
+            "cpu_s": limits.cpu_s,
+            "wall_s": limits.wall_s + 5,
+            "memory_bytes": limits.memory_bytes,
+            "processes": limits.processes,
+            "isolate": isolate,
+            # An own user each, so that the limit on processes counts those of one program.
+            "uid": _FIRST_UID + secrets.randbelow(_UIDS),
+            **_paths(),
+            "packages": packages.paths,
+            "package_paths": packages.directories,
+        }
+        self._directory = tempfile.TemporaryDirectory(prefix="answer-")
+        self.process = subprocess.Popen(
             [os.path.realpath(sys.executable), "-I", "-S", "-c", _RUNNER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=directory,
+            cwd=self._directory.name,
             env={},
             start_new_session=True,
+            pass_fds=[channel.fileno()],
         )
+        assert self.process.stdin is not None
         try:
-            output, _ = process.communicate(json.dumps(request).encode(), timeout=limits.wall_s + 5)
+            self.process.stdin.write(json.dumps(request).encode())
+            self.process.stdin.close()
+        except BrokenPipeError:
+            logger.debug("sandbox %d ended before it was told what to do", self.process.pid)
+
+    def __enter__(self) -> _Sandbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            logger.debug("sandbox %d had already ended", self.process.pid)
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self._directory.cleanup()
+
+    def returned(self) -> bool:
+        """True when the process, which has ended, came to its end by itself."""
+        assert self.process.stdout is not None
+        return self.process.returncode == 0 and self.process.stdout.read() == self._token.encode()
+
+
+def _wait(testing: _Sandbox, answer: _Sandbox, limits: ResourceLimits) -> Outcome | None:
+    """Wait for the tests to end, and then for the answer, which ends without them; name the limit that stopped it."""
+    deadline, process = time.monotonic() + limits.wall_s, testing.process
+    while True:
+        try:
+            process.wait(_MEMORY_INTERVAL_S)
         except subprocess.TimeoutExpired:
-            return "wall_limit"
-        finally:
-            _end(process)
-    return _outcome(process.returncode, output.decode(errors="replace"), token)
+            if time.monotonic() > deadline:
+                return "wall_limit" if process is testing.process else None
+            if resident_bytes(answer.process.pid) > limits.memory_bytes:
+                return "memory_limit"
+        else:
+            if process is answer.process:
+                return None
+            deadline, process = time.monotonic() + _LAST_WORDS_S, answer.process
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        logger.debug("sandbox %d had already ended", process.pid)
-    process.wait()
-
-
-def _outcome(status: int, output: str, token: str) -> Outcome:
-    if status == -signal.SIGALRM:
-        return "wall_limit"
-    if status == _CANNOT_CONFINE or status < 0:
+def _outcome(testing: _Sandbox, answer: _Sandbox) -> Outcome:
+    if testing.returned():
+        return "passed"
+    statuses = [testing.process.returncode, answer.process.poll()]
+    if _CANNOT_CONFINE in statuses:
         return "sandbox_error"
-    if status in _KILLED_BY_CPU_LIMIT:
-        return "cpu_limit"
-    return "passed" if status == 0 and output == token else "failed"
+    return "cpu_limit" if _KILLED_BY_CPU_LIMIT & set(statuses) else "failed"
+
+
+@lru_cache(maxsize=1)
+def _paths() -> dict[str, list[str]]:
+    """Return what of the machine a program may see, and what below that it may not: other packages."""
+    library = os.path.dirname(os.__file__)  # noqa: PTH120 - what the interpreter itself says, unresolved
+    real = os.path.realpath(library)
+    visible = dict.fromkeys([*_SHARED_LIBRARIES, library, real])
+    # Libraries that an interpreter brings along lie beside its standard library.
+    beside = sysconfig.get_config_var("LIBDIR")
+    if beside and real.startswith(f"{beside}/") and not beside.startswith(("/usr/lib", "/lib")):
+        visible = dict.fromkeys([*_SHARED_LIBRARIES, beside, *([library] if library != real else [])])
+    hidden = [f"{path}/{name}" for path in (library, real) for name in ("site-packages", "dist-packages")]
+    return {"visible": list(visible), "hidden": [*dict.fromkeys(hidden), "/usr/lib/python3/dist-packages"]}

@@ -1,28 +1,35 @@
 """The program inside the sandbox: confines itself, then runs untrusted code; standard library only, no imports of ours.
 
 Its source is passed to `python -I -S -c`, so it runs wherever the interpreter is visible. It reads one JSON request on
-standard input (`program`, `token`, `cpu_s`, `wall_s`, `memory_bytes`, `processes`, `isolate`, `uid`) and prints the
-token when the program ran to its end. Exit status: 0 ran to its end, 1 raised, 70 could not confine itself.
+standard input: `source`, the text of a module, `function`, the name of the one in it that is called with the request
+and a socket, `channel`, the descriptor of that socket, `cpu_s`, `wall_s`, `memory_bytes`, `processes`, `isolate`,
+`uid`, `visible` and `hidden` (paths), `packages` (name to path) and `token`, which it prints when the function has
+returned. Exit status: 0 returned, 1 raised, 70 could not confine itself.
 """
 
 import contextlib
 import ctypes
 import json
 import os
+import platform
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
 
 _CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 _CLONE_NEWUSER, _CLONE_NEWPID, _CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
-_MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 2, 4, 4096, 16384, 1 << 18, 2
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _SYS_MOUNT_SETATTR, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = 442, 0x8000, 1
+_SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_CAPABILITY_VERSION = 0x20080522
 _CANNOT_CONFINE = 70
 _SCRATCH_BYTES = 64 * 2**20
-_LIBRARY = "/tmp/.python"
+_ROOT, _PACKAGES = "/proc", "/packages"
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -44,9 +51,23 @@ def _enter_namespaces(as_root: bool) -> None:
             file.write(content)
 
 
-def _mount_scratch(path: str, size: int, owner: int = 0) -> None:
-    options = f"size={size},mode=0700,uid={owner},gid={owner}".encode()
+def _mount_empty(path: str, size: int, owner: int = 0, mode: str = "0755") -> None:
+    options = f"size={size},mode={mode},uid={owner},gid={owner}".encode()
     _check(_libc.mount(b"none", path.encode(), b"tmpfs", _MS_NOSUID | _MS_NODEV, options), f"mount {path}")
+
+
+def _show(path: str, at: str) -> None:
+    """Make a path of the machine visible below the new root."""
+    place = _ROOT + at
+    os.makedirs(os.path.dirname(place), exist_ok=True)  # noqa: PTH103, PTH120
+    if os.path.islink(path) and path == at:  # noqa: PTH114
+        os.symlink(os.readlink(path), place)  # noqa: PTH115, PTH211
+        return
+    if os.path.isdir(path):  # noqa: PTH112
+        os.makedirs(place, exist_ok=True)  # noqa: PTH103
+    else:
+        os.close(os.open(place, os.O_CREAT | os.O_WRONLY, 0o600))
+    _check(_libc.mount(path.encode(), place.encode(), None, _MS_BIND | _MS_REC, None), f"mount {place}")
 
 
 def _set_read_only(path: str, recursive: bool, read_only: bool) -> None:
@@ -57,29 +78,39 @@ def _set_read_only(path: str, recursive: bool, read_only: bool) -> None:
     _check(status, f"mount_setattr {path}")
 
 
-def _hide_machine(owner: int) -> None:
-    """Mount an empty /proc and /run and a small empty /tmp to work in; make everything else read-only.
-
-    The standard library is made visible below /tmp: its own path may not be readable for `owner`.
-    """
+def _hide_machine(request: dict[str, Any], owner: int) -> None:
+    """Move to a root that holds the interpreter's library, the packages, and a small empty /tmp; all else is gone."""
     _check(_libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "make mounts private")
-    library = os.path.dirname(os.__file__)  # noqa: PTH120 - pathlib would be one more import in the sandbox
-    _mount_scratch("/tmp", _SCRATCH_BYTES, owner)
-    os.mkdir(_LIBRARY)  # noqa: PTH102
-    _check(_libc.mount(library.encode(), _LIBRARY.encode(), None, _MS_BIND | _MS_REC, None), "mount library")
-    sys.path[:] = [path.replace(library, _LIBRARY) for path in sys.path]
-    _mount_scratch("/proc", 4096)
-    with contextlib.suppress(OSError):
-        _mount_scratch("/run", 4096)
+    _mount_empty(_ROOT, 2**20)
+    for path in (*request["visible"], *_DEVICES):
+        if os.path.lexists(path):
+            _show(path, path)
+    for path in request["hidden"]:
+        if os.path.isdir(_ROOT + path):  # noqa: PTH112
+            _mount_empty(_ROOT + path, 4096)
+    for name, path in request["packages"].items():
+        _show(path, f"{_PACKAGES}/{name}")
+    os.makedirs(f"{_ROOT}/tmp", exist_ok=True)  # noqa: PTH103
+    _mount_empty(f"{_ROOT}/tmp", _SCRATCH_BYTES, owner, "0700")
+    os.chdir(_ROOT)
+    pivot_root = _SYS_PIVOT_ROOT.get(platform.machine())
+    if pivot_root is None:
+        raise OSError(f"mount: no number of pivot_root is known for {platform.machine()}")
+    _check(_libc.syscall(pivot_root, b".", b"."), "mount: pivot_root")
+    _check(_libc.umount2(b".", _MNT_DETACH), "mount: leave the old root")
     _set_read_only("/", recursive=True, read_only=True)
     _set_read_only("/tmp", recursive=False, read_only=False)
     os.chdir("/tmp")
 
 
-def _drop_privileges(uid: int) -> None:
-    os.setgroups([])
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)
+def _drop_privileges(uid: int | None) -> None:
+    """Become a user of one's own, where that is possible, and give up all capabilities."""
+    if uid is not None:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    header, none = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
+    _check(_libc.capset(header, none), "mount: capset")
 
 
 def _limit(request: dict[str, Any]) -> None:
@@ -102,14 +133,19 @@ def _run_program(request: dict[str, Any], as_root: bool) -> int:
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
+    channel = socket.socket(fileno=request["channel"])
     if request["isolate"]:
-        _hide_machine(request["uid"] if as_root else 0)
-        if as_root:
-            _drop_privileges(request["uid"])
+        _hide_machine(request, request["uid"] if as_root else 0)
+        _drop_privileges(request["uid"] if as_root else None)
+    if request["packages"]:
+        sys.path.extend([_PACKAGES] if request["isolate"] else request["package_paths"])
+        os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     _limit(request)
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    program = compile(request["program"], "<answer>", "exec")
-    exec(program, {"__name__": "__main__"})
+    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    module: dict[str, Any] = {"__name__": "sandboxed"}
+    exec(compile(request["source"], "<sandboxed>", "exec"), module)
+    module[request["function"]](request["given"], channel)
     os.write(report, request["token"].encode())
     return 0
 
@@ -148,7 +184,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
+    with contextlib.suppress(OSError):
         sys.exit(main())
-    except OSError:
-        sys.exit(_CANNOT_CONFINE)
+    sys.exit(_CANNOT_CONFINE)

@@ -1,0 +1,5 @@
+"""Reading what a teaching says about the answer, however it is written.
+
+`spelling` undoes what only looks different, `numerals` reads numbers in other notations, `expressions` evaluates what
+leaves the last step open, `choices` reads the options of a question.
+"""
