@@ -105,7 +105,8 @@ def _format(config: Experiment, found: Sequence[str]) -> Format:
     """Return how rows with these columns are read; without columns there is no row, and the bad rows say why."""
     columns = config.data.column_map
     if isinstance(config, StudentExperiment):
-        return QuestionFormat.find(found, columns, config.teaching.verifier) if found else QuestionFormat({})
+        seed = config.output.seed if config.data.shuffle_choices else None
+        return QuestionFormat.find(found, columns, config.teaching.verifier, seed) if found else QuestionFormat({})
     return ExampleFormat.find(found, columns) if found else ExampleFormat({})
 
 
