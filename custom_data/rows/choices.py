@@ -174,7 +174,7 @@ def _lettered(found: Sequence[str]) -> list[str]:
 
 
 def _statements(answer: Any) -> list[str]:
-    """What an answer may be read as: as it is, then what it ends in as a worked solution, or as a reply."""
+    """The readings of an answer: as it is, then as a worked solution that ends in one, then as a reply."""
     text = "" if answer is None or isinstance(answer, bool) else str(answer)
     read = (text, ground_truth(text), answer_of_turn(text)) if isinstance(answer, str) else (text,)
     return [bare for bare in dict.fromkeys(map(_bare, read)) if bare]

@@ -17,6 +17,7 @@ from custom_data.rows.question_text import QuestionText
 from trainers.configuration.datasets.column_names import SPOKEN
 from trainers.problems import ConfigurationError, Problem
 from trainers.teaching.prompts import read_reply, write_reply
+from trainers.teaching.verifiers.accepted_answers import ACCEPTED_ANSWERS
 
 RawRow = Mapping[str, Any]
 Record = dict[str, Any]
@@ -30,8 +31,6 @@ ROLES = "roles"
 FROM_TEACHING, FROM_SOLUTION, FROM_CHAT = "teaching", "solution", "chat"
 TEACHING = ("question", "student_approach", "teacher_diagnosis", "teacher_teaching")
 NEEDED_OF_TEACHING = ("question", "student_approach", "teacher_teaching")
-ACCEPTED_ANSWERS = "accepted_answers"
-"""Where a question's `extra` holds all the answers that count as right, if there are several."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class QuestionText:
         choices: ChoiceColumns | None,
         answered: bool = True,
     ) -> QuestionText:
-        """How the question in one column of a dataset is to be read."""
+        """The reader of the question in one column of a dataset."""
         context = (column_map or {}).get("context")
         if context is None and plain(question) == "instruction":
             context = match(found, ACCEPTED["context"])
