@@ -109,6 +109,8 @@ class QuestionFormat:
             exchange = exchange_of(turns_of(value_of(row, self.columns.get("messages", ""))))
             return exchange.question, self._answers(row, answer_of_turn(exchange.reply))
         asked = self.text.read(row)
+        if self.verifier == "code":
+            return with_test(asked.text, value_of(row, self.columns.get("tests"))), self._answers(row, "")
         return asked.text, [asked.letter] if asked.letter else self._answers(row, "")
 
     def _answers(self, row: RawRow, of_reply: str) -> list[str]:
@@ -128,6 +130,13 @@ class QuestionFormat:
         if self.verifier == "code":
             return text
         return answer_of_turn(text) if plain(column) in SPOKEN else ground_truth(text)
+
+
+def with_test(question: str, tests: Any) -> str:
+    """A question on code, with the first of a list of tests below it: nothing else says what the function is called."""
+    if not isinstance(tests, list) or not tests or not isinstance(tests[0], str) or tests[0].strip() in question:
+        return question
+    return f"{question.rstrip()}\n\nIt has to pass this test and others:\n{tests[0].strip()}"
 
 
 def several(value: Any) -> list[Any]:

@@ -228,12 +228,12 @@ class DataSource:
         text = " ".join(str(cause if isinstance(cause, _READ_ERRORS) else error).split()).rstrip(".")
         local = "give the path of a local copy instead"
         if "BuilderConfig" in text or "Config name is missing" in text:
-            available = text.partition("Available: ")[2] or text
-            return Problem(
-                f"dataset_config={self.dataset_config}",
-                f"{self.dataset_id_or_path} has the configurations {available}",
-                "write one of them",
-            )
+            named = re.search(r"vailable(?: configs)?: \[([^\]]*)\]", text)
+            available = named[1].replace("'", "") if named else text
+            given = "no dataset_config" if self.dataset_config is None else f"dataset_config={self.dataset_config}"
+            expected = f"{self.dataset_id_or_path} has the configurations {available}"
+            example = available.partition(",")[0] if named else "NAME"
+            return Problem(given, expected, f"write one of them, for example dataset_config={example}")
         if "nknown split" in text or "ad split" in text:
             return Problem(self.split_name, text, "write one of these splits")
         if "instruction format" in text or "slice boundaries" in text:
