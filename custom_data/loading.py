@@ -10,7 +10,7 @@ import numpy as np
 
 from custom_data.rows import heldout
 from custom_data.rows.formats import ExampleFormat, Format, QuestionFormat
-from custom_data.sources.data_source import DataSource
+from custom_data.sources.data_source import DataSource, Rows
 from custom_data.tables import arrow_tables
 from custom_data.tables.arrow_tables import Table
 from trainers import plugins
@@ -94,18 +94,37 @@ def read_source(config: Experiment, source: DataSource) -> Table:
     Raises:
         ConfigurationError: see `load`.
     """
-    rows = source.open()
-    if config.data.row_reader:
-        settings = json.dumps(config.data.row_reader_args or {}, sort_keys=True, default=str)
-        rows = replace(rows, row_reader=plugins.build(plugins.ROW_READER, config), reader_settings=settings)
+    rows = _rows(config, source)
     return arrow_tables.read(rows, _format(config, rows.columns()), config.data.max_bad_row_ratio)
+
+
+def check_columns(config: Experiment) -> None:
+    """Look at the first rows of every source, before anything slower: they must have columns that can be used.
+
+    Raises:
+        ConfigurationError: when they have not, or cannot be found.
+    """
+    source = source_of(config.data)
+    other = evaluation_source(config, source) if isinstance(config, TrainingExperiment) else None
+    for each in (source, other):
+        if each is not None:
+            _format(config, _rows(config, each).columns())
+
+
+def _rows(config: Experiment, source: DataSource) -> Rows:
+    rows = source.open()
+    if not config.data.row_reader:
+        return rows
+    settings = json.dumps(config.data.row_reader_args or {}, sort_keys=True, default=str)
+    return replace(rows, row_reader=plugins.build(plugins.ROW_READER, config), reader_settings=settings)
 
 
 def _format(config: Experiment, found: Sequence[str]) -> Format:
     """Return how rows with these columns are read; without columns there is no row, and the bad rows say why."""
     columns = config.data.column_map
     if isinstance(config, StudentExperiment):
-        return QuestionFormat.find(found, columns, config.teaching.verifier) if found else QuestionFormat({})
+        seed = config.output.seed if config.data.shuffle_choices else None
+        return QuestionFormat.find(found, columns, config.teaching.verifier, seed) if found else QuestionFormat({})
     return ExampleFormat.find(found, columns) if found else ExampleFormat({})
 
 

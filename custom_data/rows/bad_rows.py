@@ -34,12 +34,16 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Reading:
-    """Counts from reading one source: rows read, rows kept, and the others by cause, the most frequent first."""
+    """Counts from reading one source: rows read, rows kept, and the others by cause, the most frequent first.
+
+    `notes` say what is worth a second thought about the rows that were kept.
+    """
 
     source: str
     read: int
     kept: int
     dropped: tuple[Dropped, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def bad(self) -> int:
@@ -70,15 +74,16 @@ def check(reading: Reading, max_bad_row_ratio: float) -> None:
         raise ConfigurationError([Problem(given, expected, remedy)])
     if reading.bad > max_bad_row_ratio * reading.read:
         expected = f"expected at most the share max_bad_row_ratio={max_bad_row_ratio:g}; {causes}"
-        enough = _rounded_up(reading.bad / reading.read)
+        enough = rounded_up(reading.bad / reading.read)
         remedy = f"mend the rows named, or accept the loss with max_bad_row_ratio={enough:g}"
         raise ConfigurationError([Problem(given, expected, remedy)])
 
 
-def summarise(source: str, read: int, kept: int, dropped: Sequence[Dropped]) -> Reading:
+def summarise(source: str, read: int, kept: int, dropped: Sequence[Dropped], notes: Sequence[str] = ()) -> Reading:
     """Return a reading with its causes in order of frequency."""
-    return Reading(source, read, kept, tuple(sorted(dropped, key=lambda entry: -entry.count)))
+    return Reading(source, read, kept, tuple(sorted(dropped, key=lambda entry: -entry.count)), tuple(notes))
 
 
-def _rounded_up(share: float) -> float:
+def rounded_up(share: float) -> float:
+    """Return a share with three decimals that is no smaller, to be typed."""
     return min(1.0, -(-share * 1000 // 1) / 1000)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from custom_data.rows.bad_rows import BadRowError
+
 ROLES = {
     "system": "system",
     "developer": "system",
@@ -13,13 +15,20 @@ ROLES = {
     "assistant": "assistant",
     "gpt": "assistant",
     "model": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "observation": "tool",
+    "function_call": "assistant",
 }
 """How chat data calls the speakers."""
+
+TEXT_PARTS = ("text", "input_text", "output_text")
+"""The types of those parts of a message that are text."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn: `role` is system, user or assistant."""
+    """One turn: `role` is system, user, assistant or tool; `content` is empty where an assistant only calls a tool."""
 
     role: str
     content: str
@@ -34,7 +43,11 @@ class Exchange:
 
 
 def read_turns(value: Any) -> tuple[Turn, ...] | None:
-    """Return the turns of a chat column, dictionaries with known roles, or `None` when it does not hold any."""
+    """Return the turns of a chat column, or `None` when it does not hold any: a list of dictionaries with known roles.
+
+    Raises:
+        BadRowError: for a turn with an image or the like.
+    """
     if not isinstance(value, list) or not value:
         return None
     turns = [_turn(item) for item in value]
@@ -55,6 +68,18 @@ def last_exchange(turns: tuple[Turn, ...]) -> Exchange | None:
 def _turn(item: Any) -> Turn | None:
     if not isinstance(item, dict):
         return None
-    role = ROLES.get(str(item.get("role", item.get("from"))).lower())
-    content = item.get("content", item.get("value"))
-    return Turn(role, content) if role and isinstance(content, str) else None
+    role = ROLES.get(str(item.get("role") or item.get("from")).lower())
+    content = item["content"] if item.get("content") is not None else item.get("value")
+    text = "" if content is None and item.get("tool_calls") else _text(content)
+    return Turn(role, text) if role and text is not None else None
+
+
+def _text(content: Any) -> str | None:
+    """Return the text of a turn, which may stand in parts."""
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else None
+    if any(isinstance(part, dict) and part.get("type", "text") not in TEXT_PARTS for part in content):
+        raise BadRowError("a message has a part that is no text, which no model is shown")
+    texts = [part.get("text") if isinstance(part, dict) else part for part in content]
+    known = [text for text in texts if isinstance(text, str)]
+    return "\n".join(known) if len(known) == len(texts) else None

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from custom_data.rows.answers import answer_of_turn, ground_truth, without_marker
-from custom_data.rows.bad_rows import LONGEST, BadRowError
-from custom_data.rows.columns import find_columns, resolve_columns
-from custom_data.rows.conversations import Exchange, Turn, last_exchange, last_question, read_turns
+from custom_data.rows.bad_rows import BadRowError
+from custom_data.rows.checks import answer_text, as_json, exchange_of, text_of, turns_of
+from custom_data.rows.choices import ChoiceColumns
+from custom_data.rows.columns import entry, find_columns, listed, plain, resolve_columns, value_of
+from custom_data.rows.conversations import Turn
 from custom_data.rows.heldout import text_key
+from custom_data.rows.question_text import QuestionText
+from trainers.configuration.datasets.column_names import SPOKEN
 from trainers.problems import ConfigurationError, Problem
 from trainers.teaching.prompts import read_reply, write_reply
+from trainers.teaching.verifiers.accepted_answers import ACCEPTED_ANSWERS
 
 RawRow = Mapping[str, Any]
 Record = dict[str, Any]
@@ -28,6 +30,7 @@ ROLES = "roles"
 """Field of an example that says who speaks in its `prompt`, one role after the other; empty where it has none."""
 FROM_TEACHING, FROM_SOLUTION, FROM_CHAT = "teaching", "solution", "chat"
 TEACHING = ("question", "student_approach", "teacher_diagnosis", "teacher_teaching")
+NEEDED_OF_TEACHING = ("question", "student_approach", "teacher_teaching")
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,29 @@ class QuestionFormat:
         columns: our name → column, of `question` or `messages`, and `solution` and `tests` where there are some.
         verifier: the key `verifier`. Answers are needed by `math` and `exact`, tests by `code`; functions of your own
             may do with neither.
+        text: how a question is read out of its column; `None` where it is a turn of `messages`.
     """
 
     columns: Mapping[str, str]
     verifier: str = "math"
+    text: QuestionText | None = None
     fields: Mapping[str, str] = field(default_factory=lambda: QUESTION_FIELDS)
 
     @classmethod
-    def find(cls, found: Sequence[str], column_map: Mapping[str, str] | None, verifier: str) -> QuestionFormat:
+    def find(
+        cls,
+        found: Sequence[str],
+        column_map: Mapping[str, str] | None,
+        verifier: str,
+        choice_seed: int | None = None,
+    ) -> QuestionFormat:
         """Return the format of a dataset with these columns.
+
+        Args:
+            found: the columns.
+            column_map: explicit choices of columns.
+            verifier: the key `verifier`.
+            choice_seed: of the order in which choices are asked; `None` for the dataset's own.
 
         Raises:
             ConfigurationError: when question or answer cannot be found.
@@ -55,12 +72,19 @@ class QuestionFormat:
         if "messages" in columns and "question" not in columns:
             return cls(columns, verifier)
         columns.pop("messages", None)
+        choices = ChoiceColumns.find(found, column_map, choice_seed) if verifier != "code" else None
+        keyed = find_columns(found, ("answer_key",), column_map) if choices else {}
         needed = ["question"]
-        if verifier in ("math", "exact"):
+        if verifier in ("math", "exact") and not keyed:
             needed.append("solution")
         if verifier == "code":
             needed.append("tests")
-        return cls(columns | resolve_columns(found, needed, column_map), verifier)
+        columns |= resolve_columns(found, needed, column_map)
+        answered = verifier in ("math", "exact")
+        text = QuestionText.find(
+            found, columns["question"], columns.get("solution"), column_map, choices, answered=answered
+        )
+        return cls(columns, verifier, text)
 
     def read(self, row: RawRow) -> Record:
         """Return the row under our names; everything else it carries travels as JSON in `extra`.
@@ -68,42 +92,71 @@ class QuestionFormat:
         Raises:
             BadRowError: naming the cause.
         """
-        question, answer = self._texts(row)
+        question, answers = self._texts(row)
         used = () if self.verifier == "code" else set(self.columns.values()) - {self.columns.get("tests")}
-        extra = as_json({key: value for key, value in row.items() if key not in used})
+        others = {key: value for key, value in row.items() if key not in used}
+        extra = as_json(others | ({ACCEPTED_ANSWERS: answers} if len(answers) > 1 else {}))
         key = text_key(question)
-        return {"question": question, "ground_truth": answer, "extra": extra, "key": key, "question_key": key}
+        truth = answers[0] if answers else None
+        return {"question": question, "ground_truth": truth, "extra": extra, "key": key, "question_key": key}
 
-    def _texts(self, row: RawRow) -> tuple[str, str | None]:
-        if "question" in self.columns:
-            question = _question(row.get(self.columns["question"]))
-            return question, self._answer(row, None)
-        exchange = _exchange(row.get(self.columns.get("messages", "")))
-        return exchange.question, self._answer(row, exchange)
+    def warnings(self) -> list[str]:
+        """For people: see `QuestionText.warnings`."""
+        return self.text.warnings() if self.text else []
 
-    def _answer(self, row: RawRow, exchange: Exchange | None) -> str | None:
+    def _texts(self, row: RawRow) -> tuple[str, list[str]]:
+        if self.text is None:
+            exchange = exchange_of(turns_of(value_of(row, self.columns.get("messages", ""))))
+            return exchange.question, self._answers(row, answer_of_turn(exchange.reply))
+        asked = self.text.read(row)
         if self.verifier == "code":
-            tests = row.get(self.columns["tests"]) if "tests" in self.columns else None
-            if not tests:
-                raise BadRowError("no tests")
-        if "solution" in self.columns:
-            answer = _answer_text(row.get(self.columns["solution"]))
-            answer = ground_truth(answer) if self.verifier != "code" else answer
+            return with_test(asked.text, value_of(row, self.columns.get("tests"))), self._answers(row, "")
+        return asked.text, [asked.letter] if asked.letter else self._answers(row, "")
+
+    def _answers(self, row: RawRow, of_reply: str) -> list[str]:
+        if self.verifier == "code" and not value_of(row, self.columns.get("tests")):
+            raise BadRowError("no tests")
+        if column := self.columns.get("solution"):
+            texts = [answer_text(value) for value in several(value_of(row, column))]
+            answers = [self._bare(text, column) for text in texts if text]
         else:
-            answer = answer_of_turn(exchange.reply) if exchange else ""
-        if not answer and self.verifier in ("math", "exact"):
+            answers = [of_reply]
+        answers = [answer for answer in dict.fromkeys(answers) if answer]
+        if not answers and self.verifier in ("math", "exact"):
             raise BadRowError("no answer")
-        return answer or None
+        return answers
+
+    def _bare(self, text: str, column: str) -> str:
+        if self.verifier == "code":
+            return text
+        return answer_of_turn(text) if plain(column) in SPOKEN else ground_truth(text)
+
+
+def with_test(question: str, tests: Any) -> str:
+    """Return a question on code, with the first of a list of tests below it: nothing else says what the function is called."""
+    if not isinstance(tests, list) or not tests or not isinstance(tests[0], str) or tests[0].strip() in question:
+        return question
+    return f"{question.rstrip()}\n\nIt has to pass this test and others:\n{tests[0].strip()}"
+
+
+def several(value: Any) -> list[Any]:
+    """Return the accepted answers that a column holds: of a list each of its items, if it is no conversation."""
+    if isinstance(value, Mapping) and isinstance(value.get("text"), list):
+        value = value["text"]
+    is_list = isinstance(value, list) and not any(isinstance(item, Mapping) for item in value)
+    return value if is_list else [value]
 
 
 @dataclass(frozen=True)
 class ExampleFormat:
     """A reader of one dataset's rows as SFT examples: teaching rows, chat rows, or question and solution.
 
-    `columns` maps our names to columns; which of them there are says what kind of rows these are.
+    `columns` maps our names to columns; which of them there are says what kind of rows these are. `text` says how a
+    question is read out of its column; it is `None` for chat rows.
     """
 
     columns: Mapping[str, str]
+    text: QuestionText | None = None
     fields: Mapping[str, str] = field(default_factory=lambda: EXAMPLE_FIELDS | {ORIGIN: "string", ROLES: "string"})
 
     @classmethod
@@ -115,14 +168,29 @@ class ExampleFormat:
         """
         columns = find_columns(found, (*TEACHING, "messages", "worked_solution", "reasoning_trace"), column_map)
         chosen = {"worked_solution": column_map["solution"]} if column_map and "solution" in column_map else {}
-        columns |= chosen
-        for needed in (TEACHING, ("messages",), ("question", "worked_solution")):
+        columns |= find_columns(found, tuple(chosen), chosen)
+        kinds = (
+            (NEEDED_OF_TEACHING, "teacher_diagnosis"),
+            (("messages",), ""),
+            (("question", "worked_solution"), "reasoning_trace"),
+        )
+        for needed, optional in kinds:
             if all(name in columns for name in needed):
-                optional = ("reasoning_trace",) if "worked_solution" in needed else ()
-                return cls({name: columns[name] for name in (*needed, *optional) if name in columns})
+                used = {name: columns[name] for name in (*needed, optional) if name in columns}
+                return cls(used, cls._question(found, used, column_map))
         if "teacher_teaching" in columns:
-            return cls(resolve_columns(found, TEACHING, column_map))
-        raise ConfigurationError([_no_examples(found)])
+            return cls(resolve_columns(found, NEEDED_OF_TEACHING, column_map))
+        raise ConfigurationError([_no_examples(found, columns)])
+
+    @staticmethod
+    def _question(
+        found: Sequence[str], columns: Mapping[str, str], column_map: Mapping[str, str] | None
+    ) -> QuestionText | None:
+        if "question" not in columns:
+            return None
+        choices = ChoiceColumns.find(found, column_map, None)
+        answer = columns.get("worked_solution")
+        return QuestionText.find(found, columns["question"], answer, column_map, choices, answered=False)
 
     def read(self, row: RawRow) -> Record:
         """Return the row as the teacher's reply and what it replies to.
@@ -138,24 +206,33 @@ class ExampleFormat:
         key = text_key("\n".join(record[name] for name in EXAMPLE_FIELDS))
         return record | {"key": key, "question_key": text_key(record["question"])}
 
+    def warnings(self) -> list[str]:
+        """For people: see `QuestionText.warnings`."""
+        return self.text.warnings() if self.text else []
+
     def _example(self, row: RawRow) -> Record:
-        values = {name: row.get(column) for name, column in self.columns.items()}
+        values = {name: value_of(row, column) for name, column in self.columns.items()}
+        if self.text is None:
+            return chat_example(turns_of(values.get("messages")))
+        asked = self.text.read(row)
         if "teacher_teaching" in values:
-            approach = values["student_approach"]
+            approach, diagnosis = values["student_approach"], values.get("teacher_diagnosis")
             return {
-                "question": _question(values["question"]),
-                "student_approach": _text("student approach", approach).strip() if approach else "",
-                "reply": write_reply(*(_text(name.replace("_", " "), values[name]) for name in TEACHING[2:])),
+                "question": asked.text,
+                "student_approach": text_of("student approach", approach).strip() if approach else "",
+                "reply": write_reply(
+                    text_of("teacher diagnosis", diagnosis) if diagnosis else "",
+                    text_of("teacher teaching", values["teacher_teaching"]),
+                ),
             }
-        if "messages" in values:
-            turns = _turns(values["messages"])
-            return chat_example(turns)
         trace = values.get("reasoning_trace")
-        thinking = _text("reasoning trace", trace) if trace else ""
-        solution = without_marker(_answer_text(values["worked_solution"]))
+        thinking = text_of("reasoning trace", trace) if trace else ""
+        solution = without_marker(answer_text((several(values["worked_solution"]) or [None])[0]))
+        if asked.letter is not None and len(solution) <= len("(A)."):
+            solution = f"The answer is ({asked.letter})."
         if not solution:
             raise BadRowError("no answer")
-        return {"question": _question(values["question"]), **as_reply(solution, FROM_SOLUTION, thinking)}
+        return {"question": asked.text, **as_reply(solution, FROM_SOLUTION, thinking)}
 
 
 Format = QuestionFormat | ExampleFormat
@@ -167,10 +244,15 @@ def chat_example(turns: tuple[Turn, ...]) -> Record:
     A reply in the `<thinking>…</thinking><teaching>…</teaching>` form is used as it is; any other becomes the teaching,
     its `<think>` block the thinking. A user turn that itself speaks of `<teaching>` is a teacher's prompt already, and
     then everything before the reply is the prompt; any other user turn is the question for the teacher's template.
+
+    Raises:
+        BadRowError: naming the cause.
     """
-    exchange = _ended(turns)
+    exchange = exchange_of(turns)
     before = turns[: max(index for index, turn in enumerate(turns) if turn.role == "assistant")]
     spoken = before if "<teaching>" in exchange.question else ()
+    if any(turn.role == "tool" or not turn.content.strip() for turn in spoken):
+        raise BadRowError("a teacher's prompt has calls of tools, which are not rendered")
     prompt = [{"role": turn.role, "content": turn.content} for turn in spoken]
     thinking, _, answer = exchange.reply.rpartition("</think>")
     reply = as_reply(exchange.reply, FROM_CHAT, thinking.replace("<think>", ""), answer)
@@ -188,79 +270,14 @@ def as_reply(text: str, origin: str, thinking: str, teaching: str | None = None)
     return {"reply": write_reply(thinking, text if teaching is None else teaching), ORIGIN: origin}
 
 
-def check_text(name: str, text: str) -> str:
-    """Return a text that can be written down and is not an accident.
-
-    Raises:
-        BadRowError: when it cannot be encoded, or is over 1 MB.
-    """
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise BadRowError("invalid UTF-8") from None
-    if size > LONGEST:
-        raise BadRowError(f"{name} over 1 MB")
-    return text
-
-
-def as_json(value: Any) -> str:
-    """Return JSON that any later reader can take; what JSON has no word for is written as text."""
-    return check_text("row", json.dumps(value, ensure_ascii=False, default=str))
-
-
-def _text(name: str, value: Any) -> str:
-    if value is None:
-        raise BadRowError(f"{name} is null")
-    if not isinstance(value, str):
-        raise BadRowError(f"{name} is not text but {type(value).__name__}")
-    if not value.strip():
-        raise BadRowError(f"{name} is empty")
-    return check_text(name, value)
-
-
-def _question(value: Any) -> str:
-    if isinstance(value, list):
-        return _text("question", last_question(_turns(value)))
-    return _text("question", value)
-
-
-def _answer_text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if not isinstance(value, str | int | float | Decimal):
-        raise BadRowError(f"answer is neither text nor a number but {type(value).__name__}")
-    return check_text("answer", str(value)).strip()
-
-
-def _turns(value: Any) -> tuple[Turn, ...]:
-    if value is None:
-        raise BadRowError("messages are null")
-    turns = read_turns(value)
-    if turns is None:
-        raise BadRowError("messages are not a list of turns")
-    return turns
-
-
-def _exchange(value: Any) -> Exchange:
-    return _ended(_turns(value))
-
-
-def _ended(turns: tuple[Turn, ...]) -> Exchange:
-    exchange = last_exchange(turns)
-    if exchange is None:
-        raise BadRowError("no answer")
-    _text("question", exchange.question)
-    if not exchange.reply.strip():
-        raise BadRowError("no answer")
-    check_text("answer", exchange.reply)
-    return exchange
-
-
-def _no_examples(found: Sequence[str]) -> Problem:
+def _no_examples(found: Sequence[str], columns: Mapping[str, str]) -> Problem:
     expected = (
         f"expected {', '.join(TEACHING)}; or messages or conversations; or a question and a solution. "
-        f"Found the columns {', '.join(found)}"
+        f"Found the columns {listed(found)}"
     )
-    first = found[0] if found else "NAME"
-    remedy = f"say which to use, for example column_map={{question: {first}, solution: {first}}}, or give a row_reader"
+    free = [column for column in found if column not in columns.values()]
+    taken = {"question": columns.get("question"), "solution": columns.get("worked_solution")}
+    missing = [name for name, column in taken.items() if column is None]
+    entries = [entry(name, free[index] if len(free) == len(missing) else "NAME") for index, name in enumerate(missing)]
+    remedy = f"say which of them to use: {' '.join(entries)}, or give a row_reader"
     return Problem("no columns of SFT examples", expected, remedy)

@@ -27,13 +27,13 @@ from datasets.exceptions import DatasetsError
 from pyarrow.parquet import read_metadata
 
 from custom_data.rows.bad_rows import BadRowError
-from custom_data.rows.columns import find_columns
+from custom_data.rows.columns import find_columns, listed, names_of, value_of
 from custom_data.sources.file_rows import BATCH, READERS, Placed, batch_rows, counts_lines, text_suffix
 from trainers.configuration.datasets.column_names import ACCEPTED
 from trainers.hub_ids import looks_local
 from trainers.problems import ConfigurationError, Problem
 
-FORMATS = (".jsonl", ".json", ".csv", ".parquet", ".arrow")
+FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 OWN_BUILDERS = {"json": ".jsonl", "csv": ".csv", "parquet": ".parquet"}
 """What `datasets` calls the formats that are read by us."""
 PEEKED = 200
@@ -72,8 +72,8 @@ class DataSource:
     """Which rows to read.
 
     Args:
-        dataset_id_or_path: hub id, or path of a file (jsonl, json, csv, parquet, arrow) or of a directory: one laid out
-            as on the hub, or one that `save_to_disk` wrote.
+        dataset_id_or_path: hub id, or path of a file (jsonl, json, csv, tsv, parquet, arrow) or of a directory: one
+            laid out as on the hub, or one that `save_to_disk` wrote.
         dataset_config: configuration of a hub dataset or directory.
         dataset_files: file pattern inside a hub dataset or directory, for one that names no splits.
         dataset_split: the split to read, or a part of one: `train`, `train[:10%]`, `train+test`.
@@ -228,12 +228,12 @@ class DataSource:
         text = " ".join(str(cause if isinstance(cause, _READ_ERRORS) else error).split()).rstrip(".")
         local = "give the path of a local copy instead"
         if "BuilderConfig" in text or "Config name is missing" in text:
-            available = text.partition("Available: ")[2] or text
-            return Problem(
-                f"dataset_config={self.dataset_config}",
-                f"{self.dataset_id_or_path} has the configurations {available}",
-                "write one of them",
-            )
+            named = re.search(r"vailable(?: configs)?: \[([^\]]*)\]", text)
+            available = named[1].replace("'", "") if named else text
+            given = "no dataset_config" if self.dataset_config is None else f"dataset_config={self.dataset_config}"
+            expected = f"{self.dataset_id_or_path} has the configurations {available}"
+            example = available.partition(",")[0] if named else "NAME"
+            return Problem(given, expected, f"write one of them, for example dataset_config={example}")
         if "nknown split" in text or "ad split" in text:
             return Problem(self.split_name, text, "write one of these splits")
         if "instruction format" in text or "slice boundaries" in text:
@@ -254,7 +254,8 @@ class DataSource:
         if isinstance(error, DatasetsError | FileNotFoundError):
             remedy = f"check the spelling; for a private or gated one export HF_TOKEN=… of who may read it; or {local}"
             return Problem(self.name, f"it cannot be read: {text}", remedy)
-        return Problem(self.name, f"it cannot be read: {text}", f"check the file, or {local}")
+        remedy = "check the file and mend it" if looks_local(self.dataset_id_or_path) else f"check the file, or {local}"
+        return Problem(self.name, f"it cannot be read: {text}", remedy)
 
     def problem(self, expected: str, remedy: str) -> ConfigurationError:
         """Return an error about this source."""
@@ -288,7 +289,11 @@ class Rows:
         if self.level is None:
             return rows
         column, level = self.level
-        return ((place, row) for place, row in rows if isinstance(row, BadRowError) or str(row.get(column)) == level)
+
+        def has_level(row: Any) -> bool:
+            return isinstance(row, BadRowError) or str(value_of(row, column)) == level
+
+        return ((place, row) for place, row in rows if has_level(row))
 
     def _through(self, row: RawRow) -> Any:
         assert self.row_reader is not None
@@ -313,9 +318,9 @@ class Rows:
         return inspect.getsource(inspect.getmodule(kind) or Rows), kind.__qualname__, self.reader_settings
 
     def columns(self) -> tuple[str, ...]:
-        """Return the columns of the first rows, in order."""
+        """Return the columns of the first rows, in order, and those inside of nested ones: see `names_of`."""
         rows = islice((row for _, row in self if not isinstance(row, BadRowError)), PEEKED)
-        return tuple(dict.fromkeys(str(column) for row in rows for column in row))
+        return tuple(dict.fromkeys(column for row in rows for column in names_of(row)))
 
     def of_level(self, level: str) -> Rows:
         """Keep only the rows whose level column has this value.
@@ -328,13 +333,13 @@ class Rows:
         given = f"dataset_level_filter={level}"
         if column is None:
             names = ", ".join(ACCEPTED["level"])
-            expected = f"no configuration has that name, and none of the columns {', '.join(found)} is {names}"
+            expected = f"no configuration has that name, and none of the columns {listed(found)} is {names}"
             remedy = "leave it out, or say which column holds the level: column_map.level=…"
             raise ConfigurationError([Problem(given, expected, remedy)])
         filtered = replace(self, level=(column, level))
         if not any(not isinstance(row, BadRowError) for _, row in filtered):
             rows = (row for _, row in chain.from_iterable(self.parts) if not isinstance(row, BadRowError))
-            seen = sorted({str(row.get(column)) for row in rows})
+            seen = sorted({str(value_of(row, column)) for row in rows})
             expected = f"column {column} holds {', '.join(seen[:20])}{', …' if seen[20:] else ''}"
             raise ConfigurationError([Problem(given, expected, "write one of these levels")])
         return filtered

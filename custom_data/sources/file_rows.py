@@ -14,6 +14,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -21,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from custom_data.rows.bad_rows import BadRowError
+from trainers.configuration.datasets.column_names import ACCEPTED
 
 Placed = tuple[int, Any]
 """A line number (from 1) or row index (from 0), and a row or the `BadRowError` that took its place."""
@@ -29,6 +31,8 @@ CHUNK = 1 << 20
 BATCH = 1000
 SEPARATORS = re.compile(r"[ \t\r\n,]*")
 """What stands between the rows of a JSON array."""
+COLUMNS = frozenset(column for name in ("messages", "choices", "question", "solution") for column in ACCEPTED[name])
+"""Names under which an array belongs to a row, and is not one of rows."""
 
 
 def read_lines(path: Path) -> Iterator[Placed]:
@@ -41,25 +45,32 @@ def read_lines(path: Path) -> Iterator[Placed]:
 
 
 def read_json(path: Path) -> Iterator[Placed]:
-    """Return a JSON array of rows, read piece by piece; or JSON lines in a file that is called `.json`.
+    """Return a JSON array of rows, read piece by piece; an object with one; or JSON lines in a file that is called `.json`.
 
     Raises:
-        ValueError: when an array breaks off.
+        ValueError: when an array breaks off, or an object has several arrays of rows.
     """
     with open_binary(path) as file:
         start = file.read(CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()
-    return _array(path) if start.startswith(b"[") else read_lines(path)
+    if start.startswith(b"["):
+        return _array(path)
+    wrapped = _wrapped(path)
+    return read_lines(path) if wrapped is None else enumerate(wrapped)
 
 
 def read_csv(path: Path) -> Iterator[Placed]:
     """Read CSV with a header; a row's place is the line on which it begins.
+
+    Cells are separated by what separates the names of the header: commas, or else semicolons, tabs or bars.
 
     Raises:
         ValueError: when the header cannot be used, or a quote is open to the end, so that nobody knows what is lost.
     """
     csv.field_size_limit(1 << 30)
     with open_binary(path) as file:
-        reader = csv.reader(_decoded(file), strict=True)
+        text = _decoded(file)
+        first = text.readline()
+        reader = csv.reader(chain([first], text), strict=True, delimiter=_separator(first))
         header = _header(reader)
         while True:
             begins = reader.line_num + 1
@@ -99,11 +110,43 @@ def batch_rows(batch: pa.Table | pa.RecordBatch) -> Iterator[Any]:
                 yield BadRowError("invalid UTF-8")
 
 
+def _wrapped(path: Path) -> list[Any] | None:
+    """Return the rows of a file that is one object with an array of rows, `{"version": 1, "data": [...]}`; `None` for lines.
+
+    Raises:
+        ValueError: when the object has several such arrays.
+    """
+    with open_binary(path) as file:
+        first, second = file.readline(), file.readline()
+    alone = not second.strip()
+    if not alone and isinstance(_object(first.removeprefix(codecs.BOM_UTF8)), dict):
+        return None
+    try:
+        with open_binary(path) as file:
+            whole = json.load(_decoded(file))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(whole, dict):
+        return None
+    lists = {name: rows for name, rows in whole.items() if name not in COLUMNS and _is_rows(rows)}
+    if len(lists) > 1:
+        raise ValueError(f"it has several lists of rows, {', '.join(lists)}; write the one that is meant to a file")
+    if not lists:
+        return [whole]
+    [rows] = lists.values()
+    return [row if isinstance(row, dict) else BadRowError("not a JSON object") for row in rows]
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(row, dict) for row in value)
+
+
 READERS: dict[str, Callable[[Path], Iterator[Placed]]] = {
     ".jsonl": read_lines,
     ".ndjson": read_lines,
     ".json": read_json,
     ".csv": read_csv,
+    ".tsv": read_csv,
     ".parquet": read_parquet,
 }
 
@@ -152,11 +195,14 @@ def _header(reader: Iterator[list[str]]) -> list[str]:
     except csv.Error as error:
         _check_closed(error, 1)
         raise ValueError(f"its header is no CSV ({error})") from error
-    if len(names) == 1 and (separators := re.findall("[;\t|]", names[0])):
-        raise ValueError(f"its cells seem to be separated by {separators[0]!r}; expected commas")
     if twice := [name for name, count in Counter(names).items() if name and count > 1]:
         raise ValueError(f"its header has several columns {twice[0]}")
     return names
+
+
+def _separator(header: str) -> str:
+    outside = re.sub(r'"[^"]*"', "", header)
+    return next((separator for separator in ("\t", ",", ";", "|") if separator in outside), ",")
 
 
 def _check_closed(error: csv.Error, line: int) -> None:

@@ -88,7 +88,7 @@ def read(rows: Rows, form: Format, max_bad_row_ratio: float) -> Table:
     first = first_of_each(keys)
     repeated = good[~first]
     dropped = [*_by_cause(data, causes), *_repeated(data, repeated)]
-    reading = summarise(rows.source.name, len(data), int(first.sum()), dropped)
+    reading = summarise(rows.source.name, len(data), int(first.sum()), dropped, form.warnings())
     check(reading, max_bad_row_ratio)
     return Table(data, good[first], reading)
 

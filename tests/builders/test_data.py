@@ -1,6 +1,7 @@
 """The data of a run is checked as a whole before anything starts: parts, held-out questions, lengths."""
 
 import json
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -116,7 +117,7 @@ def served(tmp_path, directory, experiment="teacher_grpo", **keys):
 
 def test_overlong_questions_are_dropped_and_told(tmp_path, tiny_student_dir):
     write_rows(tmp_path / "rows.jsonl", [*rows(2), "{", {"question": "word " * 120, "answer": "1"}, *rows(1, 50)])
-    report = check_data(served(tmp_path, tiny_student_dir, max_bad_row_ratio=0.5))
+    report = check_data(served(tmp_path, tiny_student_dir, max_bad_row_ratio=0.5, max_overlong_ratio=0.25))
     assert report.training.used == 3
     assert [(entry.cause, entry.count, entry.places) for entry in report.training.overlong] == [
         ("too long for baseline", 1, ("line 4",))
@@ -133,7 +134,32 @@ def test_overlong_questions_are_an_error_where_they_shall_be(tmp_path, tiny_stud
     assert problem.given.startswith("training: 1 of 4 rows are too long (max_probe_tokens=20 ")
     assert " student_max_model_len=200 " in problem.given
     assert "baseline (line 4)" in problem.expected
-    assert "overlong_prompts=drop" in problem.remedy
+    assert problem.remedy.endswith("accept the loss: overlong_prompts=drop max_overlong_ratio=0.25")
+
+
+def enough(message, share):
+    """The settings that a message says keep a share of the rows."""
+    found = re.search(rf"{share} with ([^;]*)", message)[1].split()
+    return {key: int(value) for key, value in (setting.split("=") for setting in found)}
+
+
+def test_losing_many_questions_is_refused_with_the_lengths_that_keep_them(tmp_path, tiny_student_dir):
+    sizes = [*range(1, 13), *range(60, 68)]
+    write_rows(tmp_path / "rows.jsonl", [{"question": f"{n}: " + "word " * n, "answer": "1"} for n in sizes])
+    config = served(tmp_path, tiny_student_dir, teacher_max_model_len=220)
+    with pytest.raises(ConfigurationError) as caught:
+        check_data(config)
+    [problem] = caught.value.problems
+    assert problem.given.startswith("training: 8 of 20 rows are too long (")
+    assert problem.expected.startswith("expected all but the share max_overlong_ratio=0.1 to fit: 8 rows: too long")
+    assert problem.remedy.endswith("or accept the loss: max_overlong_ratio=0.4")
+    assert check_data(config.with_keys(max_overlong_ratio=0.4)).training.used == 12
+    most = check_data(config.with_keys(**enough(problem.remedy, "90%")))
+    assert (most.training.used, check_data(config.with_keys(**enough(problem.remedy, "100%"))).training.used) == (
+        18,
+        20,
+    )
+    assert [entry.count for entry in most.training.overlong] == [2]
 
 
 def test_when_no_question_fits_the_run_is_refused(tmp_path, tiny_student_dir):
@@ -152,7 +178,7 @@ def test_an_evaluation_counts_every_teacher_or_none(tmp_path, tiny_student_dir, 
     write_rows(tmp_path / "rows.jsonl", [*rows(3), {"question": "word " * 60, "answer": "1"}])
     keys = {"student_model": str(tiny_student_dir), "student_max_tokens": 30, "max_probe_tokens": 20}
     keys |= {"max_completion_length": 90, "student_max_model_len": 1024, "teacher_max_model_len": 150}
-    config = data_config("evaluation", tmp_path / "rows.jsonl", **keys)
+    config = data_config("evaluation", tmp_path / "rows.jsonl", max_overlong_ratio=0.25, **keys)
     assert check_data(config).evaluation.used == 4
     taught = check_data(config.with_keys(teacher=[str(tiny_teacher_dir), str(tiny_student_dir)])).evaluation
     assert [(entry.cause, entry.places) for entry in taught.overlong] == [("too long for teacher", ("line 4",))]
@@ -160,7 +186,7 @@ def test_an_evaluation_counts_every_teacher_or_none(tmp_path, tiny_student_dir, 
 
 def test_a_student_behind_an_api_is_held_to_the_context_it_declares(tmp_path, tiny_student_dir):
     write_rows(tmp_path / "rows.jsonl", [*rows(3), {"question": "word " * 80, "answer": "1"}])
-    api = {"student_base_url": "http://127.0.0.1:1/v1", "student_model": "some-model"}
+    api = {"student_base_url": "http://127.0.0.1:1/v1", "student_model": "some-model", "max_overlong_ratio": 0.25}
     report = check_data(
         served(tmp_path, tiny_student_dir, **api, student_max_model_len=150, teacher_max_model_len=None)
     )
@@ -217,7 +243,7 @@ SFT_ROW = {"problem_text": "p", "student_approach": "a", "teacher_diagnosis": "d
 
 def test_an_example_that_would_be_cut_off_is_dropped(tmp_path, tiny_student_dir):
     write_rows(tmp_path / "rows.jsonl", [SFT_ROW, {**SFT_ROW, "teacher_teaching": "word " * 200}])
-    config = served(tmp_path, tiny_student_dir, "sft", max_length=100)
+    config = served(tmp_path, tiny_student_dir, "sft", max_length=100, max_overlong_ratio=0.5)
     training, evaluation = load_examples(config)
     assert (len(training), evaluation) == (1, None)
     assert [entry.places for entry in check_data(config).training.overlong] == [("line 2",)]
@@ -226,7 +252,13 @@ def test_an_example_that_would_be_cut_off_is_dropped(tmp_path, tiny_student_dir)
         check_data(config.with_keys(overlong_prompts="error"))
     [problem] = caught.value.problems
     assert problem.given == "training: 1 of 2 rows are too long (max_length=100)"
-    assert problem.remedy == "raise max_length, or set overlong_prompts=drop"
+    wanted = enough(problem.remedy, "100%")
+    length = wanted["max_length"]
+    kept = f"raise max_length; rows kept: 100% with max_length={length}"
+    assert problem.remedy == f"{kept}; or accept the loss: overlong_prompts=drop"
+    assert check_data(config.with_keys(**wanted, overlong_prompts="error")).training.used == 2
+    with pytest.raises(ConfigurationError, match=r"or accept the loss: max_overlong_ratio=0.5"):
+        check_data(config.with_keys(max_overlong_ratio=0.1))
 
 
 def test_examples_that_teach_to_give_answers_away_are_warned_of(tmp_path, tiny_student_dir, caplog):
@@ -247,6 +279,16 @@ def test_examples_that_teach_to_give_answers_away_are_warned_of(tmp_path, tiny_s
     write_rows(tmp_path / "rows.jsonl", [{"messages": turns}, {"messages": taught}])
     [warning] = check_data(config).warnings
     assert "1 of 2 examples end in a turn without <teaching>" in warning
+
+
+def test_columns_that_nobody_reads_are_warned_of(tmp_path, tiny_student_dir, caplog):
+    write_rows(tmp_path / "rows.jsonl", [{**row, "passage": "p"} for row in rows(3)])
+    config = served(tmp_path, tiny_student_dir)
+    [warning] = check_data(config).warnings
+    assert "rows.jsonl: nobody reads the column passage" in warning
+    load_questions(config)
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [warning]
+    assert check_data(config.with_keys(column_map={"context": "passage"})).warnings == ()
 
 
 def test_questions_are_read_when_asked_for(tmp_path, tiny_student_dir):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from custom_data.rows.columns import find_columns, resolve_columns
+from custom_data.rows.columns import find_columns, names_of, resolve_columns, value_of
 from trainers.configuration import ConfigurationError
 
 
@@ -38,12 +38,34 @@ def test_the_mapping_to_write_names_a_column_only_where_one_is_meant():
             resolve_columns(found, ("question", "solution"))
         return [problem.remedy.partition(": ")[2] for problem in caught.value.problems]
 
-    assert remedies(["Question", "Final_Answer"]) == [
-        "column_map.question=Question",
-        "column_map.solution=Final_Answer",
+    assert remedies(["The Questions", "Answer!"]) == [
+        """'column_map.question="The Questions"'""",
+        """'column_map.solution="Answer!"'""",
     ]
     assert remedies(["questions", "x"]) == ["column_map.question=questions", "column_map.solution=NAME"]
-    assert remedies([" question ", "x"])[0] == """'column_map.question=" question "'"""
+
+
+@pytest.mark.parametrize("name", ["Question", "QUESTION", " question ", "problem text", "Problem-Text", "problemText"])
+def test_case_and_separators_make_no_other_name(name):
+    assert find_columns(["x", name], ("question",)) == {"question": name}
+
+
+def test_a_name_as_it_is_written_wins_over_one_like_it():
+    assert find_columns(["Question", "question"], ("question",)) == {"question": "question"}
+
+
+def test_nested_columns_are_named_with_dots():
+    row = {"data": {"q": "q", "deep": {"a": 1}}, "reward_model": {"ground_truth": "4"}, "with.dot": 2}
+    names = list(names_of(row))
+    assert names == [
+        *("data", "data.q", "data.deep", "data.deep.a", "reward_model", "reward_model.ground_truth", "with.dot")
+    ]
+    assert [value_of(row, name) for name in ("data.q", "data.deep.a", "with.dot", "data.none.x")] == ["q", 1, 2, None]
+    chosen = {"question": "data.q"}
+    assert resolve_columns(names, ("question", "solution"), chosen) == {
+        "question": "data.q",
+        "solution": "reward_model.ground_truth",
+    }
 
 
 def test_a_mapping_to_a_column_that_is_not_there_lists_the_columns():

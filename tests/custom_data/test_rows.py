@@ -36,6 +36,9 @@ USER, SYSTEM = {"role": "user", "content": "2 + 2?"}, {"role": "system", "conten
 REPLY = {"role": "assistant", "content": "Two and two. The answer is 4."}
 CHAT = [SYSTEM, {"role": "user", "content": "hi"}, {"role": "assistant", "content": "Hello!"}, USER, REPLY]
 SHARE_GPT = [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": REPLY["content"]}]
+PARTS = [{"type": "text", "text": "2 +"}, {"type": "text", "text": "2?"}]
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "add", "arguments": "{}"}}]}
+WITH_TOOLS = [USER, CALL, {"role": "tool", "content": "4", "tool_call_id": "1"}, REPLY]
 
 
 @pytest.mark.parametrize(
@@ -53,6 +56,19 @@ SHARE_GPT = [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": REPL
         ({"conversations": SHARE_GPT}, "2 + 2?", "4."),
         ({"messages": CHAT, "answer": "5"}, "2 + 2?", "5"),
         ({"messages": [USER, {"role": "assistant", "content": "<think>4?</think>Four"}]}, "2 + 2?", "Four"),
+        ({"Question": "q", "Answer": "4"}, "q", "4"),
+        (
+            {"instruction": "Add.", "input": "2 and 2", "output": "Two and two. The answer is 4."},
+            "Add.\n\n2 and 2",
+            "4.",
+        ),
+        ({"instruction": "2 + 2?", "input": "", "output": "4"}, "2 + 2?", "4"),
+        ({"prompt": "q", "completion": "So it is <solution>4</solution>"}, "q", "4"),
+        ({"prompt": [USER], "completion": [REPLY]}, "2 + 2?", "4."),
+        ({"prompt": [USER], "reward_model": {"style": "rule", "ground_truth": "4"}}, "2 + 2?", "4"),
+        ({"question": "q", "answers": ["4"]}, "q", "4"),
+        ({"messages": [{"role": "user", "content": PARTS}, REPLY]}, "2 +\n2?", "4."),
+        ({"messages": WITH_TOOLS}, "2 + 2?", "4."),
     ],
 )
 def test_questions_of_every_kind(tmp_path, row, text, truth):
@@ -79,6 +95,32 @@ def test_columns_may_have_other_names(tmp_path):
     assert question.text == "q"
 
 
+def test_nested_columns_are_mapped_with_dots(tmp_path):
+    row = {"data": {"q": "q", "level": 5}, "meta": {"gold": {"value": "4"}}}
+    mapped = {"question": "data.q", "solution": "meta.gold.value"}
+    [question] = questions(tmp_path, row, {**row, "meta": None}, column_map=mapped)
+    assert (question.text, question.ground_truth) == ("q", "4")
+    with pytest.raises(ConfigurationError, match=r"column_map.solution=meta.gold.valu: .*\n.*solution=meta.gold.value"):
+        read(tmp_path, [row], column_map={"question": "data.q", "solution": "meta.gold.valu"})
+
+
+@pytest.mark.parametrize("answers", [["4", "four", "4"], {"text": ["4", "four"], "answer_start": [1, 2]}])
+def test_any_of_several_answers_may_be_given(tmp_path, answers):
+    [question] = questions(tmp_path, {"question": "q", "answers": answers})
+    assert (question.ground_truth, question.extra["accepted_answers"]) == ("4", ["4", "four"])
+
+
+def test_columns_that_a_question_may_need_are_told(tmp_path):
+    row = {"question": "Who was it?", "context": "Ada wrote it.", "answers": {"text": ["Ada"], "answer_start": [0]}}
+    told = "nobody reads the column context: if questions need it, add column_map.context=context"
+    table = read(tmp_path, [row])
+    assert table.reading.notes == (told,)
+    mapped = read(tmp_path, [row], column_map={"context": "context"})
+    assert mapped.reading.notes == ()
+    [question] = Questions(mapped)
+    assert question.text == "Who was it?\n\nAda wrote it."
+
+
 def test_code_rows_need_tests_and_keep_their_prompt(tmp_path):
     row = {"prompt": "def f():", "test": "assert f()", "entry_point": "f"}
     table = read(tmp_path, [row, {**row, "test": ""}, {**row, "test": None}], verifier="code")
@@ -93,6 +135,7 @@ def test_a_verifier_of_ones_own_may_need_no_answers(tmp_path):
 
 
 TEACHING = {"problem_text": "p", "student_approach": "a", "teacher_diagnosis": "d", "teacher_teaching": "t"}
+UNDIAGNOSED = {key: value for key, value in TEACHING.items() if key != "teacher_diagnosis"}
 FORM = "<thinking>d</thinking><teaching>t</teaching>"
 OWN_PROMPT = [SYSTEM, {"role": "user", "content": "Teach inside <teaching> and </teaching>: 2 + 2?"}]
 
@@ -102,6 +145,10 @@ OWN_PROMPT = [SYSTEM, {"role": "user", "content": "Teach inside <teaching> and <
     [
         (TEACHING, "p", "a", FORM),
         ({**TEACHING, "student_approach": None}, "p", "", FORM),
+        (UNDIAGNOSED, "p", "a", "<thinking></thinking><teaching>t</teaching>"),
+        ({**TEACHING, "teacher_diagnosis": None}, "p", "a", "<thinking></thinking><teaching>t</teaching>"),
+        ({"instruction": "q", "output": "do it"}, "q", "", "<thinking></thinking><teaching>do it</teaching>"),
+        ({"prompt": "q", "completion": "do it"}, "q", "", "<thinking></thinking><teaching>do it</teaching>"),
         (
             {"question": "q", "solution": "do it", "answer": "4", "reasoning_trace": "hm"},
             *("q", "", "<thinking>hm</thinking><teaching>do it</teaching>"),
@@ -131,6 +178,30 @@ def test_a_conversation_that_asks_for_a_teaching_is_its_own_prompt(tmp_path):
     assert example["reply"] == FORM
 
 
+def test_a_prompt_with_calls_of_tools_is_not_rendered_in_part(tmp_path):
+    good, tools = [*OWN_PROMPT, {"role": "assistant", "content": FORM}], [*OWN_PROMPT, *WITH_TOOLS[1:3]]
+    rows = [{"messages": good}, {"messages": [*tools, {"role": "assistant", "content": FORM}]}]
+    [dropped] = read(tmp_path, rows, experiment="sft").reading.dropped
+    assert (dropped.cause, dropped.places) == (
+        "a teacher's prompt has calls of tools, which are not rendered",
+        ("line 2",),
+    )
+
+
+def test_the_mapping_that_a_message_proposes_can_be_used(tmp_path):
+    def remedy(rows):
+        with pytest.raises(ConfigurationError) as caught:
+            read(tmp_path, rows, experiment="sft")
+        [problem] = caught.value.problems
+        return problem.remedy
+
+    assert "column_map.solution=wie," in remedy([{"question": "q", "wie": "do it"}])
+    [example] = examples(tmp_path, {"question": "q", "wie": "do it"}, column_map={"solution": "wie"})
+    assert example["reply"] == "<thinking></thinking><teaching>do it</teaching>"
+    unsure = remedy([{"frage": "q", "wie": "do it", "id": 1}])
+    assert "column_map.question=NAME column_map.solution=NAME" in unsure
+
+
 def test_rows_that_are_no_examples_name_the_columns(tmp_path):
     with pytest.raises(
         ConfigurationError, match=r"(?s)no columns of SFT.*teacher_teaching.*columns frage, wort.*\n.*column_map"
@@ -157,7 +228,8 @@ BAD = [
     ({"question": "p", "answer": " "}, "no answer"),
     ({"question": "p", "answer": "long way\n#### "}, "no answer"),
     ({"question": "p", "answer": float("nan")}, "no answer"),
-    ({"question": "p", "answer": ["4"]}, "answer is neither text nor a number but list"),
+    ({"question": "p", "answer": {"a": "4"}}, "answer is neither text nor a number but dict"),
+    ({"question": "p", "answer": []}, "no answer"),
     ('{"question": "\\ud800", "answer": "4"}', "invalid UTF-8"),
     (b'{"question": "\xff\xfe", "answer": "4"}', "invalid UTF-8"),
     ('{"question": "p", ', "invalid JSON"),
@@ -180,6 +252,10 @@ BAD_CHATS = [
     ({"messages": "hello"}, "messages are not a list of turns"),
     ({"messages": [{"role": "robot", "content": "x"}]}, "messages are not a list of turns"),
     ({"messages": [USER]}, "no answer"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "u"}]}, REPLY]},
+        "a message has a part that is no text, which no model is shown",
+    ),
     ({"messages": [REPLY]}, "question is empty"),
     ({"messages": [USER, {"role": "assistant", "content": " "}]}, "no answer"),
 ]
@@ -197,7 +273,7 @@ def test_bad_conversations(tmp_path, row, cause, experiment):
     [
         ("problem_text", "", "question is empty"),
         ("student_approach", 3, "student approach is not text but int"),
-        ("teacher_diagnosis", None, "teacher diagnosis is null"),
+        ("teacher_diagnosis", 3, "teacher diagnosis is not text but int"),
         ("teacher_teaching", " ", "teacher teaching is empty"),
     ],
 )

@@ -122,8 +122,7 @@ BREAKS_OFF = [
     ("rows.json", '[{"question": "a"}, ' + "[" * 5000, "its row 1 is nested too deeply"),
     ("rows.csv", '"question,answer\na,1\n', "the quote that opens in line 1 is never closed"),
     ("rows.csv", '"question"x,answer\na,1\n', "its header is no CSV"),
-    ("rows.csv", "question;answer\na;1\n", "its cells seem to be separated by ';'; expected commas"),
-    ("rows.csv", "question\tanswer\na\t1\n", "its cells seem to be separated by .*; expected commas"),
+    ("rows.json", '{"train": [{"a": 1}], "test": [{"a": 2}]}', "it has several lists of rows, train, test"),
     ("rows.csv", "question,answer,question\na,1,b\n", "its header has several columns question"),
 ]
 
@@ -133,6 +132,30 @@ def test_a_file_of_which_nobody_knows_what_is_lost_is_refused(tmp_path, name, te
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError, match=rf"{name}: it cannot be read: {expected}.*\n.*check the file"):
         rows_of(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(("name", "separator"), [("a.csv", ";"), ("a.csv", "|"), ("a.tsv", "\t"), ("a.csv", "\t")])
+def test_cells_are_separated_as_in_the_header(tmp_path, name, separator):
+    lines = [["question", "the answer"], ["1,5 + 1?", "2,5"], [f'"a{separator}b"', "x"]]
+    (tmp_path / name).write_text("\n".join(separator.join(line) for line in lines), encoding="utf-8")
+    expected = [{"question": "1,5 + 1?", "the answer": "2,5"}, {"question": f"a{separator}b", "the answer": "x"}]
+    assert rows_of(str(tmp_path / name)) == expected
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("name", ["data", "examples"])
+def test_an_object_may_wrap_the_list_of_rows(tmp_path, name, indent):
+    text = json.dumps({"version": "1.1", name: ROWS, "tags": ["a"]}, indent=indent)
+    (tmp_path / "rows.json").write_text(text, encoding="utf-8")
+    assert next(iter(DataSource(str(tmp_path / "rows.json")).open())) == ("row 0", ROWS[0])
+    assert rows_of(str(tmp_path / "rows.json")) == ROWS
+
+
+def test_a_row_with_a_list_of_its_own_wraps_nothing(tmp_path):
+    row = {"messages": [{"role": "user", "content": "q"}], "id": 1}
+    for indent in (None, 2):
+        (tmp_path / "rows.json").write_text(json.dumps(row, indent=indent), encoding="utf-8")
+        assert rows_of(str(tmp_path / "rows.json")) == [row]
 
 
 def test_a_stray_quote_costs_every_line_that_it_takes_with_it(tmp_path):

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.data_configs import run_config
+from tests.support.data_configs import data_config, run_config
 from trainers.configuration import Problem, compose
 from trainers.configuration.devices.machine import Machine, assume
+from trainers.launch.checks import inspection
 from trainers.launch.checks.compatibility import model_problems, model_warnings, vllm_knows
 from trainers.launch.checks.inspection import Findings, loading_problem
 from trainers.launch.checks.model_uses import ModelUse, model_uses
@@ -119,6 +120,17 @@ def test_a_function_of_ones_own_is_imported_before_anything_starts(
     assert found["verifier=os.path"] == "expected a function or class, got a module"
     assert found["reward=no_such_package.reward"].startswith("cannot be imported (ModuleNotFoundError: ")
     assert "later" in problems_of(verifier="my_broken_checks.verify")["verifier=my_broken_checks.verify"]
+
+
+def test_columns_are_told_before_tokenizers_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "load", lambda *_: pytest.fail("a tokenizer was loaded"))
+    (tmp_path / "rows.jsonl").write_text('{"frage": "q", "wort": "a"}\n', encoding="utf-8")
+    for experiment in ("teacher_grpo", "sft", "evaluation"):
+        found = inspection.inspect(data_config(experiment, tmp_path / "rows.jsonl"))
+        assert "column" in found.problems[0].given
+        assert "frage, wort" in found.problems[0].expected
+    missing = inspection.inspect(data_config("teacher_grpo", tmp_path / "none.jsonl"))
+    assert [problem.expected for problem in missing.problems] == ["no such file or directory"]
 
 
 def write_run(directory: Path, teacher: Path, student: Path) -> Path:

@@ -13,10 +13,11 @@ from datasets import Dataset
 from custom_data import loading
 from custom_data.examples.encoding import ExampleEncoder
 from custom_data.examples.roles import check_roles
+from custom_data.loading import Parts
 from custom_data.rows.bad_rows import Dropped, Reading
 from custom_data.rows.formats import FROM_CHAT, FROM_SOLUTION, ORIGIN
 from custom_data.tables.arrow_tables import Table
-from custom_data.tables.overlong import fitting_examples, fitting_questions, settle
+from custom_data.tables.overlong import Fitted, fitting_examples, fitting_questions, settle
 from custom_data.tables.questions import Questions
 from trainers.builders.contexts import question_needs, rendering_overhead
 from trainers.builders.protocol import prompt_templates
@@ -77,6 +78,13 @@ class DataReport:
             lines += [f"  left out of {name}: {entry}" for entry in part.overlong]
         return [*lines, "in use: " + ", ".join(f"{part.used:,} rows for {name}" for name, part in known)]
 
+    def log(self) -> None:
+        """Write it to the log, its warnings as such."""
+        for line in self.lines():
+            logger.info("%s", line)
+        for warning in self.warnings:
+            logger.warning("%s", warning)
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -101,8 +109,7 @@ def check_data(config: Experiment) -> DataReport:
 def load_questions(config: StudentExperiment) -> tuple[Questions, Questions]:
     """Load the training and evaluation questions of a run, either of which may be empty; see `check_data`."""
     checked = load_checked(config)
-    for line in checked.report.lines():
-        logger.info("%s", line)
+    checked.report.log()
     training, evaluation = (Questions(part or Table.empty()) for part in (checked.training, checked.evaluation))
     return training, evaluation
 
@@ -110,10 +117,7 @@ def load_questions(config: StudentExperiment) -> tuple[Questions, Questions]:
 def load_examples(config: SFTExperiment) -> tuple[Dataset, Dataset | None]:
     """Load SFT examples to train and to be evaluated on, with the columns of `rows.formats.EXAMPLE_FIELDS`."""
     checked = load_checked(config)
-    for line in checked.report.lines():
-        logger.info("%s", line)
-    for warning in checked.report.warnings:
-        logger.warning("%s", warning)
+    checked.report.log()
     assert checked.training is not None
     return checked.training.dataset(), checked.evaluation and checked.evaluation.dataset()
 
@@ -123,8 +127,18 @@ def load_checked(config: Experiment) -> Checked:
     parts = loading.load(config)
     training, training_report = _part(config, "training", parts.training)
     evaluation, evaluation_report = _part(config, "evaluation", parts.evaluation)
-    warnings = tuple(_untaught(training)) if isinstance(config, SFTExperiment) and training is not None else ()
-    return Checked(training, evaluation, DataReport(training_report, evaluation_report, parts.held_out, warnings))
+    warnings = [*_unread(parts)]
+    if isinstance(config, SFTExperiment) and training is not None:
+        warnings += _untaught(training)
+    report = DataReport(training_report, evaluation_report, parts.held_out, tuple(warnings))
+    return Checked(training, evaluation, report)
+
+
+def _unread(parts: Parts) -> Iterator[str]:
+    """Warn of columns that questions may need, once for every source."""
+    readings = dict.fromkeys(part.reading for part in (parts.training, parts.evaluation) if part is not None)
+    for reading in readings:
+        yield from (f"{reading.source}: {note}" for note in reading.notes)
 
 
 def _untaught(table: Table) -> Iterator[str]:
@@ -140,15 +154,15 @@ def _part(config: Experiment, name: str, table: Table | None) -> tuple[Table | N
     if table is None:
         return None, None
     if isinstance(config, StudentExperiment):
-        kept, dropped = fitting_questions(table, question_needs(config))
+        fitted = fitting_questions(table, question_needs(config))
         limits, ways = _budgets(config), "raise the contexts or lower the token budgets"
     elif isinstance(config, SFTExperiment):
-        kept, dropped = _fit_examples(config, table)
+        fitted = _fit_examples(config, table)
         limits, ways = f"max_length={config.trainer.max_length}", "raise max_length"
     else:
         raise TypeError(f"{type(config).__name__} says neither how questions nor how examples are used")
-    settle(name, dropped, kept, config.data.overlong_prompts, limits, ways)
-    return kept, PartReport(table.reading, len(kept), dropped)
+    settle(name, fitted, config.data.overlong_prompts, config.data.max_overlong_ratio, limits, ways)
+    return fitted.table, PartReport(table.reading, len(fitted.table), fitted.dropped)
 
 
 def _budgets(config: StudentExperiment) -> str:
@@ -157,7 +171,7 @@ def _budgets(config: StudentExperiment) -> str:
     return " ".join(f"{key}={values[key]}" for key in keys if keys[key].facts.fits_prompts and values[key] is not None)
 
 
-def _fit_examples(config: SFTExperiment, table: Table) -> tuple[Table, tuple[Dropped, ...]]:
+def _fit_examples(config: SFTExperiment, table: Table) -> Fitted:
     # Importing it takes seconds, which runs without SFT need not spend.
     from trainers.models.loading import load_tokenizer
 

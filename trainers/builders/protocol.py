@@ -10,6 +10,8 @@ from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Protocol, Stages
 from trainers.teaching.reward import Reward, off_the_loop
 from trainers.teaching.verifiers import Verifier, as_verifier
+from trainers.teaching.verifiers.accepted_answers import AnyAcceptedAnswer
+from trainers.teaching.verifiers.mathematics.verifier import ExactVerifier, MathVerifier
 
 
 def build_protocol(config: StudentExperiment, student: Generator) -> Protocol:
@@ -51,7 +53,8 @@ def make_verifier(config: StudentExperiment) -> Verifier:
     Raises:
         ConfigurationError: when it cannot be made.
     """
-    return as_verifier(plugins.build(plugins.VERIFIER, config), timeout_s=config.teaching.verifier_timeout_s)
+    made = as_verifier(plugins.build(plugins.VERIFIER, config), timeout_s=config.teaching.verifier_timeout_s)
+    return AnyAcceptedAnswer(made) if isinstance(made, MathVerifier | ExactVerifier) else made
 
 
 def stages(config: StudentExperiment) -> Stages:

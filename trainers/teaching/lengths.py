@@ -32,17 +32,25 @@ class Context:
 
 @dataclass(frozen=True)
 class Need:
-    """The room that one stage needs: a prompt made of the question, with `budget` further tokens, in `limit` tokens."""
+    """The room that one stage needs: a prompt made of the question, with `budget` further tokens, in `limit` tokens.
+
+    `key` is the one that sets the limit.
+    """
 
     stage: str
     context: Context
     prompt: Callable[[str], Prompt]
     budget: int
     limit: int
+    key: str
+
+    def needed(self, question: str) -> int:
+        """Return how many tokens the stage takes for a question."""
+        return self.context.count(self.prompt(question)) + self.budget
 
     def fits(self, question: str) -> bool:
         """Return True where the stage has room for a question."""
-        return self.context.count(self.prompt(question)) + self.budget <= self.limit
+        return self.needed(question) <= self.limit
 
     def certain(self) -> int:
         """Return up to how many bytes a question fits for certain, so that it needs no counting; -1 if never."""
@@ -84,13 +92,20 @@ def stage_needs(
     )
     wanted = [*alone, *(lessons if teachers else ())]
     needs = [
-        Need(name, context, prompt, budget, context.limit)
+        Need(name, context, prompt, budget, context.limit, _context_key(name))
         for name, context, prompt, budget in wanted
         if context.limit is not None
     ]
     if max_prompt_length is not None:
-        needs += [Need("teacher", teacher, teacher_prompt, approach, max_prompt_length) for teacher in teachers]
+        needs += [
+            Need("teacher", teacher, teacher_prompt, approach, max_prompt_length, "max_prompt_length")
+            for teacher in teachers
+        ]
     return tuple(needs)
+
+
+def _context_key(stage: str) -> str:
+    return "teacher_max_model_len" if stage == "teacher" else "student_max_model_len"
 
 
 def overlong_stage(question: str, needs: Sequence[Need]) -> str | None:

@@ -42,6 +42,12 @@ DATASETS: dict[str, DatasetInfo] = {
         sft={"dataset_files": "training/sft.jsonl"}, questions={"dataset_files": "training/rl.jsonl"}
     ),
     "openai/gsm8k": DatasetInfo({"dataset_config": "main"}),
+    "allenai/ai2_arc": DatasetInfo({"dataset_config": "ARC-Challenge"}),
+    "cais/mmlu": DatasetInfo({"dataset_config": "all"}),
+    "Idavidrein/gpqa": DatasetInfo({"dataset_config": "gpqa_diamond"}),
+    "google-research-datasets/mbpp": DatasetInfo(
+        {"dataset_config": "full"}, questions={"student_system_prompt": CODE_SYSTEM_PROMPT}
+    ),
     "openai/openai_humaneval": DatasetInfo(questions={"student_system_prompt": CODE_SYSTEM_PROMPT}),
 }
 """By hub id. A local directory of the same name, such as a download of the hub's, has the same settings."""

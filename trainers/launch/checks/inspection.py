@@ -84,6 +84,8 @@ def main(directory: Path) -> None:
 def inspect(config: Experiment) -> Findings:
     """Load what a run will load, except weights; every problem is found, none raised."""
     problems = list(function_problems(config)) if isinstance(config, StudentExperiment) else []
+    if not problems and (of_columns := column_problems(config)):
+        return Findings(of_columns)
     warnings: list[str] = []
     shapes: dict[str, ModelShape | None] = {}
     for use in model_uses(config):
@@ -110,6 +112,18 @@ def inspect(config: Experiment) -> Findings:
     found = Findings(tuple(problems), tuple(warnings), shapes)
     # The lengths of questions are counted with both tokenizers.
     return found if problems else with_data(found, config)
+
+
+def column_problems(config: Experiment) -> tuple[Problem, ...]:
+    """Return the problems with a dataset's place and columns, which are told before tokenizers are loaded."""
+    from custom_data.loading import check_columns
+
+    logger.info("columns of %s", config.data.dataset_id_or_path)
+    try:
+        check_columns(config)
+    except ConfigurationError as error:
+        return error.problems
+    return ()
 
 
 def looked_at_turns(use: ModelUse, tokenizer: Any, config: Experiment) -> tuple[list[Problem], list[str]]:

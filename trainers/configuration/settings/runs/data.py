@@ -28,8 +28,14 @@ class DataSettings(Settings):
     max_bad_row_ratio: Number = key(
         0.01, "Share of bad rows above which a dataset is refused; up to it they are dropped and counted.", ge=0, le=1
     )
+    shuffle_choices: bool = key(
+        False, "Ask the choices of a question in an order drawn by seed, instead of the dataset's own."
+    )
     overlong_prompts: Literal["drop", "error"] = key(
         "drop", "Rows that do not fit into the contexts: drop and count them, or stop with an error."
+    )
+    max_overlong_ratio: Number = key(
+        0.1, "Share of rows too long for the contexts above which a run is refused; up to it they go.", ge=0, le=1
     )
 
 
