@@ -96,6 +96,9 @@ class StepLine(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         tell(done=state.global_step, note=None)
 
+    def on_train_end(self, args, state, control, **kwargs):
+        tell(stage="saving")
+
     def on_log(self, args, state, control, logs=None, **kwargs):
         shown = {name: f"{float(logs[key]):.3g}" for key, name in LINE.items() if _is_number((logs or {}).get(key))}
         if not state.is_world_process_zero or not shown:

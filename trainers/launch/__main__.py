@@ -179,6 +179,8 @@ def run(plan: LaunchPlan) -> int:
             logger.info("%s is up: curl %s/health  (log: %s)", server.spec.name, server.spec.base_url, server.log_path)
         log = plan.output_dir / TRAINER_LOG
         logger.info("starting the trainer, which loads libraries, model and data first  (log: %s)", log)
+        if screen is not None:
+            screen.tell({"stage": "starting the trainer"})
         with Process(command, "trainer", log, screen) as trainer:
             status = watched(plan, servers, trainer)
         recorded = recorded_failure(failure)

@@ -43,7 +43,8 @@ class Screen:
         """Take over what a process tells; a new stage begins without what was known of the last one."""
         if record.get("stage", self._told["stage"]) != self._told["stage"]:
             self._told, self._since = {"stage": record["stage"]}, time.monotonic()
-        self._told = {**self._told, **record}
+        figures = {**self._told.get("figures", {}), **record.get("figures", {})}
+        self._told = {**self._told, **record, "figures": figures}
 
     def __rich__(self) -> RenderableType:
         told = self._told
