@@ -1,4 +1,4 @@
-"""How far a run is, said by the process that works to the launcher that draws it.
+"""Progress of a run, told by the process that works to the launcher that draws it.
 
 A launcher with a terminal sets `RECORDS` for the processes that it starts. They then write records to their standard
 error, a line of JSON each behind `MARK`, which the launcher takes out of what they write. Nobody else sees any.

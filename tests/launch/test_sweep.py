@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from trainers.configuration import ConfigurationError
+from trainers.configuration import ConfigurationError, compose
+from trainers.configuration.devices.machine import assume
 from trainers.launch import sweep
 from trainers.launch.sweep import divided, figures, main, runs_of
 from trainers.paths import ROOT
@@ -96,3 +98,17 @@ def test_the_script_says_how_it_is_called() -> None:
     run = subprocess.run([str(ROOT / "scripts/sweep.sh")], capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert "scripts/sweep.sh V T RECIPE key=a,b,c" in run.stderr
+
+
+def test_the_sweep_that_the_guide_shows_can_run() -> None:
+    page = (ROOT / "docs/guides/rl-training.md").read_text()
+    [command] = re.findall(r"^scripts/sweep\.sh (.*)$", page, re.MULTILINE)
+    servers, trainers, *arguments = command.split()
+    fixed, swept = divided(arguments)
+    runs = list(runs_of(swept, Path("results/sweep")))
+    assert len(runs) == 6
+    for run in runs:
+        own = [f"{key}={value}" for key, value in run.values]
+        assert (
+            compose([*fixed, *own], assume(8), int(trainers), int(servers)).config.output.experiment == "teacher_grpo"
+        )
