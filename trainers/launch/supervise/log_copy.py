@@ -1,4 +1,4 @@
-"""What a process writes, line by line: passed on, kept in a file, and its end remembered."""
+"""The lines that a process writes: passed on, kept in a file, and the last of them remembered."""
 
 from __future__ import annotations
 
