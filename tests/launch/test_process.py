@@ -94,7 +94,7 @@ logging.info("afterwards")
 
 
 def written_to_terminal(code: str, **environment: str) -> str:
-    """What a program writes to a terminal of 24 lines of 80 characters."""
+    """Return what a program writes to a terminal of 24 lines of 80 characters."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **environment}

@@ -24,7 +24,7 @@ FIGURES = 8
 
 
 class Screen:
-    """What is drawn, and the lines above it. Threads may use it at the same time.
+    """The drawn part of a terminal, and the lines above it. Threads may use it at the same time.
 
     Args:
         console: of the terminal.
