@@ -37,6 +37,8 @@ PLOTTED = ("teaching/taught_accuracy", "reward", "loss")
 SEED = "seed"
 LAST_STEPS = 10
 """Steps at the end of a training over which its metrics are averaged: those of a single step are noise."""
+FEWEST_POINTS = 2
+"""Logged steps that make a curve."""
 
 logger = logging.getLogger("sweep")
 
@@ -212,8 +214,13 @@ def _draw(runs: Sequence[Run], path: Path) -> None:
         curve = [step[metric] for step in logged if metric in step]
         if curve:
             arms.setdefault(name, []).append(curve)
+    logged_at = max(([int(step["step"]) for step in run if metric in step] for run in steps.values()), key=len)
+    if len(logged_at) < FEWEST_POINTS:
+        return
     share = metric.endswith(("accuracy", "rate"))
-    several_seeds(arms, path, heading=metric.rpartition("/")[2].replace("_", " "), unit=metric, share=share)
+    several_seeds(
+        arms, path, heading=metric.rpartition("/")[2].replace("_", " "), unit=metric, share=share, steps=logged_at
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
