@@ -20,6 +20,7 @@ from trainers.configuration.cli.command_line import parse
 from trainers.configuration.composition.show import show
 from trainers.configuration.resume.decision import settle
 from trainers.launch.supervise.ranks import name_run, prepare_rank, record_failure
+from trainers.progress import tell
 
 EXPERIMENTS = {
     "sft": "trainers.sft",
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if config is not None:
             prepare_rank(config)
             name_run(config)
+            logger.info("loading torch and what else %s needs", config.output.experiment)
+            tell(stage="loading")
             importlib.import_module(EXPERIMENTS[config.output.experiment]).run(config)
     except ConfigurationError as error:
         if not record_failure(error):

@@ -5,7 +5,7 @@
 #   bash scripts/docs.sh                           builds it
 #   bash scripts/docs.sh serve                     shows it at http://127.0.0.1:8000, and what is changed meanwhile
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/lib.sh"
 case "${1:-}" in -h | --help) show_help "$0" && exit 0 ;; esac
 
 install_what_is_missing

@@ -5,7 +5,7 @@
 #   scripts/evaluate.sh --compare DIR DIR … [--reference ARM] [--output DIR]
 # Servers are started on all GPUs, or on V of them; with --servers 0 those at vllm_host and vllm_port are used, which
 # already run. An evaluation that was interrupted goes on where it stopped.
-source "$(dirname "${BASH_SOURCE[0]}")/launcher.sh"
+source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/launcher.sh"
 case "${1:-}" in "" | -h | --help) usage "$0" ;; esac
 
 if [[ "$1" == --compare ]]; then

@@ -5,6 +5,6 @@
 #
 # Uses the active virtual environment, else makes .venv. A second run installs nothing.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/lib.sh"
 
 install_main 3.12 "$@"

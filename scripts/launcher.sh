@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Shared by launch.sh, launch_with_server.sh and evaluate.sh, which source it.
 set -euo pipefail
-ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+ROOT="$(cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/.." && pwd)"
 
 usage() { # usage SCRIPT: the comment at its top
     sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1" >&2

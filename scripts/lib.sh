@@ -163,6 +163,26 @@ fingerprint() { # fingerprint STACK VERSION: changes with whatever the installat
     echo "$1 $2 $(echo "$ATLAS_ROOT" | cat - "${files[@]}" | sha256sum | cut -d' ' -f1)"
 }
 
+editable_root() { # editable_root ENVIRONMENT: the checkout that is installed in it, or nothing
+    "$1/bin/python" -c '
+import json
+from importlib.metadata import distribution
+from urllib.parse import unquote, urlsplit
+print(unquote(urlsplit(json.loads(distribution("atlas-teacher").read_text("direct_url.json"))["url"]).path))
+' 2> /dev/null || true
+}
+
+check_checkout() { # check_checkout VERSION STACK: an environment belongs to one checkout, whose code it imports
+    local other cpu=""
+    # The environment inside a checkout is that checkout's, also after the checkout was moved or copied.
+    [[ "$(realpath -m "$ATLAS_VENV")" != "$(realpath "$ATLAS_ROOT")"/* ]] || return 0
+    other="$(editable_root "$ATLAS_VENV")"
+    [[ -z "$other" || ! -d "$other" || "$(realpath "$other")" == "$(realpath "$ATLAS_ROOT")" ]] && return 0
+    [[ "$2" != cpu ]] || cpu=" --cpu"
+    fail "$ATLAS_VENV is the environment of another checkout, $other; installing this one would take it away from it." \
+        "Make one for this checkout: cd $ATLAS_ROOT && env -u VIRTUAL_ENV bash scripts/install_py${1/./}.sh$cpu"
+}
+
 install_stack() { # install_stack VERSION STACK
     local version="$1" stack="$2" started="$SECONDS" stamp installed_stack
     cd "$ATLAS_ROOT" || exit 1
@@ -175,6 +195,7 @@ install_stack() { # install_stack VERSION STACK
         sed 's/^/    /' "$ATLAS_VENV/$VERSIONS_NAME"
         return 0
     fi
+    check_checkout "$version" "$stack"
     installed_stack="$(cut -d' ' -f1 "$stamp" 2> /dev/null || true)"
     [[ -z "$installed_stack" || "$installed_stack" == "$stack" ]] ||
         fail "$ATLAS_VENV holds the $installed_stack stack, and both stacks provide the same packages." \

@@ -12,7 +12,7 @@
 #
 # Safe to repeat: what is installed stays, and stages that are finished are reported as complete.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/lib.sh"
 
 default=results/quickstart output="" recipe=quickstart_rl run=rl evaluation=evaluation
 world_options=() seed_override=() sft_overrides=() rl_overrides=() evaluation_overrides=()

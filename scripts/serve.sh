@@ -7,6 +7,6 @@
 # reached from other machines (--host) it must be. Further options: --name --words --teacher-key-env
 # --max-concurrent-requests --request-timeout-s --guidance-timeout-s --max-body-bytes --max-tokens --max-probe-tokens
 # --max-completion-length --max-choices --allow-origin --teach-every-request
-source "$(dirname "${BASH_SOURCE[0]}")/launcher.sh"
+source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/launcher.sh"
 case "${1:-}" in "" | -h | --help) usage "$0" ;; esac
 run_module trainers.service "$@"

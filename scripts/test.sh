@@ -4,7 +4,8 @@
 #   bash scripts/test.sh                  everything, as CI does
 #   bash scripts/test.sh -k reward -x     the same checks; the arguments choose the tests as for pytest
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/lib.sh"
+case "${1:-}" in -h | --help) show_help "$0" && exit 0 ;; esac
 
 install_what_is_missing
 cd "$ATLAS_ROOT" || exit 1

@@ -9,7 +9,7 @@
 - `models` loads, adapts, merges and saves what is trained; `grpo` has the parts of a step that TRL lacks.
 - `sft`, `teacher_grpo` and `evaluation` join these into the three experiments that `train.py` runs.
 - `launch` checks a run, places servers and trainer on devices and supervises them.
-- `service` puts a teacher behind an API, `plotting` draws, `callbacks` and `distributed` serve the trainers.
+- `service` puts a teacher behind an API, `plotting` draws; `callbacks`, `progress` and `distributed` serve trainers.
 """
 
 __version__ = "0.1.0"

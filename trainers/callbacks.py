@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -17,10 +16,14 @@ from trainers.configuration.settings.experiments import TrainingExperiment
 from trainers.configuration.settings.keys import names_where
 from trainers.distributed import on_all_ranks
 from trainers.jsonl import append, as_lines
+from trainers.progress import tell
 from trainers.teaching.lesson import Group, Lesson
 from trainers.teaching.lesson_record import lesson_record
 
 logger = logging.getLogger(__name__)
+
+LESSON_LINE = 200
+"""Characters of a teaching that the line of a lesson shows."""
 
 LINE = {
     "loss": "loss",
@@ -95,30 +98,24 @@ class MetricsFile(TrainerCallback):
             append(self.path, [{"step": state.global_step, "time": time.time(), **logs}])
 
 
-class StepLine(ProgressCallback):
-    """Writes one short line per logged step, with the numbers one follows a run by.
-
-    Where there is a terminal to draw it on, a progress bar stands below.
-    """
+class StepLine(TrainerCallback):
+    """Writes one short line per logged step with the numbers to follow a run by, and tells a launcher how far it is."""
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Open the bar, where there is a terminal."""
-        if sys.stderr.isatty():
-            super().on_train_begin(args, state, control, **kwargs)
+        """Tell how many steps there are."""
+        tell(stage="training", done=state.global_step, total=state.max_steps)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Move the bar on."""
-        if self.training_bar is not None:
-            super().on_step_end(args, state, control, **kwargs)
+        """Tell how many are done."""
+        tell(done=state.global_step, note=None)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Close the bar."""
-        if self.training_bar is not None:
-            super().on_train_end(args, state, control, **kwargs)
+        """Tell that the model is saved now."""
+        tell(stage="saving")
 
     def on_log(
         self,
@@ -130,14 +127,21 @@ class StepLine(ProgressCallback):
     ) -> None:
         """Write the line of a step."""
         logged = logs or {}
-        shown = [f"{name} {float(logged[key]):.3g}" for key, name in LINE.items() if _is_number(logged.get(key))]
+        shown = {name: f"{float(logged[key]):.3g}" for key, name in LINE.items() if _is_number(logged.get(key))}
         if not state.is_world_process_zero or not shown:
             return
-        line = f"step {state.global_step}/{state.max_steps}  " + "  ".join(shown)
-        if self.training_bar is not None:
-            self.training_bar.write(line)
-        else:
-            logger.info("%s", line)
+        tell(figures=shown)
+        figures = "  ".join(f"{name} {value}" for name, value in shown.items())
+        logger.info("step %d/%d  %s", state.global_step, state.max_steps, figures)
+
+
+def lesson_line(lesson: Lesson) -> str:
+    """Return a lesson in one line: its question's row, how the student fared alone and taught, and the teaching."""
+    alone = [solution.correct for solution in lesson.prepared.baselines]
+    fared = {True: "right", False: "wrong", None: "unscorable"}[lesson.taught_correct]
+    teaching = " ".join((lesson.teaching or "no teaching").split())[:LESSON_LINE]
+    row = lesson.prepared.question.row
+    return f"question {row}: alone {alone.count(True)} of {len(alone)}, taught {fared}: {teaching}"
 
 
 def save_lessons(output_dir: str, step: int, groups: Iterable[Group]) -> None:

@@ -27,7 +27,7 @@ def check_text(name: str, text: str) -> str:
 
 
 def as_json(value: Any) -> str:
-    """JSON that any later reader can take; what JSON has no word for is written as text."""
+    """Return JSON that any later reader can take; what JSON has no word for is written as text."""
     return check_text("row", json.dumps(value, ensure_ascii=False, default=str))
 
 

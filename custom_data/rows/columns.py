@@ -17,7 +17,7 @@ DEEPEST = 3
 
 
 def plain(name: str) -> str:
-    """Return a column's name without case and separators, in which datasets differ: `Correct Answer`, `correct_answer`."""
+    """Return a column's name without case and separators, in which datasets differ (`Correct Answer`)."""
     return re.sub(r"[\s_\-]+", "", name).casefold()
 
 
@@ -42,7 +42,7 @@ def names_of(row: Mapping[str, Any], depth: int = DEEPEST) -> Iterator[str]:
 
 
 def listed(found: Sequence[str]) -> str:
-    """For people: the columns found, those inside of nested ones last, and no more than one can read."""
+    """Return, for people, the columns found, those inside of nested ones last, and no more than one can read."""
     ordered = sorted(found, key=lambda name: "." in name)
     return ", ".join(ordered[:SHOWN]) + (", …" if len(ordered) > SHOWN else "")
 

@@ -101,7 +101,7 @@ class QuestionFormat:
         return {"question": question, "ground_truth": truth, "extra": extra, "key": key, "question_key": key}
 
     def warnings(self) -> list[str]:
-        """For people: see `QuestionText.warnings`."""
+        """Return sentences for people: see `QuestionText.warnings`."""
         return self.text.warnings() if self.text else []
 
     def _texts(self, row: RawRow) -> tuple[str, list[str]]:
@@ -133,7 +133,7 @@ class QuestionFormat:
 
 
 def with_test(question: str, tests: Any) -> str:
-    """Return a question on code, with the first of a list of tests below it: nothing else says what the function is called."""
+    """Return a question on code with the first of its tests below: nothing else says what the function is called."""
     if not isinstance(tests, list) or not tests or not isinstance(tests[0], str) or tests[0].strip() in question:
         return question
     return f"{question.rstrip()}\n\nIt has to pass this test and others:\n{tests[0].strip()}"
@@ -207,7 +207,7 @@ class ExampleFormat:
         return record | {"key": key, "question_key": text_key(record["question"])}
 
     def warnings(self) -> list[str]:
-        """For people: see `QuestionText.warnings`."""
+        """Return sentences for people: see `QuestionText.warnings`."""
         return self.text.warnings() if self.text else []
 
     def _example(self, row: RawRow) -> Record:

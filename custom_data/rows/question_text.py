@@ -110,7 +110,7 @@ class QuestionText:
             return None
 
     def warnings(self) -> list[str]:
-        """For people: columns that the question may need, and that nobody reads."""
+        """Return, for people, the columns that the question may need, and that nobody reads."""
         return [
             f"nobody reads the column {column}: if questions need it, add {entry('context', column)}"
             for column in self.unread

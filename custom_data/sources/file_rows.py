@@ -45,7 +45,7 @@ def read_lines(path: Path) -> Iterator[Placed]:
 
 
 def read_json(path: Path) -> Iterator[Placed]:
-    """Return a JSON array of rows, read piece by piece; an object with one; or JSON lines in a file that is called `.json`.
+    """Read a JSON array of rows piece by piece, an object with one, or JSON lines in a file called `.json`.
 
     Raises:
         ValueError: when an array breaks off, or an object has several arrays of rows.
@@ -111,7 +111,7 @@ def batch_rows(batch: pa.Table | pa.RecordBatch) -> Iterator[Any]:
 
 
 def _wrapped(path: Path) -> list[Any] | None:
-    """Return the rows of a file that is one object with an array of rows, `{"version": 1, "data": [...]}`; `None` for lines.
+    """Return the rows of a file that is one object with an array of rows, as in `data`; `None` for lines.
 
     Raises:
         ValueError: when the object has several such arrays.

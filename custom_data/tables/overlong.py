@@ -45,7 +45,7 @@ class Fitted:
         return len(self.needed) / max(1, len(self.needed) + len(self.table))
 
     def lengths(self) -> str:
-        """For people: the limits that would keep 90, 99 and 100% of the rows, as they are typed."""
+        """Return, for people, the limits that would keep 90, 99 and 100% of the rows, as they are typed."""
         shares = {settings: share for share, settings in self._enough()}
         return "; ".join(f"{share:.0%} with {settings}" for settings, share in shares.items())
 
@@ -80,7 +80,7 @@ def fitting_questions(table: Table, needs: tuple[Need, ...]) -> Fitted:
 def fitting_examples(
     table: Table, max_length: int | None, overhead: int | None, count: Callable[[Mapping[str, Any]], int]
 ) -> Fitted:
-    """Return the SFT examples whose prompt and reply fit into `max_length` tokens: a reply cut off would teach to stop short.
+    """Return the SFT examples that fit into `max_length` tokens: a reply cut off would teach to stop short.
 
     Args:
         table: the examples.

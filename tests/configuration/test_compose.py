@@ -235,6 +235,12 @@ def test_a_typing_error_costs_less_than_two_seconds_of_processor_time() -> None:
         (["quickstart_rl", "--info", "defaults"], 0, "quickstart_rl"),
         (["--help"], 0, "train.py is powered by Hydra"),
         (["quickstart_rl", "-m", "seed=1,2"], 2, "one run per command"),
+        (["quickstart_rl", "--multirun", "seed=1,2"], 2, "scripts/sweep.sh"),
+        (["quickstart_rl", "--config-dir", "/tmp"], 2, "DIRECTORY/run/NAME.yaml"),
+        (["quickstart_rl", "--info"], 2, "write --info all"),
+        (["--cfg", "quickstart_rl"], 2, "write --cfg job"),
+        (["quickstart_rl", "-sc", "install=bash"], 2, "--cfg job lists all keys"),
+        (["quickstart_rl", "--resolve"], 2, "write --cfg job --resolve"),
         (["no_such_recipe"], 2, "configs/run has no such recipe"),
     ],
 )
@@ -253,3 +259,21 @@ def test_secrets_are_never_repeated() -> None:
     assert "hf_abcdef" not in str(caught.value)
     assert "0123456789" not in str(caught.value)
     assert "export HF_TOKEN" in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["~/runs", "'~/runs'", '"~/runs"'])
+def test_the_home_directory_is_meant_by_a_tilde(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    composition = compose(["quickstart_sft", f"output_dir={value}"])
+    assert composition.config.output.output_dir == "/home/someone/runs"
+    assert "output_dir: ~ is /home/someone, /home/someone/runs" in composition.notes
+
+
+def test_the_home_directory_is_found_in_recipes_and_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    recipe = tmp_path / "run" / "at_home.yaml"
+    recipe.parent.mkdir()
+    recipe.write_text("defaults: [evaluate, _self_]\nresults_dir: ~/results\nexp_name: e\n")
+    config = compose([str(recipe), "teacher=[~/a,b/c]"]).config
+    assert config.output.output_dir == "/home/someone/results/e"
+    assert config.flat()["teacher"] == ["/home/someone/a", "b/c"]

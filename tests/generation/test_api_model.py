@@ -132,6 +132,15 @@ def test_an_api_is_spoken_to_in_its_own_dialect(caplog):
     assert "takes no max_tokens" in caplog.text
 
 
+def test_a_reasoning_model_is_asked_without_what_it_refuses_from_then_on(caplog):
+    api = ChatApi("no_temperature", "no_top_p", "no_seed")
+    (first, second), _ = run(api, calls=2, options={"max_concurrent_requests": 1})
+    assert first[0].completions[0].text == second[0].completions[0].text == "seed None"
+    assert len(api.bodies) == 5
+    assert not {"temperature", "top_p", "seed"} & (api.bodies[3].keys() | api.bodies[4].keys())
+    assert caplog.text.count("takes no temperature for m: going on without it") == 1
+
+
 def test_concurrent_requests_learn_the_dialect_together():
     api = ChatApi(*["no_max_tokens"] * 3, pause_s=0.05)
     outcomes, _ = run(

@@ -2,7 +2,15 @@
 
 import pytest
 
-from trainers.generation.api.wire import Dialect, chat_request, prompt_bound, prompt_estimate, read_answer, sample_seed
+from trainers.generation.api.wire import (
+    Dialect,
+    chat_request,
+    prompt_bound,
+    prompt_estimate,
+    read_answer,
+    refused_parameter,
+    sample_seed,
+)
 from trainers.generation.types import GenerationError, MalformedResponse, Message, Prompt, Sampling
 
 PROMPT = Prompt((Message("system", "Be short."), Message("user", "2 + 2?")))
@@ -52,7 +60,37 @@ def test_an_api_may_name_the_budget_otherwise_and_take_no_seed():
     assert "max_tokens" not in request(dialect=renamed)
     assert "seed" not in request(dialect=renamed.without("seed"))
     assert renamed.without("max_tokens") is None
-    assert Dialect().without("temperature") is None
+    assert renamed.without("seed").without("seed") is None
+    assert Dialect().without("messages") is None
+
+
+@pytest.mark.parametrize("parameter", ["temperature", "top_p", "seed", "top_k", "min_p", "repetition_penalty"])
+def test_an_api_may_refuse_every_parameter_of_sampling(parameter):
+    sampling = Sampling(16, 0.7, 0.9, top_k=20, min_p=0.1, repetition_penalty=1.1)
+    kept, left = request(sampling), request(sampling, Dialect().without(parameter))
+    assert (kept | kept["extra_body"]).keys() - (left | left["extra_body"]).keys() == {parameter}
+
+
+def test_what_the_user_adds_to_requests_is_not_dropped():
+    assert request(dialect=Dialect().without("top_k"), top_k=5)["extra_body"] == {"top_k": 5}
+
+
+@pytest.mark.parametrize(
+    ("named", "text", "parameter"),
+    [
+        ("temperature", "Unsupported value: 'temperature' does not support 0.7 with this model.", "temperature"),
+        ("max_tokens", "Unsupported parameter: 'max_tokens' is not supported with this model.", "max_tokens"),
+        (None, "`temperature` is deprecated for this model.", "temperature"),
+        (None, "Unrecognized request argument supplied: seed", "seed"),
+        (None, '{"detail":[{"loc":["body","seed"],"msg":"Extra inputs are not permitted"}]}', "seed"),
+        (None, '{"error": "{\\"msg\\": \\"unknown field \\\\"top_p\\\\"\\"}"}', "top_p"),
+        ("temperature", "Invalid 'temperature': decimal above maximum value. Expected <= 2, got 3.", None),
+        (None, "temperature must be non-negative", None),
+        (None, "The content type 'image' is not supported", None),
+    ],
+)
+def test_an_api_refuses_a_parameter_or_its_value(named, text, parameter):
+    assert refused_parameter(named, text) == parameter
 
 
 def test_half_a_character_can_be_written_and_sent():

@@ -1,4 +1,4 @@
-"""A running rollout is shown on a line, stage by stage, which is logged where there is no terminal."""
+"""A running rollout is shown on a line, stage by stage, which is logged where no launcher draws it."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ from contextlib import suppress
 from trainers.generation.types import Completion, GenerationError
 from trainers.grpo import rollout_progress
 from trainers.grpo.rollout_progress import progress_line, progress_shown
+from trainers.progress import RECORDS
 from trainers.teaching.tally import Tally
 
 COMPLETION = Completion("text", (1, 2, 3), None, "stop")
@@ -27,7 +28,7 @@ def test_the_line_says_what_each_stage_has_done_waits_for_and_lost_and_how_fast(
 
 def test_without_a_terminal_the_line_is_logged_now_and_then_and_stops_with_the_rollout(monkeypatch, caplog):
     monkeypatch.setattr(rollout_progress, "_LOGGED_EVERY_S", 0.02)
-    monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
+    monkeypatch.delenv(RECORDS, raising=False)
     tally = Tally()
     with tally.asking("probe", 1) as asking:
         asking.got([COMPLETION])
@@ -44,3 +45,19 @@ def test_without_a_terminal_the_line_is_logged_now_and_then_and_stops_with_the_r
         assert asyncio.run(rollout()) == len(caplog.records) > 0
     assert "taught 5 running" in caplog.messages[0]
     assert "probe" not in caplog.messages[0]
+
+
+def test_a_launcher_that_draws_is_told_the_line_instead(monkeypatch, capsys, caplog):
+    monkeypatch.setenv(RECORDS, "1")
+    monkeypatch.setattr(rollout_progress, "_REDRAWN_EVERY_S", 0.02)
+
+    async def rollout():
+        tally = Tally()
+        async with progress_shown(tally):
+            with tally.asking("taught", 5):
+                await asyncio.sleep(0.05)
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(rollout())
+    assert '"note": "rollout 0 s: taught 5 running' in capsys.readouterr().err
+    assert not caplog.messages

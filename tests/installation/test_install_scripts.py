@@ -1,7 +1,9 @@
 """The decisions of the installation scripts, without installing anything."""
 
+import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,44 @@ def test_the_two_stacks_do_not_share_an_environment(project: Path):
     result = shell("install_stack 3.11 gpu", project)
     assert result.returncode == 1
     assert "holds the cpu stack" in result.stderr
+
+
+def environment_of(checkout: Path, place: Path) -> None:
+    """An environment in which a checkout is installed, editable."""
+    record = place / "lib/atlas_teacher-0.1.0.dist-info"
+    record.mkdir(parents=True)
+    (record / "METADATA").write_text("Name: atlas-teacher\nVersion: 0.1.0\n")
+    (record / "direct_url.json").write_text(json.dumps({"url": checkout.as_uri(), "dir_info": {"editable": True}}))
+    executable(place / "bin/python", f'#!/bin/sh\nPYTHONPATH="{place}/lib" exec "{sys.executable}" "$@"\n')
+
+
+def test_an_environment_of_another_checkout_is_not_taken_over(project: Path, tmp_path_factory: pytest.TempPathFactory):
+    other, shared = tmp_path_factory.mktemp("other checkout"), tmp_path_factory.mktemp("environment")
+    environment_of(other, shared)
+    refused = shell("install_stack 3.11 cpu", project, VIRTUAL_ENV=str(shared))
+    assert refused.returncode == 1
+    assert f"{shared} is the environment of another checkout, {other}" in refused.stderr
+    assert f"cd {project} && env -u VIRTUAL_ENV bash scripts/install_py311.sh --cpu" in refused.stderr
+    assert not (shared / "install.log").exists()
+
+
+@pytest.mark.parametrize("belongs_to", ["this", "gone"])
+def test_an_environment_of_this_checkout_or_of_one_that_is_gone_is_used(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, belongs_to: str
+):
+    shared = tmp_path_factory.mktemp("environment")
+    environment_of(project if belongs_to == "this" else project / "removed", shared)
+    assert shell(f"ATLAS_VENV='{shared}'; check_checkout 3.11 cpu", project).returncode == 0
+
+
+@pytest.mark.parametrize("script", ["test.sh", "quickstart.sh", "install_py311.sh"])
+def test_help_installs_nothing(project: Path, script: str):
+    result = subprocess.run(
+        ["bash", f"scripts/{script}", "--help"], cwd=project, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0
+    assert f"bash scripts/{script}" in result.stdout
+    assert not (project / ".venv").exists()
 
 
 def test_an_environment_of_another_python_is_refused_with_the_right_script(project: Path):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -20,19 +25,11 @@ from trainers.launch.plan import ROOT, make_plan
 from trainers.launch.supervise.log_copy import TAIL_BYTES
 from trainers.launch.supervise.process import Process
 from trainers.launch.supervise.ranks import FAILURE_FILE, record_failure, recorded_failure
+from trainers.launch.supervise.screen import Screen
 from trainers.serving.processes.command import Command
 from trainers.serving.processes.server_group import ServerError
 
 WRITES = "import sys; sys.stderr.write({text}); print('terminal' if sys.stderr.isatty() else 'pipe', file=sys.stderr)"
-RUNS = """
-import sys
-from pathlib import Path
-from trainers.serving.processes.command import Command
-from trainers.launch.supervise.process import Process
-with Process(Command((sys.executable, "-c", {code!r}), {{}}), "child", Path({log!r})) as child:
-    while child.status(0.1) is None:
-        pass
-"""
 
 
 def run(code: str, log: Path | None) -> tuple[int, str]:
@@ -52,14 +49,82 @@ def test_output_is_passed_on_kept_and_remembered(tmp_path: Path, capfd: pytest.C
     assert capfd.readouterr().err == text + "pipe\n"
 
 
-def test_a_terminal_is_a_terminal_to_the_trainer_too(tmp_path: Path) -> None:
-    code = RUNS.format(code=WRITES.format(text=repr("bar\r")), log=str(tmp_path / "log"))
+def test_chatter_of_libraries_is_kept_and_not_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    lines = (
+        "14:55:01 bitsandbytes.backends.cpu.ops Failed to load CPU gemm_4bit_forward from kernels-community\n",
+        "[INFO] [real_accelerator.py:260:get_accelerator] Setting ds_accelerator to cpu (override)\n",
+        "14:55:02 trainers.callbacks step 1/2  loss 0.5\n",
+        "ValueError: Failed to load the data\n",
+    )
+    run(f"import sys; sys.stderr.writelines({lines!r})", tmp_path / "log")
+    assert (tmp_path / "log").read_text() == "".join(lines)
+    assert capfd.readouterr().err == "".join(lines[2:])
+
+
+def test_of_a_bar_the_log_keeps_the_last_state(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    bars = repr("1/3\r2/3\r3/3\nplain\nunfinished")
+    run(f"import sys; sys.stderr.write({bars})", tmp_path / "log")
+    assert (tmp_path / "log").read_text() == "3/3\nplain\nunfinished"
+    assert capfd.readouterr().err == "3/3\nplain\nunfinished"
+
+
+TELLS = """
+import logging, sys, time
+from trainers.progress import Count, tell
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+print("on standard output", flush=True)
+tell(stage="training", done=3, total=9, figures={"taught": "0.75"}, lesson="question 4: taught right: Add them.")
+logging.info("step 3/9")
+time.sleep(0.8)
+"""
+DRAWS = """
+import logging, sys
+from pathlib import Path
+from trainers.launch.supervise.process import Process
+from trainers.launch.supervise.screen import screen_shown
+from trainers.serving.processes.command import Command
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+with screen_shown() as screen:
+    logging.info("from the launcher")
+    with Process(Command((sys.executable, "-c", {code!r}), {{}}), "child", Path({log!r}), screen) as child:
+        while child.status(0.1) is None:
+            pass
+logging.info("afterwards")
+"""
+
+
+def written_to_terminal(code: str, **environment: str) -> str:
+    """Return what a program writes to a terminal of 24 lines of 80 characters."""
     master, slave = pty.openpty()
-    child = subprocess.Popen([sys.executable, "-c", code], stderr=slave, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **environment}
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=slave, stderr=slave, env=environment)
     os.close(slave)
+    written = b""
+    # A terminal that nobody writes to any more is an error to its reader.
+    with suppress(OSError):
+        while data := os.read(master, 4096):
+            written += data
     assert child.wait(60) == 0
-    assert b"terminal" in os.read(master, 4096)
-    assert (tmp_path / "log").read_bytes() == b"bar\rterminal\n"
+    return written.decode()
+
+
+def test_a_terminal_has_one_display_and_the_log_plain_lines(tmp_path: Path) -> None:
+    written = written_to_terminal(DRAWS.format(code=TELLS, log=str(tmp_path / "log")))
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
+    for shown in ("from the launcher", "on standard output", "step 3/9", "3/9", "taught", "0.75", "Add them.", "left"):
+        assert shown in plain
+    assert "\x1e" not in written
+    assert written.rstrip().endswith("afterwards")
+    assert (tmp_path / "log").read_text() == "on standard output\nstep 3/9\n"
+
+
+def test_a_dumb_terminal_has_plain_lines(tmp_path: Path) -> None:
+    written = written_to_terminal(DRAWS.format(code=TELLS, log=str(tmp_path / "log")), TERM="dumb")
+    assert "\x1b" not in written
+    assert "\x1e" not in written
+    assert "step 3/9" in written
+    assert "0.75" not in written
 
 
 def test_statuses_and_signals_are_passed_on(tmp_path: Path) -> None:
@@ -180,8 +245,8 @@ def test_problems_of_a_rank_end_the_launch_with_status_two(
     tells = f"pathlib.Path(os.environ[{FAILURE_FILE!r}]).write_text({json.dumps([problem])!r})"
     code = f"import os, pathlib; {tells}; raise SystemExit(2)"
 
-    def stand_in(command: Command, name: str, log: Path) -> Process:
-        return Process(Command((sys.executable, "-c", code), command.env), name, log)
+    def stand_in(command: Command, name: str, log: Path, screen: Screen | None) -> Process:
+        return Process(Command((sys.executable, "-c", code), command.env), name, log, screen)
 
     monkeypatch.setattr(launcher, "Process", stand_in)
     monkeypatch.setattr(launcher, "launch", lambda _: launcher.run(plan))

@@ -155,3 +155,9 @@ def test_more_processes_than_cores_are_refused_without_gpus() -> None:
     assert run.returncode == 2
     assert "this machine has no GPU" in run.stderr
     assert "--assume-gpus" in run.stderr
+
+
+def test_a_link_to_a_script_works(tmp_path: Path) -> None:
+    (tmp_path / "train").symlink_to(ROOT / "scripts/launch.sh")
+    run = subprocess.run([str(tmp_path / "train")], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "scripts/launch.sh T RECIPE" in run.stderr

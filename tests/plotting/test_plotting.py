@@ -169,6 +169,22 @@ def test_parts_of_lengths_are_drawn_where_there_are_lessons(monkeypatch):
     assert max(drawn) < high
 
 
+def test_means_over_a_few_questions_are_not_drawn_and_this_is_said(monkeypatch):
+    one, nine = Estimate(0.5, -0.97, 0.97, 1), Estimate(0.5, 0.4, 0.6, 9)
+    lengths, gains = [5.0, 300.0], [0.0, 1.0]
+    arms = {
+        "few": (lengths, gains, {"1 to 8 tokens": one, "257 to 512 tokens": one}),
+        "some": (lengths, gains, {"1 to 8 tokens": one, "257 to 512 tokens": nine}),
+        "all": (lengths, gains, {"1 to 8 tokens": nine, "257 to 512 tokens": nine}),
+    }
+    few, some, everything = _drawn(monkeypatch, gain_by_length, arms).axes
+    assert [text.get_text() for text in few.texts] == ["fewer than 5 questions of each length: nothing is drawn"]
+    assert [text.get_text() for text in some.texts] == ["1 of 2 lengths without a mean: fewer than 5 questions"]
+    assert not everything.texts
+    # The line at 0, the lessons, and for each mean a bar and its interval.
+    assert [len(axis.lines) for axis in (few, some, everything)] == [1, 4, 6]
+
+
 def test_no_results_are_no_error(tmp_path):
     accuracy_bars({}, tmp_path / "a.png")
     length_by_baseline({}, {}, tmp_path / "l.png")

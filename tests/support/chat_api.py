@@ -21,7 +21,7 @@ class ChatApi:
 
     Args:
         behaviours: `"good"`, a status, `(status, retry_after_s)`, `(status, headers)`, or one of `hang drop html
-            truncated filtered no_seed no_max_tokens cut`, and `breaks ends fails` for a stream, which drop the
+            truncated filtered cut`, `no_` with a parameter, and `breaks ends fails` for a stream, which drop the
             connection, end without saying why, or tell an error instead of the rest.
         pause_s: how long every answer takes.
     """
@@ -61,8 +61,8 @@ class ChatApi:
             request.transport.close()
         if behaviour == "html":
             return web.Response(text="<html>proxy</html>", content_type="text/html")
-        for refused, parameter in (("no_seed", "seed"), ("no_max_tokens", "max_tokens")):
-            if behaviour == refused:
+        for parameter in ("seed", "max_tokens", "temperature", "top_p"):
+            if behaviour == f"no_{parameter}":
                 return web.json_response({"error": {"message": "Unsupported", "param": parameter}}, status=400)
         if body.get("stream"):
             return await streamed(request, body, behaviour)

@@ -138,6 +138,16 @@ REFUSED = {
 }
 """What to do instead, for keys (or for those values of needless keys) that cannot be had as written."""
 
+_DR_GRPO = "set loss_type=dr_grpo and scale_rewards=none"
+VALUES = {
+    ("loss_type", "gspo"): "set importance_sampling_level=sequence with loss_type=grpo, which together are GSPO",
+    ("loss_type", "gspo_token"): "set importance_sampling_level=sequence with loss_type=grpo, which together are GSPO",
+    ("loss_type", "drgrpo"): _DR_GRPO,
+    ("loss_type", "dr-grpo"): _DR_GRPO,
+    ("loss_type", "rloo"): "set loss_type=grpo and scale_rewards=none, whose advantages differ from RLOO's by a factor",
+}
+"""What gives the algorithm of a name that another framework has for a value, and that is no value here."""
+
 REPLACED = RENAMED.keys() | NEEDLESS.keys() | REFUSED.keys()
 
 
@@ -150,6 +160,11 @@ def adopted(path: str, value: str) -> Renamed | Needless | Problem | None:
     if needless and (needless.values == ANY or value.strip("'\"").lower() in needless.values):
         return needless
     return refusal(key, f"{path}={value}")
+
+
+def value_refusal(key: str, value: str) -> str | None:
+    """Return what to write for a value that other frameworks have under this key; `None` when there is nothing."""
+    return VALUES.get((key, value.lower()))
 
 
 def refusal(key: str, given: str) -> Problem | None:

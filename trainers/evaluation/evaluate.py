@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from tqdm import tqdm
-
 from trainers.builders.data import load_questions
 from trainers.builders.protocol import build_protocol
 from trainers.builders.student_and_teacher import account_of, connect_student, opened_teacher
@@ -29,6 +27,7 @@ from trainers.evaluation.reports.results import Results, results_of, settings_of
 from trainers.generation.api.usage import CAP_REACHED, Account
 from trainers.jsonl import append
 from trainers.problems import ConfigurationError, Problem
+from trainers.progress import Count
 from trainers.teaching.lesson import Prepared, Question
 from trainers.teaching.protocol import Protocol, Teacher
 
@@ -180,15 +179,15 @@ class Evaluation:
 
     async def _bounded(self, one: Callable[[Item], Awaitable[T]], items: Sequence[Item], title: str) -> list[T]:
         slots = asyncio.Semaphore(self.concurrency)
-        with tqdm(total=len(items), desc=title, unit="question") as bar:
+        count = Count(title, len(items), "questions")
 
-            async def counted(item: Item) -> T:
-                async with slots:
-                    result = await one(item)
-                bar.update()
-                return result
+        async def counted(item: Item) -> T:
+            async with slots:
+                result = await one(item)
+            count.advance()
+            return result
 
-            return list(await asyncio.gather(*map(counted, items)))
+        return list(await asyncio.gather(*map(counted, items)))
 
 
 def check_answers(config: EvaluationExperiment, solved: Sequence[Alone]) -> None:

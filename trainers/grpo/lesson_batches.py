@@ -7,9 +7,10 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from trainers.callbacks import save_lessons
+from trainers.callbacks import lesson_line, save_lessons
 from trainers.grpo.overlap import LessonBatch
 from trainers.grpo.rollouts import Rollout, training_rows
+from trainers.progress import tell
 from trainers.teaching.metrics import agreement, teaching_means
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ class LessonBatchMaker:
             if group.dropped:
                 logger.warning("step %d: dropped question %d: %s", step, group.prepared.question.row, group.dropped)
         kept = [lesson for group in groups if not group.dropped for lesson in group.lessons]
+        if kept:
+            tell(lesson=lesson_line(kept[-1]))
         excluded = Counter(lesson.failure for lesson in kept if lesson.failure)
         if excluded:
             causes = ", ".join(f"{cause} {count}" for cause, count in excluded.most_common())

@@ -1,16 +1,14 @@
-"""One line that says how a rollout is going: redrawn on a terminal, logged now and then elsewhere."""
+"""One line that says how a rollout is going: drawn by a launcher with a terminal, logged now and then elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from tqdm import tqdm
-
+from trainers.progress import is_drawn, tell
 from trainers.teaching.tally import Tally
 
 logger = logging.getLogger(__name__)
@@ -27,21 +25,15 @@ def progress_line(so_far: Tally, seconds: float) -> str:
 @asynccontextmanager
 async def progress_shown(tally: Tally) -> AsyncIterator[None]:
     """Show, while the body runs, what the tally counts from now on."""
-    with tqdm(bar_format="{desc}", leave=False, disable=not sys.stderr.isatty()) as bar:
-        terminal = not bar.disable
-        shown = asyncio.create_task(
-            _show(
-                tally,
-                bar.set_description_str if terminal else lambda line: logger.info("%s", line),
-                _REDRAWN_EVERY_S if terminal else _LOGGED_EVERY_S,
-            )
-        )
-        try:
-            yield
-        finally:
-            shown.cancel()
-            with suppress(asyncio.CancelledError):
-                await shown
+    drawn = is_drawn()
+    show = (lambda line: tell(note=line)) if drawn else (lambda line: logger.info("%s", line))
+    shown = asyncio.create_task(_show(tally, show, _REDRAWN_EVERY_S if drawn else _LOGGED_EVERY_S))
+    try:
+        yield
+    finally:
+        shown.cancel()
+        with suppress(asyncio.CancelledError):
+            await shown
 
 
 async def _show(tally: Tally, show: Callable[[str], None], every_s: float) -> None:

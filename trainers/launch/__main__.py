@@ -30,6 +30,7 @@ from trainers.launch.supervise.failure_hints import server_hints, trainer_hints
 from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.launch.supervise.process import Process
 from trainers.launch.supervise.ranks import FAILURE_FILE, recorded_failure
+from trainers.launch.supervise.screen import screen_shown
 from trainers.paths import resource
 from trainers.serving.processes.command import Command
 from trainers.serving.processes.server_group import ServerError, ServerGroup
@@ -173,10 +174,14 @@ def run(plan: LaunchPlan) -> int:
     failure.unlink(missing_ok=True)
     (plan.output_dir / STOP).unlink(missing_ok=True)
     command = Command(plan.trainer.argv, {**plan.trainer.env, FAILURE_FILE: str(failure.absolute())})
-    with ServerGroup(plan.servers, plan.output_dir) as servers:
+    with screen_shown() as screen, ServerGroup(plan.servers, plan.output_dir) as servers:
         for server in servers.servers:
             logger.info("%s is up: curl %s/health  (log: %s)", server.spec.name, server.spec.base_url, server.log_path)
-        with Process(command, "trainer", plan.output_dir / TRAINER_LOG) as trainer:
+        log = plan.output_dir / TRAINER_LOG
+        logger.info("starting the trainer, which loads libraries, model and data first  (log: %s)", log)
+        if screen is not None:
+            screen.tell({"stage": "starting the trainer"})
+        with Process(command, "trainer", log, screen) as trainer:
             status = watched(plan, servers, trainer)
         recorded = recorded_failure(failure)
         if recorded is not None:

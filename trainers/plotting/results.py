@@ -32,6 +32,9 @@ _WIDE_PART = 16
 _LONGEST = 36
 """Characters: of a label on one line, of a part's name that is not slanted, and of the end of a name that is shown."""
 
+FEWEST_QUESTIONS = 5
+"""Questions that a mean needs to be drawn: an interval over fewer spans nearly everything, or nothing."""
+
 
 def accuracy_bars(arms: Mapping[str, Estimate], output_path: Path) -> None:
     """Draw the accuracy per arm (shares in [0, 1]) with its interval; the student alone is the dashed line."""
@@ -181,7 +184,8 @@ def gain_by_length(
     """Draw the accuracy gain against length of the teaching (on a logarithmic axis), one panel per arm.
 
     Each arm has the lengths of its lessons in tokens, their gains (shares), and the mean gain by part: the part's name
-    starts with the shortest and ends with the longest length, as in `9 to 16 tokens`.
+    starts with the shortest and ends with the longest length, as in `9 to 16 tokens`. A mean over fewer than
+    `FEWEST_QUESTIONS` questions is left out, because its interval says nothing, and the panel says so.
     """
     figure, axes = new_figure(1, max(len(arms), 1), (max(5.4, 4.6 * len(arms)), 4.0))
     known = [length for lengths, _, _ in arms.values() for length in lengths if length > 0]
@@ -190,8 +194,15 @@ def gain_by_length(
         axes, arms.items(), cycled_colours(len(arms)), strict=False
     ):
         axis.axhline(0, color="#999999", linewidth=1)
-        _draw_gains(axis, np.asarray(lengths, dtype=np.float64), np.asarray(gains, dtype=np.float64), colour)
-        for part, gain in parts.items():
+        drawn = {part: gain for part, gain in parts.items() if gain.n >= FEWEST_QUESTIONS}
+        if parts and not drawn:
+            _say(axis, f"fewer than {FEWEST_QUESTIONS} questions of each length: nothing is drawn")
+        else:
+            _draw_gains(axis, np.asarray(lengths, dtype=np.float64), np.asarray(gains, dtype=np.float64), colour)
+        if drawn and len(drawn) < len(parts):
+            few = len(parts) - len(drawn)
+            _say(axis, f"{few} of {len(parts)} lengths without a mean: fewer than {FEWEST_QUESTIONS} questions", 0.03)
+        for part, gain in drawn.items():
             low, high = (float(word) for word in part.split()[:3:2])
             _part_of_gains(axis, max(low, shortest), min(high, longest), gain)
         axis.set_xscale("log", base=2)
@@ -202,9 +213,13 @@ def gain_by_length(
     save(figure, output_path)
 
 
+def _say(axis: Axes, text: str, height: float = 0.5) -> None:
+    axis.text(0.5, height, text, transform=axis.transAxes, ha="center", fontsize=8.5, color=GREY)
+
+
 def _draw_gains(axis: Axes, lengths: np.ndarray, gains: np.ndarray, colour: str) -> None:
     if not len(lengths):
-        axis.text(0.5, 0.5, "no lessons", transform=axis.transAxes, ha="center", color=GREY)
+        _say(axis, "no lessons")
         return
     generator = np.random.default_rng(0)
     x = lengths * generator.uniform(0.97, 1.03, size=len(lengths))

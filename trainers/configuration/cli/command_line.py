@@ -12,6 +12,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from trainers.configuration.cli.home import quoted
 from trainers.configuration.foreign_keys import Needless, Renamed, adopted, refusal
 from trainers.configuration.settings.keys import all_keys, keys_of, names_where
 from trainers.paths import resource
@@ -25,7 +26,14 @@ FLAG_WORDS = {
     "zero3": "zero3",
     "offload": "zero3_cpu_offloading",
 }
-FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--info", "-i", "--config-path", "-cp", "--config-name", "-cn"}
+CFG = ("job", "hydra", "all")
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+FLAGS_WITH_CHOICES = {"--cfg": CFG, "-c": CFG, "--info": INFO, "-i": INFO}
+FLAGS_WITH_VALUE = {
+    *("--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
+    "--experimental-rerun",
+}
+RECIPE_ELSEWHERE = "name the file, DIRECTORY/run/NAME.yaml, whose defaults find the groups in DIRECTORY too"
 _SECRET = re.compile(r"(^|_)(api_key|password|secret|(hub|hf|access|auth|wandb)_token)$")
 _KEY = re.compile(r"\w+(\.\w+)*")
 _OVERRIDE = re.compile(r"[+~]*[\w@/.\-]+=")
@@ -87,7 +95,8 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     while pending:
         word = pending.pop(0)
         if word.startswith("-"):
-            value = [pending.pop(0)] if word in FLAGS_WITH_VALUE and pending else []
+            named = bool(pending) and pending[0] in FLAGS_WITH_CHOICES.get(word, ())
+            value = [pending.pop(0)] if named or (word in FLAGS_WITH_VALUE and pending) else []
             line = _with_flag(line, word, value)
         elif word in FLAG_WORDS:
             line = _with_override(line, problems, f"deepspeed={FLAG_WORDS[word]}")
@@ -150,7 +159,7 @@ def _with_flag(line: CommandLine, word: str, value: list[str]) -> CommandLine:
     name, _, inline = word.partition("=")
     text = inline or "".join(value)
     if name in ("--config-path", "-cp"):
-        return replace(line, config_path=Path(text).absolute())
+        return replace(line, config_path=Path(text).expanduser().absolute())
     if name in ("--config-name", "-cn"):
         return replace(line, config_name=text.removesuffix(".yaml"))
     return replace(line, flags=(*line.flags, word, *value))
@@ -202,19 +211,22 @@ def _with_override(line: CommandLine, problems: list[Problem], text: str) -> Com
 
 
 def _with_value(line: CommandLine, problems: list[Problem], path: str, value: str) -> CommandLine:
-    text = f"{path}={value}"
+    text = f"{path}={quoted(value)}"
     if not _KEY.fullmatch(path):
         problems.append(Problem(text, "expected key=value, or key.name=value inside a mapping", "correct the key"))
         return line
     try:
         parsed = OverridesParser.create().parse_override(text)
     except HydraException:
-        quoted = f'{path}="{value}"' if not re.search("""["'\\\\]""", value) else f'{path}="…"'
-        remedy = f"write '{quoted}', with both kinds of quotes, or put the value into a recipe file"
+        example = f'{path}="{value}"' if not re.search("""["'\\\\]""", value) else f'{path}="…"'
+        remedy = f"write '{example}', with both kinds of quotes, or put the value into a recipe file"
         problems.append(Problem(text, "a value with spaces, commas, braces, brackets or quotes must be quoted", remedy))
         return line
     if parsed.is_sweep_override():
-        remedy = f"""write '{path}="{value}"' for text with a comma, or {path}=[{value}] for a list"""
+        remedy = (
+            f"""write '{path}="{value}"' for text with a comma, or {path}=[{value}] for a list; """
+            "scripts/sweep.sh starts a run for each value"
+        )
         if re.fullmatch(r"\d{1,3}(,\d{3})+", value):
             remedy = f"write {path}={value.replace(',', '')}"
         problems.append(Problem(text, "one run takes one value per key", remedy))
@@ -224,6 +236,8 @@ def _with_value(line: CommandLine, problems: list[Problem], path: str, value: st
 
 
 def _no_setting(text: str, path: str) -> Problem:
+    if path.startswith("hydra.searchpath"):
+        return Problem(text, "recipes are found by their path", RECIPE_ELSEWHERE)
     if path.startswith("hydra."):
         return Problem(text, "Hydra's own settings are fixed", "leave it out; output_dir says where a run writes")
     return Problem(text, "keys cannot be deleted", f"set {path.partition('=')[0]}=null, or leave it out")
@@ -240,8 +254,16 @@ def _with_recipe(line: CommandLine, problems: list[Problem], word: str) -> Comma
     elif word.isdigit():
         remedy = "launch.sh takes one number, of training GPUs; launch_with_server.sh takes two, V for servers and T"
         problems.append(Problem(word, "expected a recipe, not another number of GPUs", remedy))
+    elif "/" in word and path.parent.resolve() != CONFIGS / "run":
+        remedy = f"correct the path, or name a recipe of configs/run: {suggestion(name, options('run'))}"
+        problems.append(Problem(word, f"there is no such recipe file: {path.expanduser().absolute()}", remedy))
     else:
-        problems.append(Problem(word, "configs/run has no such recipe", suggestion(name, options("run"))))
+        looked = CONFIGS / "run" / f"{name}.yaml"
+        problems.append(
+            Problem(
+                word, f"configs/run has no such recipe: there is no file {looked}", suggestion(name, options("run"))
+            )
+        )
     return line
 
 

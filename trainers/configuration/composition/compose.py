@@ -30,6 +30,7 @@ from trainers.configuration.cli.command_line import (
     suggestion,
     unknown_key,
 )
+from trainers.configuration.cli.home import expanded
 from trainers.configuration.computed_keys import batch_of, derive
 from trainers.configuration.devices import machine as machines
 from trainers.configuration.devices.machine import Machine
@@ -70,8 +71,9 @@ def compose(
     config, problems = raw(line)
     if config.get("experiment") not in EXPERIMENTS:
         raise ConfigurationError(problems or [_no_experiment(config)])
+    config, notes = expanded(config)
     finished = finish(config, problems, machine, processes, servers)
-    return Composition(finished.config, (*line.notes, *finished.notes))
+    return Composition(finished.config, (*line.notes, *notes, *finished.notes))
 
 
 def finish(

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 
-from trainers.configuration.cli.command_line import CONFIGS, CommandLine
+from trainers.configuration.cli.command_line import CONFIGS, FLAGS_WITH_CHOICES, RECIPE_ELSEWHERE, CommandLine
 from trainers.configuration.composition.compose import raw, register_schemas
 from trainers.problems import ConfigurationError, Problem
 
-HELP = {"--help", "-h", "--hydra-help", "--version", "--shell-completion", "-sc"}
+HELP = {"--help", "-h", "--hydra-help", "--version"}
 SHOWING = {"--cfg", "-c", "--info", "-i"}
+WITH_SHOWING = {"--resolve", "--package", "-p"}
+_SWEEP = ("one run per command", "start several with scripts/sweep.sh RECIPE key=a,b,c")
+_COMPLETION = ("the words of a shell cannot be completed", "--cfg job lists all keys of a recipe")
+REFUSED = {
+    "--multirun": _SWEEP,
+    "-m": _SWEEP,
+    "--config-dir": ("recipes are found by their path", RECIPE_ELSEWHERE),
+    "-cd": ("recipes are found by their path", RECIPE_ELSEWHERE),
+    "--shell-completion": _COMPLETION,
+    "-sc": _COMPLETION,
+    "--run": ("a recipe runs without it", "leave it out"),
+    "-r": ("a recipe runs without it", "leave it out"),
+    "--experimental-rerun": ("runs are continued by their output directory", "give the command of the run again"),
+}
+"""Flags of Hydra that mean nothing here: what is so instead, and what to do."""
 
 
 def show(line: CommandLine) -> int:
@@ -21,11 +37,12 @@ def show(line: CommandLine) -> int:
     Raises:
         ConfigurationError: for unknown keys, and for flags of Hydra that would run something another way.
     """
-    names = {flag.partition("=")[0] for flag in line.flags if flag.startswith("-")}
-    if not names & (SHOWING | HELP):
-        remedy = "give one command for each run; --cfg job prints a composition, --help explains"
-        raise ConfigurationError([Problem(" ".join(line.flags), "one run per command", remedy), *line.problems])
-    if not names & HELP:
+    names = [flag.partition("=")[0] for flag in line.flags if flag.startswith("-")]
+    # What follows a flag that is refused was meant for it, and is no mistake of its own.
+    problems = list(_refused(line, names)) or list(line.problems)
+    if problems:
+        raise ConfigurationError(problems)
+    if not set(names) & HELP:
         problems = raw(line)[1]
         if problems:
             raise ConfigurationError(problems)
@@ -35,6 +52,28 @@ def show(line: CommandLine) -> int:
     directory = str(line.config_path or CONFIGS)
     hydra.main(config_path=directory, config_name=line.config_name, version_base="1.3")(_nothing)()
     return 0
+
+
+def _refused(line: CommandLine, names: Sequence[str]) -> Iterator[Problem]:
+    """Yield the flags that print nothing, each with what to do instead."""
+    for name in names:
+        if name in REFUSED:
+            yield Problem(name, *REFUSED[name])
+        elif name in FLAGS_WITH_CHOICES:
+            yield from _unchosen(line, name)
+        elif name not in SHOWING | HELP | WITH_SHOWING:
+            yield Problem(name, "there is no such flag", "keys are written without dashes; --help lists the flags")
+    if set(names) <= WITH_SHOWING:
+        yield Problem(" ".join(names), "belongs to --cfg", "write --cfg job --resolve")
+
+
+def _unchosen(line: CommandLine, name: str) -> Iterator[Problem]:
+    """Yield the problem with `--cfg` or `--info` that says not, or wrongly, of what."""
+    choices = FLAGS_WITH_CHOICES[name]
+    given = next(flag for flag in line.flags if flag.partition("=")[0] == name)
+    inline, after = given.partition("=")[2], line.flags[line.flags.index(given) + 1 :]
+    if inline not in choices and not (after and not inline and after[0] in choices):
+        yield Problem(given, f"expected one of {', '.join(choices)} after it", f"write {name} {choices[0]}")
 
 
 def _nothing(_: object) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from trainers.configuration.foreign_keys import value_refusal
 from trainers.configuration.settings.experiments import EXPERIMENTS, sections_of
 from trainers.configuration.settings.in_words import expected, kind, written
 from trainers.configuration.settings.key import Settings
@@ -44,7 +45,7 @@ def problem_of(key: Key, value: Any, error: ErrorDetails) -> Problem:
     example = _example(key)
     if key.choices and value is not None:
         close = get_close_matches(str(value), key.choices, n=1)
-        remedy = f"did you mean {close[0]}?" if close else example
+        remedy = value_refusal(key.name, str(value)) or (f"did you mean {close[0]}?" if close else example)
         return Problem(given, f"expected one of {', '.join(key.choices)}", remedy)
     if isinstance(value, float) and not isfinite(value):
         return Problem(given, "expected a finite number", example)

@@ -27,6 +27,7 @@ from trainers.generation.api.wire import (
     prompt_bound,
     prompt_estimate,
     read_answer,
+    refused_parameter,
     sample_seed,
     tokens_charged,
 )
@@ -155,7 +156,8 @@ class ApiModel:
         Raises:
             GenerationError: when a request failed and its retries are spent.
         """
-        distinct = n if sampling.temperature > 0 else 1
+        # An API that takes no temperature samples, whatever was asked for.
+        distinct = n if sampling.temperature > 0 or "temperature" in self._dialect.dropped else 1
         requests = [
             self._complete(prompt, sampling, sample_seed(seed, i)) for prompt in prompts for i in range(distinct)
         ]
@@ -413,7 +415,8 @@ class ApiModel:
         if dialect is None:
             return False
         if self._dialect == used:
-            logger.warning("%s takes no %s: going on without it", self.settings.base_url, failure.parameter)
+            where, model = self.settings.base_url, self.settings.model
+            logger.warning("%s takes no %s for %s: going on without it", where, failure.parameter, model)
             self._dialect = dialect
         return True
 
@@ -424,7 +427,7 @@ class ApiModel:
             _cause(error.status_code, f"{error.code} {text}"),
             retry_after(error.response.headers),
             charged=False,
-            parameter=error.param if error.status_code == 400 else None,
+            parameter=refused_parameter(error.param, error.response.text) if error.status_code in (400, 422) else None,
             told=self._words(error) if error.status_code in _ABOUT_THE_REQUEST else None,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -23,18 +24,46 @@ _TOKENS_PER_MESSAGE = 8
 _MOST_TOKENS_PER_MESSAGE = 32
 
 
+DISPENSABLE = frozenset({"temperature", "top_p", "seed", "top_k", "min_p", "repetition_penalty"})
+"""What a request can do without: the model then samples as its API likes."""
+
+_UNSUPPORTED = re.compile(
+    r"unsupported|not support|n't support|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed|deprecated", re.I
+)
+
+
 @dataclass(frozen=True)
 class Dialect:
-    """An API's name for the token budget, and whether it takes a seed."""
+    """An API's name for the token budget, and the parameters that it does not take."""
 
     length_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    seeded: bool = True
+    dropped: frozenset[str] = frozenset()
 
     def without(self, parameter: str) -> Dialect | None:
         """Return the dialect for an API that refused a parameter; `None` when the parameter cannot be done without."""
         if parameter == self.length_key == "max_tokens":
             return replace(self, length_key="max_completion_tokens")
-        return replace(self, seeded=False) if parameter == "seed" and self.seeded else None
+        if parameter not in DISPENSABLE - self.dropped:
+            return None
+        return replace(self, dropped=self.dropped | {parameter})
+
+
+def refused_parameter(named: str | None, text: str) -> str | None:
+    """Return the parameter that an API says it does not take; `None` when the request is wrong in another way.
+
+    A value out of range, such as a temperature of 3, is the user's to mend, and no reason to go on without it.
+
+    Args:
+        named: the error's `param`, if it has one.
+        text: the error as the API sent it, where many name the parameter in quotes only.
+    """
+    if not _UNSUPPORTED.search(text):
+        return None
+    if named:
+        return named.rpartition(".")[2]
+    quoted = re.findall(r"""["'`](\w+)\\*["'`]|argument supplied: (\w+)""", text)
+    names = [first or second for first, second in quoted]
+    return next((name for name in names if name in DISPENSABLE | {"max_tokens"}), None)
 
 
 @dataclass(frozen=True)
@@ -64,17 +93,15 @@ def chat_request(
     """
     beyond = {"top_k": (sampling.top_k, 0), "min_p": (sampling.min_p, 0.0)}
     beyond["repetition_penalty"] = (sampling.repetition_penalty, 1.0)
+    kept = {name: value for name, (value, off) in beyond.items() if value != off and name not in dialect.dropped}
     request: dict[str, Any] = {
         "model": model,
         "messages": [{"role": message.role, "content": text} for message, text in _texts(prompt)],
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
         dialect.length_key: sampling.max_tokens,
-        "extra_body": {name: value for name, (value, off) in beyond.items() if value != off} | dict(extra_body),
+        "extra_body": kept | dict(extra_body),
     }
-    if dialect.seeded:
-        request["seed"] = seed
-    return request
+    drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": seed}
+    return request | {name: value for name, value in drawn.items() if name not in dialect.dropped}
 
 
 def sample_seed(seed: int, sample: int) -> int:

@@ -1,14 +1,17 @@
-"""A process's standard error: passed on to ours, kept in a file, and its end remembered."""
+"""The lines that a process writes: passed on, kept in a file, and the last of them remembered."""
 
 from __future__ import annotations
 
-import fcntl
+import json
 import os
-import termios
 import threading
-import tty
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
+
+from trainers.launch.supervise.chatter import is_chatter
+from trainers.launch.supervise.screen import Screen
+from trainers.progress import MARK
 
 STDERR = 2
 TAIL_BYTES = 2**18
@@ -18,24 +21,23 @@ JOIN_TIMEOUT_S = 2.0
 class LogCopy:
     """Copies a stream. `open` gives the end that the process writes to; `copy` starts once the process has it.
 
-    Where our standard error is a terminal the process is given one too, so that it draws its progress bars.
+    The process sees no terminal, so that its log has no bars. Of a line that was written over, the last state counts.
+
+    Args:
+        path: file that keeps all lines but records of progress.
+        screen: what shows lines and progress; our own standard error has the lines where there is none.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, screen: Screen | None = None) -> None:
         self._path = path
+        self._screen = screen
         self._end = bytearray()
         self._reading = self._writing = -1
         self._thread = threading.Thread(target=self._pump, daemon=True)
 
     def open(self) -> int:
         """Return the descriptor for the process."""
-        if os.isatty(STDERR):
-            self._reading, self._writing = os.openpty()
-            tty.setraw(self._writing)
-            size = fcntl.ioctl(STDERR, termios.TIOCGWINSZ, bytes(8))
-            fcntl.ioctl(self._writing, termios.TIOCSWINSZ, size)
-        else:
-            self._reading, self._writing = os.pipe()
+        self._reading, self._writing = os.pipe()
         return self._writing
 
     def copy(self) -> None:
@@ -53,20 +55,47 @@ class LogCopy:
         return bytes(self._end).decode(errors="replace")
 
     def _pump(self) -> None:
+        rest = b""
         with self._path.open("ab") as log:
-            while data := self._read():
-                # A terminal that was closed must not end the run.
-                with suppress(OSError):
-                    os.write(STDERR, data)
-                log.write(data)
+            while data := os.read(self._reading, 2**16):
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    self._take(line + b"\n", log)
                 log.flush()
-                self._end += data
-                del self._end[:-TAIL_BYTES]
+                if self._screen is not None and b"\r" in rest:
+                    self._screen.tell({"note": _last_state(rest).decode(errors="replace")})
+            if rest:
+                self._take(rest, log)
         os.close(self._reading)
 
-    def _read(self) -> bytes:
-        try:
-            return os.read(self._reading, 2**16)
-        except OSError:
-            # How a terminal says that nobody writes to it any more.
-            return b""
+    def _take(self, line: bytes, log: BinaryIO) -> None:
+        if line.startswith(MARK.encode()):
+            self._progress(line)
+            return
+        if b"\r" in line:
+            line = _last_state(line) + b"\n"
+        log.write(line)
+        self._end += line
+        del self._end[:-TAIL_BYTES]
+        if not is_chatter(line):
+            self._show(line)
+
+    def _show(self, line: bytes) -> None:
+        if self._screen is not None:
+            self._screen.line(line.decode(errors="replace").rstrip("\n"))
+            return
+        # A terminal that was closed must not end the run.
+        with suppress(OSError):
+            os.write(STDERR, line)
+
+    def _progress(self, line: bytes) -> None:
+        # Ranks of a run that was killed may leave half a record.
+        with suppress(ValueError):
+            record = json.loads(line.decode(errors="replace").removeprefix(MARK))
+            if self._screen is not None:
+                self._screen.tell(record)
+
+
+def _last_state(line: bytes) -> bytes:
+    """Return what a terminal would show last of a line that was written over, such as a bar of a library."""
+    return line.rstrip(b"\r\n").rpartition(b"\r")[2]

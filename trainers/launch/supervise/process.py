@@ -14,7 +14,9 @@ import psutil
 
 from trainers.launch.plan import is_agent
 from trainers.launch.supervise.log_copy import LogCopy
+from trainers.launch.supervise.screen import Screen
 from trainers.paths import python_path
+from trainers.progress import RECORDS
 from trainers.serving.processes.command import Command
 
 STOP_GRACE_S = 15.0
@@ -30,21 +32,28 @@ class Process:
         command: what to run.
         name: what it is called when it has to be stopped.
         log: file that receives a copy of what it writes to its standard error; `None` keeps none.
+        screen: what shows its lines and its progress, and then also what it writes to its standard output.
     """
 
-    def __init__(self, command: Command, name: str, log: Path | None = None) -> None:
+    def __init__(self, command: Command, name: str, log: Path | None = None, screen: Screen | None = None) -> None:
         self._command = command
         self._name = name
-        self._tee = LogCopy(log) if log is not None else None
+        self._tee = LogCopy(log, screen) if log is not None else None
+        self._drawn = screen is not None
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Process:
         environment = {**os.environ, **self._command.env, "PYTHONPATH": python_path()}
+        written = self._tee.open() if self._tee else None
+        if self._drawn:
+            environment[RECORDS] = "1"
         self._process = subprocess.Popen(
             [sys.executable, "-m", "trainers.serving.processes.die_with_parent", *self._command.argv],
             env=environment,
             stdin=subprocess.PIPE,
-            stderr=self._tee.open() if self._tee else None,
+            # Whatever reached the terminal by another way would be written over what is drawn.
+            stdout=written if self._drawn else None,
+            stderr=written,
             start_new_session=True,
         )
         if self._tee:

@@ -80,9 +80,11 @@ class Server:
     def start(self) -> None:
         """Start the process; returns at once, long before the server is ready."""
         command = server_command(self.spec)
-        logger.info("starting %s on %s: %s", self.spec.name, self.spec.base_url, command)
+        logger.info("starting %s: %s on %s", self.spec.name, self.spec.model, self.spec.base_url)
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("wb") as log:
+            log.write(f"$ {command}\n".encode())
+            log.flush()
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "trainers.serving.processes.die_with_parent", *command.argv],
                 env=inherited_environment(os.environ) | dict(command.env),
