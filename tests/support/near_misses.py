@@ -3,6 +3,8 @@
 Labels are never judged: a right answer is the truth in another notation, a wrong one differs by what its name says.
 """
 
+# ruff: noqa: E501 - tables of cases
+
 from __future__ import annotations
 
 import random

@@ -1,5 +1,7 @@
 """Judging answers: the table, and that nothing a model writes can stop, slow or fool the verifier's machinery."""
 
+# ruff: noqa: RUF001 - patterns and tables are easier read in one line
+
 from __future__ import annotations
 
 import asyncio

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -56,6 +57,7 @@ class _Statement:
     answer: str
     loose: bool = False
     denied: bool = False
+    line: bool = False
 
 
 def extract_answer(text: str) -> str | None:
@@ -71,7 +73,7 @@ def extract_answer(text: str) -> str | None:
     """
     text = strip_reasoning(text)
     statements = _statements(text)
-    answer = _last(statements)
+    answer = _last(text, statements)
     return answer if answer is not None or statements else _bare_value(text)
 
 
@@ -80,21 +82,25 @@ def _statements(text: str, *, inside_tags: bool = False) -> list[_Statement]:
     tagged = [] if inside_tags else [*_tagged(text)]
     tags = [match.span() for match in SOLUTION.finditer(text)] if not inside_tags else []
     others = [
-        statement
-        for statement in (*_boxes(text), *_lines(text), *_choices(text))
-        if not any(start <= statement.start < end for start, end in tags)
+        statement for statement in (*_boxes(text), *_lines(text), *_choices(text)) if not _within(tags, statement.start)
     ]
     spans = quoted_spans(text)
     found = sorted((*tagged, *others), key=lambda statement: statement.start)
-    return [statement for statement in found if not any(start < statement.start < end for start, end in spans)]
+    return [statement for statement in found if not _within(spans, statement.start)]
 
 
-def _last(statements: list[_Statement]) -> str | None:
+def _within(spans: list[tuple[int, int]], place: int) -> bool:
+    """Return whether a place lies in one of the spans, which are sorted and do not overlap."""
+    index = bisect_right(spans, (place, len(spans) and spans[-1][1])) - 1
+    return index >= 0 and place < spans[index][1]
+
+
+def _last(text: str, statements: list[_Statement]) -> str | None:
     taken_back: set[str] = set()
     remark: str | None = None
     for statement in reversed(statements):
         key = re.sub(r"[\s.$]", "", statement.answer)
-        if statement.denied:
+        if statement.denied or _denied(text, statement):
             taken_back.add(key)
         elif statement.loose:
             remark = remark or statement.answer
@@ -108,10 +114,8 @@ def _tagged(text: str) -> Iterator[_Statement]:
         content = match[1].strip()
         if content and not _PLACEHOLDER.fullmatch(content):
             inner = [one for one in _statements(content, inside_tags=True) if not one.loose]
-            narrowed = _last(inner)
-            yield _Statement(
-                match.start(), match.end(), narrowed or content, denied=_denied(text, match.start(), match.end())
-            )
+            narrowed = _last(content, inner)
+            yield _Statement(match.start(), match.end(), narrowed or content)
 
 
 def _boxes(text: str) -> Iterator[_Statement]:
@@ -129,7 +133,7 @@ def _boxes(text: str) -> Iterator[_Statement]:
 def _joined(text: str, boxes: list[tuple[int, int, str]]) -> _Statement:
     start, end = boxes[0][0], boxes[-1][1]
     answer = ", ".join(dict.fromkeys(content for _, _, content in boxes))
-    return _Statement(start, end, answer, denied=_denied(text, start, end))
+    return _Statement(start, end, answer)
 
 
 def _closed_boxes(text: str) -> list[tuple[int, int, str]]:
@@ -165,16 +169,16 @@ def _line_statement(text: str, start: int, end: int, stated: str) -> _Statement:
         return _Statement(start, end, stated[negation.end() :].strip() or stated, denied=True)
     sure = _VALUE.search(stated) or len(stated.split()) <= 2 or not _PROSE.search(stated)
     loose = _COMMENT.match(stated) is not None or (not sure and len(stated) > _LONGEST_BARE_VALUE)
-    return _Statement(start, end, stated, loose=loose, denied=_denied(text, start, start))
+    return _Statement(start, end, stated, loose=loose, line=True)
 
 
 def _choices(text: str) -> Iterator[_Statement]:
     for match in _CHOSEN.finditer(text):
-        yield _Statement(match.start(), match.end(), match[1], denied=_denied(text, match.start(), match.end()))
+        yield _Statement(match.start(), match.end(), match[1])
 
 
-def _denied(text: str, start: int, end: int) -> bool:
-    return is_denied(text, start) or (end > start and is_withdrawn(text, end))
+def _denied(text: str, statement: _Statement) -> bool:
+    return is_denied(text, statement.start) or (not statement.line and is_withdrawn(text, statement.end))
 
 
 def _stated(text: str) -> str:

@@ -1,5 +1,5 @@
 """Telling what a solution states itself from what it quotes, reports of others, or denies."""
-# ruff: noqa: RUF001 - solutions use typographic quotes
+# ruff: noqa: E501, RUF001 - solutions use typographic quotes
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 _QUOTED = re.compile(
     r"(?<![\w`])`[^`\n]{1,300}`(?![\w`])"
     r"|(?:(?<=[\s(:,])|^)\"(?=\S)[^\"\n]{1,300}\"(?=[\s.,;:!?)]|$)"
-    r"|“[^”\n]{1,300}”|«[^»\n]{1,300}»"
+    r"|“[^“”\n]{1,300}”|«[^»\n]{1,300}»"
     r"|^[ \t]{0,3}>[ \t]?[^\n]{1,400}",
     re.MULTILINE,
 )
@@ -54,7 +54,7 @@ def quoted_spans(text: str) -> list[tuple[int, int]]:
         if _OTHERS.search(text, max(0, match.start() - _WINDOW), match.start())
     ]
     whole = (len(text) - len(text.lstrip()), len(text.rstrip()))
-    return [(start - 1, end) for start, end in spans if (start, end) != whole]
+    return sorted(span for span in spans if span != whole)
 
 
 def is_denied(text: str, start: int) -> bool:

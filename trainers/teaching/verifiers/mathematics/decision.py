@@ -3,6 +3,8 @@
 Everything here is pure: `decide` either gives the verdict or the pairs of LaTeX expressions of which one must be equal.
 """
 
+# ruff: noqa: E501 - patterns and tables are easier read in one line
+
 from __future__ import annotations
 
 import re

@@ -4,6 +4,8 @@ LaTeX is read by the parser of math-verify (latex2sympy2_extended), which refuse
 is never given a part of an answer is seen to here.
 """
 
+# ruff: noqa: E501 - patterns and tables are easier read in one line
+
 from __future__ import annotations
 
 import re

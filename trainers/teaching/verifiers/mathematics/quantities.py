@@ -1,5 +1,7 @@
 """Numbers with what is written around them: currency signs, percent signs, units, counted things."""
 
+# ruff: noqa: RUF001 - patterns and tables are easier read in one line
+
 from __future__ import annotations
 
 import re

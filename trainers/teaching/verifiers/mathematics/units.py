@@ -4,6 +4,8 @@ A table of our own, because sizes must be exact, and because a general library r
 year to it, "person" and "point" are units), each of which would decide verdicts.
 """
 
+# ruff: noqa: E501 - patterns and tables are easier read in one line
+
 from __future__ import annotations
 
 import re

@@ -1,5 +1,7 @@
 """The `math` and `exact` verifiers."""
 
+# ruff: noqa: RUF001 - patterns and tables are easier read in one line
+
 from __future__ import annotations
 
 import asyncio
