@@ -83,8 +83,8 @@ def clean(text: str) -> str:
     text = _SUPERSCRIPTS.sub(_power, join_thousands(_unwrap(text.strip()))).translate(FRACTIONS).translate(_SYMBOLS)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
-    text = re.sub(r"\s+", " ", text).strip().rstrip(".,;?").strip()
-    text = re.sub(r"(?<=\d)\s*-$", "", text)
+    text = re.sub(r"\s+", " ", text).strip().rstrip(".,;").strip()
+    text = re.sub(r"(?<=\d)\s*(?:-|\?+)$", "", text)
     if text.startswith("{") and text.endswith("}"):
         text = rf"\{{{text[1:-1]}\}}"
     return text
