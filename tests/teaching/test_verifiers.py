@@ -256,6 +256,7 @@ def test_the_event_loop_runs_on_while_a_worker_is_busy():
         verifier.close()
 
 
+@pytest.mark.slow
 def test_many_hostile_answers_of_one_question_do_not_hold_the_others_up():
     async def seconds_until_judged() -> float:
         hostile = [asyncio.create_task(verifier.verify(in_tags(f"{SLOW} + {n}"), asked("x"))) for n in range(12)]
