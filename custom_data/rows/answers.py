@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from trainers.teaching.prompts import strip_reasoning
+from trainers.generation.reasoning import strip_reasoning
 from trainers.teaching.verifiers.extraction import extract_answer
 
 _CALCULATION = re.compile(r"<<[^<>]*>>")

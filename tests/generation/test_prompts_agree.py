@@ -10,9 +10,10 @@ from tests.support.data_configs import TEMPLATES
 from trainers.builders.data import _around_texts
 from trainers.generation.chat_templates.control_tokens import control_tokens
 from trainers.generation.chat_templates.rendering import ChatRenderer
+from trainers.generation.reasoning import strip_reasoning
 from trainers.models.end_of_turn import declare_end
 from trainers.paths import ROOT
-from trainers.teaching.prompts import PromptTemplates, read_reply, strip_reasoning
+from trainers.teaching.prompts import PromptTemplates, read_reply
 
 WORDS = PromptTemplates(**TEMPLATES)
 APPROACH = "I would subtract. <think>"

@@ -1,5 +1,5 @@
 """Answers and whether they are right: every pair was checked by hand."""
-# ruff: noqa: RUF001 - mathematics is written in these characters
+# ruff: noqa: E501, RUF001 - a table, in the characters of mathematics
 
 # (answer, ground truth) where the answer is right
 RIGHT = [
@@ -10,7 +10,7 @@ RIGHT = [
     (r"\dfrac{3}{4}", "0.75"), ("1,234", "1234"), ("1{,}234", "1,234"), (r"1\,234", "1234"), ("1234567", "1,234,567"),
     ("$18", "18"), ("18 dollars", "18"), ("$18.00", "$18"), (r"\$18", "18"), ("50 cents", "$0.50"),
     ("50", "50 cents"), ("18 eggs", "18"), ("18 eggs per day", "18"), ("50%", "50"), (r"50\%", "0.5"), ("0.5", "50%"),
-    ("0.5%", "0.5"), ("50 percent", "50%"), (r"\frac{1}{2}\%", r"0.5\%"), ("5 cm", "5"), ("500 cm", "5 m"),
+    ("50 percent", "50%"), (r"\frac{1}{2}\%", r"0.5\%"), ("5 cm", "5"), ("500 cm", "5 m"),
     (r"5\text{ cm}", "5 cm"), ("60 km/h", "60"), (r"90^\circ", "90"), ("90°", "90 degrees"),
     ("2 hours", "120 minutes"), ("25 cm^2", "25"), ("25 square cm", "25 cm^2"), ("−5", "-5"), ("+5", "5"),
     ("007", "7"), ("1e3", "1000"), (r"1.5 \times 10^3", "1500"), ("1.5 × 10^{3}", "1500"), ("2^{10}", "1024"),
@@ -56,6 +56,29 @@ RIGHT = [
     ("3.0 × 10⁸", "300000000"), ("3 hours 30 minutes", "3.5 hours"),
     ("3 hours and 30 minutes", "210"), ("5 feet 6 inches", "66 inches"), ("5 more apples", "5"),
     ("+3", "3"), ("3-", "3"), ("one hundred and five", "105"), ("10 am", "10 a.m."),
+    # Matrices, whichever way their rows are written.
+    (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix}1\\2\end{pmatrix}"),
+    (r"\begin{bmatrix} 1 & 2 \\ 3 & 4 \end{bmatrix}", r"\begin{pmatrix}1&2\\3&4\end{pmatrix}"),
+    (r"\begin{pmatrix} 0.5 \\[2pt] x+1 \end{pmatrix}", r"\begin{pmatrix}\frac12\\1+x\end{pmatrix}"),
+    # Lists and their commas.
+    ("1, 2, and 3", "1, 2, 3"), (r"11,\! 111", "11111"), ("1, 2 and 3", r"\{3, 2, 1\}"),
+    ("1, 2, 3, ..., 99", r"1,2,3,\ldots,99"), (r"1 \pm \sqrt{2}", r"1+\sqrt{2}, 1-\sqrt{2}"),
+    # Powers and bold.
+    ("x**2", "x^2"), ("x**2 + y**2", "x^2+y^2"), ("**18**", "18"), ("2**10", "1024"),
+    # Complex values, degrees.
+    ("(1+i)^2", "2i"), ("2i", "(1+i)^2"), ("i^2", "-1"), (r"\sin 30°", "1/2"), (r"\cos 60^\circ", "0.5"),
+    ("3^{2005}", "3^{2005}"), ("e^{1000}", "e^{1000}"), ("1000!", "1000!"), ("3^{2005} + 1", "1 + 3^{2005}"),
+    ("10^{-20}", r"\frac{1}{10^{20}}"), (r"\frac{3}{2}\%", "0.015"), ("150%", "1.5"), ("150%", "150"),
+    ("101_2", "101_2"), ("101_{2}", "101_2"), ("101 base 2", "101_2"), (r"42_{\text{five}}", "42_5"),
+    # Units.
+    ("25°C", "25"), (r"25^\circ\text{C}", "25 degrees"), ("2 tons", "2000 kg"), ("1500 ms", "1.5 s"), ("5 lbs", "80 oz"),
+    ("1 gallon", "4 quarts"), ("42 meters long", "42"), ("5 m/s^2", "5"),
+    # Choices.
+    ("The correct option is (A)", "A"), ("(A) is correct", "A"), ("Option (A)", "A"), ("A. Paris", "A"),
+    ("the answer is option C", "C"), ("A. Vitamin C", "A"), ("(A) It is not raining", "A"),
+    # Equations and inequalities.
+    ("2x - y + 1 = 0", "y = 2x + 1"), ("3 < x", "x > 3"), (r"\{x \mid x \geq 1\}", r"[1, \infty)"),
+    (r"x < 1 \text{ or } x > 2", r"(-\infty, 1) \cup (2, \infty)"), ("x=2, y=3", "(2, 3)"), ("18 sheep", "18"),
 ]  # fmt: skip
 
 # (answer, ground truth) where it is wrong
@@ -87,6 +110,33 @@ WRONG = [
     ("(1, 2, 3)", "(1, 2)"), ("1.000", "1,000"), ("10,00", "1000"), ("x^3", "x^2"), ("|x|", "x"),
     (r"-\infty", r"\infty"), ("12 cm^3", "12 ml"), ("3 hours 20 minutes", "3"), (r"\frac{1}{0}", "1"),
     ("5 out of 10", "5"), ("a", "b"), ("x", "y"), ("12.5", "0.125"), ("six", "7"), ("10 am", "10 p.m."),
+    ("0.5%", "0.5"), ("1%", "1"), ("0.5%", "50"),
+    (r"\begin{pmatrix} 2 \\ 1 \end{pmatrix}", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"),
+    (r"\begin{pmatrix} 1 & 3 \\ 2 & 4 \end{pmatrix}", r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}"),
+    (r"\begin{pmatrix} 1 & 2 \end{pmatrix}", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"),
+    # A word that changes, negates or compares the value.
+    ("42 doubled", "42"), ("42 isn't right", "42"), ("42 crore", "42"), ("42 base seven", "42"), ("not equal to 42", "42"),
+    ("≥42", "42"), ("42+", "42"), ("42 squared", "42"), ("42 is wrong", "42"), ("at least 42", "42"), ("42 dozen", "42"),
+    ("more than 42", "42"), ("42 lakh", "42"), ("42 halved", "42"), ("twice 42", "42"), ("negative 42", "42"),
+    ("42 modulo 5", "42"), ("42 tripled eggs", "42"), ("The value is not 42 here", "42"), ("42 or more", "42"),
+    ("no more than 42", "42"), ("42 thousandths", "42"), ("42 plus one", "42"), ("42ish", "42"), ("42 something", "42"),
+    ("I doubt that it is 42", "42"), ("It could never be 42 here", "42"), ("42 base 10 squared", "42"), ("-42 eggs", "42"),
+    ("I doubt that the answer is 5", "5"), ("A wrong answer is 5", "5"), ("<42", "42"), ("42 minus 1", "42"),
+    # Numbers in another base, equations for values, tolerance.
+    ("42_5", "42"), ("101_2", "101_3"), ("42", "42_5"), ("x^2=42", "42"), ("-x=42", "42"), ("2x = 42", "42"),
+    ("1/1000001", "1/1000000"), ("0.000001", "1/1000001"), ("2.9999999", "3"), ("1, and 3", "1, 2, and 3"), ("3", "1, 2, and 3"),
+    ("1, 3, 5, ..., 99", "1, 2, 3, ..., 99"), ("1 + 1/e", "1 - 1/e"), (r"1 \pm 1/e", "1 + 1/e"), ("10^{-20}", "10^{-30}"),
+    ("3^{2005}", "2^{2005}"), ("e^{1000}", "e^{1001}"), ("1000!", "999!"), ("0=0", "x^2-2x+10=0"), ("x^2+1=0", "x^2-2x+10=0"),
+    # Units.
+    ("25°C", "25°F"), ("2 tons", "2 kg"), ("5 ms", "5 s"), ("3 radians", "3 degrees"), ("5 mW", "5 MW"), ("5 cups", "5 liters"),
+    ("5 apples", "5 oranges"), ("5 volts", "5 amps"),
+    # Choices.
+    ("A. or rather, B", "A"), ("(A) is wrong", "A"), ("not A", "A"), ("(A) isn't correct", "A"), ("(B) 43", "(B) 42"),
+    ("A, no, B", "A"), ("A. Wait, (B)", "A"),
+    # A part of a truth or an answer is neither.
+    ("1", r"\{x \mid x \geq 1\}"), ("3", r"x \equiv 3 \pmod 7"), ("5", "5 \\text{ if } n \\text{ is odd}"),
+    ("x \\geq 2", r"\{x \mid x \geq 1\}"), ("(1, 2), (3, 5)", "(1, 2), (3, 4)"), ("y=2, x=3", "(2, 3)"),
+    (r"(-\infty, 1) \cup (2, \infty)", r"(-\infty, 1) \cup [2, \infty)"), ("f(x) = 2", "f(y) = 2x"),
 ]  # fmt: skip
 
 # (whole solution, ground truth, outcome): finding the answer
@@ -126,10 +176,68 @@ SOLUTIONS = [
     ('The answer is 18 because 12 + 6 is 18.', "18", 'correct'),
     ('The answer is Paris. Wait, the answer is London.', "London", 'correct'),
     ('yes', "yes", 'wrong'),
+    # The last own statement, whatever its form.
+    ('First \\boxed{7}. But checking, the answer is 9.', "7", 'wrong'),
+    ('First \\boxed{7}. But checking, the answer is 9.', "9", 'correct'),
+    ('The teacher wrote <solution>42</solution>, but I get \\boxed{43}.', "42", 'wrong'),
+    ('The teacher wrote <solution>42</solution>, but I get \\boxed{43}.', "43", 'correct'),
+    ('The hint says "the answer is 42". I get \\boxed{43}.', "43", 'correct'),
+    ('\\boxed{43} although the hint says "the answer is 42".', "42", 'wrong'),
+    ('\\boxed{43}, while the teacher says the answer is 42.', "42", 'wrong'),
+    ('> <solution>42</solution>\nThat was quoted.', "42", 'wrong'),
+    ('The hint:\n```\n<solution>42</solution>\n```\nI am not sure.', "42", 'wrong'),
+    ('<solution>42</solution> (format: `<solution>answer</solution>`)', "42", 'correct'),
+    ('<solution>42</solution>\n<solution>your answer</solution>', "42", 'correct'),
+    ('<think>\\boxed{42}</think> I am not sure.', "42", 'wrong'),
+    ('<thinking>The answer is 42.</thinking> The answer is 43.', "42", 'wrong'),
+    ('<thinking>so \\boxed{42}</thinking>', "42", 'wrong'),
+    ('[THINK]\\boxed{42}[/THINK]\\boxed{43}', "43", 'correct'),
+    ('The answer is 43. [THINK]No, the answer is 42.', "43", 'correct'),
+    ('<|channel|>analysis<|message|>The answer is 42.<|end|>', "42", 'wrong'),
+    ('<|channel|>analysis<|message|>42?<|end|><|start|>assistant<|channel|>final<|message|>\\boxed{43}', "43", 'correct'),
+    # What is denied is not stated.
+    ('A wrong answer is 5.', "5", 'wrong'),
+    ('I doubt that the answer is 5.', "5", 'wrong'),
+    ('It is not true that the answer is 5.', "5", 'wrong'),
+    ('The answer is 5. No, the answer is not 5.', "5", 'wrong'),
+    ('The answer is 5. I doubt that the answer is 5.', "5", 'wrong'),
+    ('\\boxed{5} is not correct.', "5", 'wrong'),
+    ('\\boxed{5}. Wait, that is wrong.', "5", 'wrong'),
+    ('It cannot be \\boxed{5}.', "5", 'wrong'),
+    ('There is no doubt that the answer is 5.', "5", 'correct'),
+    ('It is not hard, so the answer is 5.', "5", 'correct'),
+    ('The answer is wrong if the answer is 5', "5", 'wrong'),
+    # Forms of a right one.
+    ('\\boxed{2} and \\boxed{3}', "2, 3", 'correct'),
+    ('$\\boxed{2}$, $\\boxed{3}$', "3", 'wrong'),
+    ('So 9 and 9 are eighteen.\nA: 18', "18", 'correct'),
+    ('I think so. The correct option is (A).', "A", 'correct'),
+    ('Option (B) is correct.', "B", 'correct'),
+    ('Option (B) is not correct.', "B", 'wrong'),
 ]  # fmt: skip
 
 # (answer, ground truth, cause) that cannot be judged
 UNSCORABLE = [
+    ("2", r"2\mathbb{Z}", "ground_truth_unreadable"),
     ("5", None, "no_ground_truth"), ("5", "", "no_ground_truth"), ("5", " \n", "no_ground_truth"),
-    ("5", "???", "ground_truth_unreadable"), ("9^{9^{9^{9}}}", "5", "timeout"), ("5", "7^{7^{7^{7}}} + 1", "timeout"),
+    ("5", "???", "ground_truth_unreadable"), ("5", "7^{7^{7^{7}}} + 1", "timeout"),
 ]  # fmt: skip
+
+# (answer, ground truth, question, outcome): what the question names decides how an answer is read
+ASKED = [
+    ("500 cm", "5", "How many meters is it?", "correct"), ("5 cm", "5", "How many meters is it?", "wrong"),
+    ("5 m", "5", "How many meters is it?", "correct"), ("0.5%", "0.5", "What percent is it?", "correct"),
+    ("50%", "0.5", "What percent is it?", "correct"), ("42_5", "42", "Write 22 in base 5.", "correct"),
+    ("42", "42_5", "Write 22 in base five.", "correct"), ("42_5", "42", "Write 22 in base 7.", "wrong"),
+    ("x^2 = 42", "42", "Find $x^2$.", "correct"), ("x^3 = 42", "42", "Find $x^2$.", "wrong"),
+    ("42 aardvark", "42", "How many aardvark are there?", "correct"), ("42 doubled", "42", "It doubled. How many?", "wrong"),
+]  # fmt: skip
+
+# (answer, ground truth) where the answer is such that it cannot be judged
+UNJUDGEABLE = [
+    ("9^{9^{9^{9}}}", "5"),
+    ("9^{9^{9}}", "5"),
+    (r"\prod_{k=1}^{10000000} k", "5"),
+    (r"123456789! + x", "x"),
+    ("9**9**9**9", "5"),
+]

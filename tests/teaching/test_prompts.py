@@ -2,8 +2,9 @@
 
 import pytest
 
+from trainers.generation.reasoning import strip_reasoning
 from trainers.generation.types import Message
-from trainers.teaching.prompts import EMPTY_APPROACH, PromptTemplates, fill, read_reply, strip_reasoning, write_reply
+from trainers.teaching.prompts import EMPTY_APPROACH, PromptTemplates, fill, read_reply, write_reply
 
 TEMPLATES = PromptTemplates(
     baseline_template="Q: {question}",

@@ -1,6 +1,28 @@
-"""Leaving out a model's reasoning while its text comes in pieces; `prompts.strip_reasoning` does it for whole texts."""
+"""Leaving out a model's reasoning: from whole texts, and from one that comes in pieces."""
 
 from __future__ import annotations
+
+import re
+
+_END_OF_CHANNEL = "<|end|>"
+_MARKS = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|channel|>analysis<|message|>", _END_OF_CHANNEL),
+    ("<|channel|>commentary<|message|>", _END_OF_CHANNEL),
+)
+"""What models write before and after their reasoning."""
+
+_FINAL_CHANNEL = re.compile(r"<\|channel\|>\s*final\s*(?:<\|constrain\|>\w+\s*)?<\|message\|>")
+# Channel marks that a tokenizer dropped, leaving their names.
+_BARE_CHANNELS = re.compile(r"analysis(?=\S).*?assistantfinal", re.DOTALL)
+_CHANNEL_MARKS = re.compile(r"<\|(?:start|end|return|channel|message)\|>(?:assistant)?")
 
 _OPEN, _CLOSE = "<think>", "</think>"
 
@@ -50,3 +72,27 @@ class ReasoningFilter:
 def beginning(text: str, tag: str) -> int:
     """Count the last letters of `text` that may be the beginning of `tag`."""
     return next((size for size in range(min(len(tag) - 1, len(text)), 0, -1) if text.endswith(tag[:size])), 0)
+
+
+def strip_reasoning(text: str) -> str:
+    """Return the text without its reasoning, also without what the prompt opened or the budget cut off.
+
+    Reads `<think>`, `<thinking>`, `<reasoning>`, `[THINK]` and their like, and the channels of harmony models.
+    """
+    for opening, closing in _MARKS:
+        if closing in text or opening in text:
+            text = _without_blocks(text, opening, closing)
+    text = _FINAL_CHANNEL.split(text)[-1]
+    if bare := _BARE_CHANNELS.match(text):
+        text = text[bare.end() :]
+    return _CHANNEL_MARKS.sub("", text).strip()
+
+
+def strip_blocks(text: str, opening: str, closing: str) -> str:
+    """Return the text without the blocks of one pair of marks."""
+    return _without_blocks(text, opening, closing).strip()
+
+
+def _without_blocks(text: str, opening: str, closing: str) -> str:
+    text = re.sub(rf"{re.escape(opening)}.*?(?:{re.escape(closing)}|\Z)", "", text, flags=re.DOTALL)
+    return text if closing == _END_OF_CHANNEL else text.rpartition(closing)[2]

@@ -21,11 +21,12 @@ import yaml
 from trainers.concurrency.event_loop import EventLoopThread
 from trainers.concurrency.task_groups import task_group
 from trainers.generation.functions import FunctionModel, TextFunction
+from trainers.generation.reasoning import strip_reasoning
 from trainers.generation.token_estimates import estimated_tokens
 from trainers.generation.types import Completion, GenerationError, Generator, Prompt, Sampling
 from trainers.paths import resource
 from trainers.teaching.lesson import Approach, Lesson, Question, Solution
-from trainers.teaching.prompts import PromptTemplates, strip_reasoning
+from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Protocol, Stages, Teacher, derive_seed
 from trainers.teaching.verifiers import NO_GROUND_TRUTH, Verdict, Verifier, extract_answer
 

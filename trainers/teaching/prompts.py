@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from trainers.generation.reasoning import strip_blocks
 from trainers.generation.types import Message, Prompt
 
 EMPTY_APPROACH = "(The student gave no approach.)"
 
 _PLACEHOLDER = re.compile(r"\{(question|approach|teaching)\}")
-_REASONING = re.compile(r"<think>.*?</think>", re.DOTALL)
 _TEACHING = re.compile(r"<teaching>(.*?)</teaching>", re.DOTALL)
 _THINKING = re.compile(r"<thinking>(.*?)</thinking>", re.DOTALL)
 
@@ -64,20 +64,13 @@ def fill(template: str, **values: str) -> str:
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
 
 
-def strip_reasoning(text: str) -> str:
-    """Remove the `<think>` blocks of reasoning models, also one that the prompt opened or the budget cut off."""
-    text = _REASONING.sub("", text)
-    text = text.rpartition("</think>")[2]
-    return text.partition("<think>")[0].strip()
-
-
 def read_reply(text: str) -> TeacherReply:
     """Read a teacher's completion.
 
     The teaching is the text inside the one `<teaching>…</teaching>` after the thinking. None, several, or an empty one
     is a format failure: nothing else of the completion may ever reach the student.
     """
-    text = strip_reasoning(text)
+    text = strip_blocks(text, "<think>", "</think>")
     thinking = _THINKING.search(text)
     rest = text[thinking.end() :] if thinking else text
     teachings = [match.strip() for match in _TEACHING.findall(rest)]

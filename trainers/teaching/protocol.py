@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from trainers.concurrency.calls import close
 from trainers.concurrency.task_groups import task_group
 from trainers.generation.control_spellings import forges_turns
+from trainers.generation.reasoning import strip_reasoning
 from trainers.generation.types import (
     Completion,
     GenerationError,
@@ -27,7 +28,7 @@ from trainers.generation.types import (
 )
 from trainers.teaching.leakage import find_leak
 from trainers.teaching.lesson import Approach, Group, Lesson, Prepared, Question, Solution
-from trainers.teaching.prompts import PromptTemplates, read_reply, strip_reasoning
+from trainers.teaching.prompts import PromptTemplates, read_reply
 from trainers.teaching.reward import Reward, score
 from trainers.teaching.tally import Tally
 from trainers.teaching.verifiers import Revealing, Verifier

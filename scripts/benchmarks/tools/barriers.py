@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from trainers.generation.reasoning import strip_reasoning
 from trainers.generation.types import Completion
 from trainers.teaching.lesson import Question
-from trainers.teaching.prompts import read_reply, strip_reasoning
+from trainers.teaching.prompts import read_reply
 from trainers.teaching.protocol import Protocol, Teacher, derive_seed
 
 

@@ -4,72 +4,181 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from trainers.generation.reasoning import strip_reasoning
+from trainers.teaching.verifiers.quotation import is_denied, is_withdrawn, quoted_spans
 
 SOLUTION = re.compile(r"<solution>((?:(?!<solution>).)*?)</solution>", re.DOTALL | re.IGNORECASE)
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{|\\.|[{}]", re.DOTALL)
-# "The final answer is: 12", "**Answer:** 12", "#### 12"
+# "The final answer is: 12", "**Answer:** 12", "#### 12", "The correct option is (A)"
 _CUE = re.compile(
-    r"####|\banswer\b[*_]{0,3}(?: to the (?:question|problem)| here)?[*_]{0,3}"
+    r"####|(?:\banswer\b[*_]{0,3}(?: to the (?:question|problem)| here)?"
+    r"|\b(?:correct|right|best|final|true)[ \t](?:option|choice|letter|value|result)\b)[*_]{0,3}"
     r"[ \t]{0,3}(?::|=|\bis\b(?:[ \t]{0,3}(?::|=|equal to\b))?)[*_]{0,3}",
     re.IGNORECASE,
 )
+_CHOSEN = re.compile(
+    r"(?:\b(?:option|choice|answer)[ \t]{1,3})?(?<![\w(])(\([A-J]\)|[A-J]\b)\*{0,2}[ \t]{1,3}"
+    r"is[ \t]{1,3}(?:the[ \t]{1,3})?(?:correct|right|best)\b"
+)
 # "The answer is in dollars", "this answer is final": about the answer, and not the answer.
 _COMMENT = re.compile(
-    r"not\b|(?:in|on|based|rounded|given|final|correct|right|wrong|incorrect|exact|expressed|reasonable|consistent|"
+    r"(?:in|on|based|rounded|given|final|correct|right|wrong|incorrect|exact|expressed|reasonable|consistent|"
     r"unique|therefore|thus|as|also|indeed|only|just|because|since)\b(?![ \t]*[\d\\$([])",
     re.IGNORECASE,
 )
+_NOT = re.compile(r"(?:definitely |certainly |surely )?(?:not|never)\b[ \t]*(?:equal to\b)?", re.IGNORECASE)
 _REASON = re.compile(r",?\s+(?:because|since)\b", re.IGNORECASE)
 _NEXT_SENTENCE = re.compile(r"(?<=[^\s.])\.\s+(?=[A-Z])")
 # A solution that is nothing but a value is its own final-answer line.
 _BARE_VALUE = re.compile(r"[^\w\s]*[\d\\(\[{$√π∞.+\-−][^\n?!]*|\(?[A-Za-z]\)?[.)]?")
+_LAST_LINE = re.compile(r"\**A\**\s{0,3}:\**\s{0,3}\S.{0,60}")
 _LONGEST_BARE_VALUE = 64
 _PROSE = re.compile(r"[A-Za-z]{2,}\s+[A-Za-z]{2,}\s+[A-Za-z]{2,}")
+# "<solution>your answer</solution>" repeats the format that was asked for.
+_PLACEHOLDER = re.compile(
+    r"[\[{(<]?\s*(?:(?:your|the|my|final|numeric|numerical|short|exact)\s+){0,3}(?:answer|solution|result|value)"
+    r"(?:\s+(?:here|goes here))?\s*[\]})>]?\.?|[.…\s]+",
+    re.IGNORECASE,
+)
+_TOGETHER = re.compile(r"[\s$,;]{0,6}(?:(?:and|or)\b)?[\s$]{0,6}")
+_VALUE = re.compile(r"[\d\\$√π∞]")
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """An answer that the text states from `start` to `end`; a `loose` one may be a remark about the answer."""
+
+    start: int
+    end: int
+    answer: str
+    loose: bool = False
+    denied: bool = False
+    line: bool = False
 
 
 def extract_answer(text: str) -> str | None:
     r"""Return the answer a solution states, or `None` when it states none.
 
-    Looks, in this order, for the last non-empty `<solution>…</solution>`, the last `\boxed{…}` and the last
-    final-answer line ("The answer is …", "Answer: …", "#### …"); a text that is nothing but one short value is such a
-    line too. Of several statements the last is final, in one line as well. Inside `<solution>` a box or a final-answer
-    line narrows the answer further. An unclosed `<solution>` is not an answer: the text was cut off.
+    The rule: **the last statement that is the solution's own and final**. A statement is a non-empty
+    `<solution>…</solution>`, a `\boxed{…}`, or a final-answer line ("The answer is …", "Answer: …", "#### …", "The
+    correct option is …"); a text that is nothing but one short value is one too. Never counted are reasoning blocks,
+    quotations, what others are said to claim, formats that are repeated, and what is denied ("I doubt that the answer
+    is 5"), which also takes back an equal statement before it. Boxes side by side are one statement. Inside
+    `<solution>` a box or a final-answer line narrows the answer further. An unclosed `<solution>` is no statement: the
+    text was cut off.
     """
-    tagged = [content.strip() for content in SOLUTION.findall(text) if content.strip()]
-    if tagged:
-        return _boxed(tagged[-1]) or _answer_line(tagged[-1]) or tagged[-1]
-    return _boxed(text) or _answer_line(text) or _bare_value(text)
+    text = strip_reasoning(text)
+    statements = _statements(text)
+    answer = _last(text, statements)
+    return answer if answer is not None or statements else _bare_value(text)
 
 
-def _boxed(text: str) -> str | None:
-    """Return the content of the box that begins last, of those that are closed and not empty."""
-    last: tuple[int, str] | None = None
-    open_braces: list[tuple[bool, int]] = []
+def _statements(text: str, *, inside_tags: bool = False) -> list[_Statement]:
+    """Statements in the order in which they begin, without those that are quoted."""
+    tagged = [] if inside_tags else [*_tagged(text)]
+    tags = [match.span() for match in SOLUTION.finditer(text)] if not inside_tags else []
+    others = [
+        statement for statement in (*_boxes(text), *_lines(text), *_choices(text)) if not _within(tags, statement.start)
+    ]
+    spans = quoted_spans(text)
+    found = sorted((*tagged, *others), key=lambda statement: statement.start)
+    return [statement for statement in found if not _within(spans, statement.start)]
+
+
+def _within(spans: list[tuple[int, int]], place: int) -> bool:
+    """Return whether a place lies in one of the spans, which are sorted and do not overlap."""
+    index = bisect_right(spans, (place, len(spans) and spans[-1][1])) - 1
+    return index >= 0 and place < spans[index][1]
+
+
+def _last(text: str, statements: list[_Statement]) -> str | None:
+    taken_back: set[str] = set()
+    remark: str | None = None
+    for statement in reversed(statements):
+        key = re.sub(r"[\s.$]", "", statement.answer)
+        if statement.denied or _denied(text, statement):
+            taken_back.add(key)
+        elif statement.loose:
+            remark = remark or statement.answer
+        elif key not in taken_back:
+            return statement.answer
+    return remark
+
+
+def _tagged(text: str) -> Iterator[_Statement]:
+    for match in SOLUTION.finditer(text):
+        content = match[1].strip()
+        if content and not _PLACEHOLDER.fullmatch(content):
+            inner = [one for one in _statements(content, inside_tags=True) if not one.loose]
+            narrowed = _last(content, inner)
+            yield _Statement(match.start(), match.end(), narrowed or content)
+
+
+def _boxes(text: str) -> Iterator[_Statement]:
+    """Yield the closed, not empty boxes that hold no other; those that stand side by side as one."""
+    group: list[tuple[int, int, str]] = []
+    for box in _closed_boxes(text):
+        if group and not _TOGETHER.fullmatch(text, group[-1][1], box[0]):
+            yield _joined(text, group)
+            group = []
+        group.append(box)
+    if group:
+        yield _joined(text, group)
+
+
+def _joined(text: str, boxes: list[tuple[int, int, str]]) -> _Statement:
+    start, end = boxes[0][0], boxes[-1][1]
+    answer = ", ".join(dict.fromkeys(content for _, _, content in boxes))
+    return _Statement(start, end, answer)
+
+
+def _closed_boxes(text: str) -> list[tuple[int, int, str]]:
+    boxes: list[tuple[int, int, str]] = []
+    open_braces: list[tuple[int | None, int]] = []
     for match in _BRACES.finditer(text):
         if match[0].endswith("{") and match[0] != r"\{":
-            open_braces.append((len(match[0]) > 1, match.end()))
+            open_braces.append((match.start() if len(match[0]) > 1 else None, match.end()))
         elif match[0] == "}" and open_braces:
-            is_box, start = open_braces.pop()
-            content = text[start : match.start()].strip() if is_box and (last is None or start > last[0]) else ""
-            last = (start, content) if content else last
-    return last[1] if last else None
+            box, start = open_braces.pop()
+            content = text[start : match.start()].strip()
+            if box is not None and content and not (boxes and boxes[-1][0] > box):
+                boxes.append((box, match.end(), content))
+    return boxes
 
 
-def _answer_line(text: str) -> str | None:
-    """Return what the last statement of an answer states: "The answer is 12. Wait, the answer is 15" ends with 15."""
-    lines = [line for line in text.splitlines() if line.strip(" \t*_$`\\[]")]
-    comment: str | None = None
-    for number in reversed(range(len(lines))):
-        cues = list(_CUE.finditer(lines[number]))
-        ends = [*(cue.start() for cue in cues[1:]), len(lines[number])][: len(cues)]
-        for cue, end in reversed(list(zip(cues, ends, strict=True))):
-            stated = _stated(lines[number][cue.end() : end])
-            if not stated.strip(".:") and end == len(lines[number]):
-                stated = _alone(lines[number + 1]) if number + 1 < len(lines) else ""
-            if stated.strip(".:") and not _COMMENT.match(stated):
-                return stated
-            comment = comment or stated.strip(".:")
-    return comment or None
+def _lines(text: str) -> Iterator[_Statement]:
+    """Yield what final-answer lines state: "The answer is 12. Wait, the answer is 15" states 12, then 15."""
+    lines = [match for match in re.finditer(r"[^\n]+", text) if match[0].strip(" \t*_$`\\[]")]
+    for number, line in enumerate(lines):
+        cues = list(_CUE.finditer(line[0]))
+        ends = [*(cue.start() for cue in cues[1:]), len(line[0])][: len(cues)]
+        for cue, end in zip(cues, ends, strict=True):
+            stated, stop = _stated(line[0][cue.end() : end]), line.start() + end
+            if not stated.strip(".:") and end == len(line[0]) and number + 1 < len(lines):
+                stated, stop = _alone(lines[number + 1][0]), lines[number + 1].end()
+            if stated.strip(".:"):
+                yield _line_statement(text, line.start() + cue.start(), stop, stated)
+
+
+def _line_statement(text: str, start: int, end: int, stated: str) -> _Statement:
+    if negation := _NOT.match(stated):
+        return _Statement(start, end, stated[negation.end() :].strip() or stated, denied=True)
+    sure = _VALUE.search(stated) or len(stated.split()) <= 2 or not _PROSE.search(stated)
+    loose = _COMMENT.match(stated) is not None or (not sure and len(stated) > _LONGEST_BARE_VALUE)
+    return _Statement(start, end, stated, loose=loose, line=True)
+
+
+def _choices(text: str) -> Iterator[_Statement]:
+    for match in _CHOSEN.finditer(text):
+        yield _Statement(match.start(), match.end(), match[1])
+
+
+def _denied(text: str, statement: _Statement) -> bool:
+    return is_denied(text, statement.start) or (not statement.line and is_withdrawn(text, statement.end))
 
 
 def _stated(text: str) -> str:
@@ -85,6 +194,9 @@ def _alone(line: str) -> str:
 
 def _bare_value(text: str) -> str | None:
     stripped = text.strip()
+    last_line = stripped.rpartition("\n")[2].strip()
+    if _LAST_LINE.fullmatch(last_line):
+        return last_line.replace("*", "")
     cut_off = stripped.count("{") != stripped.count("}")
     if cut_off or len(stripped) > _LONGEST_BARE_VALUE or _PROSE.search(stripped):
         return None

@@ -14,8 +14,8 @@ class Verdict:
 
     An unscorable solution is one that could not be judged for reasons the solver is not to blame for (no ground
     truth, the verifier ran out of time, …): it is left out of every mean, never counted as wrong. `cause` is a short
-    label to count by; a wrong verdict has one only when no answer was found (`no_answer`) or code failed
-    (`tests_failed`, `time_limit`, …).
+    label to count by; a wrong verdict has one only when no answer was found (`no_answer`), the answer was such that it
+    cannot be judged (`unjudgeable`), or code failed (`tests_failed`, `time_limit`, …).
     """
 
     outcome: Literal["correct", "wrong", "unscorable"]
@@ -36,6 +36,7 @@ CORRECT = Verdict("correct")
 WRONG = Verdict("wrong")
 NO_ANSWER = Verdict("wrong", "no_answer")
 NO_GROUND_TRUTH = Verdict("unscorable", "no_ground_truth")
+UNJUDGEABLE = Verdict("wrong", "unjudgeable")
 TIMED_OUT = Verdict("unscorable", "timeout")
 
 

@@ -32,25 +32,30 @@ _ABOUT = (
 _REWRITES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        (r"\*\*([^*]+)\*\*", r"\1"),
-        (r"(?<=\d)(?:\\[,!:; ]|\{,\}|~)(?=\d{3}(?!\d))", ""),
+        # Bold, but not "x**2 + y**2".
+        (r"(?<![\w)\]}])\*\*(?=\S)([^*]+)(?<=\S)\*\*(?![\w(])", r"\1"),
+        (r"(?<=\d),\\!\s*(?=\d{3})", ","),
+        (r"(?<=\d)(?:(?<!\\)\\[,!:; ]|\{,\}|~)(?=\d{3}(?!\d))", ""),
         # A value that is said to be rounded is judged as it stands: how far it may be off is not the answer's to say.
         (rf"(?i)^({_LEFT_SIDE})?\s*{_ABOUT}\s*(?=[\d.$€£¥₹\\+-])", r"\1"),
         (r"(?<=\d)\s*[xX]\s*(?=10\s*(?:\^|\*\*))", r"\\times "),
         (r"\\!", ""),
         (r"\{,\}", ","),
-        (r"\\[,;:! ]|~|\\quad\b|\\qquad\b", " "),
+        # Not the "\\ " that ends a row of a matrix.
+        (r"(?<!\\)\\[,;:! ]|~|\\quad\b|\\qquad\b", " "),
         (r"\\(?:left|right|displaystyle|bigl?|bigr|Bigl?|Bigr|limits)(?![A-Za-z])", ""),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\(?:text|mathrm|textbf|mathbf|textit|mbox|operatorname)\s*\{([^{}]*)\}", r" \1 "),
         (r"\\%", "%"),
         (r"(?i)(?<=\d)\s*a\.?m\b", " am"),
         (r"(?i)(?<=\d)\s*p\.?m\b", " pm"),
-        (r"\^\s*\{?\s*\\circ\s*\}?(?:\s*[CF]\b)?", " degrees "),
+        (r"\^\s*\{?\s*\\circ\s*\}?\s*([CF])\b", r" deg\1 "),
+        (r"\^\s*\{?\s*\\circ\s*\}?", " degrees "),
         (r"(\d)\s*\\frac\s*(\d)\s*(\d)(?!\d)", r"\1 \2/\3"),
         (r"(\d)\s*\\frac\s*\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}", r"\1 \2/\3"),
         (r"^(-?)\s*\\frac\s*\{\s*(-?\s*[\d.,]+)\s*\}\s*\{\s*([\d.,]+)\s*\}", r"\1\2/\3"),
         (r"^(-?)\s*\\frac\s*(\d)\s*(\d)(?!\d)", r"\1\2/\3"),
+        (r"\.\.\.+|…|\\(?:dots[cbmio]?|cdots)(?![A-Za-z])", r"\\ldots "),
         (r"√\s*\(", r"\\sqrt("),
         (r"√\s*(\w+)", r"\\sqrt{\1}"),
         (r"(?<![\\A-Za-z])(sqrt|infty|pi|sin|cos|tan|ln|log|exp)(?![A-Za-z])", r"\\\1"),
@@ -68,7 +73,7 @@ _REWRITES = tuple(
 )
 _WRAPPERS = (
     re.compile(r"\$\$(.+)\$\$|\\\[(.+)\\\]|\\\((.+)\\\)", re.DOTALL),
-    re.compile(r"\$([^$]+)\$"),
+    re.compile(r"\$([^$]+)\$|\$(\\\$[^$]+)\$"),
     re.compile(r"\\(?:boxed|fbox)\s*\{(.+)\}", re.DOTALL),
 )
 
@@ -79,6 +84,7 @@ def clean(text: str) -> str:
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     text = re.sub(r"\s+", " ", text).strip().rstrip(".,;").strip()
+    text = re.sub(r"(?<=\d)\s*(?:-|\?+)$", "", text)
     if text.startswith("{") and text.endswith("}"):
         text = rf"\{{{text[1:-1]}\}}"
     return text
@@ -100,3 +106,11 @@ def _unwrap(text: str) -> str:
         if match := wrapper.fullmatch(text):
             return _unwrap(next(group for group in match.groups() if group is not None).strip())
     return text
+
+
+_GROUPED = re.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+|\d+)(?:,(\d+))?(?![\d.,]*\d)")
+
+
+def with_decimal_points(text: str) -> str:
+    """Rewrite numbers with decimal commas: "3,14" as "3.14", "1.234,5" as "1234.5"; "1, 2" stays a list."""
+    return _GROUPED.sub(lambda match: match[1].replace(".", "") + (f".{match[2]}" if match[2] else ""), text)

@@ -14,16 +14,20 @@ _NUMBER = re.compile(
     rf"|(?P<over>{_DECIMAL})\s*/\s*(?P<under>-?(?:{_DECIMAL}))"
     rf"|(?P<mantissa>{_DECIMAL})(?:\s*[eE](?P<exponent>[+-]?\d{{1,3}}))?)\s*(?P<percent>\\?%)?"
 )
-_ABSOLUTE_TOLERANCE = Fraction(1, 2_000_000)
-_RELATIVE_TOLERANCE = Fraction(1, 1_000_000)
+# As many digits, in all and behind the point, must a decimal have to stand for a value that it rounds.
+_ENOUGH_DIGITS = 6
 
 
 @dataclass(frozen=True)
 class PlainNumber:
-    """An exact value as it was written; "50%" has the value 50 and is a percentage."""
+    """An exact value as it was written; "50%" has the value 50 and is a percentage.
+
+    `decimals` counts the digits behind the decimal point, where it is long enough to be a rounding of another value.
+    """
 
     value: Fraction
     percent: bool = False
+    decimals: int | None = None
 
 
 def parse_plain_number(text: str) -> PlainNumber | None:
@@ -36,7 +40,8 @@ def parse_plain_number(text: str) -> PlainNumber | None:
     value = _magnitude(match)
     if value is None:
         return None
-    return PlainNumber(-value if match["sign"] == "-" else value, match["percent"] is not None)
+    decimals = _decimals(match["mantissa"], int(match["exponent"] or 0)) if match["mantissa"] else None
+    return PlainNumber(-value if match["sign"] == "-" else value, match["percent"] is not None, decimals)
 
 
 def _magnitude(match: re.Match[str]) -> Fraction | None:
@@ -53,29 +58,41 @@ def _decimal(text: str) -> Fraction:
     return Fraction(text.replace(",", "").rstrip(".") if text.endswith(".") else text.replace(",", ""))
 
 
-def equal_values(answer: Fraction, truth: Fraction) -> bool:
-    """Exact for integers; otherwise a decimal rounded at the sixth place or later counts as equal.
+def _decimals(mantissa: str, exponent: int) -> int | None:
+    digits, behind = mantissa.replace(",", "").replace(".", "").lstrip("0"), len(mantissa.partition(".")[2]) - exponent
+    return behind if len(digits) >= _ENOUGH_DIGITS and behind >= _ENOUGH_DIGITS else None
 
-    The absolute tolerance is that of math-verify (six decimal places). Unlike there, tiny numbers must also agree to
-    six significant digits, so that 1e-7 and 2e-7 differ.
+
+def close_numbers(answer: PlainNumber, truth: PlainNumber) -> bool:
+    """Return whether two values are equal, or one is a decimal that the other rounds to, in its own digits.
+
+    A decimal stands for another value only with six digits or more, in all and behind the point: 0.333333 is 1/3, but
+    0.33 is not, and 1/1000001 is never 1/1000000.
     """
-    if answer == truth:
-        return True
-    if answer.denominator == 1 and truth.denominator == 1:
+    return answer.value == truth.value or _rounds_to(answer, truth) or _rounds_to(truth, answer)
+
+
+def _rounds_to(exact: PlainNumber, rounded: PlainNumber) -> bool:
+    if rounded.decimals is None:
         return False
-    difference = abs(answer - truth)
-    return difference <= _ABSOLUTE_TOLERANCE and difference <= _RELATIVE_TOLERANCE * abs(truth)
+    return 2 * abs(exact.value - rounded.value) * 10**rounded.decimals <= 1
 
 
-def equal_numbers(answer: PlainNumber, truth: PlainNumber) -> bool:
-    """Compare two numbers as written; a percent sign on one side only may be read either way.
+def equal_numbers(answer: PlainNumber, truth: PlainNumber, *, in_percent: bool = False) -> bool:
+    """Compare two numbers as written.
 
-    "50%" answers both a truth of 50 (asked in percent) and of 0.5; "0.5%" answers neither.
+    A percentage is a hundredth of its number: "50%" answers 0.5. Above 1% it also answers its number, which may have
+    been asked in percent: "50%" answers 50, but "0.5%" neither 50 nor 0.5, and "1%" not 1.
+
+    Args:
+        answer: the number that was given.
+        truth: the right one.
+        in_percent: the question asks for a percentage, so that "0.5%" answers 0.5 as well.
     """
-    if equal_values(answer.value, truth.value):
+    if answer.percent == truth.percent:
+        return close_numbers(answer, truth)
+    percentage, plain = (answer, truth) if answer.percent else (truth, answer)
+    hundredth = PlainNumber(percentage.value / 100, decimals=percentage.decimals and percentage.decimals + 2)
+    if close_numbers(hundredth, plain):
         return True
-    if answer.percent and not truth.percent:
-        return equal_values(answer.value / 100, truth.value)
-    if truth.percent and not answer.percent:
-        return equal_values(answer.value, truth.value / 100)
-    return False
+    return (in_percent or abs(percentage.value) > 1) and close_numbers(percentage, plain)

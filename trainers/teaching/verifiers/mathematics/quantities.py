@@ -1,5 +1,7 @@
 """Numbers with what is written around them: currency signs, percent signs, units, counted things."""
 
+# ruff: noqa: RUF001 - patterns and tables are easier read in one line
+
 from __future__ import annotations
 
 import re
@@ -19,26 +21,133 @@ _SCIENTIFIC = re.compile(r"([+-]?[\d.,]+)\s*\\(?:times|cdot)\s*10\s*\^\s*\{?([+-
 _COMPOUND = re.compile(r"(\d+)\s*([A-Za-z]+)\.?,?\s+(?:and\s+)?(\d+(?:\.\d+)?)\s*([A-Za-z]+)\.?")
 _CURRENCY = {"$": "dollars", "€": "euros", "£": "gbp", "¥": "yen", "₹": "rupees"}
 _CURRENCY_SIGN = re.compile(r"(?P<minus>-?)\s*\\?(?P<symbol>[$€£¥₹])\s*")
-SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
-_COUNTED = re.compile(r"[A-Za-z][A-Za-z'-]*(?:\s+[A-Za-z][A-Za-z'-]*){0,4}")
-# Words that change the value they follow, so that they are no counted noun ("3 apples" is 3, "3 pi" is not).
-NOT_COUNTED = re.compile(
-    r"\b(?:out\s+of|or|and|to|not|than|pi|sqrt|sin|cos|tan|log|ln|exp|mod|over|plus|minus|times|percent|squared|cubed|hal(?:f|ves)|"
-    r"(?:third|quarter|fourth|fifth|sixth|eighth|tenth|hundredth|thousandth)s?)\b"
+SCALES = {
+    "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
+    "lakh": 10**5, "crore": 10**7,
+}  # fmt: skip
+# Words that change the value they stand beside, negate it or compare it, so that they are no part of a counted noun.
+CHANGING = re.compile(
+    r"(?:"
+    r"\b(?:not|never|nor|neither|cannot|wrong|incorrect|false|right|correct|almost|nearly|over|under|above|below|than|"
+    r"less|fewer|least|most|beyond|exceed\w*|between|out|or|and|to|up|minus|plus|times|negative|"
+    r"doubled?|tripled?|quadrupled?|halved|twice|thrice|squared?|cubed?|inverse|factorial|reversed|opposite|reciprocal|"
+    r"pi|sqrt|sin|cos|tan|log|ln|exp|mod|modulo|base|binary|octal|hex|hexadecimal|power|root|divided|multiplied|"
+    r"increased|decreased|reduced|added|subtracted|percent|percentage|gross|score|crores?|lakhs?|dozens?|"
+    r"hal(?:f|ves)|(?:third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth|millionth)s?|"
+    r"(?:hundred|thousand|million|billion|trillion|quadrillion)s?|"
+    r"one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|seventy|eighty|"
+    r"ninety|zero|maybe|perhaps|possibly|unlikely|doubt\w*|instead|rather|except|excluding|impossible|wait|no)\b"
+    r"|n['’]t\b)",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*")
+_LINKS = frozenset(
+    [
+        "of",
+        "per",
+        "a",
+        "an",
+        "each",
+        "every",
+        "in",
+        "for",
+        "on",
+        "at",
+        "from",
+        "with",
+        "by",
+        "the",
+        "this",
+        "that",
+        "these",
+        "those",
+        "his",
+        "her",
+        "their",
+        "its",
+        "my",
+        "our",
+        "your",
+        "them",
+        "left",
+        "remaining",
+        "total",
+        "altogether",
+        "overall",
+        "old",
+        "long",
+        "tall",
+        "wide",
+        "high",
+        "deep",
+        "away",
+        "ago",
+        "later",
+        "more",
+        "extra",
+        "apart",
+        "together",
+        "available",
+        "needed",
+        "required",
+        "needing",
+        "all",
+    ]
+)
+_CONDITIONS = frozenset(["if", "when", "where", "unless", "is", "are", "was", "were", "be"])
+_IRREGULAR = frozenset(
+    [
+        "people",
+        "children",
+        "men",
+        "women",
+        "feet",
+        "mice",
+        "geese",
+        "teeth",
+        "sheep",
+        "fish",
+        "deer",
+        "oxen",
+        "person",
+        "child",
+        "man",
+        "woman",
+        "pages",
+        "money",
+        "dice",
+        "cattle",
+        "police",
+        "pieces",
+        "units",
+        "points",
+        "items",
+        "fruit",
+        "luggage",
+        "furniture",
+        "homework",
+        "staff",
+    ]
 )
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """An expression with what was written around it: currency sign, percent sign, unit."""
+    """An expression with what was written around it: currency sign, percent sign, unit, counted nouns."""
 
     expression: str
     number: PlainNumber | None
     unit: Unit | None
+    nouns: frozenset[str] = frozenset()
 
 
-def read_quantity(text: str) -> Quantity:
-    r"""Split "$18", "18 eggs", "12.5 km/h", "2.5 million", "50%", "0.\overline{3}" or an expression with a unit."""
+def read_quantity(text: str, known: frozenset[str] = frozenset()) -> Quantity:
+    r"""Split "$18", "18 eggs", "12.5 km/h", "2.5 million", "50%", "0.\overline{3}" or an expression with a unit.
+
+    Args:
+        text: what `clean` returned.
+        known: words of the question, which may be counted nouns ("18 aardvark").
+    """
     unit = None
     if sign := _CURRENCY_SIGN.match(text):
         text, unit = sign["minus"] + text[sign.end() :], parse_unit(_CURRENCY[sign["symbol"]])
@@ -47,10 +156,10 @@ def read_quantity(text: str) -> Quantity:
     if (words := words_to_number(text)) is not None:
         return Quantity(text, PlainNumber(words), unit)
     if scientific := _SCIENTIFIC.fullmatch(text):
-        value = read_quantity("{}e{}{}".format(*scientific.groups()))
+        value = read_quantity("{}e{}{}".format(*scientific.groups()), known)
         if value.number is not None:
-            return Quantity(value.expression, value.number, value.unit or unit)
-    if (counted := _worded(text)) is not None:
+            return Quantity(value.expression, value.number, value.unit or unit, value.nouns)
+    if (counted := _worded(text, known)) is not None:
         return counted
     if (compound := _COMPOUND.fullmatch(text)) and (whole := _together(compound)) is not None:
         return whole
@@ -59,22 +168,30 @@ def read_quantity(text: str) -> Quantity:
     if (match := _QUANTITY.fullmatch(text)) and (number := parse_plain_number(match["number"])):
         if not match["rest"]:
             return Quantity(text, number, unit)
-        if (known := _read_rest(match["rest"])) is not None:
-            scale, found = known
-            return Quantity(match["number"], PlainNumber(number.value * scale, number.percent), found or unit)
+        if (rest := _read_rest(match["rest"], known)) is not None:
+            scaled = PlainNumber(
+                number.value * rest.scale, number.percent, number.decimals if rest.scale == 1 else None
+            )
+            return Quantity(match["number"], scaled, rest.unit or unit, rest.nouns)
     expression, _, tail = text.rpartition(" ")
-    if expression and len(tail) > 1 and (found := parse_unit(tail)) is not None:
+    if expression and len(tail) > 1 and (found := parse_unit(tail)) is not None and not _inside_function(expression):
         return Quantity(expression, None, found)
     return Quantity(text, None, unit)
 
 
-def _worded(text: str) -> Quantity | None:
-    """Read a number in words with its unit: "five apples", "seven days"."""
+def _inside_function(expression: str) -> bool:
+    r"""Return True for "\sin 30", whose degrees belong to what it is the sine of."""
+    return re.search(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])", expression) is not None
+
+
+def _worded(text: str, known: frozenset[str]) -> Quantity | None:
+    """Read a number in words with what it counts: "five apples", "seven days"."""
     lead = NUMBER_WORDS.match(text)
     number = words_to_number(lead[0]) if lead else None
-    if lead is None or number is None or (known := _read_rest(text[lead.end() :].strip())) is None or known[0] != 1:
+    rest = _read_rest(text[lead.end() :].strip(), known) if lead and number is not None else None
+    if number is None or rest is None or rest.scale != 1:
         return None
-    return Quantity(text, PlainNumber(number), known[1])
+    return Quantity(text, PlainNumber(number), rest.unit, rest.nouns)
 
 
 def _together(match: re.Match[str]) -> Quantity | None:
@@ -86,20 +203,81 @@ def _together(match: re.Match[str]) -> Quantity | None:
     return Quantity(match[0], PlainNumber(value), small)
 
 
-def _read_rest(rest: str) -> tuple[int, Unit | None] | None:
-    """Read what may follow a number: a scale ("million"), a unit, or the noun that was counted.
+@dataclass(frozen=True)
+class _Rest:
+    """What follows a number: a scale (1 without one), a unit, and the nouns that were counted."""
 
-    Returns:
-        The scale (1 without one) and the unit (`None` without one); `None` when the text is none of these.
-    """
+    scale: int = 1
+    unit: Unit | None = None
+    nouns: frozenset[str] = frozenset()
+
+
+def _read_rest(rest: str, known: frozenset[str]) -> _Rest | None:
+    """Read what may follow a number: a scale ("million"), a unit, or the noun that was counted; `None` for all else."""
     first, _, remaining = rest.partition(" ")
-    scale = SCALES.get(first.lower(), 1)
+    scale = SCALES.get(first.lower().removesuffix("s"), 1)
     rest = remaining if scale != 1 else rest
-    if not rest or (unit := parse_unit(rest)) is not None:
-        return scale, unit if rest else None
-    if _COUNTED.fullmatch(rest) and len(rest.split()[0]) > 2 and not NOT_COUNTED.search(rest.lower()):
-        return scale, None
-    return None
+    if not rest:
+        return _Rest(scale)
+    if (unit := parse_unit(rest)) is not None:
+        return _Rest(scale, unit)
+    first, _, remaining = rest.partition(" ")
+    if (unit := parse_unit(first)) is not None and len(first) > 1 and _is_trailing(remaining):
+        return _Rest(scale, unit)
+    nouns = _counted(rest, known)
+    return None if nouns is None else _Rest(scale, None, nouns)
+
+
+def _is_trailing(text: str) -> bool:
+    """Return True for "in total", "per day", "long": words after a unit that leave the value what it is."""
+    words = text.lower().split()
+    return bool(words) and len(words) < 6 and words[0] in _LINKS and not CHANGING.search(text)
+
+
+def _counted(rest: str, known: frozenset[str]) -> frozenset[str] | None:
+    """Return the words of a counted noun, "large eggs per day" being eggs; `None` for what is no noun.
+
+    A noun is a plural, one of a few without one, or a word of the question. Nothing in the phrase may change, negate
+    or compare the value.
+    """
+    words = rest.lower().split()
+    if words[0] in ("per", "each", "every", "a", "an") and _is_trailing(rest):
+        return frozenset()
+    if (
+        len(words) > 6
+        or _CONDITIONS & set(words)
+        or CHANGING.search(rest)
+        or not all(_WORD.fullmatch(word) for word in words)
+    ):
+        return None
+    head = words[: next((index for index, word in enumerate(words) if word in _LINKS and index), len(words))]
+    if len(head) == 1 and head[0] in _LINKS:
+        return (
+            frozenset() if words[0] in ("of", "in", "per", "each", "left", "total", "altogether", "remaining") else None
+        )
+    counted = head[1:] if head[0] in _LINKS else head
+    if not counted or not _is_noun(counted[-1], known):
+        return None
+    return frozenset(stem(word) for word in counted)
+
+
+def _is_noun(word: str, known: frozenset[str]) -> bool:
+    plural = len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is", "'s"))
+    return plural or word in _IRREGULAR or stem(word) in known
+
+
+def stem(word: str) -> str:
+    """Return a word without the ending of its plural."""
+    word = word.lower()
+    for ending, replacement in (("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("xes", "x"), ("sses", "ss"), ("s", "")):
+        if len(word) > len(ending) + 2 and word.endswith(ending) and not word.endswith("ss"):
+            return word[: -len(ending)] + replacement
+    return word
+
+
+def words_of(text: str) -> frozenset[str]:
+    """Return the words of a text, each as its singular."""
+    return frozenset(stem(word) for word in _WORD.findall(text.lower()) if len(word) > 2)
 
 
 def _repeating_value(match: re.Match[str]) -> Fraction:

@@ -12,6 +12,7 @@ import logging
 import os
 import queue
 import selectors
+import signal
 import subprocess
 import sys
 import threading
@@ -25,6 +26,10 @@ from trainers.paths import ROOT
 logger = logging.getLogger(__name__)
 
 _START_TIMEOUT_S = 120.0
+# Stack overflow, its own alarm clock, an abort: what a computation does to its process.
+_CRASHES = (-signal.SIGSEGV, -signal.SIGALRM, -signal.SIGABRT)
+# So many workers that end before they are ready mean that none ever will be.
+_FAILED_STARTS = 2
 
 
 class WorkerTimeoutError(Exception):
@@ -32,7 +37,14 @@ class WorkerTimeoutError(Exception):
 
 
 class WorkerDiedError(Exception):
-    """A worker ended (memory limit, crash) before it answered; it is replaced."""
+    """A worker ended (memory limit, crash) before it answered; it is replaced.
+
+    `crashed` is True where its own computation ended it, and not a signal from outside.
+    """
+
+    def __init__(self, message: str, *, crashed: bool = False) -> None:
+        super().__init__(message)
+        self.crashed = crashed
 
 
 class Worker:
@@ -51,6 +63,11 @@ class Worker:
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self._buffer = b""
         self._ready = False
+
+    @property
+    def started(self) -> bool:
+        """True once the process was ready for requests."""
+        return self._ready
 
     @property
     def pid(self) -> int:
@@ -75,7 +92,8 @@ class Worker:
             raise WorkerTimeoutError from None
         except (OSError, EOFError) as error:
             self.kill()
-            raise WorkerDiedError(f"exit status {self._process.returncode}") from error
+            status = self._process.returncode
+            raise WorkerDiedError(f"exit status {status}", crashed=status in _CRASHES) from error
 
     def _read_line(self, timeout_s: float) -> bytes:
         deadline = time.monotonic() + timeout_s
@@ -117,20 +135,27 @@ class WorkerPool:
         self._all: set[Worker] = set()
         self._lock = threading.Lock()
         self._closed = False
+        self._failed_starts = 0
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="verifier")
 
-    async def ask(self, request: Any) -> Any:
-        """Return the answer of some worker. Raises `WorkerTimeoutError` or `WorkerDiedError`."""
-        return await self._on_thread(lambda: self.ask_blocking(request))
+    async def ask(self, request: Any, *, timeout_s: float | None = None) -> Any:
+        """Return the answer of some worker, within `timeout_s` seconds or the pool's own limit.
 
-    def ask_blocking(self, request: Any) -> Any:
+        Raises:
+            WorkerTimeoutError: no answer in time.
+            WorkerDiedError: the worker ended, or none can be started.
+        """
+        return await self._on_thread(lambda: self.ask_blocking(request, timeout_s=timeout_s))
+
+    def ask_blocking(self, request: Any, *, timeout_s: float | None = None) -> Any:
         """Like `ask`, for callers without an event loop; the calling thread waits."""
         worker = self._take()
         try:
-            answer = worker.ask(request, self._timeout_s)
+            answer = worker.ask(request, timeout_s or self._timeout_s)
         except (WorkerTimeoutError, WorkerDiedError):
             with self._lock:
                 self._all.discard(worker)
+                self._failed_starts += not worker.started
             raise
         self._idle.put(worker)
         return answer
@@ -142,6 +167,8 @@ class WorkerPool:
             with self._lock:
                 if self._closed:
                     raise WorkerDiedError("the pool is closed") from None
+                if self._failed_starts >= _FAILED_STARTS:
+                    raise WorkerDiedError(f"python -m {self._module} does not start: run it to see why") from None
                 worker = Worker(self._module, {"VERIFIER_DEADLINE_S": str(2 * self._timeout_s), "OMP_NUM_THREADS": "1"})
                 self._all.add(worker)
                 return worker
