@@ -13,15 +13,19 @@ from trainers.configuration.settings.experiments import (
     SFTExperiment,
     StudentExperiment,
 )
+from trainers.configuration.settings.students import Member, all_members
 from trainers.serving.adapter_files import read_adapter
+from trainers.serving.server_spec import ServerSpec
 
 
 @dataclass(frozen=True)
 class ModelUse:
-    """One model in one role. `key` is the configuration key that names it, `length_key` the one that says how long
-    sequences may be (`length` tokens, `None` for as long as it takes); `served` whether vLLM loads it, `updated`
-    whether its servers are sent new weights. `weights` and `tokenizer` are where those lie, which for an adapter is its
-    base.
+    """One model in one role.
+
+    `key` is the configuration key that names it, `length_key` the one that says how long sequences may be (`length`
+    tokens, `None` for as long as it takes); `served` whether vLLM loads it, `updated` whether its servers are sent new
+    weights. `weights` and `tokenizer` are where those lie, which for an adapter is its base. `student` is who of the
+    run's students the model is.
     """
 
     role: str
@@ -34,6 +38,7 @@ class ModelUse:
     length: int | None
     served: bool
     updated: bool = False
+    student: Member | None = None
 
 
 def model_uses(config: Experiment) -> tuple[ModelUse, ...]:
@@ -44,25 +49,32 @@ def model_uses(config: Experiment) -> tuple[ModelUse, ...]:
 
 
 def _served(config: StudentExperiment) -> tuple[ModelUse, ...]:
-    keys = {"student": "student_model", "teacher": "model_name_or_path"}
-    if isinstance(config, EvaluationExperiment):
-        keys["teacher"] = "teacher"
-    uses = {
-        (spec.role, spec.model): ModelUse(
-            role=spec.role,
-            key=keys[spec.role],
-            model=spec.model,
-            weights=spec.weights,
-            tokenizer=spec.tokenizer,
-            revision=spec.revision,
-            length_key=f"{spec.role}_max_model_len",
-            length=spec.max_model_len,
-            served=True,
-            updated=spec.weight_transfer is not None,
-        )
-        for spec in server_layout(config)
+    layout = server_layout(config)
+    key = "teacher" if isinstance(config, EvaluationExperiment) else "model_name_or_path"
+    taught_by = {spec.model: _use(spec, key, "teacher_max_model_len") for spec in layout if spec.role == "teacher"}
+    asked = {
+        member.name: _use(spec, member.key("model"), member.key("max_model_len"), member)
+        for spec in layout
+        for member in all_members(config)
+        if spec.role == "student" and (member.pool is None or member.name in spec.students)
     }
-    return tuple(uses.values())
+    return (*taught_by.values(), *asked.values())
+
+
+def _use(spec: ServerSpec, key: str, length_key: str, student: Member | None = None) -> ModelUse:
+    return ModelUse(
+        role=spec.role,
+        key=key,
+        model=spec.model,
+        weights=spec.weights,
+        tokenizer=spec.tokenizer,
+        revision=spec.revision,
+        length_key=length_key,
+        length=spec.max_model_len,
+        served=True,
+        updated=spec.weight_transfer is not None,
+        student=student,
+    )
 
 
 def template_kwargs(config: Experiment, role: str) -> Mapping[str, Any]:
