@@ -60,6 +60,12 @@ def test_slots_go_to_each_model_first_and_then_half_to_the_students(servers, hel
     assert [",".join(spec.students) for spec in specs] == held
 
 
+def test_held_out_students_have_servers_beside_those_of_the_one_student():
+    specs = server_layout(composed("heldout_students={new: {model: x/y}, hasty: {temperature: 0.1}}"))
+    held = {spec.model: spec.students for spec in specs if spec.role == "student"}
+    assert held == {"m/m": ("student", "hasty"), "x/y": ("new",)}
+
+
 def test_students_whose_servers_would_differ_share_none():
     specs = server_layout(composed("students={a: {}, b: {max_model_len: 12000}}"))
     assert [spec.students for spec in specs if spec.role == "student"] == [("a",), ("b",)]

@@ -21,8 +21,7 @@ def layout_of(config: StudentExperiment, role: Role) -> list[ServerSpec]:
 
 def servers_of(config: StudentExperiment, member: Member) -> list[ServerSpec]:
     """Return the servers that answer for a student of a run, others' among them."""
-    layout = layout_of(config, "student")
-    return layout if member.pool is None else [spec for spec in layout if member.name in spec.students]
+    return [spec for spec in layout_of(config, "student") if not spec.students or member.name in spec.students]
 
 
 def connect_pool(config: StudentExperiment, specs: Sequence[ServerSpec]) -> EndpointPool:

@@ -55,7 +55,7 @@ class StudentPool:
 
     @property
     def tally(self) -> Tally:
-        """What counts the lessons of all students."""
+        """The count of what goes on, shared by all students."""
         return self._first.tally
 
     @property

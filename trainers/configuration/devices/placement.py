@@ -15,7 +15,7 @@ from trainers.configuration.settings.experiments import (
 )
 from trainers.configuration.settings.models.student import StudentSettings
 from trainers.configuration.settings.models.teacher import ServedTeacherSettings
-from trainers.configuration.settings.students import all_members
+from trainers.configuration.settings.students import POOLS, all_members
 from trainers.serving.adapter_files import read_adapter
 from trainers.serving.server_spec import Role, ServerSpec
 
@@ -93,13 +93,14 @@ def models(config: StudentExperiment) -> tuple[Served, ...]:
 def _served_students(config: StudentExperiment) -> tuple[Served, ...]:
     """Return the students' models, each with all students that it answers for."""
     found: dict[tuple[Any, ...], Served] = {}
+    several = any(getattr(config.pool, pool) is not None for pool in POOLS)
     for member in all_members(config):
         student = member.config.student
         if student.base_url or student.agent or not student.model:
             continue
         loaded = tuple(getattr(student, attribute) for attribute in ("model", *LOADED_BY))
         served = found.get(loaded, Served("student", student.model, student))
-        named = (member.name,) if member.pool else ()
+        named = (member.name,) if several else ()
         found[loaded] = replace(served, students=served.students + named)
     return tuple(found.values())
 

@@ -56,7 +56,7 @@ def _served(config: StudentExperiment) -> tuple[ModelUse, ...]:
         member.name: _use(spec, member.key("model"), member.key("max_model_len"), member)
         for spec in layout
         for member in all_members(config)
-        if spec.role == "student" and (member.pool is None or member.name in spec.students)
+        if spec.role == "student" and (not spec.students or member.name in spec.students)
     }
     return (*taught_by.values(), *asked.values())
 
