@@ -15,13 +15,14 @@ from trl import GRPOConfig
 
 from trainers import plugins
 from trainers.builders.data import load_questions
-from trainers.builders.protocol import build_protocol
+from trainers.builders.protocol import build_lessons
 from trainers.builders.servers import connect_pool, layout_of, token_counter
-from trainers.builders.student_and_teacher import account_of, connect_student
+from trainers.builders.student_and_teacher import account_of, account_role, connect_students
 from trainers.callbacks import install_records
 from trainers.configuration import trl_arguments
 from trainers.configuration.resume.decision import mark_finished
 from trainers.configuration.settings.experiments import GRPOExperiment
+from trainers.configuration.settings.students import all_members
 from trainers.distributed import agree_on_accumulation, on_all_ranks, reported_as
 from trainers.generation.chat_templates.assistant_turn import assistant_turn
 from trainers.generation.vllm.greedy import GreedySample
@@ -34,7 +35,7 @@ from trainers.models.lora import align_reference, new_adapter
 from trainers.models.weight_verification import WeightVerifier, tolerance_for
 from trainers.plotting import learning_curves
 from trainers.serving.weights.weight_sync import WeightSync, WeightSyncError, make_transport
-from trainers.teaching.lesson import Question
+from trainers.teaching.lesson import THE_STUDENT, Question
 
 logger = logging.getLogger(__name__)
 
@@ -63,11 +64,22 @@ def run(config: GRPOExperiment) -> None:
 def connect_servers(config: GRPOExperiment, tokenizer: PreTrainedTokenizerBase) -> tuple[RolloutRunner, WeightSync]:
     """Reach the servers that the launcher started, or that already run at `vllm_host` and `vllm_port`."""
     teachers = layout_of(config, "teacher")
-    teacher_pool, student = connect_pool(config, teachers), connect_student(config)
-    protocol, count_tokens = build_protocol(config, student), token_counter(tokenizer)
-    charged = {"student": account_of(student), "verifier": account_of(protocol.verifier)}
+    teacher_pool, students = connect_pool(config, teachers), all_members(config)
+    clients = connect_students(config, students)
+    protocol, evaluated = build_lessons(config, clients)
+    charged = {account_role(member): account_of(clients[member.name]) for member in students}
+    charged |= {"verifier": account_of(protocol.verifier)}
     accounts = {role: account for role, account in charged.items() if account is not None}
-    runner = RolloutRunner(protocol, teacher_pool, student, count_tokens, accounts)
+    needed = {role: account for role, account in accounts.items() if role in (THE_STUDENT, "verifier")}
+    runner = RolloutRunner(
+        protocol,
+        teacher_pool,
+        list({id(client): client for client in clients.values()}.values()),
+        token_counter(tokenizer),
+        needed,
+        {role: account for role, account in accounts.items() if role not in needed},
+        evaluated,
+    )
     backend = teachers[0].weight_transfer
     assert backend is not None
     deadline = config.serving.request_timeout_s

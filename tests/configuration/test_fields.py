@@ -12,7 +12,7 @@ from trainers.configuration.composition.compose import experiment_of
 from trainers.configuration.devices.machine import Machine
 from trainers.configuration.foreign_keys import NEEDLESS, REFUSED, RENAMED, REPLACED
 from trainers.configuration.settings.checking import check_values
-from trainers.configuration.settings.experiments import EXPERIMENTS, ROLES, sections_of
+from trainers.configuration.settings.experiments import EXPERIMENTS, sections_of
 from trainers.configuration.settings.in_words import expected, kind, written
 from trainers.configuration.settings.key import Resume
 from trainers.configuration.settings.keys import all_keys, keys_of, names_where
@@ -111,7 +111,7 @@ def test_settings_are_frozen_and_checked() -> None:
 
 def test_what_both_roles_have_is_named_alike() -> None:
     config = compose(["teacher_rcl", "student_dtype=float16", "teacher_max_model_len=9000"], Machine((0, 1))).config
-    assert [config.of_role(role).dtype for role in ROLES] == ["auto", "float16"]
+    assert [config.of_role(role).dtype for role in ("teacher", "student")] == ["auto", "float16"]
     assert config.of_role("teacher").max_model_len == 9000
 
 

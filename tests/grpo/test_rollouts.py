@@ -94,7 +94,7 @@ def test_a_connection_that_does_not_close_keeps_nothing_else_open():
             if self.name == "teacher":
                 raise OSError("a broken pipe")
 
-    runner = RolloutRunner(Pool("protocol"), Pool("teacher"), Pool("student"), len)
+    runner = RolloutRunner(Pool("protocol"), Pool("teacher"), [Pool("student")], len)
     with pytest.raises(OSError, match="a broken pipe"):
         runner.close()
     assert closed == ["teacher", "student", "protocol"]

@@ -141,7 +141,7 @@ def rollout(share, **options):
     }
     verifier = build_verifier("exact")
     protocol = Protocol(pools["student"], TEMPLATES, verifier, AdaptiveTeachingReward(), STAGES, seed=1)
-    runner = RolloutRunner(protocol, pools["teacher"], pools["student"], len)
+    runner = RolloutRunner(protocol, pools["teacher"], [pools["student"]], len)
     try:
         return runner.run(QUESTIONS, step=2, num_generations=6, num_baselines=2), pools, servers
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from transformers import AutoConfig
@@ -11,10 +12,11 @@ from trainers.builders.protocol import prompt_templates, stages
 from trainers.builders.servers import layout_of
 from trainers.configuration.devices.placement import teacher_list
 from trainers.configuration.settings.experiments import EvaluationExperiment, StudentExperiment
+from trainers.configuration.settings.students import Member, all_members
 from trainers.generation.chat_templates.rendering import ChatRenderer
 from trainers.generation.types import Message, Prompt
 from trainers.serving.server_spec import Role, ServerSpec
-from trainers.teaching.lengths import Context, Need, stage_needs
+from trainers.teaching.lengths import TEACHER, Context, Need, stage_needs
 
 BYTES_PER_TOKEN = 3
 """Of a model whose tokenizer we do not have: English has about 4 bytes per token, Chinese about 3."""
@@ -24,14 +26,32 @@ SLACK = 8
 
 
 def question_needs(config: StudentExperiment) -> tuple[Need, ...]:
-    """Return the room that each stage of a lesson needs, for the models and budgets of a configuration."""
+    """Return the room that each stage of a lesson needs, for all models and budgets of a configuration."""
+    teachers = _contexts(config, "teacher")
+    needs: list[Need] = []
+    for number, member in enumerate(all_members(config)):
+        # The teacher's prompt is the same for all students.
+        asked = [need for need in _needs(member.config, teachers) if number == 0 or need.stage != TEACHER]
+        needs += [_named(need, member) for need in asked]
+    return tuple(needs)
+
+
+def _needs(config: StudentExperiment, teachers: Sequence[Context]) -> tuple[Need, ...]:
+    """Return the room that each stage needs where a run has one student."""
     return stage_needs(
         prompt_templates(config.prompts),
         stages(config),
         _contexts(config, "student")[0],
-        _contexts(config, "teacher"),
+        teachers,
         config.teaching.max_prompt_length,
     )
+
+
+def _named(need: Need, member: Member) -> Need:
+    """Return the need of a pool's student under the student's own name and key."""
+    if member.pool is None or need.stage == TEACHER:
+        return need
+    return replace(need, stage=f"{need.stage} of {member.name}", key=member.key("max_model_len"))
 
 
 def _contexts(config: StudentExperiment, role: Role) -> list[Context]:

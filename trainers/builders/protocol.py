@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 from trainers import plugins
 from trainers.configuration.settings.experiments import StudentExperiment
 from trainers.configuration.settings.models.prompts import PromptSettings
+from trainers.configuration.settings.students import Member, all_members, heldout_members, members
 from trainers.generation.types import Generator, Sampling
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Protocol, Stages
 from trainers.teaching.reward import Reward, off_the_loop
+from trainers.teaching.student_pool import StudentPool
 from trainers.teaching.verifiers import Verifier, as_verifier
 from trainers.teaching.verifiers.accepted_answers import AnyAcceptedAnswer
 from trainers.teaching.verifiers.mathematics.verifier import ExactVerifier, MathVerifier
@@ -24,6 +29,40 @@ def build_protocol(config: StudentExperiment, student: Generator) -> Protocol:
         stages=stages(config),
         seed=config.output.seed,
     )
+
+
+def build_lessons(
+    config: StudentExperiment, clients: Mapping[str, Generator]
+) -> tuple[Protocol | StudentPool, Protocol | StudentPool | None]:
+    """Build how a run's lessons are made, and how those of held-out students, `None` where there are none.
+
+    Args:
+        config: the run.
+        clients: the models of all its students, by name.
+    """
+    first, *others = all_members(config)
+    shared = build_protocol(first.config, clients[first.name])
+    protocols = {first.name: replace(shared, name=first.name)}
+    for member in others:
+        protocols[member.name] = replace(
+            shared,
+            student=clients[member.name],
+            templates=prompt_templates(member.config.prompts),
+            stages=stages(member.config),
+            name=member.name,
+        )
+    held_out = heldout_members(config)
+    return _drawn_from(members(config), protocols, config.output.seed), (
+        _drawn_from(held_out, protocols, config.output.seed) if held_out else None
+    )
+
+
+def _drawn_from(pool: Sequence[Member], protocols: Mapping[str, Protocol], seed: int) -> Protocol | StudentPool:
+    """Return the lessons of a pool, for one student alone its own."""
+    if len(pool) == 1:
+        return protocols[pool[0].name]
+    weights = {member.name: member.weight for member in pool}
+    return StudentPool({name: protocols[name] for name in weights}, weights, seed)
 
 
 def prompt_templates(prompts: PromptSettings) -> PromptTemplates:

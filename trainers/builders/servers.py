@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from trainers.configuration import server_layout
 from trainers.configuration.settings.experiments import StudentExperiment
+from trainers.configuration.settings.students import Member
 from trainers.generation.chat_templates.plain_text import text_ids
 from trainers.generation.vllm.endpoint_pool import EndpointPool
 from trainers.serving.server_spec import Role, ServerSpec
@@ -16,6 +17,11 @@ from trainers.serving.server_spec import Role, ServerSpec
 def layout_of(config: StudentExperiment, role: Role) -> list[ServerSpec]:
     """Return the servers of one role, as the launcher placed them."""
     return [spec for spec in server_layout(config) if spec.role == role]
+
+
+def servers_of(config: StudentExperiment, member: Member) -> list[ServerSpec]:
+    """Return the servers that answer for a student of a run, others' among them."""
+    return [spec for spec in layout_of(config, "student") if not spec.students or member.name in spec.students]
 
 
 def connect_pool(config: StudentExperiment, specs: Sequence[ServerSpec]) -> EndpointPool:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from transformers import AutoTokenizer
 
 from trainers import plugins
-from trainers.builders.servers import connect_pool, layout_of, token_counter
+from trainers.builders.servers import connect_pool, layout_of, servers_of, token_counter
 from trainers.configuration.checks.api_keys import missing_keys
 from trainers.configuration.devices.placement import record_name, teacher_entries
 from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, StudentExperiment
+from trainers.configuration.settings.in_words import written
 from trainers.configuration.settings.models.api_teacher import ApiTeacherSettings
 from trainers.configuration.settings.models.student import StudentSettings
+from trainers.configuration.settings.students import Member
 from trainers.generation.agent_model import AgentModel
 from trainers.generation.api.model import ApiModel, ApiSettings
 from trainers.generation.api.usage import Account, read_usage
@@ -22,11 +25,36 @@ from trainers.generation.client import ModelClient
 from trainers.generation.token_estimates import estimated_tokens
 from trainers.problems import ConfigurationError, Problem
 from trainers.serving.server_spec import Role
+from trainers.teaching.lesson import THE_STUDENT
 from trainers.teaching.protocol import Teacher
 
+logger = logging.getLogger(__name__)
 
-def connect_student(config: StudentExperiment) -> ModelClient:
-    """Connect the student of a run.
+
+def connect_students(config: StudentExperiment, students: Sequence[Member]) -> dict[str, ModelClient]:
+    """Connect students of a run, by name; those whom the same servers answer in the same way share a connection.
+
+    Raises:
+        ConfigurationError: see `connect_student`; of a pool a spent cap is only told, since it costs that student's
+            groups alone.
+    """
+    connected: dict[str, ModelClient] = {}
+    pools: dict[str, ModelClient] = {}
+    for member in students:
+        student = member.config.student
+        if student.base_url or student.agent:
+            connected[member.name] = connect_student(member.config, member)
+            continue
+        specs = servers_of(config, member)
+        shared = written([[spec.base_url for spec in specs], student.chat_template_kwargs])
+        if shared not in pools:
+            pools[shared] = connect_pool(member.config, specs)
+        connected[member.name] = pools[shared]
+    return connected
+
+
+def connect_student(config: StudentExperiment, member: Member | None = None) -> ModelClient:
+    """Connect the student of a run, or one of a pool as the run that it would be with this student alone.
 
     Raises:
         ConfigurationError: when the environment lacks the key of its API, its spending cap was reached before, or it is
@@ -39,7 +67,10 @@ def connect_student(config: StudentExperiment) -> ModelClient:
             max_concurrent_calls=config.serving.max_concurrent_requests,
         )
     if config.student.base_url:
-        return _connect_api(config, _api_settings(config.student, config.student.base_url), "student")
+        api = _api_settings(config.student, config.student.base_url)
+        if member is None or member.pool is None:
+            return _connect_api(config, api, THE_STUDENT)
+        return _connect_api(config, api, account_role(member), pooled=True)
     if not config.serving.use_vllm_server:
         return _load(config, "student", config.student.model)
     return connect_pool(config, layout_of(config, "student"))
@@ -76,6 +107,11 @@ def account_of(component: object) -> Account | None:
     return getattr(component, "account", None)
 
 
+def account_role(member: Member) -> str:
+    """Return the role under which a student is charged: its metrics and the record of its usage are named by it."""
+    return THE_STUDENT if member.pool is None else f"{THE_STUDENT}-{member.name}"
+
+
 def usage_file(config: Experiment, name: str) -> Path:
     """Return where the usage of an API model is recorded, by its role or a teacher's name."""
     return Path(config.output.output_dir) / "usage" / record_name(name)
@@ -94,15 +130,18 @@ def _api_settings(model: StudentSettings | ApiTeacherSettings, base_url: str) ->
     )
 
 
-def _connect_api(config: StudentExperiment, settings: ApiSettings, name: str) -> ApiModel:
+def _connect_api(config: StudentExperiment, settings: ApiSettings, name: str, *, pooled: bool = False) -> ApiModel:
     problems = list(missing_keys(config))
     if problems:
         raise ConfigurationError(problems)
     file, cap = usage_file(config, name), settings.spending_cap
     spent = read_usage(file).cost_usd
-    if cap is not None and spent >= cap:
+    reached = cap is not None and spent >= cap
+    if reached and pooled:
+        logger.error("%s: its spending_cap=%s is reached, and its groups are lost until it is raised", name, cap)
+    elif reached:
         expected = f"{spent:.4f} USD are spent already, by {file}"
-        key = "student_spending_cap" if name == "student" else f"teacher {name}: spending_cap"
+        key = "student_spending_cap" if name == THE_STUDENT else f"teacher {name}: spending_cap"
         raise ConfigurationError([Problem(f"{key}={cap}", expected, "raise the cap to continue")])
     return ApiModel(
         settings,

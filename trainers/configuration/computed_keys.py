@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from trainers.configuration.datasets.known_datasets import with_dataset_settings
@@ -16,6 +17,7 @@ from trainers.configuration.settings.experiments import (
     TrainingExperiment,
 )
 from trainers.configuration.settings.keys import keys_of
+from trainers.configuration.settings.students import POOLS
 
 CPU_PRECISION = {
     "use_cpu": True,
@@ -39,6 +41,8 @@ def derive(config: Experiment, machine: Machine, processes: int) -> tuple[Experi
     if machine.cpu_only:
         known = keys_of(config.output.experiment)
         result = result.with_keys(**{key: value for key, value in CPU_PRECISION.items() if key in known})
+        if isinstance(result, StudentExperiment):
+            result = result.with_keys(**_without_precision(result))
         notes += ("no GPU: float32 on the CPU",)
     if not isinstance(result, TrainingExperiment):
         return result, notes
@@ -48,7 +52,24 @@ def derive(config: Experiment, machine: Machine, processes: int) -> tuple[Experi
     notes += (str(batch), *remarks(result))
     if isinstance(result, GRPOExperiment):
         result = result.with_keys(**_grpo(result, machine, batch))
+        notes += tuple(_rarely_met(result, batch))
     return result, notes
+
+
+def _without_precision(config: StudentExperiment) -> dict[str, Any]:
+    """Return the tables of students without precisions of their own."""
+    tables = {pool: getattr(config.pool, pool) for pool in POOLS}
+    return {
+        pool: {name: {key: entry[key] for key in entry if key != "dtype"} for name, entry in table.items()}
+        for pool, table in tables.items()
+        if table is not None
+    }
+
+
+def _rarely_met(config: GRPOExperiment, batch: Batch) -> Iterator[str]:
+    students = config.pool.students or {}
+    if len(students) > batch.questions:
+        yield f"a step has {batch.questions} questions for {len(students)} students: not every step meets each of them"
 
 
 def batch_of(config: TrainingExperiment) -> Batch:

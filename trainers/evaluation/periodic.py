@@ -12,19 +12,21 @@ from trainers.configuration.schedule.evaluation_metrics import PREFIX
 from trainers.evaluation.measures.solved_questions import Alone, Effort, Taught
 from trainers.evaluation.measures.summary import student_alone, taught_arm
 from trainers.teaching.lesson import Group
-from trainers.teaching.metrics import teaching_metrics
+from trainers.teaching.metrics import means_by_student, teaching_metrics
 
 UNMEASURED = Effort(math.nan)
 """All questions are worked on at once here, so that what a single one takes says nothing."""
 
 
-def periodic_metrics(groups: Sequence[Group]) -> dict[str, float]:
+def periodic_metrics(groups: Sequence[Group], students: Sequence[str] = ()) -> dict[str, float]:
     """Return the metrics of an evaluation: `reward`, the mean over scorable lessons, and those under `teaching/`.
 
-    Those about which these groups say nothing are left out; `schedule.evaluation_metrics` lists all there are.
+    Those about which these groups say nothing are left out; `schedule.evaluation_metrics` lists all there are. Of a
+    pool the `students` each have their own besides, under `teaching/by_student/NAME/`.
     """
     rewards = [lesson.reward for group in groups for lesson in group.lessons if lesson.reward is not None]
     metrics = {f"teaching/{name}": value for name, value in teaching_metrics(groups).items()}
+    metrics |= {f"teaching/{name}": mean.value for name, mean in means_by_student(groups, students).items()}
     return ({"reward": fmean(rewards)} if rewards else {}) | metrics
 
 

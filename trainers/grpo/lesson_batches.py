@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trainers.callbacks import lesson_line, save_lessons
 from trainers.grpo.overlap import LessonBatch
 from trainers.grpo.rollouts import Rollout, training_rows
 from trainers.progress import tell
-from trainers.teaching.metrics import agreement, teaching_means
+from trainers.teaching.metrics import agreement, means_by_student, teaching_means
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +36,16 @@ class LessonBatchMaker:
     share_saved: float
     steps_per_rollout: int
     filler_id: int
+    _lost: set[str] = field(default_factory=set, init=False)
 
     def __call__(self, number: int, rollout: Rollout) -> LessonBatch:
         """Return the lessons of the rollout of a number for training; log what was lost, and write a sample to disk."""
         step, groups = number * self.steps_per_rollout, rollout.groups
         for group in groups:
             if group.dropped:
-                logger.warning("step %d: dropped question %d: %s", step, group.prepared.question.row, group.dropped)
+                whose = f" of {group.prepared.student}" if rollout.students else ""
+                row = group.prepared.question.row
+                logger.warning("step %d: dropped question %d%s: %s", step, row, whose, group.dropped)
         kept = [lesson for group in groups if not group.dropped for lesson in group.lessons]
         if kept:
             tell(lesson=lesson_line(kept[-1]))
@@ -53,7 +56,9 @@ class LessonBatchMaker:
         chooser = random.Random(f"{self.seed}/{step}")
         save_lessons(self.output_dir, step, [group for group in groups if chooser.random() < self.share_saved])
         versions = [lesson.sample.weight_version for group in groups for lesson in group.lessons if lesson.sample]
-        means = {f"teaching/{name}": mean for name, mean in teaching_means(groups).items()}
+        self._tell_of_lost(step, rollout)
+        taught = teaching_means(groups) | means_by_student(groups, rollout.students)
+        means = {f"teaching/{name}": mean for name, mean in taught.items()}
         agreeing = agreement(groups)
         means |= {AGREEMENT: agreeing} if agreeing is not None else {}
         shares = ("rollout_tokens_per_s", *(f"servers_idle/{role}" for role in rollout.idle))
@@ -66,3 +71,18 @@ class LessonBatchMaker:
             groups=len(groups),
             lost=[group.dropped for group in groups if group.dropped],
         )
+
+    def _tell_of_lost(self, step: int, rollout: Rollout) -> None:
+        """Say once of a student of a pool that all its groups are lost, and once that it is back."""
+        for name in rollout.students:
+            own = [group for group in rollout.groups if group.prepared.student == name]
+            if not own:
+                continue
+            lost = all(group.dropped for group in own)
+            if lost and name not in self._lost:
+                causes = Counter(group.dropped for group in own).most_common(3)
+                logger.error("step %d: all groups of student %s are lost (%s): the others go on", step, name, causes)
+                self._lost.add(name)
+            elif not lost and name in self._lost:
+                logger.warning("step %d: student %s answers again", step, name)
+                self._lost.discard(name)

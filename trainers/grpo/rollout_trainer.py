@@ -266,9 +266,11 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
             return {}
         with reported_as(EvaluationFailed, f"evaluation at step {self.state.global_step}"):
             number = self.num_generations_eval
-            rollout = self.runner.run(self.evaluation_questions, step=-1, num_generations=number, num_baselines=number)
+            rollout = self.runner.evaluate(self.evaluation_questions, num_generations=number)
             save_periodic_summary(self.args.output_dir, self.state.global_step, rollout.groups)
-            return {f"{prefix}_{name}": value for name, value in periodic_metrics(rollout.groups).items()}
+            return {
+                f"{prefix}_{name}": value for name, value in periodic_metrics(rollout.groups, rollout.students).items()
+            }
 
     def close(self) -> None:
         """Give up a rollout that still runs, and close connections to servers."""

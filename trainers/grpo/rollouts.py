@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
+from statistics import fmean
 
 from trainers.concurrency.event_loop import EventLoopThread, wait
 from trainers.generation.api.usage import Account
@@ -18,6 +19,10 @@ from trainers.grpo.rollout_progress import progress_shown
 from trainers.teaching.lesson import Group, Lesson, Question
 from trainers.teaching.metrics import tokens_by_stage
 from trainers.teaching.protocol import Protocol, Teacher
+from trainers.teaching.student_pool import StudentPool
+
+EVALUATION = -1
+"""The step of periodic evaluations: the same requests each time, and none of training's."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,14 @@ class Rollout:
         seconds: wall time.
         idle: share of it in which the servers had nothing to do, by role.
         costs: of those who charge for their part of it.
+        students: names of the pool that it was drawn from; empty without one.
     """
 
     groups: list[Group]
     seconds: float
     idle: Mapping[str, float]
     costs: tuple[Cost, ...] = ()
+    students: tuple[str, ...] = ()
 
     def metrics(self) -> dict[str, float]:
         """Cost metrics under the names of the design."""
@@ -76,24 +83,30 @@ class RolloutRunner:
     Args:
         protocol: how lessons are made.
         teacher_pool: the servers that hold the policy.
-        student_pool: the student's servers or API, also inside `protocol`.
+        student_pools: the servers or APIs of the students, also inside `protocol`.
         count_tokens: length of a text in the teacher's tokenizer.
         accounts: those of student and verifier, where they are charged for, by role.
+        shared_accounts: those of students in a pool, who lose their own groups when there is nothing left to spend.
+        evaluated: how the lessons of periodic evaluations are made, when not by `protocol`.
     """
 
     def __init__(
         self,
-        protocol: Protocol,
+        protocol: Protocol | StudentPool,
         teacher_pool: EndpointPool,
-        student_pool: ModelClient,
+        student_pools: Sequence[ModelClient],
         count_tokens: Callable[[str], int],
         accounts: Mapping[str, Account] | None = None,
+        shared_accounts: Mapping[str, Account] | None = None,
+        evaluated: Protocol | StudentPool | None = None,
     ) -> None:
         self.protocol = protocol
         self.teacher_pool = teacher_pool
-        self.student_pool = student_pool
+        self.student_pools = tuple(student_pools)
         self.teacher = Teacher(teacher_pool, count_tokens)
         self.accounts = dict(accounts or {})
+        self._charged = {**self.accounts, **(shared_accounts or {})}
+        self._evaluated = evaluated or protocol
         self._loop = EventLoopThread()
 
     def run(self, questions: Sequence[Question], *, step: int, num_generations: int, num_baselines: int) -> Rollout:
@@ -106,9 +119,16 @@ class RolloutRunner:
         """Begin to teach the questions and return at once."""
         return PendingRollout(
             self._loop.start(
-                self._rollout(questions, step=step, num_generations=num_generations, num_baselines=num_baselines)
+                self._rollout(
+                    self.protocol, questions, step=step, num_generations=num_generations, num_baselines=num_baselines
+                )
             )
         )
+
+    def evaluate(self, questions: Sequence[Question], *, num_generations: int) -> Rollout:
+        """Teach questions that are not trained on, to held-out students where there are any; one group each."""
+        how = {"step": EVALUATION, "num_generations": num_generations, "num_baselines": num_generations}
+        return self._loop.run(self._rollout(self._evaluated, questions, **how))
 
     def greedy_samples(self, questions: Sequence[Question], max_tokens: int) -> list[GreedySample]:
         """Let every teacher server teach the questions greedily, as if their students had given no approach."""
@@ -120,27 +140,31 @@ class RolloutRunner:
         with ExitStack() as closing:
             # In reverse, and each also when another one fails.
             closing.callback(self._loop.close)
-            for part in (self.protocol, self.student_pool, self.teacher_pool):
+            for part in (self.protocol, *self.student_pools, self.teacher_pool):
                 closing.callback(self._let_go, part)
             closing.callback(self._loop.cancel_all)
 
-    def _let_go(self, part: Protocol | ModelClient) -> None:
+    def _let_go(self, part: Protocol | StudentPool | ModelClient) -> None:
         self._loop.run(part.aclose())
 
-    async def _rollout(self, questions: Sequence[Question], **how: int) -> Rollout:
-        pools = {"teacher": self.teacher_pool, "student": self.student_pool}
-        busy = {role: pool.busy_s for role, pool in pools.items() if isinstance(pool, EndpointPool)}
-        usage, start = {role: account.usage for role, account in self.accounts.items()}, time.monotonic()
-        async with progress_shown(self.protocol.tally):
-            groups = await self.protocol.run(questions, self.teacher, **how)
+    async def _rollout(self, protocol: Protocol | StudentPool, questions: Sequence[Question], **how: int) -> Rollout:
+        busy = self._busy()
+        usage, start = {role: account.usage for role, account in self._charged.items()}, time.monotonic()
+        async with progress_shown(protocol.tally):
+            groups = await protocol.run(questions, self.teacher, **how)
         seconds = time.monotonic() - start
-        costs = tuple(cost_since(usage[role], account, role) for role, account in self.accounts.items())
-        idle = {
-            role: max(0.0, 1 - (pool.busy_s - busy[role]) / seconds)
-            for role, pool in pools.items()
-            if isinstance(pool, EndpointPool)
+        costs = tuple(cost_since(usage[role], account, role) for role, account in self._charged.items())
+        idle = {role: max(0.0, 1 - (now - busy[role]) / seconds) for role, now in self._busy().items()}
+        students = tuple(protocol.protocols) if isinstance(protocol, StudentPool) else ()
+        return Rollout(groups, seconds, idle, costs, students)
+
+    def _busy(self) -> dict[str, float]:
+        """Return the seconds for which the servers of each role have had anything to do, on average over its pools."""
+        pools = {"teacher": [self.teacher_pool], "student": self.student_pools}
+        ours = {
+            role: [pool.busy_s for pool in found if isinstance(pool, EndpointPool)] for role, found in pools.items()
         }
-        return Rollout(groups, seconds, idle, costs)
+        return {role: fmean(seconds) for role, seconds in ours.items() if seconds}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 from statistics import fmean
 
-MEAN, DEVIATION = "teaching/teaching_length_mean", "teaching/teaching_length_std"
+MEAN, DEVIATION = "teaching_length_mean", "teaching_length_std"
 
 
 class StepMetrics:
@@ -36,9 +36,11 @@ class StepMetrics:
         if not self._values:
             return {}
         means = {name: self._mean(name, values) for name, values in self._values.items()}
-        if DEVIATION in means:
-            spread = [deviation**2 + mean**2 for deviation, mean in zip(*self._lengths(), strict=True)]
-            means[DEVIATION] = sqrt(max(0.0, self._mean(DEVIATION, spread) - means[MEAN] ** 2))
+        for deviation in [name for name in means if name.endswith(f"/{DEVIATION}")]:
+            mean = deviation.replace(DEVIATION, MEAN)
+            lengths = zip(self._values[deviation], self._values[mean], strict=True)
+            square = self._mean(deviation, [spread**2 + length**2 for spread, length in lengths])
+            means[deviation] = sqrt(max(0.0, square - means[mean] ** 2))
         self._values.clear()
         self._weights.clear()
         if step_times:
@@ -50,6 +52,3 @@ class StepMetrics:
     def _mean(self, name: str, values: Sequence[float]) -> float:
         weights = self._weights[name]
         return fmean(values, weights) if any(weights) else fmean(values)
-
-    def _lengths(self) -> tuple[list[float], list[float]]:
-        return self._values[DEVIATION], self._values[MEAN]

@@ -29,6 +29,7 @@ from trainers.launch.estimates.memory_fit import (
 from trainers.launch.estimates.steps_and_tokens import batch_lines, token_lines
 from trainers.launch.plan import LaunchPlan
 from trainers.serving.processes.server_command import server_command
+from trainers.serving.server_spec import ServerSpec
 
 PIPED_WIDTH = 120
 WARNING = "warning: "
@@ -104,7 +105,8 @@ def process_table(plan: LaunchPlan, shapes: Shapes, cards: Cards) -> Table:
     for occupant in listed:
         place = ", ".join(map(str, occupant.gpus)) or "CPU"
         address = occupant.spec.base_url if occupant.spec else ""
-        table.add_row(place, occupant.name, occupant.model, address, _memory(occupant, listed, cards))
+        model = f"{occupant.model}{_for(occupant.spec)}" if occupant.spec else occupant.model
+        table.add_row(place, occupant.name, model, address, _memory(occupant, listed, cards))
     if isinstance(plan.config, EvaluationExperiment):
         table.add_row("CPU", "evaluation", "", "", "")
     return table
@@ -201,12 +203,17 @@ def _pieces(argv: Sequence[str]) -> Iterator[str]:
         yield option
 
 
+def _for(spec: ServerSpec) -> str:
+    """Return for whom of a pool of students a server answers."""
+    return f" for {', '.join(spec.students)}" if spec.students else ""
+
+
 def devices(plan: LaunchPlan) -> Iterator[str]:
     """Yield a line per process of a run that starts: where it runs, its share of the memory, its address."""
     for spec in plan.servers:
         gpus = ", ".join(map(str, spec.gpus))
         place = f"GPU {gpus} ({spec.gpu_memory_utilization:.0%} of memory)" if spec.gpus else "CPU"
-        yield f"{spec.name:<12} {place:<28} {spec.base_url}  {spec.model}"
+        yield f"{spec.name:<12} {place:<28} {spec.base_url}  {spec.model}{_for(spec)}"
     if isinstance(plan.config, EvaluationExperiment):
         yield f"{'evaluation':<12} CPU"
     elif isinstance(plan.config, TrainingExperiment):

@@ -11,6 +11,7 @@ from huggingface_hub import ModelCardData
 from trainers.configuration.settings.experiments import GRPO, SFT, GRPOExperiment, TrainingExperiment
 from trainers.configuration.settings.key import Resume
 from trainers.configuration.settings.keys import Key, keys_of
+from trainers.configuration.settings.students import members
 from trainers.hub_ids import looks_local
 from trainers.serving.adapter_files import read_adapter
 
@@ -115,7 +116,9 @@ def _made(config: TrainingExperiment, base: str) -> str:
     what = f"a LoRA adapter of {_name(base)}" if config.lora.use_peft else f"made from {_name(base)}"
     data = _name(config.data.dataset_id_or_path)
     if isinstance(config, GRPOExperiment):
-        return f"It is {what}, trained by GRPO on {data} beside the student {_name(config.student.model)}."
+        students = [_name(member.config.student.model) for member in members(config)]
+        beside = f"the student {students[0]}" if len(students) == 1 else f"the students {', '.join(students)}"
+        return f"It is {what}, trained by GRPO on {data} beside {beside}."
     return f"It is {what}, warmed up by supervised fine-tuning on {data}."
 
 

@@ -18,6 +18,7 @@ class ServerSpec:
     role from 0. `weight_transfer` is the transport by which it receives weights (a name of `transports`, or a dotted
     path), `None` for a server that never does.
     `gpu_memory_utilization` is a share of the device's memory, `kv_cache_bytes` the cache of a CPU server in bytes.
+    `students` names those of a pool that a student's server answers for, where there are several.
     `model` is the name under which the server is asked; when it is a LoRA adapter, `adapter` says of which base: a
     server that never receives weights applies it, one that does starts with the base and is sent merged weights.
     `extra_args` are appended to the command line of `vllm serve` as they are.
@@ -41,6 +42,7 @@ class ServerSpec:
     revision: str | None = None
     adapter: Adapter | None = None
     extra_args: tuple[str, ...] = ()
+    students: tuple[str, ...] = ()
 
     @property
     def weights(self) -> str:

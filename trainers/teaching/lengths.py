@@ -13,6 +13,9 @@ from trainers.generation.types import Prompt
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Stages
 
+TEACHER = "teacher"
+"""The stage whose prompt is the teacher's, whoever the student is."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -87,7 +90,7 @@ def stage_needs(
         return templates.taught(question, ".")
 
     lessons = (
-        *(("teacher", teacher, teacher_prompt, approach + teaching) for teacher in teachers),
+        *((TEACHER, teacher, teacher_prompt, approach + teaching) for teacher in teachers),
         ("taught", student, taught_prompt, teaching + stages.student.max_tokens),
     )
     wanted = [*alone, *(lessons if teachers else ())]
@@ -98,7 +101,7 @@ def stage_needs(
     ]
     if max_prompt_length is not None:
         needs += [
-            Need("teacher", teacher, teacher_prompt, approach, max_prompt_length, "max_prompt_length")
+            Need(TEACHER, teacher, teacher_prompt, approach, max_prompt_length, "max_prompt_length")
             for teacher in teachers
         ]
     return tuple(needs)

@@ -7,6 +7,9 @@ from typing import Any
 
 from trainers.generation.types import SampledCompletion
 
+THE_STUDENT = "student"
+"""The name of a student that has none because it is the only one."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -48,12 +51,14 @@ class Prepared:
     """A question with what the whole group shares: the student's baselines and its approach.
 
     `failure` names why the question cannot be taught or scored (`probe_timeout`, `baseline_http_500`, …), else `None`.
+    `student` names whose they are.
     """
 
     question: Question
     baselines: tuple[Solution, ...]
     approach: Approach | None
     failure: str | None = None
+    student: str = THE_STUDENT
 
 
 @dataclass(frozen=True)

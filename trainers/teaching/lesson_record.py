@@ -30,6 +30,7 @@ def lesson_record(lesson: Lesson) -> dict[str, Any]:
         "format": FORMAT,
         "row": prepared.question.row,
         "member": lesson.member,
+        "student": prepared.student,
         "question": prepared.question.text,
         "ground_truth": prepared.question.ground_truth,
         "approach": prepared.approach.text if prepared.approach else None,

@@ -68,6 +68,16 @@ def teaching_means(groups: Sequence[Group]) -> dict[str, Mean]:
     return {name: mean for name, mean in means.items() if mean is not None}
 
 
+def means_by_student(groups: Sequence[Group], students: Sequence[str]) -> dict[str, Mean]:
+    """Return the metrics of `teaching_metrics` and `groups` for each student of a pool, as `by_student/NAME/METRIC`."""
+    found: dict[str, Mean] = {}
+    for name in students:
+        own = [group for group in groups if group.prepared.student == name]
+        means = {"groups": Mean(len(own), 1)} | (teaching_means(own) if own else {})
+        found |= {f"by_student/{name}/{metric}": mean for metric, mean in means.items()}
+    return found
+
+
 def agreement(groups: Sequence[Group]) -> Mean | None:
     """Return the share of groups whose lessons all earned the same, from which nothing is learned."""
     rewards = [[x.reward for x in group.lessons if x.reward is not None] for group in groups if not group.dropped]

@@ -27,7 +27,7 @@ from trainers.generation.types import (
     samples,
 )
 from trainers.teaching.leakage import find_leak
-from trainers.teaching.lesson import Approach, Group, Lesson, Prepared, Question, Solution
+from trainers.teaching.lesson import THE_STUDENT, Approach, Group, Lesson, Prepared, Question, Solution
 from trainers.teaching.prompts import PromptTemplates, read_reply
 from trainers.teaching.reward import Reward, score
 from trainers.teaching.tally import Tally
@@ -69,6 +69,7 @@ class Protocol:
         stages: sampling of each stage.
         seed: seed of the run; each request derives its own from it.
         tally: counts what goes on, for whoever wants to watch.
+        name: the student's name in records.
     """
 
     student: Generator
@@ -78,6 +79,7 @@ class Protocol:
     stages: Stages
     seed: int = 0
     tally: Tally = field(default_factory=Tally)
+    name: str = THE_STUDENT
 
     async def run(
         self, questions: Sequence[Question], teacher: Teacher, *, step: int, num_generations: int, num_baselines: int
@@ -98,7 +100,7 @@ class Protocol:
         async with task_group() as tasks:
             probing = tasks.create_task(self._probe(question, step))
             solving = tasks.create_task(self.solve_alone(question, step=step, number=num_baselines))
-        return _prepared(question, solving.result(), probing.result())
+        return self._prepared(question, solving.result(), probing.result())
 
     async def teach(self, prepared: Prepared, teacher: Teacher, *, step: int, num_generations: int) -> Group:
         """Sample the group's teachings from one prompt, let the student solve with each, judge and score."""
@@ -175,11 +177,11 @@ class Protocol:
             solving = tasks.create_task(self.solve_alone(question, step=step, number=num_baselines))
 
             async def teaching() -> list[Lesson]:
-                probed = _prepared(question, (), await probing)
+                probed = self._prepared(question, (), await probing)
                 return [] if probed.failure else await self._lessons(probed, teacher, step, num_generations)
 
             taught = tasks.create_task(teaching())
-            prepared = _prepared(question, await solving, await probing)
+            prepared = self._prepared(question, await solving, await probing)
             if prepared.failure is not None:
                 taught.cancel()
                 return _failed_group(prepared, prepared.failure, num_generations)
@@ -273,6 +275,21 @@ class Protocol:
             forged=forged or forges_turns(approach.text, *models),
         )
 
+    def _prepared(
+        self,
+        question: Question,
+        solved: tuple[Solution, ...] | GenerationError,
+        probed: Approach | GenerationError,
+    ) -> Prepared:
+        """Gather what a group shares, with the reason why it cannot be taught or scored, if there is one."""
+        if isinstance(solved, GenerationError):
+            return Prepared(question, (), None, f"baseline_{solved.cause}", self.name)
+        if isinstance(probed, GenerationError):
+            return Prepared(question, solved, None, f"probe_{probed.cause}", self.name)
+        unscorable = bool(solved) and all(solution.correct is None for solution in solved)
+        failure = f"baseline_{solved[0].cause}" if unscorable else None
+        return Prepared(question, solved, probed, failure, self.name)
+
     async def _scored(self, prepared: Prepared, drafts: Sequence[Lesson]) -> Group:
         """Return the group of lessons that share what was prepared."""
         lessons = [replace(draft, prepared=prepared) for draft in drafts]
@@ -284,18 +301,6 @@ class Protocol:
             untaught = all(lesson.sample is None for lesson in scored)
             dropped = scored[0].failure if untaught else "too_few_lessons"
         return Group(prepared, scored, dropped)
-
-
-def _prepared(
-    question: Question, solved: tuple[Solution, ...] | GenerationError, probed: Approach | GenerationError
-) -> Prepared:
-    """Gather what a group shares, with the reason why it cannot be taught or scored, if there is one."""
-    if isinstance(solved, GenerationError):
-        return Prepared(question, (), None, f"baseline_{solved.cause}")
-    if isinstance(probed, GenerationError):
-        return Prepared(question, solved, None, f"probe_{probed.cause}")
-    unscorable = bool(solved) and all(solution.correct is None for solution in solved)
-    return Prepared(question, solved, probed, f"baseline_{solved[0].cause}" if unscorable else None)
 
 
 def _taught(draft: Lesson, solved: Solution | GenerationError) -> Lesson:

@@ -113,7 +113,7 @@ def lessons(students: list[str], teachers: list[str], groups: int, seed: int) ->
     def count(text: str) -> int:
         return len(tokenizer.encode(text, add_special_tokens=False))
 
-    runner = RolloutRunner(protocol(student, stages), teacher, student, count)
+    runner = RolloutRunner(protocol(student, stages), teacher, [student], count)
     with measured() as measurement:
         made = runner.run(questions(groups), step=seed + 1, num_generations=GROUP, num_baselines=1)
     measurement.tokens = int(made.metrics()["generated_tokens"])

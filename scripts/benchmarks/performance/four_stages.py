@@ -61,7 +61,7 @@ def make_runner(servers: RunningServers, concurrency: int, **fields: object) -> 
     student, teacher = (servers.pool(role, concurrency, **(endless | fields)) for role in STUDENT_AND_TEACHER)
     tokenizer = servers.tokenizer("teacher")
     runner = RolloutRunner(
-        protocol(student, BUDGETS.stages()), teacher, student, lambda text: len(tokenizer.encode(text))
+        protocol(student, BUDGETS.stages()), teacher, [student], lambda text: len(tokenizer.encode(text))
     )
     runner.teacher = Teacher(TaggedTeacher(teacher), runner.teacher.count_tokens)
     return runner
@@ -78,7 +78,9 @@ def rollout(servers: RunningServers, runner: RolloutRunner, count: int, step: in
 
 def tokens_of(runner: RolloutRunner) -> int:
     """Tokens that both models have generated for a runner so far."""
-    return runner.teacher_pool.traffic.generated_tokens + runner.student_pool.traffic.generated_tokens
+    return runner.teacher_pool.traffic.generated_tokens + sum(
+        pool.traffic.generated_tokens for pool in runner.student_pools
+    )
 
 
 def raw_loads(servers: RunningServers, groups: Sequence[Group]) -> dict[Role, Load]:

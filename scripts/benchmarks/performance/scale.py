@@ -52,7 +52,7 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, float], dict[str, 
             )
             for part in (urls[:copies], urls[copies:])
         )
-        runner = RolloutRunner(protocol(student, STAGES), teacher, student, lambda text: len(text) // 4)
+        runner = RolloutRunner(protocol(student, STAGES), teacher, [student], lambda text: len(text) // 4)
         with measured([pid]) as measurement:
             made = runner.run(
                 questions(arguments.questions), step=0, num_generations=arguments.generations, num_baselines=1

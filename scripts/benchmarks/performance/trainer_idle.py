@@ -89,7 +89,7 @@ def train(urls: Sequence[str], overlap: int, seconds: float, steps: int) -> list
         EndpointPool([url], "simulated", Characters(), max_model_len=10**6, max_concurrent_requests=256)  # type: ignore[arg-type]
         for url in urls
     )
-    runner = RolloutRunner(protocol(student, STAGES), teacher, student, lambda text: len(text) // 4)
+    runner = RolloutRunner(protocol(student, STAGES), teacher, [student], lambda text: len(text) // 4)
     with tempfile.TemporaryDirectory(prefix="trainer-idle-") as scratch:
         arguments = GRPOConfig(
             output_dir=scratch,

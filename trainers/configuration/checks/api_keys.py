@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping
 
 from trainers.configuration.devices.placement import teacher_list
 from trainers.configuration.settings.experiments import EvaluationExperiment, StudentExperiment
+from trainers.configuration.settings.students import all_members
 from trainers.problems import Problem
 
 
 def missing_keys(config: StudentExperiment, environment: Mapping[str, str] = os.environ) -> Iterator[Problem]:
     """Yield one problem per variable that is named and not set."""
-    if config.student.base_url:
-        yield from _missing("student_api_key_env", config.student.api_key_env, environment)
+    for member in all_members(config):
+        if member.config.student.base_url:
+            yield from _missing(member.key("api_key_env"), member.config.student.api_key_env, environment)
     for index, entry in enumerate(teacher_list(config) if isinstance(config, EvaluationExperiment) else ()):
         if isinstance(entry, Mapping):
             yield from _missing(

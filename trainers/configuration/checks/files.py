@@ -16,6 +16,7 @@ from trainers.configuration.settings.experiments import (
     StudentExperiment,
     TrainingExperiment,
 )
+from trainers.configuration.settings.students import all_members
 from trainers.hub_ids import DATA_SUFFIXES, is_hub_id, looks_local
 from trainers.problems import Problem
 from trainers.serving.adapter_files import CONFIG_FILE, read_adapter
@@ -87,8 +88,9 @@ def _datasets(config: Experiment) -> list[tuple[str, str]]:
 
 def _models(config: Experiment) -> list[tuple[str, str]]:
     named: list[tuple[str, str | None]] = []
-    if isinstance(config, StudentExperiment) and not (config.student.base_url or config.student.agent):
-        named.append(("student_model", config.student.model))
+    if isinstance(config, StudentExperiment):
+        students = [(member.key("model"), member.config.student) for member in all_members(config)]
+        named += [(key, student.model) for key, student in students if not (student.base_url or student.agent)]
     if isinstance(config, EvaluationExperiment):
         named += [("teacher", path) for path in teachers(config)]
     if isinstance(config, TrainingExperiment):

@@ -13,6 +13,7 @@ from trainers.configuration.checks.api_rules import check_apis, check_names
 from trainers.configuration.checks.model_rules import check_model
 from trainers.configuration.checks.packages import REPORTERS
 from trainers.configuration.checks.plugin_rules import check_plugins
+from trainers.configuration.checks.student_rules import check_pool, each_student
 from trainers.configuration.checks.template_rules import check_template_arguments
 from trainers.configuration.datasets.column_names import ACCEPTED
 from trainers.configuration.devices.placement import (
@@ -26,7 +27,6 @@ from trainers.configuration.devices.placement import (
 from trainers.configuration.schedule.batches import Batch
 from trainers.configuration.schedule.rules import check_schedule
 from trainers.configuration.settings.experiments import (
-    ROLES,
     EvaluationExperiment,
     Experiment,
     GRPOExperiment,
@@ -39,6 +39,7 @@ from trainers.configuration.settings.keys import keys_in, keys_of
 from trainers.configuration.settings.models.prompts import PromptSettings
 from trainers.configuration.settings.runs.teaching import TeachingSettings
 from trainers.configuration.settings.runs.trainer import TrainerSettings
+from trainers.configuration.settings.students import all_members
 from trainers.problems import Problem
 from trainers.teaching.verifiers.names import VERIFIERS
 
@@ -56,6 +57,15 @@ LEAST_TEMPERATURE = 0.01
 
 def validate(config: Experiment) -> list[Problem]:
     """Return all problems between the keys of a configuration whose single values are fine."""
+    if not isinstance(config, StudentExperiment):
+        return _within(config)
+    if config.pool.students is None and config.pool.heldout_students is None:
+        return [*_within(config), *_servers(config)]
+    return [*each_student(config, _within), *check_pool(config), *_servers(config)]
+
+
+def _within(config: Experiment) -> list[Problem]:
+    """Return the problems of a run of one student at most, less those of its servers' slots."""
     found = [*_required(config), *_common(config), *check_model(config), *check_template_arguments(config)]
     found += check_plugins(config)
     if isinstance(config, TrainingExperiment):
@@ -64,7 +74,6 @@ def validate(config: Experiment) -> list[Problem]:
         found += [*_templates(config.prompts, ("teacher_template",)), *_sft(config)]
     if isinstance(config, StudentExperiment):
         found += [*_templates(config.prompts), *_names(config.teaching), *check_apis(config), *_contexts(config)]
-        found += _servers(config)
     if isinstance(config, GRPOExperiment):
         found += _grpo(config)
     if isinstance(config, EvaluationExperiment):
@@ -222,9 +231,11 @@ def _servers(config: StudentExperiment) -> Iterator[Problem]:
     if first + servers > 65536:
         remedy = f"set vllm_port to at most {65536 - servers}"
         yield Problem(f"vllm_port={first}", f"{servers} servers need ports up to 65535", remedy)
-    sizes = {role: config.of_role(role).tensor_parallel_size for role in ROLES}
+    sizes = {"teacher_tensor_parallel_size": config.teacher.tensor_parallel_size} | {
+        member.key("tensor_parallel_size"): member.config.student.tensor_parallel_size for member in all_members(config)
+    }
     if max(sizes.values()) > 1 and slots_used(config) != slots:
-        shown = " ".join(f"{role}_tensor_parallel_size={size}" for role, size in sizes.items())
+        shown = " ".join(f"{key}={size}" for key, size in sizes.items())
         remedy = f"start {slots_used(config)} server GPUs, or lower the tensor parallel sizes"
         yield Problem(f"num_vllm_servers={slots} {shown}", "server GPUs must be used up by whole servers", remedy)
 

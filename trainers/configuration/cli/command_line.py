@@ -13,13 +13,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from trainers.configuration.cli.home import quoted
+from trainers.configuration.cli.mappings import repeated_names
 from trainers.configuration.foreign_keys import Needless, Renamed, adopted, refusal
 from trainers.configuration.settings.keys import all_keys, keys_of, names_where
 from trainers.paths import resource
 from trainers.problems import Problem
 
 CONFIGS = resource("configs")
-GROUPS = ("run", "trainer", "trainer/reward", "model", "data")
+GROUPS = ("run", "trainer", "trainer/reward", "model", "model/students", "data")
+POOL, POOL_GROUP = "students", "model/students"
+"""A key and the group that fills it: Hydra takes no value for a key that is named like a group."""
 FLAG_WORDS = {
     "zero1": "zero1",
     "zero2": "zero2",
@@ -36,6 +39,7 @@ FLAGS_WITH_VALUE = {
 RECIPE_ELSEWHERE = "name the file, DIRECTORY/run/NAME.yaml, whose defaults find the groups in DIRECTORY too"
 _SECRET = re.compile(r"(^|_)(api_key|password|secret|(hub|hf|access|auth|wandb)_token)$")
 _KEY = re.compile(r"\w+(\.\w+)*")
+_WORD = re.compile(r"[A-Za-z]\w*")
 _OVERRIDE = re.compile(r"[+~]*[\w@/.\-]+=")
 
 
@@ -178,6 +182,8 @@ def _with_assignment(line: CommandLine, problems: list[Problem], text: str) -> C
     group = key.removesuffix("@_global_").lstrip("+")
     if group == "run":
         return _with_recipe(line, problems, value)
+    if group == POOL and _WORD.fullmatch(value) and value != "null":
+        group = POOL_GROUP
     if group in GROUPS:
         if value not in options(group):
             problems.append(Problem(text, f"configs/{group} has no {value}.yaml", suggestion(value, options(group))))
@@ -222,6 +228,8 @@ def _with_value(line: CommandLine, problems: list[Problem], path: str, value: st
         remedy = f"write '{example}', with both kinds of quotes, or put the value into a recipe file"
         problems.append(Problem(text, "a value with spaces, commas, braces, brackets or quotes must be quoted", remedy))
         return line
+    for name in repeated_names(value):
+        problems.append(Problem(text, f"the name {name} stands twice in one mapping", "give each entry its own name"))
     if parsed.is_sweep_override():
         remedy = (
             f"""write '{path}="{value}"' for text with a comma, or {path}=[{value}] for a list; """

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from trainers.configuration.checks.rules import check_batch, validate
+from trainers.configuration.checks.student_rules import check_entries
 from trainers.configuration.cli.command_line import (
     CONFIGS,
     GROUPS,
@@ -39,6 +40,7 @@ from trainers.configuration.settings.checking import check_values
 from trainers.configuration.settings.experiments import EXPERIMENTS, Experiment, StudentExperiment, TrainingExperiment
 from trainers.configuration.settings.in_words import written
 from trainers.configuration.settings.keys import all_keys, keys_of, names_where
+from trainers.configuration.settings.students import POOLS
 from trainers.problems import ConfigurationError, Problem
 
 
@@ -86,7 +88,10 @@ def finish(
     """Check the values of composed flat keys, compute what follows from them, and check what must agree."""
     experiment = config["experiment"]
     wrong = check_values(experiment, config)
-    usable = experiment_of({key: value for key, value in config.items() if key not in wrong})
+    entries = check_entries(config)
+    # Of a pool that cannot be read nothing else is said, nor of the student that it would stand for.
+    unread = wrong.keys() | ({*POOLS, "student_model"} if entries or wrong.keys() & {*POOLS} else set())
+    usable = experiment_of({key: value for key, value in config.items() if key not in unread})
     if servers is not None and isinstance(usable, StudentExperiment):
         usable = usable.with_keys(num_vllm_servers=max(servers, 1))
     processes = processes or int(os.environ.get("WORLD_SIZE", "1"))
@@ -94,8 +99,8 @@ def finish(
     asked: list[Problem] = []
     if isinstance(usable, TrainingExperiment):
         asked = list(check_batch(batch_of(usable.with_keys(processes=processes))))
-    crossed = [problem for problem in [*asked, *validate(derived)] if problem.given.partition("=")[0] not in wrong]
-    found = [*problems, *wrong.values(), *crossed]
+    crossed = [problem for problem in [*asked, *validate(derived)] if problem.given.partition("=")[0] not in unread]
+    found = [*problems, *wrong.values(), *entries, *crossed]
     if found:
         raise ConfigurationError(found)
     return Composition(derived, notes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trainers.configuration.settings.experiments import (
@@ -13,20 +13,34 @@ from trainers.configuration.settings.experiments import (
     GRPOExperiment,
     StudentExperiment,
 )
+from trainers.configuration.settings.models.student import StudentSettings
+from trainers.configuration.settings.models.teacher import ServedTeacherSettings
+from trainers.configuration.settings.students import POOLS, all_members
 from trainers.serving.adapter_files import read_adapter
 from trainers.serving.server_spec import Role, ServerSpec
 
 SERVERS_SHARE = 0.9
 SERVERS_SHARE_BESIDE_TRAINER = 0.5
 MOST_BESIDE_TRAINER = 0.8
+LOADED_BY = ("max_model_len", "dtype", "gpu_memory_utilization", "tensor_parallel_size")
+"""Settings of a student that its server is started with, besides its model."""
 STUDENT_ALONE = "student alone"
 """What results call the student without a teacher."""
 
 
 @dataclass(frozen=True)
-class _Seat:
+class Served:
+    """A model that needs servers of ours: in which role, under which settings, and for whom of a pool."""
+
     role: Role
     model: str
+    settings: ServedTeacherSettings | StudentSettings
+    students: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Seat:
+    served: Served
     gpus: tuple[int, ...]
 
 
@@ -36,9 +50,11 @@ def server_layout(
     """Return the model servers of a run, in the order of their ports.
 
     Slot i of `num_vllm_servers` goes to the teacher when i is even, to the student when it is odd; with a single slot
-    both models share it. An evaluation goes through its teachers in order and then the student, and more models than
-    slots share. A student behind an API takes no slot, nor does an agent. Tensor parallelism gives a server several
-    slots.
+    both models share it. Of a pool each model has one slot first, the teacher's and then the students' by their table;
+    further slots go to the teacher or to the students, whichever have fewer, and among the students in turn. Students
+    share servers where model, context, precision and share of the memory are the same. An evaluation goes through its
+    teachers in order and then the student, and more models than slots share. A student behind an API takes no slot,
+    nor does an agent. Tensor parallelism gives a server several slots.
 
     Args:
         config: a resolved configuration.
@@ -49,33 +65,47 @@ def server_layout(
     seats = _seats(config, gpus)
     users = Counter(gpu for seat in seats for gpu in seat.gpus)
     budget, most = (SERVERS_SHARE_BESIDE_TRAINER, MOST_BESIDE_TRAINER) if shared else (SERVERS_SHARE, SERVERS_SHARE)
-    asked = {gpu: sum(_share(config, seat.role) for seat in seats if gpu in seat.gpus) for gpu in users}
+    asked = {
+        gpu: sum(seat.served.settings.gpu_memory_utilization for seat in seats if gpu in seat.gpus) for gpu in users
+    }
     counts: Counter[str] = Counter()
     specs = []
     for offset, seat in enumerate(seats):
         crowded = [asked[gpu] for gpu in seat.gpus if (users[gpu] > 1 or shared) and asked[gpu] > most]
         scale = budget / max(crowded) if crowded else 1.0
-        specs.append(_spec(config, seat, counts[seat.role], offset, scale))
-        counts[seat.role] += 1
+        specs.append(_spec(config, seat, counts[seat.served.role], offset, scale))
+        counts[seat.served.role] += 1
     return tuple(specs)
 
 
-def models(config: StudentExperiment) -> tuple[tuple[Role, str], ...]:
+def models(config: StudentExperiment) -> tuple[Served, ...]:
     """Return the models that need a server of ours, in the order in which they take turns.
 
     None when they run in process.
     """
     if not config.serving.use_vllm_server:
         return ()
-    student: tuple[tuple[Role, str], ...] = ()
-    if not config.student.base_url and not config.student.agent and config.student.model:
-        student = (("student", config.student.model),)
-    taught_by: tuple[tuple[Role, str], ...] = ()
+    taught_by: tuple[str, ...] = ()
     if isinstance(config, EvaluationExperiment):
-        taught_by = tuple(("teacher", path) for path in teachers(config))
+        taught_by = teachers(config)
     elif isinstance(config, GRPOExperiment):
-        taught_by = (("teacher", config.model.model_name_or_path),)
-    return taught_by + student
+        taught_by = (config.model.model_name_or_path,)
+    return tuple(Served("teacher", path, config.teacher) for path in taught_by) + _served_students(config)
+
+
+def _served_students(config: StudentExperiment) -> tuple[Served, ...]:
+    """Return the students' models, each with all students that it answers for."""
+    found: dict[tuple[Any, ...], Served] = {}
+    several = any(getattr(config.pool, pool) is not None for pool in POOLS)
+    for member in all_members(config):
+        student = member.config.student
+        if student.base_url or student.agent or not student.model:
+            continue
+        loaded = tuple(getattr(student, attribute) for attribute in ("model", *LOADED_BY))
+        served = found.get(loaded, Served("student", student.model, student))
+        named = (member.name,) if several else ()
+        found[loaded] = replace(served, students=served.students + named)
+    return tuple(found.values())
 
 
 def teachers(config: EvaluationExperiment) -> tuple[str, ...]:
@@ -123,65 +153,65 @@ def short_names(paths: Sequence[str]) -> list[str]:
 
 def slots_used(config: StudentExperiment) -> int:
     """Return the slots that whole servers take when they are dealt in turn to `num_vllm_servers` slots, none shared."""
-    return sum(_width(config, role) for role, _ in _turns(config))
+    return sum(served.settings.tensor_parallel_size for served in _turns(config))
 
 
-def _turns(config: StudentExperiment) -> list[tuple[Role, str]]:
+def _turns(config: StudentExperiment) -> list[Served]:
     """Return servers dealt in turn until the slots are used up; at least one for each model."""
     listed, slots = models(config), config.serving.num_vllm_servers
     if not listed:
         return []
-    turns, used = list(listed), sum(_width(config, role) for role, _ in listed)
+    turns, used = list(listed), sum(served.settings.tensor_parallel_size for served in listed)
     while used < slots:
-        turns.append(listed[len(turns) % len(listed)])
-        used += _width(config, turns[-1][0])
+        turns.append(_next(listed, turns, halves=isinstance(config, GRPOExperiment)))
+        used += turns[-1].settings.tensor_parallel_size
     return turns
+
+
+def _next(listed: Sequence[Served], turns: Sequence[Served], *, halves: bool) -> Served:
+    """Return the model of the next slot: with `halves` one of the role that has fewer, else whose turn it is."""
+    students = [served for served in listed if served.role == "student"]
+    if not halves or len(students) in (0, len(listed)):
+        return listed[len(turns) % len(listed)]
+    held = [served for served in turns if served.role == "student"]
+    if len(held) < len(turns) - len(held):
+        return students[len(held) % len(students)]
+    return listed[0]
 
 
 def _seats(config: StudentExperiment, gpus: tuple[int, ...]) -> list[_Seat]:
     seats, slot = [], 0
-    for role, model in _turns(config):
-        width = _width(config, role)
+    for served in _turns(config):
+        width = served.settings.tensor_parallel_size
         taken = tuple(gpus[(slot + step) % len(gpus)] for step in range(width)) if gpus else ()
-        seats.append(_Seat(role, model, taken))
+        seats.append(_Seat(served, taken))
         slot += width
     return seats
 
 
-def _width(config: StudentExperiment, role: Role) -> int:
-    return config.of_role(role).tensor_parallel_size
-
-
-def _share(config: StudentExperiment, role: Role) -> float:
-    return config.of_role(role).gpu_memory_utilization
-
-
 def _spec(config: StudentExperiment, seat: _Seat, index: int, offset: int, scale: float) -> ServerSpec:
-    trained = seat.role == "teacher" and isinstance(config, GRPOExperiment)
-    adapter = read_adapter(seat.model)
+    served, settings = seat.served, seat.served.settings
+    trained = served.role == "teacher" and isinstance(config, GRPOExperiment)
+    adapter = read_adapter(served.model)
     return ServerSpec(
-        role=seat.role,
+        role=served.role,
         index=index,
-        model=seat.model,
+        model=served.model,
         host=config.serving.vllm_host,
         port=config.serving.vllm_port + offset,
         gpus=seat.gpus,
-        max_model_len=config.of_role(seat.role).max_model_len,
-        dtype=_precision(config, seat.role, trained),
-        gpu_memory_utilization=round(_share(config, seat.role) * scale, 3),
-        tensor_parallel_size=_width(config, seat.role),
-        weight_transfer=_transfer(config, seat.role),
+        max_model_len=settings.max_model_len,
+        # What the trainer sends has the trainer's precision.
+        dtype=config.model.dtype if trained and settings.dtype == "auto" else settings.dtype,
+        gpu_memory_utilization=round(settings.gpu_memory_utilization * scale, 3),
+        tensor_parallel_size=settings.tensor_parallel_size,
+        weight_transfer=_transfer(config, served.role),
         seed=config.output.seed,
         trust_remote_code=config.model.trust_remote_code,
-        revision=(adapter and adapter.revision) or (config.model.model_revision if seat.role == "teacher" else None),
+        revision=(adapter and adapter.revision) or (config.model.model_revision if served.role == "teacher" else None),
         adapter=adapter,
+        students=served.students,
     )
-
-
-def _precision(config: StudentExperiment, role: Role, trained: bool) -> str:
-    asked = config.of_role(role).dtype
-    # What the trainer sends has the trainer's precision.
-    return config.model.dtype if trained and asked == "auto" else asked
 
 
 def _transfer(config: StudentExperiment, role: Role) -> str | None:

@@ -13,6 +13,7 @@ from trainers.configuration.settings.models.prompts import PromptSettings
 from trainers.configuration.settings.models.sampling import SamplingSettings
 from trainers.configuration.settings.models.serving import ServingSettings
 from trainers.configuration.settings.models.student import StudentSettings
+from trainers.configuration.settings.models.students import StudentPoolSettings
 from trainers.configuration.settings.models.teacher import ServedTeacherSettings, TeacherSettings
 from trainers.configuration.settings.runs.data import DataSettings, TrainingDataSettings
 from trainers.configuration.settings.runs.evaluation import EvaluationSettings, EvaluationSizeSettings
@@ -26,7 +27,6 @@ from trainers.configuration.settings.runs.training import TrainingSettings
 
 SFT, GRPO, EVALUATION = "sft", "teacher_grpo", "evaluation"
 Role = Literal["teacher", "student"]
-ROLES: tuple[Role, ...] = ("teacher", "student")
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ class StudentExperiment(Experiment):
 
     teacher: ServedTeacherSettings
     student: StudentSettings
+    pool: StudentPoolSettings
     serving: ServingSettings
     teaching: TeachingSettings
     sampling: SamplingSettings

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from trainers.configuration.checks.student_rules import own_keys, under_own_keys
 from trainers.configuration.composition.compose import experiment_of
 from trainers.configuration.composition.compose import load as load_run
 from trainers.configuration.epochs import too_few_rows
@@ -104,9 +105,7 @@ def inspect(config: Experiment) -> Findings:
         problems += (*model_problems(use, shape, len(tokenizer), converses), *update_problems(use, model))
         warnings += (*model_warnings(use, shape), *update_warnings(use, model))
         if converses:
-            problems += stage_problems(use, tokenizer, config)
-            warnings += unread_kwargs(use, tokenizer, config)
-            found_problems, found_warnings = looked_at_turns(use, tokenizer, config)
+            found_problems, found_warnings = looked_at_prompts(use, tokenizer, config)
             problems += found_problems
             warnings += found_warnings
     found = Findings(tuple(problems), tuple(warnings), shapes)
@@ -124,6 +123,18 @@ def column_problems(config: Experiment) -> tuple[Problem, ...]:
     except ConfigurationError as error:
         return error.problems
     return ()
+
+
+def looked_at_prompts(use: ModelUse, tokenizer: Any, config: Experiment) -> tuple[list[Problem], list[str]]:
+    """Return the problems and warnings about what a model is prompted with, those of a student under its own keys."""
+    seen = use.student.config if use.student else config
+    problems, warnings = looked_at_turns(use, tokenizer, seen)
+    problems = [*stage_problems(use, tokenizer, seen), *problems]
+    warnings = [*unread_kwargs(use, tokenizer, seen), *warnings]
+    if use.student is None:
+        return problems, warnings
+    named = [own_keys(text, use.student) for text in warnings]
+    return [under_own_keys(problem, use.student) for problem in problems], named
 
 
 def looked_at_turns(use: ModelUse, tokenizer: Any, config: Experiment) -> tuple[list[Problem], list[str]]:

@@ -13,7 +13,9 @@ from trainers.configuration.settings.experiments import (
     SFTExperiment,
     StudentExperiment,
 )
+from trainers.configuration.settings.students import Member, all_members
 from trainers.serving.adapter_files import read_adapter
+from trainers.serving.server_spec import ServerSpec
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class ModelUse:
         length: tokens of a sequence; `None` for as many as it takes.
         served: whether vLLM loads it.
         updated: whether its servers are sent new weights.
+        student: who of the run's students it is; `None` for a teacher.
     """
 
     role: str
@@ -43,6 +46,7 @@ class ModelUse:
     length: int | None
     served: bool
     updated: bool = False
+    student: Member | None = None
 
 
 def model_uses(config: Experiment) -> tuple[ModelUse, ...]:
@@ -53,25 +57,32 @@ def model_uses(config: Experiment) -> tuple[ModelUse, ...]:
 
 
 def _served(config: StudentExperiment) -> tuple[ModelUse, ...]:
-    keys = {"student": "student_model", "teacher": "model_name_or_path"}
-    if isinstance(config, EvaluationExperiment):
-        keys["teacher"] = "teacher"
-    uses = {
-        (spec.role, spec.model): ModelUse(
-            role=spec.role,
-            key=keys[spec.role],
-            model=spec.model,
-            weights=spec.weights,
-            tokenizer=spec.tokenizer,
-            revision=spec.revision,
-            length_key=f"{spec.role}_max_model_len",
-            length=spec.max_model_len,
-            served=True,
-            updated=spec.weight_transfer is not None,
-        )
-        for spec in server_layout(config)
+    layout = server_layout(config)
+    key = "teacher" if isinstance(config, EvaluationExperiment) else "model_name_or_path"
+    taught_by = {spec.model: _use(spec, key, "teacher_max_model_len") for spec in layout if spec.role == "teacher"}
+    asked = {
+        member.name: _use(spec, member.key("model"), member.key("max_model_len"), member)
+        for spec in layout
+        for member in all_members(config)
+        if spec.role == "student" and (not spec.students or member.name in spec.students)
     }
-    return tuple(uses.values())
+    return (*taught_by.values(), *asked.values())
+
+
+def _use(spec: ServerSpec, key: str, length_key: str, student: Member | None = None) -> ModelUse:
+    return ModelUse(
+        role=spec.role,
+        key=key,
+        model=spec.model,
+        weights=spec.weights,
+        tokenizer=spec.tokenizer,
+        revision=spec.revision,
+        length_key=length_key,
+        length=spec.max_model_len,
+        served=True,
+        updated=spec.weight_transfer is not None,
+        student=student,
+    )
 
 
 def template_kwargs(config: Experiment, role: str) -> Mapping[str, Any]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trainers import plugins
-from trainers.configuration.settings.experiments import Experiment, GRPOExperiment
+from trainers.configuration.checks.student_rules import each_student
+from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, StudentExperiment
 from trainers.problems import ConfigurationError, Problem
 from trainers.serving.weights.transports import TRANSPORTS
 
 
 def function_problems(config: Experiment) -> Iterator[Problem]:
     """Yield the problems of all components of the user's own that a configuration names, whose modules it imports."""
-    yield from plugins.plugin_problems(config)
+    if isinstance(config, StudentExperiment):
+        yield from each_student(config, plugins.plugin_problems)
+    else:
+        yield from plugins.plugin_problems(config)
     yield from _trainer_problems(config)
     yield from _transport_problems(config)
 

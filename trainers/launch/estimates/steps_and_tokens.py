@@ -21,6 +21,7 @@ from trainers.configuration.settings.experiments import (
     TrainingExperiment,
 )
 from trainers.configuration.settings.runs.data import DataSettings
+from trainers.configuration.settings.students import members
 from trainers.launch.estimates.disk import GIGABYTE, checkpoints_kept, disk_needed
 from trainers.launch.estimates.earlier_run import changes, measured
 from trainers.launch.estimates.model_sizes import ModelShape
@@ -123,8 +124,9 @@ def at_most(config: TrainingExperiment) -> str:
 def _sampled_at_most(config: GRPOExperiment) -> str:
     batch = batch_of(config)
     probes = batch.questions * config.prompts.max_probe_tokens
-    baselines = batch.questions * config.teaching.num_baselines * config.student.max_tokens
-    taught = batch.size * config.student.max_tokens
+    solution = max(member.config.student.max_tokens for member in members(config))
+    baselines = batch.questions * config.teaching.num_baselines * solution
+    taught = batch.size * solution
     teacher = batch.size * config.sampling.max_completion_length
     return (
         f"tokens sampled per step: at most {teacher:,} by the teacher and {probes + baselines + taught:,} by the "

@@ -1,0 +1,78 @@
+"""The students of a run, each as the run that it would be with this student alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainers.configuration.settings.experiments import StudentExperiment
+from trainers.configuration.settings.keys import keys_in
+from trainers.configuration.settings.models.student import StudentSettings
+from trainers.teaching.lesson import THE_STUDENT
+
+POOLS = ("students", "heldout_students")
+WEIGHT, SYSTEM_PROMPT = "weight", "system_prompt"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A student of a run.
+
+    Args:
+        name: its name in `students` or `heldout_students`.
+        pool: which of the two; `None` for the student that `student_model` names.
+        weight: its share of the groups is this over the sum of all weights.
+        config: the run with this student alone, so that its settings are in `config.student` and `config.prompts`.
+    """
+
+    name: str
+    pool: str | None
+    weight: int | float
+    config: StudentExperiment
+
+    def key(self, attribute: str) -> str:
+        """Return the flat key of one of its settings, as it is typed: `student_model`, or `students.small.model`."""
+        return f"student_{attribute}" if self.pool is None else f"{self.pool}.{self.name}.{attribute}"
+
+
+def members(config: StudentExperiment) -> tuple[Member, ...]:
+    """Return the students that a run teaches, in the order of their table: one where `student_model` stands alone."""
+    if config.pool.students is None:
+        alone = config if config.pool.heldout_students is None else config.with_keys(heldout_students=None)
+        return (Member(THE_STUDENT, None, 1, alone),)
+    return _entries(config, "students")
+
+
+def heldout_members(config: StudentExperiment) -> tuple[Member, ...]:
+    """Return the students that only evaluations meet; none where there is no such table."""
+    return () if config.pool.heldout_students is None else _entries(config, "heldout_students")
+
+
+def all_members(config: StudentExperiment) -> tuple[Member, ...]:
+    """Return all students of a run, those held out last."""
+    return members(config) + heldout_members(config)
+
+
+def entry_keys(pool: str) -> frozenset[str]:
+    """Return the keys that an entry of a table of students can have."""
+    own = {WEIGHT, SYSTEM_PROMPT} if pool == "students" else {SYSTEM_PROMPT}
+    return frozenset(StudentSettings.model_fields) | own
+
+
+def _entries(config: StudentExperiment, pool: str) -> tuple[Member, ...]:
+    table: Mapping[str, Mapping[str, Any]] = getattr(config.pool, pool)
+    return tuple(Member(name, pool, entry.get(WEIGHT, 1), _with(config, entry)) for name, entry in table.items())
+
+
+def _with(config: StudentExperiment, entry: Mapping[str, Any]) -> StudentExperiment:
+    """Return a configuration whose one student is an entry of its pool."""
+    stated = {f"student_{name}": value for name, value in entry.items() if name != WEIGHT}
+    if entry.get("agent"):
+        # Results and records call the student by this key.
+        stated.setdefault("student_model", entry["agent"])
+    inherited: dict[str, Any] = {}
+    if not (entry.get("base_url") or config.student.base_url):
+        of_api = {name: key for name, key in keys_in(StudentSettings).items() if key.facts.of_api}
+        inherited = {name: key.default for name, key in of_api.items()}
+    return config.with_keys(**inherited | stated, **dict.fromkeys(POOLS))
