@@ -112,8 +112,9 @@ def test_without_a_name_the_reward_is_ours_and_takes_settings_as_well() -> None:
 @pytest.mark.parametrize("name", VERIFIERS)
 def test_verifiers_with_a_name_are_made_by_the_same_mechanism(name: str) -> None:
     config = run_config("teacher_grpo", **KEYS, verifier=name)
-    verifier = make_verifier(config)
+    verifier = plugins.build(plugins.VERIFIER, config)
     assert f"{type(verifier).__module__}.{type(verifier).__name__}" == VERIFIERS[name]
+    assert make_verifier(config).extract("<solution>4</solution>") == verifier.extract("<solution>4</solution>")
     assert list(plugins.plugin_problems(config)) == []
 
 

@@ -27,7 +27,7 @@ OF_THEIR_OWN = {
     *(("AdaptiveTeacher", name) for name in ("max_completion_length", "temperature", "seed")),
     # Without a run there is no seed to derive others from.
     *((name, "seed") for name in ("bootstrap_mean", "bootstrap_difference", "bootstrap_ratio")),
-    *((name, "seed") for name in ("bootstrap_ratio_difference", "Protocol", "ServerSpec")),
+    *((name, "seed") for name in ("bootstrap_ratio_difference", "Protocol", "ServerSpec", "StudentPool")),
     # As the checkpoint says, which a training does not follow.
     *((name, "dtype") for name in ("LocalModel", "ServerSpec")),
     # vLLM's way to write the key's null.

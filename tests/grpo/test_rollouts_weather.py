@@ -105,7 +105,7 @@ def student(prompt, number):
 
 
 def teacher(prompt, number):
-    return "no tags" if number % 9 == 0 else f"<teaching>hint {number % 3}</teaching>"
+    return "no tags" if number % 9 == 0 else f"<teaching>way {'abc'[number % 3]}</teaching>"
 
 
 @asynccontextmanager

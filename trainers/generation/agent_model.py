@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from trainers.concurrency.calls import call, close, reason
-from trainers.deadlines import REQUEST_S
+from trainers.concurrency.deadlines import REQUEST_S
 from trainers.generation.functions import FunctionModel
 from trainers.generation.retries import RetryPolicy
 from trainers.generation.traffic import Traffic

@@ -32,11 +32,11 @@ _STUDENT_KEY = re.compile(rf"\bstudent_({'|'.join((*StudentSettings.model_fields
 EXAMPLE = "write students={small: {model: owner/name}, large: {model: owner/name, weight: 2}}"
 
 
-def check_entries(config: Mapping[str, Any]) -> list[Problem]:
+def check_entries(keys: Mapping[str, Any]) -> list[Problem]:
     """Return what is wrong with the tables of students among flat keys, before anything is made of them."""
     found: list[Problem] = []
     for pool in POOLS:
-        table = config.get(pool)
+        table = keys.get(pool)
         if isinstance(table, Mapping):
             found += _table(pool, table)
     return found

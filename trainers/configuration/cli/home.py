@@ -15,10 +15,10 @@ def quoted(value: str) -> str:
     return _BARE.sub(r"\1'\2'", value)
 
 
-def expanded(config: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return a composed configuration with `~/` as the home directory, and a note for each key in which it stood."""
-    found = {key: _expanded(value) for key, value in config.items()}
-    changed = [key for key, value in config.items() if found[key] != value]
+def expanded(keys: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return composed flat keys with `~/` as the home directory, and a note for each key in which it stood."""
+    found = {key: _expanded(value) for key, value in keys.items()}
+    changed = [key for key, value in keys.items() if found[key] != value]
     return found, tuple(f"{key}: ~ is {Path.home()}, {found[key]}" for key in changed)
 
 

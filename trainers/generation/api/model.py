@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from trainers.deadlines import REQUEST_S
+from trainers.concurrency.deadlines import REQUEST_S
 from trainers.generation.api.rate_limits import RateLimits
 from trainers.generation.api.relayed import RelayedChat, RelayedChunks, read_choices
 from trainers.generation.api.streamed_answer import StreamedAnswer

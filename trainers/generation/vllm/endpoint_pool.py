@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from trainers.deadlines import REQUEST_S
+from trainers.concurrency.deadlines import REQUEST_S
 from trainers.generation.chat_templates.rendering import ChatRenderer
 from trainers.generation.retries import RetryPolicy
 from trainers.generation.traffic import Traffic

@@ -14,7 +14,7 @@ from typing import Protocol, cast
 
 import torch
 
-from trainers.deadlines import REQUEST_S
+from trainers.concurrency.deadlines import REQUEST_S
 from trainers.dotted_path import resolve
 from trainers.serving.weights.buckets import DEFAULT_BUCKET_BYTES, TensorMeta
 from trainers.serving.weights.control_calls import ControlPlane, WeightSyncError

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trainers.concurrency.calls import call, close
-from trainers.deadlines import VERDICT_S
+from trainers.concurrency.deadlines import VERDICT_S
 from trainers.generation.types import GenerationError
 from trainers.teaching.lesson import Question
 from trainers.teaching.verifiers.code.verifier import CodeVerifier

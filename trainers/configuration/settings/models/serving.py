@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from trainers.concurrency.deadlines import REQUEST_S
 from trainers.configuration.settings.key import Number, Resume, Settings, key
-from trainers.deadlines import REQUEST_S
 
 
 class ServingSettings(Settings):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from trainers.concurrency.deadlines import VERDICT_S
 from trainers.configuration.settings.key import Number, Settings, key
-from trainers.deadlines import VERDICT_S
 
 
 class TeachingSettings(Settings):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
-from trainers.deadlines import VERDICT_S
+from trainers.concurrency.deadlines import VERDICT_S
 from trainers.teaching.lesson import Question
 from trainers.teaching.verifiers.code.answer_code import code_in_prose, complete, extract_code
 from trainers.teaching.verifiers.code.packages import find_packages, missing_packages

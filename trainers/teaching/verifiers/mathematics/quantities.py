@@ -205,7 +205,7 @@ def _together(match: re.Match[str]) -> Quantity | None:
 
 @dataclass(frozen=True)
 class _Rest:
-    """What follows a number: a scale (1 without one), a unit, and the nouns that were counted."""
+    """The words after a number: a scale (1 without one), a unit, and the nouns that were counted."""
 
     scale: int = 1
     unit: Unit | None = None

@@ -31,7 +31,7 @@ class UnreadableError(ValueError):
 
 @dataclass(frozen=True)
 class Leaf:
-    """What has no parts: an expression."""
+    """A structure without parts: an expression."""
 
     text: str
 

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections import OrderedDict
 
-from trainers.deadlines import VERDICT_S
+from trainers.concurrency.deadlines import VERDICT_S
 from trainers.teaching.lesson import Question
 from trainers.teaching.verifiers.extraction import extract_answer
 from trainers.teaching.verifiers.mathematics.decision import decide
@@ -112,7 +112,7 @@ class MathVerifier:
 
 
 class _Truth:
-    """What is known of one ground truth: whether it can be read, and what its answers have cost."""
+    """The knowledge of one ground truth: if it can be read, and how much its answers have cost."""
 
     def __init__(self, text: str) -> None:
         self.text = text
