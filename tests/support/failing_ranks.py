@@ -37,7 +37,7 @@ class Broken:
         """No rollout."""
         raise OSError(28, "No space left on device")
 
-    update = run
+    update = evaluate = run
 
 
 def trainer(main: bool, directory: Path) -> Any:
