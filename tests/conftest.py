@@ -3,12 +3,12 @@
 import os
 import secrets
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.support.quickstarts import quickstart  # noqa: F401 - a fixture
+from tests.support.server_pair import ServerPair
 from tests.support.worlds import workspace  # noqa: F401 - a fixture
 from trainers.configuration.devices.machine import detect
 from trainers.serving.processes.server_group import ServerGroup
@@ -21,15 +21,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs a GPU where the driver lists none; where it lists one that torch cannot use, the test fails."""
     if item.get_closest_marker("gpu") is not None and detect().cpu_only:
         pytest.skip("needs a GPU, and nvidia-smi lists none that is visible here")
-
-
-@dataclass(frozen=True)
-class ServerPair:
-    """The session's servers; both can receive weights. Whoever changes their weights changes them back."""
-
-    teacher: ServerSpec
-    student: ServerSpec
-    group: ServerGroup
 
 
 def consecutive_free_ports(count: int) -> int:

@@ -11,9 +11,9 @@ import torch
 
 from examples.custom_student import StoryAgent
 from examples.custom_verifier import NearEnough
-from tests.conftest import ServerPair
 from tests.support import grpo_runs
 from tests.support.data_configs import run_config
+from tests.support.server_pair import ServerPair
 from trainers.generation.models import served_model
 from trainers.generation.types import GenerationError, Message, Prompt, Sampling
 from trainers.launch.checks.own_functions import function_problems

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from tests.conftest import ServerPair
+from tests.support.server_pair import ServerPair
 from trainers.configuration import compose
 from trainers.configuration.resume.decision import settle
 from trainers.configuration.settings.experiments import GRPOExperiment
