@@ -40,7 +40,7 @@ from trainers.teaching.lesson import THE_STUDENT, Question
 logger = logging.getLogger(__name__)
 
 VERIFIED_PROMPTS, VERIFIED_TOKENS = 4, 16
-"""How many teacher prompts each server continues to prove its weights, by at most how many tokens."""
+"""Number of teacher prompts that each server continues to prove its weights, and most tokens of each."""
 
 
 def run(config: GRPOExperiment) -> None:

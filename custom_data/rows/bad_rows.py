@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from trainers.problems import ConfigurationError, Problem
 
 SHOWN = 5
-"""How many places are kept per cause."""
+"""Number of places that are kept per cause."""
 
 DUPLICATE = "the same as an earlier row"
 LONGEST = 1_000_000

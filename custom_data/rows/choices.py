@@ -15,7 +15,7 @@ from custom_data.rows.columns import match, plain, value_of
 
 LETTERS = string.ascii_uppercase
 ASKED = "Answer with the letter of one choice."
-"""What stands below the choices of a question."""
+"""Request below the choices of a question."""
 
 _LABELLED = re.compile(r"\(?([A-Z])[).:]\s*(\S.*)", re.DOTALL)
 _WRONG = re.compile(r"(?:incorrectanswer|wronganswer|distractor)\d*")

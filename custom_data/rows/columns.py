@@ -11,9 +11,9 @@ from trainers.configuration.datasets.column_names import ACCEPTED
 from trainers.problems import ConfigurationError, Problem
 
 SHOWN = 30
-"""How many of a dataset's columns a message lists."""
+"""Most of a dataset's columns that a message lists."""
 DEEPEST = 3
-"""How many names a path into nested columns may have."""
+"""Most names that a path into nested columns may have."""
 
 
 def plain(name: str) -> str:

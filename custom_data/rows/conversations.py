@@ -20,7 +20,7 @@ ROLES = {
     "observation": "tool",
     "function_call": "assistant",
 }
-"""How chat data calls the speakers."""
+"""Names that chat data has for the speakers."""
 
 TEXT_PARTS = ("text", "input_text", "output_text")
 """The types of those parts of a message that are text."""

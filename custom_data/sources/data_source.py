@@ -35,7 +35,7 @@ from trainers.problems import ConfigurationError, Problem
 
 FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 OWN_BUILDERS = {"json": ".jsonl", "csv": ".csv", "parquet": ".parquet"}
-"""What `datasets` calls the formats that are read by us."""
+"""Names that `datasets` has for the formats that are read by us."""
 PEEKED = 200
 """Rows from which the columns are known."""
 

@@ -30,7 +30,7 @@ Placed = tuple[int, Any]
 CHUNK = 1 << 20
 BATCH = 1000
 SEPARATORS = re.compile(r"[ \t\r\n,]*")
-"""What stands between the rows of a JSON array."""
+"""Characters between the rows of a JSON array."""
 COLUMNS = frozenset(column for name in ("messages", "choices", "question", "solution") for column in ACCEPTED[name])
 """Names under which an array belongs to a row, and is not one of rows."""
 

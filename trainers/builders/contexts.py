@@ -19,7 +19,7 @@ from trainers.serving.server_spec import Role, ServerSpec
 from trainers.teaching.lengths import TEACHER, Context, Need, stage_needs
 
 BYTES_PER_TOKEN = 3
-"""Of a model whose tokenizer we do not have: English has about 4 bytes per token, Chinese about 3."""
+"""Taken for models whose tokenizer we do not have: English has about 4, Chinese about 3."""
 TURN_TOKENS = 8
 SLACK = 8
 """Tokens that a tokenizer may add beyond the text it is given."""

@@ -36,7 +36,7 @@ UNTAUGHT = {
         "with student_approach, teacher_diagnosis and teacher_teaching"
     ),
 }
-"""What is to be said of examples by where their teaching came from."""
+"""Warnings of examples, by where their teaching came from."""
 
 logger = logging.getLogger(__name__)
 

@@ -136,7 +136,7 @@ REFUSED = {
     "vllm_structured_outputs_regex": _OUT + "teachings are free text",
     "vllm_tensor_parallel_size": "set teacher_tensor_parallel_size and student_tensor_parallel_size",
 }
-"""What to do instead, for keys (or for those values of needless keys) that cannot be had as written."""
+"""Remedies for keys (or for those values of needless keys) that cannot be had as written."""
 
 _DR_GRPO = "set loss_type=dr_grpo and scale_rewards=none"
 VALUES = {
@@ -146,7 +146,7 @@ VALUES = {
     ("loss_type", "dr-grpo"): _DR_GRPO,
     ("loss_type", "rloo"): "set loss_type=grpo and scale_rewards=none, whose advantages differ from RLOO's by a factor",
 }
-"""What gives the algorithm of a name that another framework has for a value, and that is no value here."""
+"""Keys that give the algorithm which another framework has a name for, where that name is no value here."""
 
 REPLACED = RENAMED.keys() | NEEDLESS.keys() | REFUSED.keys()
 

@@ -22,9 +22,9 @@ _TURNS = (
 _BOUNDS = r"</?s>|<[be]os>"
 
 OPENS_TURNS = re.compile(_TURNS)
-"""What tells chat models of some family who speaks next. Program code and web pages write none of it."""
+"""Spellings that tell chat models of some family who speaks next. Program code and web pages write none of it."""
 WELL_KNOWN = re.compile(f"{_TURNS}|{_BOUNDS}")
-"""What families of chat models are known to be controlled by: also the bounds of a sequence, which open no turn."""
+"""Spellings that control some family of chat models: also the bounds of a sequence, which open no turn."""
 
 Span = tuple[int, int]
 

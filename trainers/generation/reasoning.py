@@ -17,7 +17,7 @@ _MARKS = (
     ("<|channel|>analysis<|message|>", _END_OF_CHANNEL),
     ("<|channel|>commentary<|message|>", _END_OF_CHANNEL),
 )
-"""What models write before and after their reasoning."""
+"""Marks that models write before and after their reasoning."""
 
 _FINAL_CHANNEL = re.compile(r"<\|channel\|>\s*final\s*(?:<\|constrain\|>\w+\s*)?<\|message\|>")
 # Channel marks that a tokenizer dropped, leaving their names.

@@ -40,7 +40,7 @@ SERVER_ERROR = 3
 STOPPED_EARLY = 4
 WATCH_INTERVAL_S = 0.5
 SAVING_GRACE_S = 1800.0
-"""How long a trainer that lost a server may take for the rest of its step and a checkpoint."""
+"""Seconds that a trainer which lost a server may take for the rest of its step and a checkpoint."""
 TRAINER_LOG = "trainer.log"
 OPTIONS = ("--dry-run", "--assume-gpus", "--assume-gpu-memory", "--no-preflight")
 NOT_CHECKED = "tokenizers, data and disk were not looked at: a launch on that machine does so before servers start"

@@ -21,7 +21,7 @@ PUSHED = (
     *("adapter_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"),
     *("chat_template.jinja", "tekken.json", "*.model", "*.py"),
 )
-"""What goes to the hub: the model. Logs, lessons and the configuration of this machine stay here."""
+"""Files that go to the hub: the model. Logs, lessons and the configuration of this machine stay here."""
 
 
 class PushFailed(RuntimeError):

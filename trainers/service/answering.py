@@ -20,7 +20,7 @@ from trainers.teaching.prompts import PromptTemplates, fill
 from trainers.teaching.protocol import derive_seed
 
 FOR_A_PROGRAM = "{question}\n\nA teacher has looked at your approach and says:\n{teaching}\n\nUse what helps."
-"""What a taught student is told where a program reads its answer: no word about the form of the answer."""
+"""Words to a taught student where a program reads its answer: no word about the form of the answer."""
 
 _STEP = 0
 

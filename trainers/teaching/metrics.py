@@ -10,7 +10,7 @@ from statistics import fmean, pstdev
 from trainers.teaching.lesson import Group, Lesson
 
 OVERLONG = "_context"
-"""How the causes of failure end that say that a prompt did not fit into a context."""
+"""Endings of the causes of failure that say that a prompt did not fit into a context."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ REPORTERS: dict[str, tuple[str, ...]] = {
     "tensorboard": ("tensorboard", "tensorboardX"),
     **dict.fromkeys(("neptune", "azure_ml", "codecarbon", "dagshub", "flyte", "kubeflow"), ()),
 }
-"""What `report_to` takes, with the packages that it needs, any one of them, where we know them."""
+"""Values of `report_to`, with the packages that it needs, any one of them, where we know them."""
 
 
 def check_packages(config: TrainingExperiment) -> Iterator[Problem]:

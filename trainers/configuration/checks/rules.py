@@ -52,7 +52,7 @@ _PLACEHOLDER = re.compile(r"(?<!\w)\{(\w+)\}")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 MAX_GROWTH = 2
 LEAST_TEMPERATURE = 0.01
-"""What vLLM raises smaller temperatures to, except 0."""
+"""Temperature to which vLLM raises smaller ones, except 0."""
 
 
 def validate(config: Experiment) -> list[Problem]:

@@ -25,7 +25,7 @@ MOST_BESIDE_TRAINER = 0.8
 LOADED_BY = ("max_model_len", "dtype", "gpu_memory_utilization", "tensor_parallel_size")
 """Settings of a student that its server is started with, besides its model."""
 STUDENT_ALONE = "student alone"
-"""What results call the student without a teacher."""
+"""Name that results have for the student without a teacher."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ SCHEDULE_TAKES = {
     ),
     "greedy": (*_PLATEAU, "warmup", "max_lr", "verbose", "smooth", "window_size", "reset_start"),
 }
-"""What `lr_scheduler_kwargs` may hold for each learning rate schedule."""
+"""Names that `lr_scheduler_kwargs` may hold for each learning rate schedule."""
 
 WITHOUT_WARMUP = ("constant", *FOLLOWS_METRIC)
 """Schedules that take no notice of `warmup_steps`."""

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 TEACHER_PRICES = "teacher_price_per_million_tokens"
 """In a summary, not a key: the price tables of teachers behind APIs, by name."""
 SETTINGS = (*(name for name, key in keys_of(EVALUATION).items() if key.facts.reported), TEACHER_PRICES)
-"""What a summary states besides the results."""
+"""Settings that a summary states besides the results."""
 LEAST_WIDTH = 80
 
 

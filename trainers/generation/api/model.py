@@ -48,7 +48,7 @@ _ERROR_EXCERPT = 300
 _ABOUT_THE_REQUEST = (400, 413, 422)
 """Statuses by which an API says what is wrong with a request; the others are between it and the owner of the key."""
 _NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")
-"""What the HTTP library, whichever it is, calls the failures before a request is sent."""
+"""Names that HTTP libraries have for failures before a request is sent."""
 
 
 @dataclass(frozen=True)

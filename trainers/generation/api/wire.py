@@ -25,7 +25,7 @@ _MOST_TOKENS_PER_MESSAGE = 32
 
 
 DISPENSABLE = frozenset({"temperature", "top_p", "seed", "top_k", "min_p", "repetition_penalty"})
-"""What a request can do without: the model then samples as its API likes."""
+"""Parameters that a request can do without: the model then samples as its API likes."""
 
 _UNSUPPORTED = re.compile(
     r"unsupported|not support|n't support|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed|deprecated", re.I

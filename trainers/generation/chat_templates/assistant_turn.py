@@ -17,7 +17,7 @@ from trainers.generation.chat_templates.template_errors import refusals
 
 OPENED, CLOSED = "<think>", "</think>"
 EMPTY_REASONING = f"\n{CLOSED}\n\n"
-"""What follows `<think>\\n` where there is nothing to reason about, as Qwen3's own template writes it."""
+"""Text after `<think>\\n` where there is nothing to reason about, as Qwen3's own template writes it."""
 TAIL_TOKENS = 16
 """So many tokens at the end of a prompt tell whether it opened or closed a block of reasoning."""
 

@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 from math import ceil
 
 SLACK = 1.25
-"""How much larger than the smallest possible the largest micro-batch may become where that saves padding."""
+"""Growth of the largest micro-batch over the smallest possible one that is allowed where it saves padding."""
 
 
 def balanced_sizes(lengths: Sequence[int], batches: int) -> list[int]:

@@ -26,7 +26,7 @@ EXTREMES: Mapping[str, Callable[[Sequence[float]], float]] = {LEAST_CLIPPED: min
 POLICY_LOSS = "policy_loss"
 """The loss without KL and entropy; TRL logs it where there is a bonus for entropy."""
 OF_MASKED = {"vespo/phi_seq_mean": 1.0}
-"""What a sequence that is masked out adds to TRL's sum, where that is not 0."""
+"""Value that a masked sequence adds to TRL's sum, where that is not 0."""
 
 
 def micro_batch_counts(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:

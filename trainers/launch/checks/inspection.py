@@ -35,7 +35,7 @@ from trainers.problems import ConfigurationError, Problem
 
 CONFIG_FILE, FINDINGS_FILE = "config.json", "findings.json"
 LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError)
-"""What transformers and code that comes with a model raise for a model that cannot be loaded."""
+"""Exceptions that transformers and a model's own code raise for a model that cannot be loaded."""
 MESSAGE_LENGTH = 300
 logger = logging.getLogger("preflight")
 

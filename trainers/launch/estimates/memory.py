@@ -21,7 +21,7 @@ SERVER_WORKSPACE = int(1.5 * GIB)
 """CUDA's context, graphs, and the activations of vLLM's profiling run."""
 SYNC_BUCKET = 2**28
 QUESTION_TOKENS = 1024
-"""What a question and the teacher's template are taken to be long, where only the context bounds them."""
+"""Length taken for a question and the teacher's template, where only the context bounds them."""
 DEFAULT_LORA_TARGETS = ("q_proj", "v_proj")
 MASTER_WEIGHTS = 4
 ADAM_STATES = 8
