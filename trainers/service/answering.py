@@ -26,7 +26,7 @@ _STEP = 0
 
 
 @dataclass(frozen=True)
-class Turn:
+class TaughtRequest:
     """One request with all that its answer needs.
 
     Args:
@@ -48,98 +48,98 @@ class Turn:
     teacher: Callable[[int], AdaptiveTeacher]
 
 
-async def answered(turn: Turn, student: Generator) -> dict[str, Any]:
+async def answered(request: TaughtRequest, student: Generator) -> dict[str, Any]:
     """Return the whole answer to a request, ready to be sent.
 
     Raises:
         GenerationError: when the student does not answer.
     """
     if isinstance(student, ChatRelay):
-        answer = await student.relay(_relayed(turn))
-        head = turn.identity.head("chat.completion")
-        usage = answer.get("usage") or wire.usage(turn.guidance, estimated_tokens(str(answer["choices"])))
-        return {**head, "choices": answer["choices"], "usage": usage, "atlas": wire.metadata(turn.guidance)}
-    guidance = _in_full(turn)
-    choices = [turn.teacher(index).answer(guidance.question, student, guidance) for index in range(turn.asked.n)]
-    return wire.answer(turn.identity, await asyncio.gather(*choices), turn.asked.stop, guidance)
+        answer = await student.relay(_relayed(request))
+        head = request.identity.head("chat.completion")
+        usage = answer.get("usage") or wire.usage(request.guidance, estimated_tokens(str(answer["choices"])))
+        return {**head, "choices": answer["choices"], "usage": usage, "atlas": wire.metadata(request.guidance)}
+    guidance = _in_full(request)
+    choices = [request.teacher(index).answer(guidance.question, student, guidance) for index in range(request.asked.n)]
+    return wire.answer(request.identity, await asyncio.gather(*choices), request.asked.stop, guidance)
 
 
-async def streamed(turn: Turn, student: Generator) -> AsyncGenerator[dict[str, Any]]:
+async def streamed(request: TaughtRequest, student: Generator) -> AsyncGenerator[dict[str, Any]]:
     """Yield the chunks of an answer as the student writes it; the first one has the lesson's metadata.
 
     Raises:
         GenerationError: when the student does not answer, or breaks off.
     """
-    chunks = _relayed_chunks(turn, student) if isinstance(student, ChatRelay) else _text_chunks(turn, student)
+    chunks = _relayed_chunks(request, student) if isinstance(student, ChatRelay) else _text_chunks(request, student)
     first = True
     async with aclosing(chunks):
         async for chunk in chunks:
-            yield {**chunk, "atlas": wire.metadata(turn.guidance)} if first else chunk
+            yield {**chunk, "atlas": wire.metadata(request.guidance)} if first else chunk
             first = False
 
 
-async def _relayed_chunks(turn: Turn, student: ChatRelay) -> AsyncGenerator[dict[str, Any]]:
-    head = turn.identity.head("chat.completion.chunk")
-    async with aclosing(student.relay_stream(_relayed(turn))) as chunks:
+async def _relayed_chunks(request: TaughtRequest, student: ChatRelay) -> AsyncGenerator[dict[str, Any]]:
+    head = request.identity.head("chat.completion.chunk")
+    async with aclosing(student.relay_stream(_relayed(request))) as chunks:
         async for chunk in chunks:
             if chunk["choices"]:
                 yield {**head, "choices": chunk["choices"]}
-            if chunk.get("usage") and turn.asked.include_usage:
+            if chunk.get("usage") and request.asked.include_usage:
                 yield {**head, "choices": [], "usage": chunk["usage"]}
 
 
-async def _text_chunks(turn: Turn, student: Generator) -> AsyncGenerator[dict[str, Any]]:
+async def _text_chunks(request: TaughtRequest, student: Generator) -> AsyncGenerator[dict[str, Any]]:
     """Yield one choice after the other, each up to a stop string."""
-    guidance, tokens = _in_full(turn), 0
-    for index in range(turn.asked.n):
-        stops, text, solution = StopStrings(turn.asked.stop), "", None
-        async with aclosing(turn.teacher(index).follow(guidance.question, student, guidance)) as pieces:
+    guidance, tokens = _in_full(request), 0
+    for index in range(request.asked.n):
+        stops, text, solution = StopStrings(request.asked.stop), "", None
+        async with aclosing(request.teacher(index).follow(guidance.question, student, guidance)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Solution):
                     solution = piece
                 elif shown := stops.feed(piece):
-                    yield _piece(turn, index, shown, begins=not text)
+                    yield _piece(request, index, shown, begins=not text)
                     text += shown
                 if stops.met:
                     break
         if (shown := stops.end()) or not text:
-            yield _piece(turn, index, shown, begins=not text)
+            yield _piece(request, index, shown, begins=not text)
             text += shown
-        yield wire.chunk(turn.identity, {}, index=index, finish_reason=wire.finish_reason(solution, stops.met))
+        yield wire.chunk(request.identity, {}, index=index, finish_reason=wire.finish_reason(solution, stops.met))
         tokens += estimated_tokens(text) if solution is None else solution.tokens
-    if turn.asked.include_usage:
-        yield wire.usage_chunk(turn.identity, guidance, tokens)
+    if request.asked.include_usage:
+        yield wire.usage_chunk(request.identity, guidance, tokens)
 
 
-def _piece(turn: Turn, index: int, text: str, *, begins: bool) -> dict[str, Any]:
+def _piece(request: TaughtRequest, index: int, text: str, *, begins: bool) -> dict[str, Any]:
     delta = {"role": "assistant", "content": text} if begins else {"content": text}
-    return wire.chunk(turn.identity, delta, index=index)
+    return wire.chunk(request.identity, delta, index=index)
 
 
-def _in_full(turn: Turn) -> Guidance:
+def _in_full(request: TaughtRequest) -> Guidance:
     """Return the guidance for a student that is told the whole conversation as one text."""
-    return replace(turn.guidance, question=turn.asked.conversation.in_full)
+    return replace(request.guidance, question=request.asked.conversation.in_full)
 
 
-def _relayed(turn: Turn) -> RelayedChat:
+def _relayed(request: TaughtRequest) -> RelayedChat:
     """Return the request as it is passed on, with the teaching in the user's last message."""
-    asked, teaching = turn.asked, turn.guidance.teaching
+    asked, teaching = request.asked, request.guidance.teaching
     fields = dict(asked.fields)
     if asked.n > 1:
         fields["n"] = asked.n
     if asked.stop:
         fields["stop"] = list(asked.stop)
-    seed = derive_seed(turn.seed, _STEP, 0, "taught")
-    return RelayedChat(_messages(turn, teaching), turn.sampling, seed, fields)
+    seed = derive_seed(request.seed, _STEP, 0, "taught")
+    return RelayedChat(_messages(request, teaching), request.sampling, seed, fields)
 
 
-def _messages(turn: Turn, teaching: str | None) -> list[Mapping[str, Any]]:
-    conversation = turn.asked.conversation
+def _messages(request: TaughtRequest, teaching: str | None) -> list[Mapping[str, Any]]:
+    conversation = request.asked.conversation
     question = conversation.asked
-    if turn.asked.for_a_program:
+    if request.asked.for_a_program:
         if teaching is None:
             return list(conversation.messages)
         return list(conversation.with_words(fill(FOR_A_PROGRAM, question=question, teaching=teaching)))
-    templates = turn.templates
+    templates = request.templates
     prompt = templates.baseline(question) if teaching is None else templates.taught(question, teaching)
     return list(conversation.with_words(prompt.messages[-1].content))

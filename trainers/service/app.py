@@ -19,7 +19,7 @@ from aiohttp import web
 from trainers.generation.api.relayed import ChatRelay
 from trainers.generation.types import GenerationError, Sampling
 from trainers.service import wire
-from trainers.service.answering import Turn, answered, streamed
+from trainers.service.answering import TaughtRequest, answered, streamed
 from trainers.service.completions import as_chat, as_completion
 from trainers.service.conversation import Conversation, tools_told
 from trainers.service.cross_origin import Origins
@@ -229,7 +229,7 @@ class Service:
             first = await anext(chunks)
         return await self._stream(request, form, first, chunks, deadline)
 
-    async def _turn(self, asked: ChatRequest) -> Turn:
+    async def _turn(self, asked: ChatRequest) -> TaughtRequest:
         """Everything that the answer to a request needs, its guidance first."""
         # Who asks again without a seed wants another answer.
         seed = secrets.randbits(31) if asked.seed is None else asked.seed
@@ -255,7 +255,7 @@ class Service:
 
         identity = Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), self._name)
         guidance = await self._guidance(teacher(0), asked)
-        return Turn(asked, guidance, identity, templates, sampling, seed, teacher)
+        return TaughtRequest(asked, guidance, identity, templates, sampling, seed, teacher)
 
     async def _guidance(self, teacher: AdaptiveTeacher, asked: ChatRequest) -> Guidance:
         """Return the guidance of the user turn that a request belongs to: remembered, or new."""
