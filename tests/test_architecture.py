@@ -154,3 +154,12 @@ def test_what_trl_does_not_promise_is_used_in_one_package():
     private = {module for module in modules() if any(name.startswith("trl.") for name in imports()[module])}
     assert private
     assert {module.rpartition(".")[0] for module in private} == {"trainers.grpo.trl"}
+
+
+def test_no_two_public_classes_have_one_name():
+    named: dict[str, list[str]] = {}
+    for module, file in modules().items():
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                named.setdefault(node.name, []).append(module)
+    assert {name: where for name, where in named.items() if len(where) > 1} == {}

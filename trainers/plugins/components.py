@@ -21,7 +21,7 @@ from trainers.configuration.settings.experiments import Experiment
 from trainers.configuration.settings.in_words import written
 from trainers.dotted_path import resolve
 from trainers.generation.functions import TOLD
-from trainers.plugins.signatures import POSITIONAL, Asked, checked, parameters_of, title
+from trainers.plugins.signatures import POSITIONAL, GivenSettings, checked, parameters_of, title
 from trainers.problems import ConfigurationError, Problem
 from trainers.teaching.verifiers.names import VERIFIERS
 
@@ -93,7 +93,7 @@ def build(seam: Seam, config: Experiment) -> Any:
     if not inspect.isclass(component):
         return _bound(seam, given, component, settings)
     known = {**keys, **{name: keys[key] for name, key in seam.offers.items()}}
-    values = checked(component, Asked(given, seam.settings_key, settings, (), known.keys()))
+    values = checked(component, GivenSettings(given, seam.settings_key, settings, (), known.keys()))
     arguments = {name: known[name] for name in parameters_of(component) if name in known} | values
     try:
         made = component(**arguments)
@@ -167,7 +167,7 @@ def subclass(key: str, path: str, base: type) -> Any:
 
 def _bound(seam: Seam, given: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> Callable[..., Any]:
     positions = [p.name for p in parameters_of(function).values() if p.kind in POSITIONAL]
-    asked = Asked(given, seam.settings_key, settings, positions[: len(seam.call)], seam.told)
+    asked = GivenSettings(given, seam.settings_key, settings, positions[: len(seam.call)], seam.told)
     values = checked(function, asked)
     bound = partial(function, **values) if values else function
     _check_call(seam, given, bound)

@@ -17,7 +17,7 @@ POSITIONAL = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIO
 
 
 @dataclass(frozen=True)
-class Asked:
+class GivenSettings:
     """Settings as they were given.
 
     Args:
@@ -35,7 +35,7 @@ class Asked:
     known: Collection[str]
 
 
-def checked(component: Callable[..., Any], asked: Asked) -> dict[str, Any]:
+def checked(component: Callable[..., Any], asked: GivenSettings) -> dict[str, Any]:
     """Return the settings as the annotations want them: a path for text, a tuple for a list.
 
     Raises:
@@ -72,7 +72,7 @@ def title(component: object) -> str:
     return getattr(component, "__name__", type(component).__name__)
 
 
-def _strange(component: Callable[..., Any], asked: Asked, free: Mapping[str, Any]) -> Iterator[Problem]:
+def _strange(component: Callable[..., Any], asked: GivenSettings, free: Mapping[str, Any]) -> Iterator[Problem]:
     anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters_of(component).values())
     for name in asked.settings:
         if name in free or (anything and name not in asked.taken):
@@ -83,7 +83,9 @@ def _strange(component: Callable[..., Any], asked: Asked, free: Mapping[str, Any
         yield Problem(_shown(asked, name), f"{title(component)} has no argument {name}", remedy)
 
 
-def _lacking(component: Callable[..., Any], asked: Asked, free: Mapping[str, inspect.Parameter]) -> Iterator[Problem]:
+def _lacking(
+    component: Callable[..., Any], asked: GivenSettings, free: Mapping[str, inspect.Parameter]
+) -> Iterator[Problem]:
     for name, parameter in free.items():
         if parameter.default is parameter.empty and name not in {*asked.settings, *asked.known}:
             expected = f"{title(component)} needs the argument {name}"
@@ -125,5 +127,5 @@ def _wanted(annotation: Any) -> str:
     return annotation.__name__ if inspect.isclass(annotation) else str(annotation)
 
 
-def _shown(asked: Asked, name: str) -> str:
+def _shown(asked: GivenSettings, name: str) -> str:
     return f"{asked.key}.{name}={written(asked.settings[name])}"

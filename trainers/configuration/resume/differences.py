@@ -8,7 +8,7 @@ from typing import Any
 
 from trainers.configuration.schedule.evaluation_metrics import FOLLOWS_METRIC
 from trainers.configuration.settings.experiments import Experiment, TrainingExperiment
-from trainers.configuration.settings.key import Parts, Resume
+from trainers.configuration.settings.key import EvaluationResume, Resume
 from trainers.configuration.settings.keys import keys_of, names_where
 
 GONE = "(no key any more)"
@@ -44,7 +44,7 @@ def lengthens(differing: Mapping[str, str]) -> bool:
 
 def shaping_lessons(differing: Mapping[str, str]) -> list[str]:
     """Return the differences that keep an evaluation from being continued."""
-    return [text for name, text in differing.items() if name not in names_where(parts=Parts.FREE)]
+    return [text for name, text in differing.items() if name not in names_where(parts=EvaluationResume.FREE)]
 
 
 def longer(old: Mapping[str, Any], new: TrainingExperiment) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from trainers.configuration.devices.placement import teacher_entries
 from trainers.configuration.settings.experiments import EvaluationExperiment
-from trainers.configuration.settings.key import Parts, Resume
+from trainers.configuration.settings.key import EvaluationResume, Resume
 from trainers.configuration.settings.keys import holds, keys_in, names_where
 from trainers.configuration.settings.models.api_teacher import ApiTeacherSettings
 
@@ -63,7 +63,7 @@ def evaluation_action(
 def _same_parts(earlier: Mapping[str, Any], config: EvaluationExperiment) -> bool:
     """Return whether nothing differs of what may: a finished evaluation is summed up anew where it does."""
     flat = config.flat()
-    return all(earlier.get(key) == flat[key] for key in flat.keys() & names_where(parts=Parts.FREE))
+    return all(earlier.get(key) == flat[key] for key in flat.keys() & names_where(parts=EvaluationResume.FREE))
 
 
 def fingerprints(config: EvaluationExperiment) -> dict[str, str]:

@@ -22,7 +22,7 @@ class Resume(StrEnum):
     FREE = "says where and how, not what is learned: free"
 
 
-class Parts(StrEnum):
+class EvaluationResume(StrEnum):
     """The bearing of a key on continuing an evaluation."""
 
     COMPARED = "says how lessons are made: it must be the same"
@@ -51,7 +51,7 @@ class Facts:
     """
 
     resume: Resume = Resume.SHAPES
-    parts: Parts = Parts.COMPARED
+    parts: EvaluationResume = EvaluationResume.COMPARED
     required: bool = False
     computed: bool = False
     secret: bool = False

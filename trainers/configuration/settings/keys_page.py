@@ -9,7 +9,7 @@ from typing import Any
 
 from trainers.configuration.settings.experiments import EVALUATION, EXPERIMENTS, sections_of
 from trainers.configuration.settings.in_words import expected, written
-from trainers.configuration.settings.key import Parts, Resume, Settings
+from trainers.configuration.settings.key import EvaluationResume, Resume, Settings
 from trainers.configuration.settings.keys import Key, keys_in, keys_of
 from trainers.configuration.settings.models.api_teacher import ApiTeacherSettings
 from trainers.paths import ROOT
@@ -152,7 +152,7 @@ def _on_resume(declared: Declared) -> str:
     if facts.secret:
         return "free"
     training = _ON_RESUME[facts.resume]
-    free = facts.parts is Parts.FREE or facts.resume in (Resume.FREE, Resume.EVALUATION)
+    free = facts.parts is EvaluationResume.FREE or facts.resume in (Resume.FREE, Resume.EVALUATION)
     evaluation = "free" if free else "the same"
     if EVALUATION not in declared.by_experiment:
         return training

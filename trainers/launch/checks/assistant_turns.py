@@ -26,7 +26,7 @@ SHOWN = 60
 
 
 @dataclass(frozen=True)
-class Conversation:
+class TemplateConversation:
     """The traits of a model's conversations, as its chat template writes them.
 
     Args:
@@ -44,13 +44,13 @@ class Conversation:
     hides_reasoning: bool
 
 
-def conversation_of(tokenizer: Any, chat_template_kwargs: Mapping[str, Any]) -> Conversation | None:
+def conversation_of(tokenizer: Any, chat_template_kwargs: Mapping[str, Any]) -> TemplateConversation | None:
     """Return how a model converses; `None` for a template that refuses a question, about which it says itself why."""
     prompt = rendered(tokenizer, [("user", QUESTION)], chat_template_kwargs, generation=True)
     if not prompt:
         return None
     turn = assistant_turn(tokenizer, chat_template_kwargs)
-    return Conversation(
+    return TemplateConversation(
         turn,
         "".join(tokenizer.convert_ids_to_tokens(list(turn.end_ids))),
         asks=QUESTION.lower() in prompt.lower(),
@@ -59,7 +59,7 @@ def conversation_of(tokenizer: Any, chat_template_kwargs: Mapping[str, Any]) -> 
     )
 
 
-def turn_problems(use: ModelUse, conversation: Conversation) -> Iterator[Problem]:
+def turn_problems(use: ModelUse, conversation: TemplateConversation) -> Iterator[Problem]:
     """Yield the reasons why a model cannot be asked: it would see no question, never stop, or never be heard."""
     given = f"{use.key}={use.model}"
     if not conversation.asks:
@@ -82,7 +82,7 @@ def turn_problems(use: ModelUse, conversation: Conversation) -> Iterator[Problem
         yield Problem(given, expected, f"{remedy}, or switch reasoning off, mostly by {switch}")
 
 
-def turn_warnings(use: ModelUse, conversation: Conversation) -> Iterator[str]:
+def turn_warnings(use: ModelUse, conversation: TemplateConversation) -> Iterator[str]:
     """Yield a warning where the end of a turn is guessed."""
     if conversation.turn.source == "next turn":
         yield (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from trainers.configuration.settings.key import Number, Parts, Resume, Settings, key
+from trainers.configuration.settings.key import EvaluationResume, Number, Resume, Settings, key
 
 
 class StudentSettings(Settings):
@@ -52,7 +52,7 @@ class StudentSettings(Settings):
         None,
         "US dollars for a million tokens of the student's API: {prompt: …, completion: …}.",
         resume=Resume.FREE,
-        parts=Parts.FREE,
+        parts=EvaluationResume.FREE,
         reported=True,
         of_api=True,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainers.configuration.settings.key import Parts, Resume, Settings, key
+from trainers.configuration.settings.key import EvaluationResume, Resume, Settings, key
 
 
 class StudentPoolSettings(Settings):
@@ -21,6 +21,6 @@ class StudentPoolSettings(Settings):
         None,
         "Students that no training lesson meets, as in students: periodic evaluations ask them in place of the pool.",
         resume=Resume.EVALUATION,
-        parts=Parts.FREE,
+        parts=EvaluationResume.FREE,
         in_card=False,
     )

@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 MAX_PARTS = 200
 
 
-class Parts(Protocol):
+class PartComparison(Protocol):
     """Compares what has no parts."""
 
     def equal(self, given: str, truth: str) -> bool:
@@ -37,7 +37,7 @@ class Leaf:
 
 
 @dataclass(frozen=True)
-class Group:
+class Bracketed:
     """Parts in brackets: `()`, `[]`, `(]`, `[)`, `{}`, none (a bare list), `cup`, `matrix` or `row`."""
 
     kind: str
@@ -52,7 +52,7 @@ class Relation:
     signs: tuple[str, ...]
 
 
-Node: TypeAlias = Leaf | Group | Relation
+Node: TypeAlias = Leaf | Bracketed | Relation
 
 _MATRIX = re.compile(
     r"\\begin\{(?P<name>[pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?(?P<body>.*)\\end\{(?P=name)\}", re.DOTALL
@@ -89,9 +89,9 @@ def parse(text: str, depth: int = 0) -> Node:
     if match := _MATRIX.fullmatch(text):
         return _matrix(match["body"], depth)
     if len(parts := _split(text, re.compile(r"\\cup(?![A-Za-z])"))) > 1:
-        return Group("cup", tuple(parse(part, depth + 1) for part in parts))
+        return Bracketed("cup", tuple(parse(part, depth + 1) for part in parts))
     if not _THOUSANDS.fullmatch(text) and len(parts := _list_items(text)) > 1:
-        return Group("", tuple(_expanded(parts, depth)))
+        return Bracketed("", tuple(_expanded(parts, depth)))
     if (inner := _enclosed(text)) is not None:
         return _bracketed(*inner, depth)
     return _relation_or_leaf(text, depth)
@@ -107,7 +107,7 @@ def _relation_or_leaf(text: str, depth: int) -> Node:
             return parse(sides[1], depth + 1)
         return Relation(tuple(sides), signs)
     expanded = list(_plus_minus(text))
-    return Leaf(text) if len(expanded) == 1 else Group("", tuple(parse(one, depth + 1) for one in expanded))
+    return Leaf(text) if len(expanded) == 1 else Bracketed("", tuple(parse(one, depth + 1) for one in expanded))
 
 
 def _bracketed(opening: str, inner: str, closing: str, depth: int) -> Node:
@@ -119,7 +119,7 @@ def _bracketed(opening: str, inner: str, closing: str, depth: int) -> Node:
         return (
             _relation_or_leaf(f"({inner})", depth) if kind == "()" and _DOTS.search(inner) else parse(inner, depth + 1)
         )
-    return Group(kind, tuple(parse(item, depth + 1) for item in items))
+    return Bracketed(kind, tuple(parse(item, depth + 1) for item in items))
 
 
 def _matrix(body: str, depth: int) -> Node:
@@ -128,13 +128,13 @@ def _matrix(body: str, depth: int) -> Node:
     cells = tuple(tuple(_split(row, re.compile("&"))) for row in rows)
     if not cells or len({len(row) for row in cells}) != 1:
         raise UnreadableError(body[:40])
-    return Group("matrix", tuple(Group("row", tuple(parse(cell, depth + 1) for cell in row)) for row in cells))
+    return Bracketed("matrix", tuple(Bracketed("row", tuple(parse(cell, depth + 1) for cell in row)) for row in cells))
 
 
 def _expanded(parts: list[str], depth: int) -> Iterator[Node]:
     for part in parts:
         node = parse(part, depth + 1)
-        yield from node.items if isinstance(node, Group) and node.kind == "" else (node,)
+        yield from node.items if isinstance(node, Bracketed) and node.kind == "" else (node,)
 
 
 def _plus_minus(text: str) -> Iterator[str]:
@@ -217,7 +217,7 @@ def _enclosed(text: str) -> tuple[str, str, str] | None:
 # --- comparison --------------------------------------------------------------------------------------------------
 
 
-def same(given: Node, truth: Node, parts: Parts) -> bool:
+def same(given: Node, truth: Node, parts: PartComparison) -> bool:
     """Compare two answers part by part, and in full."""
     given, truth = _single(given), _single(truth)
     if isinstance(given, Relation) and isinstance(truth, Relation):
@@ -228,24 +228,24 @@ def same(given: Node, truth: Node, parts: Parts) -> bool:
         return _relation_is(truth, given, parts)
     if isinstance(given, Leaf) and isinstance(truth, Leaf):
         return _same_leaf(given.text, truth.text, parts)
-    if isinstance(given, Group) and isinstance(truth, Group):
+    if isinstance(given, Bracketed) and isinstance(truth, Bracketed):
         return _same_group(given, truth, parts)
     return False
 
 
 def _single(node: Node) -> Node:
-    while isinstance(node, Group) and len(node.items) == 1 and node.kind not in ("matrix", "row"):
+    while isinstance(node, Bracketed) and len(node.items) == 1 and node.kind not in ("matrix", "row"):
         node = node.items[0]
     return node
 
 
-def _same_leaf(given: str, truth: str, parts: Parts) -> bool:
+def _same_leaf(given: str, truth: str, parts: PartComparison) -> bool:
     if _DOTS.fullmatch(given) or _DOTS.fullmatch(truth):
         return bool(_DOTS.fullmatch(given) and _DOTS.fullmatch(truth))
     return parts.equal(given, truth)
 
 
-def _same_group(given: Group, truth: Group, parts: Parts) -> bool:
+def _same_group(given: Bracketed, truth: Bracketed, parts: PartComparison) -> bool:
     given, truth = _by_name(given), _by_name(truth)
     kinds = {given.kind, truth.kind}
     if kinds <= {"", "{}"}:
@@ -262,33 +262,33 @@ def _is_dots(node: Node) -> bool:
     return isinstance(node, Leaf) and _DOTS.fullmatch(node.text) is not None
 
 
-def _named(group: Group) -> bool:
+def _named(group: Bracketed) -> bool:
     """Return True for "x = 2, y = 3", where order says which value is whose."""
     return len({item.sides[0] for item in group.items if isinstance(item, Relation)}) > 1
 
 
-def _by_name(group: Group) -> Group:
+def _by_name(group: Bracketed) -> Bracketed:
     """Return "y = 3, x = 2" in the order of its names."""
     if not _named(group) or not all(isinstance(item, Relation) for item in group.items):
         return group
-    return Group(
+    return Bracketed(
         group.kind, tuple(sorted(group.items, key=lambda item: item.sides[0] if isinstance(item, Relation) else ""))
     )
 
 
-def _same_sequence(given: Group, truth: Group, parts: Parts) -> bool:
+def _same_sequence(given: Bracketed, truth: Bracketed, parts: PartComparison) -> bool:
     if len(given.items) != len(truth.items):
         return False
     return all(same(g, t, parts) for g, t in zip(given.items, truth.items, strict=True))
 
 
-def _same_set(given: Group, truth: Group, parts: Parts) -> bool:
+def _same_set(given: Bracketed, truth: Bracketed, parts: PartComparison) -> bool:
     return all(any(same(g, t, parts) for t in truth.items) for g in given.items) and all(
         any(same(g, t, parts) for g in given.items) for t in truth.items
     )
 
 
-def _same_relation(given: Relation, truth: Relation, parts: Parts) -> bool:
+def _same_relation(given: Relation, truth: Relation, parts: PartComparison) -> bool:
     given, truth = _ascending(given), _ascending(truth)
     if given.signs != truth.signs:
         return False
@@ -303,7 +303,7 @@ def _same_relation(given: Relation, truth: Relation, parts: Parts) -> bool:
     return sign != 0 if symmetric else sign > 0
 
 
-def _same_side(given: str, truth: str, parts: Parts) -> bool:
+def _same_side(given: str, truth: str, parts: PartComparison) -> bool:
     return given == truth or (not _VARIABLE.fullmatch(given) and same(parse(given), parse(truth), parts))
 
 
@@ -317,7 +317,7 @@ def _ascending(relation: Relation) -> Relation:
     return Relation(relation.sides[::-1], tuple(_FLIPPED.get(sign, sign) for sign in reversed(relation.signs)))
 
 
-def _relation_is(relation: Relation, other: Node, parts: Parts) -> bool:
+def _relation_is(relation: Relation, other: Node, parts: PartComparison) -> bool:
     """Compare a relation with what is none: "x = 5" with 5, "9 * 2 = 18" with 18, "x > 3" with an interval."""
     if set(relation.signs) == {"="}:
         value = relation.sides[-1]
@@ -327,14 +327,14 @@ def _relation_is(relation: Relation, other: Node, parts: Parts) -> bool:
             same(parse(side), other, parts) for side in relation.sides
         )
     interval = as_interval(relation)
-    return interval is not None and isinstance(other, Group) and same(interval, other, parts)
+    return interval is not None and isinstance(other, Bracketed) and same(interval, other, parts)
 
 
 def _has_variables(text: str) -> bool:
     return re.search(r"(?<![\\A-Za-z])(?![ei](?![A-Za-z]))[A-Za-z]", re.sub(r"\\[A-Za-z]+", " ", text)) is not None
 
 
-def as_interval(relation: Relation) -> Group | None:
+def as_interval(relation: Relation) -> Bracketed | None:
     """Return "a < x <= b", "x < b" or "x > a" as an interval; `None` for any other relation."""
     ascending = _ascending(relation)
     sides, signs = ascending.sides, ascending.signs
@@ -347,4 +347,4 @@ def as_interval(relation: Relation) -> Group | None:
     above = sides[names[0] + 1] if names[0] + 1 < len(sides) else None
     opening = "[" if below is not None and signs[0] == "<=" else "("
     closing = "]" if above is not None and signs[-1] == "<=" else ")"
-    return Group(opening + closing, (parse(below or "-\\infty"), parse(above or "\\infty")))
+    return Bracketed(opening + closing, (parse(below or "-\\infty"), parse(above or "\\infty")))
