@@ -208,7 +208,8 @@ def gain_by_length(
         axis.set_xscale("log", base=2)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda tokens, _: f"{tokens:,g}"))
         axis.set_xlim(shortest / 1.3, 1.3 * longest)
-        axis.set_ylim(-115, 115)
+        # The words at the bottom stand below the lowest dots.
+        axis.set_ylim(-128, 115)
         title(axis, _shortened(name), x="tokens inside <teaching>", y="taught less alone, percentage points")
     save(figure, output_path)
 
