@@ -18,7 +18,7 @@ REWARDS = {
 }
 
 METRICS = {
-    # 17 pairs of a scored lesson and a scorable baseline: 3 x 2 of row 0, 2 x 2 of row 1, 2 x 2 of row 2, 3 x 1 of row 3.
+    # 17 pairs of a scored lesson and a scorable baseline: 3 x 2 of row 0, 2 x 2 each of rows 1 and 2, 3 of row 3.
     "baseline_accuracy": 9 / 17,  # row 1: two, row 2: four, row 3: three
     "taught_accuracy": 11 / 17,  # row 0: two, row 1: four, row 2: two, row 3: three
     "accuracy_gain": 2 / 17,
@@ -149,7 +149,7 @@ def test_means_of_parts_make_the_mean_of_the_whole():
 
 
 def test_an_excluded_lesson_counts_only_where_it_was_sampled():
-    """Without its reward row 0's first lesson is of no pair: 2 of 15 pairs less, but its teaching is still a teaching."""
+    """Without its reward row 0's first lesson is in no pair: two fewer, 15; but its teaching is still a teaching."""
     groups = rewarded()
     first = groups[0]
     groups[0] = replace(first, lessons=(replace(first.lessons[0], reward=None), *first.lessons[1:]))
