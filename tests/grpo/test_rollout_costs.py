@@ -77,10 +77,12 @@ def test_a_verifier_that_is_charged_for_has_a_cap_and_metrics_of_its_own():
 
 
 def test_metrics_tell_the_rollout_and_the_run():
-    assert Cost(Usage(requests=2, cost_usd=4), Usage(requests=9, cost_usd=7)).metrics() == {
+    before = Usage(requests=2, unanswered=1, prompt_tokens=10, cost_usd=4)
+    after = Usage(requests=9, unanswered=3, prompt_tokens=35, cost_usd=7)
+    assert Cost(before, after).metrics() == {
         "student_cost_usd": 3,
         "student_cost_usd/total": 7,
         "student_requests": 7,
-        "student_requests/unanswered": 0,
-        "student_prompt_tokens": 0,
+        "student_requests/unanswered": 2,
+        "student_prompt_tokens": 25,
     }

@@ -65,3 +65,20 @@ def test_with_a_tokenizer_of_another_kind_every_question_is_counted():
 
 def test_without_limits_every_question_fits():
     assert stage_needs(TEMPLATES, STAGES, context(None), (context(None),)) == ()
+
+
+def test_a_need_names_the_key_that_sets_its_limit():
+    needs = stage_needs(TEMPLATES, STAGES, context(100), (context(90),), max_prompt_length=50)
+    student, teacher = "student_max_model_len", "teacher_max_model_len"
+    assert [(need.stage, need.key, need.limit) for need in needs] == [
+        ("baseline", student, 100),
+        ("probe", student, 100),
+        ("teacher", teacher, 90),
+        ("taught", student, 100),
+        ("teacher", "max_prompt_length", 50),
+    ]
+
+
+def test_a_context_smaller_than_its_budgets_fits_no_question_for_certain():
+    baseline, *_ = stage_needs(TEMPLATES, STAGES, context(10, overhead=5), ())
+    assert baseline.certain() == -1
