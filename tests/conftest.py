@@ -66,6 +66,16 @@ def servers(tmp_path_factory, tiny_teacher_dir, tiny_student_dir):
         yield ServerPair(*specs, group)
 
 
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory):
+    """SmolLM2-135M-Instruct, made once a session from the package that carries it."""
+    from custom_data.smollm2.__main__ import main
+
+    directory = tmp_path_factory.mktemp("smollm2") / "model"
+    assert main([str(directory)]) == 0
+    return directory
+
+
 def _tiny_model(directory: Path, *, tied: bool, seed: int) -> Path:
     # Importing torch and transformers takes seconds, which tests without models need not spend.
     from tests.support.tiny import write_tiny_model
