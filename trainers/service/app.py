@@ -22,10 +22,11 @@ from trainers.service import wire
 from trainers.service.answering import TaughtRequest, answered, streamed
 from trainers.service.completions import as_chat, as_completion
 from trainers.service.conversation import Conversation, tools_told
-from trainers.service.cross_origin import Origins
 from trainers.service.errors import BadRequest
 from trainers.service.figures import Figures
 from trainers.service.guidance_memory import GuidanceMemory
+from trainers.service.network.connections import Connections, GuardedRunner
+from trainers.service.network.cross_origin import Origins
 from trainers.service.wire import ChatRequest, Identity
 from trainers.teaching.adaptive import AdaptiveTeacher, Guidance, Model, as_generator, default_templates
 from trainers.teaching.prompts import PromptTemplates
@@ -72,6 +73,8 @@ class Limits:
         max_probe_tokens: of the student's approach.
         max_completion_length: of the teacher's completion.
         max_choices: answers to one request, its `n`.
+        max_connections: clients connected at a time; who has sent no whole request makes room for others.
+        receive_timeout_s: seconds until the head of a request has come, and again until its body has.
     """
 
     max_concurrent_requests: int = 64
@@ -82,6 +85,8 @@ class Limits:
     max_probe_tokens: int = 500
     max_completion_length: int = 2048
     max_choices: int = 8
+    max_connections: int = 512
+    receive_timeout_s: float = 30.0
 
 
 class Service:
@@ -117,7 +122,12 @@ class Service:
         self._origins = Origins(origins, keyed=key is not None)
         self._memory = None if teach_every_request else GuidanceMemory()
         self._figures = Figures()
+        self._connections = Connections(self._limits.max_connections, self._limits.receive_timeout_s)
         self._running = 0
+
+    def runner(self, **options: Any) -> GuardedRunner:
+        """Return what runs the application behind an address; options are those of `aiohttp.web.AppRunner`."""
+        return GuardedRunner(self.application(), self._connections, handler_cancellation=True, **options)
 
     def application(self) -> web.Application:
         """Return the application, to be run by `aiohttp`."""
@@ -138,7 +148,11 @@ class Service:
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return web.Response(status=204)
         begun = time.monotonic()
-        response = await self._worded(request, handler)
+        self._connections.head_came(request.transport)
+        try:
+            response = await self._worded(request, handler)
+        finally:
+            self._connections.answered(request.transport)
         resource = request.match_info.route.resource
         path = resource.canonical if resource is not None else "other"
         self._figures.answered(path, response.status, time.monotonic() - begun)
@@ -202,21 +216,24 @@ class Service:
         return await self._admitted(request, COMPLETION)
 
     async def _admitted(self, request: web.Request, form: Form) -> web.StreamResponse:
+        # Its place is taken by a request that has come whole: half of one holds nothing up.
+        body = await _json(request)
         if self._running >= self._limits.max_concurrent_requests:
             refusal = _refusal(429, "Too many requests at a time.", "rate_limit_exceeded")
             refusal.headers["Retry-After"] = "1"
             return refusal
+        self._connections.request_came(request.transport)
         self._running += 1
         try:
             with self._figures.running.track_inprogress():
-                return await self._answer(request, form)
+                return await self._answer(request, body, form)
         finally:
             self._running -= 1
 
-    async def _answer(self, request: web.Request, form: Form) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, body: Any, form: Form) -> web.StreamResponse:
         deadline = asyncio.get_running_loop().time() + self._limits.request_timeout_s
         async with asyncio.timeout_at(deadline):
-            asked = wire.read_request(form.read(await _json(request)), max_choices=self._limits.max_choices)
+            asked = wire.read_request(form.read(body), max_choices=self._limits.max_choices)
             if asked.model not in (None, self._name):
                 return self._unknown(asked.model)
             if not isinstance(self._student, ChatRelay):
@@ -331,7 +348,10 @@ async def _last_word(request: web.Request, response: web.StreamResponse, event: 
 
 
 async def _json(request: web.Request) -> Any:
-    body = await request.read()
+    try:
+        body = await request.read()
+    except web.RequestPayloadError as error:
+        raise BadRequest("The body is not encoded as its headers say.") from error
     try:
         return json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
