@@ -20,10 +20,10 @@ from trainers.generation.api.relayed import ChatRelay
 from trainers.generation.types import GenerationError, Sampling
 from trainers.service import wire
 from trainers.service.answering import TaughtRequest, answered, streamed
-from trainers.service.completions import as_chat, as_completion
 from trainers.service.conversation import Conversation, tools_told
 from trainers.service.errors import BadRequest
 from trainers.service.figures import Figures
+from trainers.service.forms.form import CHAT, COMPLETION, RESPONSE, Events, Form
 from trainers.service.guidance_memory import GuidanceMemory
 from trainers.service.network.connections import Connections, GuardedRunner
 from trainers.service.network.cross_origin import Origins
@@ -46,18 +46,6 @@ _FAILURES = {
 """Failures of the student that have a status of their own, by cause; the others are 502."""
 
 _STUDENT_TEMPERATURE = 0.7
-
-
-@dataclass(frozen=True)
-class Form:
-    """A form in which clients ask: to a chat request from its body, and from a chat answer or a chunk of one."""
-
-    read: Callable[[Any], Any]
-    write: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-
-
-CHAT = Form(read=lambda body: body, write=lambda answer: answer)
-COMPLETION = Form(read=as_chat, write=as_completion)
 
 
 @dataclass(frozen=True)
@@ -140,6 +128,7 @@ class Service:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/completions", self._completions)
+        app.router.add_post("/v1/responses", self._responses)
         return app
 
     @web.middleware
@@ -215,6 +204,9 @@ class Service:
     async def _completions(self, request: web.Request) -> web.StreamResponse:
         return await self._admitted(request, COMPLETION)
 
+    async def _responses(self, request: web.Request) -> web.StreamResponse:
+        return await self._admitted(request, RESPONSE)
+
     async def _admitted(self, request: web.Request, form: Form) -> web.StreamResponse:
         # Its place is taken by a request that has come whole: half of one holds nothing up.
         body = await _json(request)
@@ -240,11 +232,11 @@ class Service:
                 wire.check_text_only(asked)
             turn = await self._turn(asked)
             if not asked.stream:
-                return web.json_response(form.write(await answered(turn, self._student)))
+                return web.json_response(form.write(await answered(turn, self._student), body))
             chunks = streamed(turn, self._student)
             # The first chunk decides whether there is an answer at all, which the status must say.
             first = await anext(chunks)
-        return await self._stream(request, form, first, chunks, deadline)
+        return await self._stream(request, form.events(body), first, chunks, deadline)
 
     async def _turn(self, asked: ChatRequest) -> TaughtRequest:
         """Everything that the answer to a request needs, its guidance first."""
@@ -300,7 +292,7 @@ class Service:
     async def _stream(
         self,
         request: web.Request,
-        form: Form,
+        events: Events,
         first: Mapping[str, Any],
         rest: AsyncGenerator[dict[str, Any]],
         deadline: float,
@@ -311,10 +303,10 @@ class Service:
             try:
                 async with asyncio.timeout_at(deadline):
                     await response.prepare(request)
-                    await response.write(_event(form.write(first)))
+                    await response.write(events.feed(first))
                     async for chunk in rest:
-                        await response.write(_event(form.write(chunk)))
-                    await response.write(b"data: [DONE]\n\n")
+                        await response.write(events.feed(chunk))
+                    await response.write(events.end())
                     return response
             except ConnectionError:
                 raise  # the client has gone, and aiohttp knows
@@ -322,7 +314,7 @@ class Service:
                 logger.warning("an answer broke off: %s", error or "its time was over")
             except Exception:
                 logger.exception("an answer broke off")
-        await _last_word(request, response, _event(wire.error("The answer broke off.", "incomplete")))
+        await _last_word(request, response, events.broken("The answer broke off.", "incomplete"))
         return response
 
     def _unknown(self, model: str | None) -> web.Response:
@@ -371,8 +363,3 @@ def _failure(error: GenerationError) -> web.Response:
 
 def _refusal(status: int, message: str, kind: str) -> web.Response:
     return web.json_response(wire.error(message, kind), status=status)
-
-
-def _event(data: Mapping[str, Any]) -> bytes:
-    # In ASCII, so that halves of characters, which some APIs send in pieces of their own, are passed on.
-    return f"data: {json.dumps(data)}\n\n".encode()
