@@ -39,7 +39,8 @@ class RelayedChat:
     @property
     def budget(self) -> Sampling:
         """The sampling with the tokens of all choices together."""
-        return replace(self.sampling, max_tokens=self.sampling.max_tokens * int(self.fields.get("n", 1)))
+        choices = max(int(self.fields.get(name, 1)) for name in ("n", "best_of"))
+        return replace(self.sampling, max_tokens=self.sampling.max_tokens * choices)
 
     def request(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a request of ours with the messages and fields of this one.
