@@ -25,7 +25,7 @@ from trainers.generation.models import api_model, local_model
 from trainers.generation.retries import RetryPolicy
 from trainers.hub_ids import is_hub_id, looks_local
 from trainers.service.app import Limits, Service
-from trainers.service.network.connections import connections_within
+from trainers.service.network.connections import connections_within, files_for
 from trainers.service.network.one_line import OneLinePerCause
 from trainers.teaching.adaptive import Model, default_templates
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return USER_ERROR
     try:
-        limits = held(Limits(**{field.name: getattr(options, field.name) for field in fields(Limits)}))
+        limits = held(limits_of(options))
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return USER_ERROR
@@ -102,6 +102,11 @@ async def serve(service: Service, host: str, port: int, said: str) -> None:
         await runner.cleanup()
 
 
+def limits_of(options: argparse.Namespace) -> Limits:
+    """Return the limits that the options state."""
+    return Limits(**{field.name: getattr(options, field.name) for field in fields(Limits)})
+
+
 def held(limits: Limits) -> Limits:
     """Return the limits with as many connections as this process may have open files, a higher limit asked for first.
 
@@ -109,7 +114,7 @@ def held(limits: Limits) -> Limits:
         ValueError: when that is too few for the requests that are to be answered.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = limits.max_connections + 4 * limits.max_concurrent_requests
+    wanted = files_for(limits.max_connections, limits.max_concurrent_requests)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -14,6 +14,9 @@ _IDLE_S = 75.0
 _OWN_FILES = 192
 """Those of a Python process, and of connections that the system hands over at once before one can be closed."""
 
+_TO_MODELS = 2
+"""Connections that a request in work has to student and teacher."""
+
 
 class Connections:
     """Knows who is connected, and whose request is answered; closes connections that others need.
@@ -130,6 +133,11 @@ class _Counted(asyncio.Protocol):
         self._protocol.resume_writing()
 
 
+def files_for(connections: int, requests: int) -> int:
+    """Return how many files a process has open with so many connections, and so many requests in work."""
+    return _OWN_FILES + connections + _TO_MODELS * requests
+
+
 def connections_within(wanted: int, requests: int, open_files: int) -> int:
     """Return how many connections a process may have that is allowed so many open files.
 
@@ -141,9 +149,9 @@ def connections_within(wanted: int, requests: int, open_files: int) -> int:
     Raises:
         ValueError: when they do not even suffice for the requests.
     """
-    room = min(wanted, open_files - _OWN_FILES - 2 * requests)
+    room = min(wanted, open_files - files_for(0, requests))
     if room <= requests:
-        needed = _OWN_FILES + 3 * requests + 1
+        needed = files_for(requests + 1, requests)
         raise ValueError(
             f"--max-connections {wanted} with {open_files} open files (ulimit -n) leaves no room for "
             f"--max-concurrent-requests {requests}: there must be more connections than these, and ulimit -n {needed} "
