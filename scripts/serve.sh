@@ -6,7 +6,7 @@
 # Models without an address are loaded into this process. Clients need the key in ATLAS_SERVE_KEY, if it is set; to be
 # reached from other machines (--host) it must be. Further options: --name --words --teacher-key-env
 # --max-concurrent-requests --request-timeout-s --guidance-timeout-s --max-body-bytes --max-tokens --max-probe-tokens
-# --max-completion-length --max-choices --allow-origin --teach-every-request
+# --max-completion-length --max-choices --max-connections --receive-timeout-s --allow-origin --teach-every-request
 source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/launcher.sh"
 case "${1:-}" in "" | -h | --help) usage "$0" ;; esac
 run_module trainers.service "$@"

@@ -58,7 +58,7 @@ def within(seconds: float, work: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.parametrize("make", [synchronous, asynchronous])
-@pytest.mark.parametrize("ending", ENDINGS[:4], ids=lambda ending: type(ending).__name__)
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: type(ending).__name__)
 def test_an_agent_that_ends_in_any_way_is_a_failure_with_its_name(make: Any, ending: BaseException) -> None:
     teacher = AdaptiveTeacher(lambda text: "<teaching>t</teaching>")
     outcome = within(20, lambda: teacher.teach_sync("q", make(ending)))
@@ -122,5 +122,23 @@ def test_every_call_gets_a_fresh_copy_of_an_agent_that_asks_for_it(wrap: Callabl
 def test_an_agent_that_cannot_be_copied_says_so() -> None:
     agent = Chatty(fresh=True)
     agent.lock = threading.Lock()  # type: ignore[attr-defined]
-    with pytest.raises(GenerationError, match="cannot pickle"):
+    with pytest.raises(GenerationError, match=r"Chatty cannot be copied .*cannot pickle.*__deepcopy__"):
         asyncio.run(FunctionModel(agent).generate([PROMPT], n=1, sampling=Sampling(5), seed=0))
+
+
+def test_copies_are_refused_of_a_function_whose_memory_they_would_share() -> None:
+    def agent(text: str) -> str:
+        return text
+
+    agent.fresh_per_call = True  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match="memory of the function agent lies outside of it: make it a method"):
+        AdaptiveTeacher(lambda text: text).teach_sync("q", agent)
+
+
+def test_a_method_is_copied_with_its_object() -> None:
+    chatty = Chatty(fresh=False)
+    model = FunctionModel(chatty.__call__, fresh_per_call=True)
+    for _ in range(2):
+        [generation] = asyncio.run(model.generate([PROMPT], n=1, sampling=Sampling(5), seed=0))
+        assert generation.completions[0].text == "turn 1"
+    assert chatty.heard == []

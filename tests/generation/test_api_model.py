@@ -102,6 +102,37 @@ def test_of_failures_with_one_cause_the_first_is_told_and_the_others_are_counted
     assert KEY not in caplog.text
 
 
+@pytest.mark.parametrize(("failures", "requests"), [(7, 8), (20, 8)])
+def test_a_request_is_made_eight_times_after_growing_delays(failures, requests, monkeypatch):
+    waits, sleep = [], asyncio.sleep
+
+    async def at_once(seconds):
+        waits.append(seconds)
+        await sleep(0)
+
+    async def outcome(api):
+        async with listening(api) as url:
+            model = ApiModel(ApiSettings(url, "m", "TEST_API_KEY"))
+            try:
+                return await model.generate([PROMPT], n=1, sampling=Sampling(4), seed=1)
+            except GenerationError as error:
+                return error
+            finally:
+                await model.aclose()
+
+    api = ChatApi(*[500] * failures)
+    monkeypatch.setattr(asyncio, "sleep", at_once)
+    answer = asyncio.run(outcome(api))
+    assert len(api.bodies) == requests
+    assert isinstance(answer, GenerationError) == (failures >= requests)
+    # Between the half and the whole of what doubles from half a second to half a minute.
+    delays = [wait for wait in waits if wait > 0]
+    longest = [0.5, 1, 2, 4, 8, 16, 30]
+    assert len(delays) == requests - 1
+    assert all(most / 2 <= delay <= most for delay, most in zip(delays, longest, strict=True))
+    assert len(set(delays)) == len(delays)
+
+
 def test_retry_after_is_waited_for_by_every_request():
     api = ChatApi((429, 0.4))
     outcomes, _ = run(api, calls=1)

@@ -165,7 +165,26 @@ def test_a_prompt_without_room_to_answer_is_refused_before_it_is_sent():
     (error,), _ = run(script, prompts=(PROMPT, long))
     assert error.cause == "context"
     assert "61 tokens" in str(error)
+    assert error.told.startswith("A prompt of 61 tokens and 4 tokens to generate do not fit into the context of 64 ")
+    assert "http" not in error.told
     assert not script.bodies
+
+
+def test_pools_beside_each_other_take_turns_at_their_servers_together():
+    async def outcome():
+        script = Script(pause_s=0.05)
+        async with serving(script, max_concurrent_requests=2) as pool:
+            url = pool.endpoints[0].base_url
+            other = EndpointPool([url], "m", WordRenderer(), max_model_len=64, max_concurrent_requests=2, beside=pool)
+            calls = [one.generate([PROMPT], n=1, sampling=SAMPLING, seed=1) for one in (pool, other) * 4]
+            try:
+                await asyncio.gather(*calls)
+            finally:
+                await other.aclose()
+        return script, other.endpoints is pool.endpoints, (pool.traffic.requests, other.traffic.requests)
+
+    script, shared, requests = asyncio.run(outcome())
+    assert (script.most_concurrent, shared, requests) == (2, True, (4, 4))
 
 
 def test_the_context_is_asked_of_the_server_when_nobody_told_it():

@@ -8,9 +8,11 @@ import openai
 import pytest
 from aiohttp import web
 
-from tests.service.test_service import ASKED, WORDS, mentor, serving
+from tests.service.test_service import ASKED, WORDS, ask, mentor, serving
 from tests.support.chat_api import ChatApi, good_answer, listening
+from trainers.generation.api.relayed import RelayedChat
 from trainers.generation.models import api_model
+from trainers.generation.types import Sampling
 
 TOOLS = [{"type": "function", "function": {"name": "add", "description": "adds", "parameters": {"type": "object"}}}]
 CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 2, "b": 2}'}}
@@ -162,6 +164,43 @@ def test_further_fields_are_passed_on_and_those_of_the_owner_go_before():
     assert {name: got[name] for name in asked} == asked
     assert got["reasoning_effort"] == "low"
     assert "user" not in got
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"best_of": 9}, "best_of must be an integer from 1 to 8"),
+        ({"best_of": "all"}, "best_of must be an integer"),
+        ({"top_logprobs": -1}, "top_logprobs must be an integer from 0 to 20"),
+        ({"prompt_logprobs": 10**6}, "prompt_logprobs must be an integer from 0 to 20"),
+        ({"service_tier": "priority"}, "service_tier is not a client's to choose"),
+        ({"models": ["dearer"]}, "models is not a client's to choose"),
+        ({"provider": {"order": ["x"]}}, "provider is not a client's to choose"),
+        ({"priority": -5}, "priority is not a client's to choose"),
+    ],
+)
+def test_what_costs_more_than_the_owner_allows_is_refused(asked, said):
+    api = ChatApi()
+    with pytest.raises(openai.BadRequestError, match=said):
+        chat(api, extra_body=asked)
+    assert api.bodies == []
+
+
+def test_what_is_within_bounds_is_passed_on_and_the_default_tier_is_taken():
+    api = Several()
+    chat(api, service_tier="auto", n=2, extra_body={"best_of": 3, "prompt_logprobs": 1, "priority": 0})
+    got = api.bodies[-1]
+    assert (got["best_of"], got["prompt_logprobs"], got["n"]) == (3, 1, 2)
+    assert not {"service_tier", "priority"} & got.keys()
+    with pytest.raises(openai.BadRequestError, match="best_of is not supported"):
+        ask(extra_body={"best_of": 2})
+    assert ask(extra_body={"best_of": 1}).choices
+
+
+def test_all_choices_that_are_sampled_are_reserved_for():
+    sampling = Sampling(10)
+    for fields, tokens in (({}, 10), ({"n": 3}, 30), ({"n": 2, "best_of": 5}, 50)):
+        assert RelayedChat(ASKED, sampling, 0, fields).budget.max_tokens == tokens
 
 
 def test_the_end_of_an_answer_is_continued_where_the_student_can():

@@ -14,7 +14,7 @@ from trainers.generation.models import api_model
 from trainers.generation.types import GenerationError
 from trainers.service.__main__ import check_model, main
 from trainers.service.app import Limits
-from trainers.service.cross_origin import Origins
+from trainers.service.network.cross_origin import Origins
 
 PAGE = "https://chat.example.com"
 

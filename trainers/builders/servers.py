@@ -24,13 +24,16 @@ def servers_of(config: StudentExperiment, member: Member) -> list[ServerSpec]:
     return [spec for spec in layout_of(config, "student") if not spec.students or member.name in spec.students]
 
 
-def connect_pool(config: StudentExperiment, specs: Sequence[ServerSpec]) -> EndpointPool:
-    """Build a pool over servers that hold the same model."""
+def connect_pool(
+    config: StudentExperiment, specs: Sequence[ServerSpec], *, beside: EndpointPool | None = None
+) -> EndpointPool:
+    """Build a pool over servers that hold the same model, `beside` another one over the same servers."""
     return EndpointPool.from_specs(
         specs,
         chat_template_kwargs=config.of_role(specs[0].role).chat_template_kwargs,
         request_timeout_s=config.serving.request_timeout_s,
         max_concurrent_requests=config.serving.max_concurrent_requests,
+        beside=beside,
     )
 
 

@@ -23,6 +23,7 @@ from trainers.generation.api.model import ApiModel, ApiSettings
 from trainers.generation.api.usage import Account, read_usage
 from trainers.generation.client import ModelClient
 from trainers.generation.token_estimates import estimated_tokens
+from trainers.generation.vllm.endpoint_pool import EndpointPool
 from trainers.problems import ConfigurationError, Problem
 from trainers.serving.server_spec import Role
 from trainers.teaching.lesson import THE_STUDENT
@@ -39,16 +40,19 @@ def connect_students(config: StudentExperiment, students: Sequence[Member]) -> d
             groups alone.
     """
     connected: dict[str, ModelClient] = {}
-    pools: dict[str, ModelClient] = {}
+    pools: dict[str, EndpointPool] = {}
+    first_at: dict[tuple[str, ...], EndpointPool] = {}
     for member in students:
         student = member.config.student
         if student.base_url or student.agent:
             connected[member.name] = connect_student(member.config, member)
             continue
         specs = servers_of(config, member)
-        shared = written([[spec.base_url for spec in specs], student.chat_template_kwargs])
+        urls = tuple(spec.base_url for spec in specs)
+        shared = written([urls, student.chat_template_kwargs])
         if shared not in pools:
-            pools[shared] = connect_pool(member.config, specs)
+            pools[shared] = connect_pool(member.config, specs, beside=first_at.get(urls))
+            first_at.setdefault(urls, pools[shared])
         connected[member.name] = pools[shared]
     return connected
 

@@ -60,12 +60,14 @@ def _called(bound: Callable[[], Any]) -> Any:
 
 
 async def _awaited(awaitable: Awaitable[Any]) -> Any:
+    task = asyncio.current_task()
     try:
         return await awaitable
-    except (Exception, GeneratorExit):
+    except Exception:
         raise
     except BaseException as error:
-        task = asyncio.current_task()
+        if isinstance(error, GeneratorExit) and asyncio.current_task() is not task:
+            raise  # nobody awaits this any more: it is being cleared away
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise  # it is the caller who is given up, and not the function that gave up
         raise CallEnded(f"it raised {type(error).__name__}") from error

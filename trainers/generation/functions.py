@@ -33,6 +33,9 @@ class FunctionModel:
         fresh_per_call: give every call a deep copy of the function as it was handed over, so that an agent with a
             memory meets each question anew: probe, baseline and taught solution are calls of their own. The agent's
             attribute of that name, where it has one, is the default.
+
+    Raises:
+        TypeError: when copies are wanted of a plain function, whose memory lies outside of it and stays the same.
     """
 
     def __init__(
@@ -40,6 +43,11 @@ class FunctionModel:
     ) -> None:
         self._function = function
         self._fresh = bool(getattr(function, "fresh_per_call", False) if fresh_per_call is None else fresh_per_call)
+        if self._fresh and inspect.isfunction(function):
+            raise TypeError(
+                f"fresh_per_call copies an agent with its memory, and the memory of the function {function.__name__} "
+                "lies outside of it: make it a method of an object that holds the memory"
+            )
         self._told = _parameters(function).intersection(TOLD)
         self._slots = asyncio.Semaphore(max_concurrent_calls)
         # asyncio's own threads are few on a machine with few cores, where an agent mostly waits for others.
@@ -77,8 +85,7 @@ class FunctionModel:
         text = "\n\n".join(message.content for message in prompt.messages)
         async with self._slots:
             try:
-                function = copy.deepcopy(self._function) if self._fresh else self._function
-                answer: object = await call(function, text, executor=self._threads, **told)
+                answer: object = await call(self._own(), text, executor=self._threads, **told)
             except GenerationError:
                 raise
             except Exception as error:
@@ -86,6 +93,16 @@ class FunctionModel:
         if not isinstance(answer, str):
             raise _failure(f"{self._name} returned {type(answer).__name__}, expected str")
         return Completion(answer, (), None, "stop", reported_tokens=estimated_tokens(answer))
+
+    def _own(self) -> TextFunction:
+        """Return the function of one call: a copy where each has its own."""
+        if not self._fresh:
+            return self._function
+        try:
+            return copy.deepcopy(self._function)
+        except Exception as error:
+            remedy = "give it __deepcopy__, or leave fresh_per_call out"
+            raise _failure(f"{self._name} cannot be copied for a call ({reason(error)}): {remedy}") from error
 
     @property
     def _name(self) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import ipaddress
 import json
 import logging
 import os
+import resource
+import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,8 @@ from trainers.generation.models import api_model, local_model
 from trainers.generation.retries import RetryPolicy
 from trainers.hub_ids import is_hub_id, looks_local
 from trainers.service.app import Limits, Service
+from trainers.service.network.connections import connections_within, files_for
+from trainers.service.network.one_line import OneLinePerCause
 from trainers.teaching.adaptive import Model, default_templates
 
 KEY = "ATLAS_SERVE_KEY"
@@ -48,7 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return USER_ERROR
-    limits = Limits(**{field.name: getattr(options, field.name) for field in fields(Limits)})
+    try:
+        limits = held(limits_of(options))
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return USER_ERROR
     name = options.name or options.student
     service = Service(
         teacher,
@@ -61,18 +70,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
         teach_every_request=options.teach_every_request,
     )
 
-    def listening(_: object) -> None:
-        logger.info(
-            "serving %s at http://%s:%d/v1%s", name, options.host, options.port, "" if key else ", without a key"
-        )
-
-    address = {"host": options.host, "port": options.port}
+    for noisy in ("asyncio", "aiohttp.server", "trainers.service.network.connections"):
+        logging.getLogger(noisy).addFilter(OneLinePerCause())
+    said = f"serving {name} at http://{options.host}:{options.port}/v1{'' if key else ', without a key'}"
     try:
-        web.run_app(service.application(), **address, print=listening, handler_cancellation=True)
+        asyncio.run(serve(service, options.host, options.port, said))
     except (OSError, OverflowError) as error:
         sys.stderr.write(f"Cannot listen at --host {options.host} --port {options.port}: {error}\n")
         return USER_ERROR
     return 0
+
+
+async def serve(service: Service, host: str, port: int, said: str) -> None:
+    """Serve until a signal comes, and end what was begun; a second signal ends that, too.
+
+    Raises:
+        OSError: when the address cannot be listened at.
+    """
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    runner = service.runner()
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        for signal_ in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signal_, stop.set)
+        logger.info("%s", said)
+        await stop.wait()
+        for signal_ in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(signal_)
+    finally:
+        await runner.cleanup()
+
+
+def limits_of(options: argparse.Namespace) -> Limits:
+    """Return the limits that the options state."""
+    return Limits(**{field.name: getattr(options, field.name) for field in fields(Limits)})
+
+
+def held(limits: Limits) -> Limits:
+    """Return the limits with as many connections as this process may have open files, a higher limit asked for first.
+
+    Raises:
+        ValueError: when that is too few for the requests that are to be answered.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = files_for(limits.max_connections, limits.max_concurrent_requests)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    files = sys.maxsize if soft == resource.RLIM_INFINITY else soft
+    connections = connections_within(limits.max_connections, limits.max_concurrent_requests, files)
+    if connections < limits.max_connections:
+        logger.warning("at most %d connections: only %d files may be open (ulimit -n)", connections, files)
+    return replace(limits, max_connections=connections)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

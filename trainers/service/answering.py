@@ -57,7 +57,7 @@ async def answered(request: TaughtRequest, student: Generator) -> dict[str, Any]
     if isinstance(student, ChatRelay):
         answer = await student.relay(_relayed(request))
         head = request.identity.head("chat.completion")
-        usage = answer.get("usage") or wire.usage(request.guidance, estimated_tokens(str(answer["choices"])))
+        usage = wire.counted(answer.get("usage"), request.guidance, str(answer["choices"]))
         return {**head, "choices": answer["choices"], "usage": usage, "atlas": wire.metadata(request.guidance)}
     guidance = _in_full(request)
     choices = [request.teacher(index).answer(guidance.question, student, guidance) for index in range(request.asked.n)]
@@ -85,7 +85,7 @@ async def _relayed_chunks(request: TaughtRequest, student: ChatRelay) -> AsyncGe
             if chunk["choices"]:
                 yield {**head, "choices": chunk["choices"]}
             if chunk.get("usage") and request.asked.include_usage:
-                yield {**head, "choices": [], "usage": chunk["usage"]}
+                yield {**head, "choices": [], "usage": wire.counted(chunk["usage"], request.guidance, "")}
 
 
 async def _text_chunks(request: TaughtRequest, student: Generator) -> AsyncGenerator[dict[str, Any]]:

@@ -20,12 +20,13 @@ from trainers.generation.api.relayed import ChatRelay
 from trainers.generation.types import GenerationError, Sampling
 from trainers.service import wire
 from trainers.service.answering import TaughtRequest, answered, streamed
-from trainers.service.completions import as_chat, as_completion
 from trainers.service.conversation import Conversation, tools_told
-from trainers.service.cross_origin import Origins
 from trainers.service.errors import BadRequest
 from trainers.service.figures import Figures
+from trainers.service.forms.form import CHAT, COMPLETION, RESPONSE, Events, Form
 from trainers.service.guidance_memory import GuidanceMemory
+from trainers.service.network.connections import Connections, GuardedRunner
+from trainers.service.network.cross_origin import Origins
 from trainers.service.wire import ChatRequest, Identity
 from trainers.teaching.adaptive import AdaptiveTeacher, Guidance, Model, as_generator, default_templates
 from trainers.teaching.prompts import PromptTemplates
@@ -48,18 +49,6 @@ _STUDENT_TEMPERATURE = 0.7
 
 
 @dataclass(frozen=True)
-class Form:
-    """A form in which clients ask: to a chat request from its body, and from a chat answer or a chunk of one."""
-
-    read: Callable[[Any], Any]
-    write: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-
-
-CHAT = Form(read=lambda body: body, write=lambda answer: answer)
-COMPLETION = Form(read=as_chat, write=as_completion)
-
-
-@dataclass(frozen=True)
 class Limits:
     """Bounds on the requests that the service takes, and on the seconds, bytes and tokens of each.
 
@@ -72,6 +61,8 @@ class Limits:
         max_probe_tokens: of the student's approach.
         max_completion_length: of the teacher's completion.
         max_choices: answers to one request, its `n`.
+        max_connections: clients connected at a time; who has sent no whole request makes room for others.
+        receive_timeout_s: seconds until the head of a request has come, and again until its body has.
     """
 
     max_concurrent_requests: int = 64
@@ -82,6 +73,8 @@ class Limits:
     max_probe_tokens: int = 500
     max_completion_length: int = 2048
     max_choices: int = 8
+    max_connections: int = 512
+    receive_timeout_s: float = 30.0
 
 
 class Service:
@@ -117,7 +110,12 @@ class Service:
         self._origins = Origins(origins, keyed=key is not None)
         self._memory = None if teach_every_request else GuidanceMemory()
         self._figures = Figures()
+        self._connections = Connections(self._limits.max_connections, self._limits.receive_timeout_s)
         self._running = 0
+
+    def runner(self, **options: Any) -> GuardedRunner:
+        """Return what runs the application behind an address; options are those of `aiohttp.web.AppRunner`."""
+        return GuardedRunner(self.application(), self._connections, handler_cancellation=True, **options)
 
     def application(self) -> web.Application:
         """Return the application, to be run by `aiohttp`."""
@@ -130,6 +128,7 @@ class Service:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/completions", self._completions)
+        app.router.add_post("/v1/responses", self._responses)
         return app
 
     @web.middleware
@@ -138,7 +137,11 @@ class Service:
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return web.Response(status=204)
         begun = time.monotonic()
-        response = await self._worded(request, handler)
+        self._connections.head_came(request.transport)
+        try:
+            response = await self._worded(request, handler)
+        finally:
+            self._connections.answered(request.transport)
         resource = request.match_info.route.resource
         path = resource.canonical if resource is not None else "other"
         self._figures.answered(path, response.status, time.monotonic() - begun)
@@ -201,33 +204,39 @@ class Service:
     async def _completions(self, request: web.Request) -> web.StreamResponse:
         return await self._admitted(request, COMPLETION)
 
+    async def _responses(self, request: web.Request) -> web.StreamResponse:
+        return await self._admitted(request, RESPONSE)
+
     async def _admitted(self, request: web.Request, form: Form) -> web.StreamResponse:
+        # Its place is taken by a request that has come whole: half of one holds nothing up.
+        body = await _json(request)
         if self._running >= self._limits.max_concurrent_requests:
             refusal = _refusal(429, "Too many requests at a time.", "rate_limit_exceeded")
             refusal.headers["Retry-After"] = "1"
             return refusal
+        self._connections.request_came(request.transport)
         self._running += 1
         try:
             with self._figures.running.track_inprogress():
-                return await self._answer(request, form)
+                return await self._answer(request, body, form)
         finally:
             self._running -= 1
 
-    async def _answer(self, request: web.Request, form: Form) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, body: Any, form: Form) -> web.StreamResponse:
         deadline = asyncio.get_running_loop().time() + self._limits.request_timeout_s
         async with asyncio.timeout_at(deadline):
-            asked = wire.read_request(form.read(await _json(request)), max_choices=self._limits.max_choices)
+            asked = wire.read_request(form.read(body), max_choices=self._limits.max_choices)
             if asked.model not in (None, self._name):
                 return self._unknown(asked.model)
             if not isinstance(self._student, ChatRelay):
                 wire.check_text_only(asked)
             turn = await self._turn(asked)
             if not asked.stream:
-                return web.json_response(form.write(await answered(turn, self._student)))
+                return web.json_response(form.write(await answered(turn, self._student), body))
             chunks = streamed(turn, self._student)
             # The first chunk decides whether there is an answer at all, which the status must say.
             first = await anext(chunks)
-        return await self._stream(request, form, first, chunks, deadline)
+        return await self._stream(request, form.events(body), first, chunks, deadline)
 
     async def _turn(self, asked: ChatRequest) -> TaughtRequest:
         """Everything that the answer to a request needs, its guidance first."""
@@ -283,7 +292,7 @@ class Service:
     async def _stream(
         self,
         request: web.Request,
-        form: Form,
+        events: Events,
         first: Mapping[str, Any],
         rest: AsyncGenerator[dict[str, Any]],
         deadline: float,
@@ -294,10 +303,10 @@ class Service:
             try:
                 async with asyncio.timeout_at(deadline):
                     await response.prepare(request)
-                    await response.write(_event(form.write(first)))
+                    await response.write(events.feed(first))
                     async for chunk in rest:
-                        await response.write(_event(form.write(chunk)))
-                    await response.write(b"data: [DONE]\n\n")
+                        await response.write(events.feed(chunk))
+                    await response.write(events.end())
                     return response
             except ConnectionError:
                 raise  # the client has gone, and aiohttp knows
@@ -305,7 +314,7 @@ class Service:
                 logger.warning("an answer broke off: %s", error or "its time was over")
             except Exception:
                 logger.exception("an answer broke off")
-        await _last_word(request, response, _event(wire.error("The answer broke off.", "incomplete")))
+        await _last_word(request, response, events.broken("The answer broke off.", "incomplete"))
         return response
 
     def _unknown(self, model: str | None) -> web.Response:
@@ -331,7 +340,10 @@ async def _last_word(request: web.Request, response: web.StreamResponse, event: 
 
 
 async def _json(request: web.Request) -> Any:
-    body = await request.read()
+    try:
+        body = await request.read()
+    except web.RequestPayloadError as error:
+        raise BadRequest("The body is not encoded as its headers say.") from error
     try:
         return json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
@@ -351,8 +363,3 @@ def _failure(error: GenerationError) -> web.Response:
 
 def _refusal(status: int, message: str, kind: str) -> web.Response:
     return web.json_response(wire.error(message, kind), status=status)
-
-
-def _event(data: Mapping[str, Any]) -> bytes:
-    # In ASCII, so that halves of characters, which some APIs send in pieces of their own, are passed on.
-    return f"data: {json.dumps(data)}\n\n".encode()

@@ -40,10 +40,15 @@ _OFF: tuple[Any, ...] = (None, False, 0, "", [], {}, {"type": "text"})
 
 _BEYOND_TEXT = (
     *("tools", "functions", "logprobs", "audio", "web_search_options", "logit_bias"),
-    *("presence_penalty", "frequency_penalty", "response_format"),
+    *("presence_penalty", "frequency_penalty", "response_format", "best_of", "prompt_logprobs"),
 )
 """Fields that change what an answer is; a student that only writes text cannot be asked for them."""
 
+_OF_THE_OWNER = (*("service_tier", "models", "route", "provider", "priority", "kv_transfer_params", "lora_request"),)
+"""Fields by which APIs and servers are told which model answers, at what price, and before whom."""
+
+_DEFAULT_TIERS = ("auto", "default")
+_MOST_LOGPROBS = 20
 _MOST_STOPS = 4
 
 
@@ -90,6 +95,10 @@ def read_request(body: Any, *, max_choices: int = 1) -> ChatRequest:
     if not isinstance(body, Mapping):
         raise BadRequest("The body must be a JSON object.")
     _check_unicode(body)
+    _check_owners(body)
+    taken = (*_TAKEN, *_OF_THE_OWNER, *(("best_of",) if number(body, "best_of", int, 1, max_choices) == 1 else ()))
+    for name in ("top_logprobs", "prompt_logprobs"):
+        number(body, name, int, 0, _MOST_LOGPROBS)
     lengths = {name: number(body, name, int, 1) for name in ("max_completion_tokens", "max_tokens")}
     options = body.get("stream_options")
     return ChatRequest(
@@ -103,7 +112,7 @@ def read_request(body: Any, *, max_choices: int = 1) -> ChatRequest:
         n=number(body, "n", int, 1, max_choices) or 1,
         stream=_flag(body, "stream"),
         include_usage=isinstance(options, Mapping) and _flag(options, "include_usage"),
-        fields={name: value for name, value in body.items() if name not in _TAKEN and value not in (None, [])},
+        fields={name: value for name, value in body.items() if name not in taken and value not in (None, [])},
     )
 
 
@@ -184,6 +193,14 @@ def usage(guidance: Guidance, completion_tokens: int) -> dict[str, int]:
     }
 
 
+def counted(told: Mapping[str, Any] | None, guidance: Guidance, answer: str) -> dict[str, Any]:
+    """Return the tokens as an API counts them, with the total that some leave out; estimated where it counts none."""
+    if not told:
+        return dict(usage(guidance, estimated_tokens(answer)))
+    total = (told.get("prompt_tokens") or 0) + (told.get("completion_tokens") or 0)
+    return {**told, "total_tokens": told.get("total_tokens") or total}
+
+
 def model(name: str) -> dict[str, Any]:
     """Return a model as it is listed."""
     return {"id": name, "object": "model", "created": 0, "owned_by": "atlas"}
@@ -192,6 +209,13 @@ def model(name: str) -> dict[str, Any]:
 def error(message: str, kind: str) -> dict[str, Any]:
     """Return an error as OpenAI's clients read it."""
     return {"error": {"message": message, "type": kind, "param": None, "code": kind}}
+
+
+def _check_owners(body: Mapping[str, Any]) -> None:
+    """Refuse what only the owner of the models may choose."""
+    for name in _OF_THE_OWNER:
+        if body.get(name) not in (*_OFF, *(_DEFAULT_TIERS if name == "service_tier" else ())):
+            raise BadRequest(f"{name} is not a client's to choose: whoever runs this service sets it.")
 
 
 def _check_unicode(body: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from trainers.generation.api.wire import tokens_charged
 from trainers.generation.control_spellings import WELL_KNOWN, broken, spans_of
-from trainers.generation.reasoning import ReasoningFilter
+from trainers.generation.reasoning import ReasoningFilter, strip_reasoning
 from trainers.generation.types import MalformedResponse, Message, Prompt, Sampling
 
 
@@ -39,7 +39,8 @@ class RelayedChat:
     @property
     def budget(self) -> Sampling:
         """The sampling with the tokens of all choices together."""
-        return replace(self.sampling, max_tokens=self.sampling.max_tokens * int(self.fields.get("n", 1)))
+        choices = max(int(self.fields.get(name, 1)) for name in ("n", "best_of"))
+        return replace(self.sampling, max_tokens=self.sampling.max_tokens * choices)
 
     def request(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a request of ours with the messages and fields of this one.
@@ -78,7 +79,7 @@ class ChatRelay(Protocol):
 
 
 def read_choices(answer: Any) -> dict[str, Any]:
-    """Check a whole answer, and leave out the reasoning that its texts begin with.
+    """Check a whole answer, and leave the reasoning out of its texts.
 
     Raises:
         MalformedResponse: when it has no choices.
@@ -89,8 +90,7 @@ def read_choices(answer: Any) -> dict[str, Any]:
     for choice in choices:
         message = choice.get("message")
         if isinstance(message, dict) and isinstance(message.get("content"), str):
-            visible = ReasoningFilter()
-            message["content"] = visible.feed(message["content"]) + visible.end()
+            message["content"] = strip_reasoning(message["content"])
     return answer
 
 

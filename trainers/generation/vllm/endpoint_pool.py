@@ -45,6 +45,8 @@ class EndpointPool:
         retry: when failed requests are repeated.
         api_key: bearer token for servers that want one.
         extra_body: further fields of every request, such as `{"ignore_eos": True}`.
+        beside: another pool over the same servers, say with other template arguments. The two take turns together, so
+            that a server has no more completions in flight than for one, and know how busy it is with both.
     """
 
     def __init__(
@@ -59,17 +61,19 @@ class EndpointPool:
         retry: RetryPolicy | None = None,
         api_key: str | None = None,
         extra_body: Mapping[str, Any] | None = None,
+        beside: EndpointPool | None = None,
     ) -> None:
         if not base_urls:
             raise ValueError(f"No server address for model {model}: a pool needs at least one.")
-        self.endpoints = tuple(Endpoint(url) for url in base_urls)
+        self.endpoints = tuple(Endpoint(url) for url in base_urls) if beside is None else beside.endpoints
         self.model = model
         self.traffic = Traffic()
         self.weight_version = 0
         self._renderer = renderer
         self._max_model_len = max_model_len
         self._timeout = aiohttp.ClientTimeout(total=request_timeout_s)
-        self._turns = AdmissionQueue(max_concurrent_requests * len(self.endpoints))
+        limit = max_concurrent_requests * len(self.endpoints)
+        self._turns = AdmissionQueue(limit) if beside is None else beside._turns
         self._retry = retry or RetryPolicy()
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._extra_body = dict(extra_body or {})
@@ -243,10 +247,11 @@ class EndpointPool:
         context = await self._context_length()
         longest = max(len(ids) for ids in prompt_ids)
         if longest + max_tokens > context:
+            room = f"A prompt of {longest} tokens and {max_tokens} tokens to generate do not fit into the context of"
             raise GenerationError(
-                f"A prompt of {longest} tokens and {max_tokens} tokens to generate do not fit into the context of "
-                f"{context} tokens of {self.model}; raise the role's max_model_len or shorten the question",
+                f"{room} {context} tokens of {self.model}; raise the role's max_model_len or shorten the question",
                 "context",
+                told=f"{room} {context} tokens; shorten the question or generate fewer tokens",
             )
 
     async def _context_length(self) -> int:
