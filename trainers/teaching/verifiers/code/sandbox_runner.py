@@ -176,6 +176,8 @@ def _supervise(request: dict[str, Any], as_root: bool) -> int:
 def main() -> int:
     """Read the request, enter the namespaces, run, and exit as the program did."""
     request = json.load(sys.stdin)
+    # What is made for the program belongs to root, and has to be open to the user that it becomes.
+    os.umask(0o022)
     signal.setitimer(signal.ITIMER_REAL, request["wall_s"])
     as_root = os.geteuid() == 0
     if request["isolate"]:
