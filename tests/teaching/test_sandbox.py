@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.support.sandboxes import LIMITS, isolated, run_python
-from trainers.teaching.verifiers.code import sandbox
+from trainers.teaching.verifiers.code import remote_calls, sandbox
 from trainers.teaching.verifiers.code.packages import NO_PACKAGES
 from trainers.teaching.verifiers.code.sandbox import ResourceLimits, _can_isolate
 
@@ -224,7 +224,11 @@ def test_a_program_dies_with_the_process_that_watches_it(isolate, protected, mon
         monkeypatch.setattr(sandbox, "_RUNNER", RUNNER.replace(DEATH_SIGNAL, ""))
     given = {"code": "import time\ntime.sleep(60)", "names": ()}
     ours, theirs = socket.socketpair()
-    with ours, theirs, sandbox._Sandbox("serve_answer", given, theirs, LIMITS, NO_PACKAGES, isolate) as running:
+    with (
+        ours,
+        theirs,
+        sandbox._Sandbox(remote_calls.serve_answer, given, theirs, LIMITS, NO_PACKAGES, isolate) as running,
+    ):
         watcher = psutil.Process(running.process.pid)
         assert within(10, lambda: len(watcher.children(recursive=True)) == 2)
         program = watcher.children(recursive=True)
