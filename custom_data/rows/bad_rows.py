@@ -13,6 +13,8 @@ SHOWN = 5
 DUPLICATE = "the same as an earlier row"
 LONGEST = 1_000_000
 """Bytes of UTF-8 above which a text is no question, answer or teaching, but an accident."""
+LONGEST_WITH_TESTS = 100_000_000
+"""The same for a row on code with its tests, some of which are large on purpose."""
 
 
 class BadRowError(ValueError):

@@ -11,24 +11,24 @@ from custom_data.rows.bad_rows import LONGEST, BadRowError
 from custom_data.rows.conversations import Exchange, Turn, last_exchange, read_turns
 
 
-def check_text(name: str, text: str) -> str:
+def check_text(name: str, text: str, longest: int = LONGEST) -> str:
     """Return a text that can be written down and is not an accident.
 
     Raises:
-        BadRowError: when it cannot be encoded, or is over 1 MB.
+        BadRowError: when it cannot be encoded, or has more than `longest` bytes.
     """
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
         raise BadRowError("invalid UTF-8") from None
-    if size > LONGEST:
-        raise BadRowError(f"{name} over 1 MB")
+    if size > longest:
+        raise BadRowError(f"{name} over {longest // 10**6} MB")
     return text
 
 
-def as_json(value: Any) -> str:
+def as_json(value: Any, longest: int = LONGEST) -> str:
     """Return JSON that any later reader can take; what JSON has no word for is written as text."""
-    return check_text("row", json.dumps(value, ensure_ascii=False, default=str))
+    return check_text("row", json.dumps(value, ensure_ascii=False, default=str), longest)
 
 
 def text_of(name: str, value: Any) -> str:

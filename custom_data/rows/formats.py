@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from custom_data.rows.answers import answer_of_turn, ground_truth, without_marker
-from custom_data.rows.bad_rows import BadRowError
+from custom_data.rows.bad_rows import LONGEST, LONGEST_WITH_TESTS, BadRowError
 from custom_data.rows.checks import answer_text, as_json, exchange_of, text_of, turns_of
 from custom_data.rows.choices import ChoiceColumns
+from custom_data.rows.code_questions import check_tests, code_question
 from custom_data.rows.columns import entry, find_columns, listed, plain, resolve_columns, value_of
 from custom_data.rows.conversations import Turn
 from custom_data.rows.heldout import text_key
 from custom_data.rows.question_text import QuestionText
-from trainers.configuration.datasets.column_names import SPOKEN
+from trainers.configuration.datasets.column_names import ACCEPTED, SPOKEN
 from trainers.problems import ConfigurationError, Problem
 from trainers.teaching.prompts import read_reply, write_reply
 from trainers.teaching.verifiers.accepted_answers import ACCEPTED_ANSWERS
@@ -94,8 +95,9 @@ class QuestionFormat:
         """
         question, answers = self._texts(row)
         used = () if self.verifier == "code" else set(self.columns.values()) - {self.columns.get("tests")}
-        others = {key: value for key, value in row.items() if key not in used}
-        extra = as_json(others | ({ACCEPTED_ANSWERS: answers} if len(answers) > 1 else {}))
+        others = {key: value for key, value in self._code_row(row).items() if key not in used}
+        longest = LONGEST_WITH_TESTS if self.verifier == "code" else LONGEST
+        extra = as_json(others | ({ACCEPTED_ANSWERS: answers} if len(answers) > 1 else {}), longest)
         key = text_key(question)
         truth = answers[0] if answers else None
         return {"question": question, "ground_truth": truth, "extra": extra, "key": key, "question_key": key}
@@ -110,12 +112,19 @@ class QuestionFormat:
             return exchange.question, self._answers(row, answer_of_turn(exchange.reply))
         asked = self.text.read(row)
         if self.verifier == "code":
-            return with_test(asked.text, value_of(row, self.columns.get("tests"))), self._answers(row, "")
+            return code_question(asked.text, self._code_row(row)), self._answers(row, "")
         return asked.text, [asked.letter] if asked.letter else self._answers(row, "")
 
+    def _code_row(self, row: RawRow) -> RawRow:
+        """Return a row with its tests where the verifier looks for them."""
+        column = self.columns.get("tests")
+        if self.verifier != "code" or column is None or column in ACCEPTED["tests"]:
+            return row
+        return {**row, "tests": value_of(row, column)}
+
     def _answers(self, row: RawRow, of_reply: str) -> list[str]:
-        if self.verifier == "code" and not value_of(row, self.columns.get("tests")):
-            raise BadRowError("no tests")
+        if self.verifier == "code":
+            check_tests(self._code_row(row))
         if column := self.columns.get("solution"):
             texts = [answer_text(value) for value in several(value_of(row, column))]
             answers = [self._bare(text, column) for text in texts if text]
@@ -130,13 +139,6 @@ class QuestionFormat:
         if self.verifier == "code":
             return text
         return answer_of_turn(text) if plain(column) in SPOKEN else ground_truth(text)
-
-
-def with_test(question: str, tests: Any) -> str:
-    """Return a question on code with the first of its tests below: nothing else says what the function is called."""
-    if not isinstance(tests, list) or not tests or not isinstance(tests[0], str) or tests[0].strip() in question:
-        return question
-    return f"{question.rstrip()}\n\nIt has to pass this test and others:\n{tests[0].strip()}"
 
 
 def several(value: Any) -> list[Any]:

@@ -42,7 +42,8 @@ PEEKED = 200
 RawRow = Mapping[str, Any]
 RowReader = Callable[[RawRow], RawRow | None]
 
-_READ_ERRORS = (OSError, EOFError, ValueError, DatasetsError, pa.ArrowException, zlib.error)
+# `datasets` raises RuntimeError for a dataset that is read by a script of its own.
+_READ_ERRORS = (OSError, EOFError, ValueError, RuntimeError, DatasetsError, pa.ArrowException, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -227,6 +228,9 @@ class DataSource:
         cause = error.__cause__ or error
         text = " ".join(str(cause if isinstance(cause, _READ_ERRORS) else error).split()).rstrip(".")
         local = "give the path of a local copy instead"
+        if "scripts are no longer supported" in text:
+            remedy = f"download its files, and name the one to read: {self.prefix}dataset_id_or_path=…/train.jsonl"
+            return Problem(self.name, "a script reads it, and `datasets` no longer runs scripts", remedy)
         if "BuilderConfig" in text or "Config name is missing" in text:
             named = re.search(r"vailable(?: configs)?: \[([^\]]*)\]", text)
             available = named[1].replace("'", "") if named else text

@@ -137,6 +137,23 @@ def test_overlong_questions_are_an_error_where_they_shall_be(tmp_path, tiny_stud
     assert problem.remedy.endswith("accept the loss: overlong_prompts=drop max_overlong_ratio=0.25")
 
 
+def test_rows_that_all_fit_pass_where_none_may_be_dropped(tmp_path, tiny_student_dir):
+    write_rows(tmp_path / "rows.jsonl", rows(3))
+    report = check_data(served(tmp_path, tiny_student_dir, overlong_prompts="error"))
+    assert (report.training.used, report.training.overlong) == (3, ())
+
+
+def test_the_columns_of_questions_and_solutions_are_named_in_sft(tmp_path, tiny_student_dir):
+    write_rows(
+        tmp_path / "rows.jsonl", [{"frage": f"Was ist {n} + {n}?", "antwort": f"Es ist {2 * n}."} for n in range(3)]
+    )
+    columns = {"question": "frage", "solution": "antwort"}
+    config = served(tmp_path, tiny_student_dir, "sft", max_length=None, column_map=columns)
+    examples, _ = load_examples(config)
+    assert examples["question"][:] == [f"Was ist {n} + {n}?" for n in range(3)]
+    assert all(f"Es ist {2 * n}." in reply for n, reply in enumerate(examples["reply"]))
+
+
 def enough(message, share):
     """The settings that a message says keep a share of the rows."""
     found = re.search(rf"{share} with ([^;]*)", message)[1].split()

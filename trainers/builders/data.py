@@ -17,8 +17,10 @@ from custom_data.loading import Parts
 from custom_data.rows.bad_rows import Dropped, Reading
 from custom_data.rows.formats import FROM_CHAT, FROM_SOLUTION, ORIGIN
 from custom_data.tables.arrow_tables import Table
+from custom_data.tables.ground_truths import readable_truths, settle_truths
 from custom_data.tables.overlong import Fitted, fitting_examples, fitting_questions, settle
 from custom_data.tables.questions import Questions
+from trainers import plugins
 from trainers.builders.contexts import question_needs, rendering_overhead
 from trainers.builders.protocol import prompt_templates
 from trainers.configuration.settings.experiments import Experiment, SFTExperiment, StudentExperiment
@@ -43,11 +45,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PartReport:
-    """Counts for one part of the data: its source's rows, the rows in use, and those dropped as too long, by stage."""
+    """Counts for one part of the data: its source's rows, the rows in use, and those that are left out.
+
+    `overlong` are those dropped as too long, by stage, `unreadable` those whose ground truth the verifier cannot read.
+    """
 
     reading: Reading
     used: int
     overlong: tuple[Dropped, ...] = ()
+    unreadable: tuple[Dropped, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class DataReport:
         if self.held_out:
             lines.append(f"  left out of training: {self.held_out:,} rows whose question is held out for evaluation")
         for name, part in known:
-            lines += [f"  left out of {name}: {entry}" for entry in part.overlong]
+            lines += [f"  left out of {name}: {entry}" for entry in (*part.unreadable, *part.overlong)]
         return [*lines, "in use: " + ", ".join(f"{part.used:,} rows for {name}" for name, part in known)]
 
     def log(self) -> None:
@@ -153,7 +159,9 @@ def _untaught(table: Table) -> Iterator[str]:
 def _part(config: Experiment, name: str, table: Table | None) -> tuple[Table | None, PartReport | None]:
     if table is None:
         return None, None
+    unread: tuple[Dropped, ...] = ()
     if isinstance(config, StudentExperiment):
+        table, unread = _readable(config, name, table)
         fitted = fitting_questions(table, question_needs(config))
         limits, ways = _budgets(config), "raise the contexts or lower the token budgets"
     elif isinstance(config, SFTExperiment):
@@ -162,7 +170,20 @@ def _part(config: Experiment, name: str, table: Table | None) -> tuple[Table | N
     else:
         raise TypeError(f"{type(config).__name__} says neither how questions nor how examples are used")
     settle(name, fitted, config.data.overlong_prompts, config.data.max_overlong_ratio, limits, ways)
-    return fitted.table, PartReport(table.reading, len(fitted.table), fitted.dropped)
+    return fitted.table, PartReport(table.reading, len(fitted.table), fitted.dropped, unread)
+
+
+def _readable(config: StudentExperiment, name: str, table: Table) -> tuple[Table, tuple[Dropped, ...]]:
+    """Leave out what no answer could be judged against, where a verifier can tell."""
+    if config.teaching.verifier != "math":
+        return table, ()
+    verifier = plugins.build(plugins.VERIFIER, config)
+    try:
+        readable = readable_truths(table, verifier)
+    finally:
+        verifier.close()
+    settle_truths(name, readable, config.teaching.max_unreadable_ratio)
+    return readable.table, () if readable.dropped is None else (readable.dropped,)
 
 
 def _budgets(config: StudentExperiment) -> str:

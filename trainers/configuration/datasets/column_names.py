@@ -25,7 +25,7 @@ ACCEPTED: dict[str, tuple[str, ...]] = {
     "teacher_teaching": ("teacher_teaching",),
     "messages": ("messages", "conversations"),
     "level": ("level", "difficulty", "subset"),
-    "tests": ("test", "tests", "test_list"),
+    "tests": ("test", "tests", "test_list", "input_output", "private_test_cases", "public_test_cases"),
 }
 """Our names, each with the column names that are taken for it, the preferred first; a dot goes into a nested column."""
 

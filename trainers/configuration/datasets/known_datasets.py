@@ -21,6 +21,10 @@ CODE_SYSTEM_PROMPT = (
     "You write Python. Answer with the whole function, its imports included, in one ```python block inside <solution>."
 )
 
+PROGRAM_SYSTEM_PROMPT = (
+    "You write Python. Answer with the whole program, its imports included, in one ```python block inside <solution>."
+)
+
 
 @dataclass(frozen=True)
 class DatasetInfo:
@@ -48,6 +52,8 @@ DATASETS: dict[str, DatasetInfo] = {
     "google-research-datasets/mbpp": DatasetInfo(
         {"dataset_config": "full"}, questions={"student_system_prompt": CODE_SYSTEM_PROMPT}
     ),
+    "codeparrot/apps": DatasetInfo(questions={"student_system_prompt": PROGRAM_SYSTEM_PROMPT}),
+    "livecodebench/code_generation_lite": DatasetInfo(questions={"student_system_prompt": PROGRAM_SYSTEM_PROMPT}),
     "openai/openai_humaneval": DatasetInfo(questions={"student_system_prompt": CODE_SYSTEM_PROMPT}),
 }
 """By hub id. A local directory of the same name, such as a download of the hub's, has the same settings."""

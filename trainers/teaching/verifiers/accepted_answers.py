@@ -12,6 +12,12 @@ ACCEPTED_ANSWERS = "accepted_answers"
 """Where a question's `extra` holds all the answers that count as right, if there are several."""
 
 
+def accepted_answers(question: Question) -> list[str]:
+    """Return all accepted answers of a question that has several; none for any other."""
+    accepted = question.extra.get(ACCEPTED_ANSWERS)
+    return accepted if isinstance(accepted, list) and question.ground_truth in accepted else []
+
+
 class AnyAcceptedAnswer:
     """A verifier that asks another one about each of a question's accepted answers, until one of them is correct.
 
@@ -24,8 +30,8 @@ class AnyAcceptedAnswer:
 
     async def verify(self, solution: str, question: Question) -> Verdict:
         """See `Verifier.verify`; unscorable if no answer is correct and one of them could not be judged."""
-        accepted = question.extra.get(ACCEPTED_ANSWERS)
-        if not isinstance(accepted, list) or question.ground_truth not in accepted:
+        accepted = accepted_answers(question)
+        if not accepted:
             return await self._verifier.verify(solution, question)
         verdicts = []
         for answer in accepted:

@@ -22,6 +22,12 @@ class TeachingSettings(Settings):
     verifier: str = key("math", "math, exact, code, or the dotted path of a verifier.")
     verifier_args: dict[Any, Any] | None = key(None, "Settings of the verifier, by the names of its parameters.")
     verifier_timeout_s: Number = key(VERDICT_S, "Seconds until an answer counts as unscorable.", gt=0)
+    max_unreadable_ratio: Number = key(
+        0.1,
+        "Share of ground truths that verifier=math cannot read whole above which a run is refused; up to it they go.",
+        ge=0,
+        le=1,
+    )
     max_prompt_length: int | None = key(
         None,
         "Longest prompt of the teacher in tokens, the approach counted at max_probe_tokens; null: its context.",

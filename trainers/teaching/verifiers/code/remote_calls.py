@@ -245,15 +245,22 @@ def serve_answer(request: dict[str, Any], channel: socket.socket) -> None:
         peer.serve(kind, content)
 
 
-def run_tests(request: dict[str, Any], channel: socket.socket) -> None:
-    """Run a row's tests on what the answer defines; raise where one fails."""
-    names: dict[str, Any] = {"__name__": "tests"}
-    exec(compile(request["setup"], "<setup>", "exec"), names)
-    peer = Peer(channel, gives_attributes=False)
+def received_names(peer: Peer) -> dict[str, Any]:
+    """Return what the answer defines of the names that it was asked for; raise what it raised instead."""
     kind, *content = peer.receive()
     if kind != "value":
         raise _exception(*content)
     found = peer.decode(content[0])
+    if not isinstance(found, dict):
+        raise AnswerError("no names")
+    return found
+
+
+def run_tests(request: dict[str, Any], channel: socket.socket) -> None:
+    """Run a row's tests on what the answer defines; raise where one fails."""
+    names: dict[str, Any] = {"__name__": "tests"}
+    exec(compile(request["setup"], "<setup>", "exec"), names)
+    found = received_names(Peer(channel, gives_attributes=False))
     # Nothing else: an answer that defines `abs` must not choose what `abs` means in its tests.
     names.update((name, found[name]) for name in request["names"] if name in found)
     exec(compile(request["tests"], "<tests>", "exec"), names)

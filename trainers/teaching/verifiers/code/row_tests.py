@@ -10,29 +10,45 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainers.teaching.verifiers.code.stated_cases import StatedCases, read_cases
+
+_CLASS = "Solution"
 _BUILTINS = frozenset(dir(builtins)) | {"__name__"}
 
 
 @dataclass(frozen=True)
 class RowTests:
-    """Programs of the row's author: `setup` runs before the answer's `names` are there, `program` after."""
+    """Programs of the row's author: `setup` runs before the answer's `names` are there, `program` after.
+
+    Where the row has `cases`, these are its tests, and both programs are empty.
+    """
 
     setup: str
     program: str
     names: tuple[str, ...]
+    cases: StatedCases | None = None
+
+    @property
+    def runs_programs(self) -> bool:
+        """True where an answer is a program that reads and prints, instead of names that tests use."""
+        return self.cases is not None and self.cases.function is None
 
 
 def read_tests(extra: Mapping[str, Any]) -> RowTests | None:
     """Read the tests of a row; `None`: the row has none.
 
     Rows are read as HumanEval (`prompt`, `test` with `check`, `entry_point`), as MBPP (`test_list`,
-    `test_setup_code`, `test_imports`), or as `tests`, a program or a list of statements. What the tests use is taken
+    `test_setup_code`, `test_imports`), as `tests`, a program or a list of statements, or as pairs of input and output
+    (`read_cases`). What the tests use is taken
     from the row's own prompt and setup where these define it (a helper, an import), from the standard library where it
     is a module, and only else from the answer.
 
     Raises:
         SyntaxError: when the tests are no Python.
+        ValueError: when they are pairs that cannot be read.
     """
+    if cases := read_cases(extra):
+        return RowTests("", "", (cases.function, _CLASS) if cases.function else (), cases)
     tests = extra.get("test") or extra.get("tests") or extra.get("test_list")
     if not tests:
         return None

@@ -13,13 +13,14 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from trainers.teaching.verifiers.code import case_runs, remote_calls
 from trainers.teaching.verifiers.code.packages import NO_PACKAGES, Packages
 from trainers.teaching.verifiers.code.process_memory import resident_bytes
 from trainers.teaching.verifiers.code.row_tests import RowTests
@@ -27,15 +28,25 @@ from trainers.teaching.verifiers.code.row_tests import RowTests
 logger = logging.getLogger(__name__)
 
 _RUNNER = Path(__file__).with_name("sandbox_runner.py").read_text()
-_REMOTE_CALLS = Path(__file__).with_name("remote_calls.py").read_text()
+_MODULES = {
+    module: Path(__file__).with_name(f"{module.rpartition('.')[2]}.py").read_text()
+    for module in (remote_calls.__name__, case_runs.__name__)
+}
 _CANNOT_CONFINE = 70
 _FIRST_UID, _UIDS = 1_000_000, 1_000_000
 _KILLED_BY_CPU_LIMIT = {(-signal.SIGXCPU) & 0xFF, (-signal.SIGKILL) & 0xFF}
 _SHARED_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
+PRELUDE = (
+    "import bisect, collections, functools, heapq, itertools, json, math, operator, random, re, string, sys\n"
+    "from bisect import *\nfrom collections import *\nfrom functools import *\nfrom heapq import *\n"
+    "from itertools import *\nfrom math import *\nfrom typing import *\nfrom builtins import *\n"
+)
+"""Imports that a function may take for granted, as the judges have them that give it a beginning with `List[int]`."""
 _PROBE = "import math, re, typing, collections, itertools, hashlib, random, heapq\nassert math.sqrt(4) == 2"
 _MEMORY_INTERVAL_S = 0.1
 _LAST_WORDS_S = 2.0
 
+_InSandbox = Callable[[dict[str, Any], socket.socket], None]
 Outcome = Literal["passed", "failed", "cpu_limit", "wall_limit", "memory_limit", "sandbox_error"]
 
 
@@ -55,7 +66,8 @@ def run_tests(code: str, tests: RowTests, limits: ResourceLimits, packages: Pack
     Either has a process of its own, with no network, no environment, an empty `/tmp`, and nothing of the machine's
     files but the interpreter, its library and `packages`, where the kernel offers namespaces; elsewhere it has resource
     limits and an empty environment only (logged once). The tests call the answer's functions over a socket with plain
-    values and compare by themselves, so that the answer reaches neither the tests nor what they expect.
+    values and compare by themselves, so that the answer reaches neither the tests nor what they expect. A program that
+    is tested by what it prints is run anew for every input, each with the CPU time of the limits.
     """
     return _run(code, tests, limits, packages, isolate=_can_isolate())
 
@@ -76,15 +88,27 @@ def _run(code: str, tests: RowTests, limits: ResourceLimits, packages: Packages,
     with ExitStack() as stack:
         for end in ends:
             stack.callback(end.close)
-        answer = stack.enter_context(
-            _Sandbox("serve_answer", {"code": code, "names": tests.names}, ends[0], limits, packages, isolate)
+        ways = _ways(code, tests)
+        answer, testing = (
+            stack.enter_context(_Sandbox(*way, end, limits, packages, isolate))
+            for way, end in zip(ways, ends, strict=True)
         )
-        given = {"setup": tests.setup, "tests": tests.program, "names": tests.names}
-        testing = stack.enter_context(_Sandbox("run_tests", given, ends[1], limits, packages, isolate))
         for end in ends:
             end.close()
         stopped = _wait(testing, answer, limits)
         return stopped or _outcome(testing, answer)
+
+
+def _ways(code: str, tests: RowTests) -> tuple[tuple[_InSandbox, Mapping[str, Any]], ...]:
+    """Return the functions that run in the sandbox of the answer and in that of its tests, with what they are given."""
+    if tests.cases is None:
+        given = {"setup": tests.setup, "tests": tests.program, "names": tests.names}
+        return (remote_calls.serve_answer, {"code": code, "names": tests.names}), (remote_calls.run_tests, given)
+    pairs = {"pairs": tests.cases.pairs}
+    if tests.cases.function is None:
+        return (case_runs.serve_program, {"code": code}), (case_runs.check_programs, pairs)
+    calls = {"function": tests.cases.function, **pairs}
+    return (remote_calls.serve_answer, {"code": PRELUDE + code, "names": tests.names}), (case_runs.check_calls, calls)
 
 
 class _Sandbox:
@@ -92,7 +116,7 @@ class _Sandbox:
 
     def __init__(
         self,
-        function: str,
+        function: _InSandbox,
         given: Mapping[str, Any],
         channel: socket.socket,
         limits: ResourceLimits,
@@ -101,8 +125,8 @@ class _Sandbox:
     ) -> None:
         self._token = secrets.token_hex(16)
         request = {
-            "source": _REMOTE_CALLS,
-            "function": function,
+            "modules": list(_MODULES.items()),
+            "function": f"{function.__module__}.{function.__name__}",
             "given": given,
             "channel": channel.fileno(),
             "token": self._token,

@@ -1,12 +1,13 @@
 """The program inside the sandbox: confines itself, then runs untrusted code; standard library only, no imports of ours.
 
 Its source is passed to `python -I -S -c`, so it runs wherever the interpreter is visible. It reads one JSON request on
-standard input: `source`, the text of a module, `function`, the name of the one in it that is called with the request
-and a socket, `channel`, the descriptor of that socket, `cpu_s`, `wall_s`, `memory_bytes`, `processes`, `isolate`,
-`uid`, `visible` and `hidden` (paths), `packages` (name to path) and `token`, which it prints when the function has
-returned. Exit status: 0 returned, 1 raised, 70 could not confine itself.
+standard input: `modules`, their names and texts, `function`, the dotted name of the one that is called with `given` and
+a socket, `channel`, the descriptor of that socket, `cpu_s`, `wall_s`, `memory_bytes`, `processes`, `isolate`, `uid`,
+`visible` and `hidden` (paths), `packages` (name to path) and `token`, which it prints when the function has returned.
+ Exit status: 0 returned, 1 raised, 70 could not confine itself.
 """
 
+import builtins
 import contextlib
 import ctypes
 import json
@@ -17,6 +18,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 _CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
@@ -143,9 +145,13 @@ def _run_program(request: dict[str, Any], as_root: bool) -> int:
     _limit(request)
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    module: dict[str, Any] = {"__name__": "sandboxed"}
-    exec(compile(request["source"], "<sandboxed>", "exec"), module)
-    module[request["function"]](request["given"], channel)
+    # Without the module `site` nobody has defined them.
+    vars(builtins).update(exit=sys.exit, quit=sys.exit)
+    for name, source in request["modules"]:
+        module = sys.modules[name] = ModuleType(name)
+        exec(compile(source, f"<{name}>", "exec"), vars(module))
+    module_name, _, function = request["function"].rpartition(".")
+    getattr(sys.modules[module_name], function)(request["given"], channel)
     os.write(report, request["token"].encode())
     return 0
 
@@ -176,6 +182,8 @@ def _supervise(request: dict[str, Any], as_root: bool) -> int:
 def main() -> int:
     """Read the request, enter the namespaces, run, and exit as the program did."""
     request = json.load(sys.stdin)
+    # What is made for the program belongs to root, and has to be open to the user that it becomes.
+    os.umask(0o022)
     signal.setitimer(signal.ITIMER_REAL, request["wall_s"])
     as_root = os.geteuid() == 0
     if request["isolate"]:

@@ -40,10 +40,11 @@ class CodeVerifier:
     """Runs answers against their rows' tests in sandboxes, `workers` at a time.
 
     An answer that uses up its CPU time or its memory is wrong (`time_limit`, `memory_limit`), and so is one that waits
-    instead of answering (`unjudgeable`); a row without tests, or whose tests are no Python, is unscorable.
+    instead of answering (`unjudgeable`); a row without tests, or whose tests cannot be read, is unscorable.
 
     Args:
-        timeout_s: CPU seconds that an answer has; on the clock it may take 10 s and twice as long.
+        timeout_s: CPU seconds that an answer has, a program for each of its inputs; on the clock all may take 10 s and
+            twice as long.
         workers: answers that are judged side by side.
         packages: what an answer may import besides the standard library, as `pip install` knows it: `[numpy]`.
 
@@ -60,11 +61,11 @@ class CodeVerifier:
         """See `Verifier.verify`; the ground truth of a code row is its tests, in `extra`."""
         try:
             tests = read_tests(question.extra)
-        except SyntaxError:
+        except (SyntaxError, ValueError):
             return Verdict("unscorable", "unreadable_tests")
         if tests is None:
             return Verdict("unscorable", "no_tests")
-        code = extract_code(solution, tests.names)
+        code = extract_code(solution, tests.names, program=tests.runs_programs)
         if code is None:
             return NO_ANSWER
         outcome = await self._run(complete(code, question.extra), tests)
@@ -77,11 +78,11 @@ class CodeVerifier:
         """Return True when a teaching contains code that passes the row's tests, fenced or not."""
         try:
             tests = read_tests(question.extra)
-        except SyntaxError:
+        except (SyntaxError, ValueError):
             return False
         if tests is None:
             return False
-        for code in code_in_prose(teaching, tests.names):
+        for code in code_in_prose(teaching, tests.names, program=tests.runs_programs):
             if await self._run(complete(code, question.extra), tests) == "passed":
                 return True
         return False

@@ -95,11 +95,28 @@ def decide(answer: str, ground_truth: str, question: str = "") -> Verdict | Pair
         return WRONG
     if _UNEQUAL.search(given) and not _UNEQUAL.search(truth):
         return WRONG
-    if _WORDS.fullmatch(truth) and len(truth) > 2 and words_to_number(truth) is None:
+    if _is_words(truth):
         return WRONG
     if (based := _decide_base(given, truth, question)) is not None:
         return based
     return _decide_value(_narrow(answer, given), truth, question)
+
+
+def expression_in(ground_truth: str, question: str = "") -> str | None:
+    """Return what of a ground truth has to be read whole by computer algebra before an answer can be compared with it.
+
+    `None` for numbers, choices and words, which are compared without; arguments as in `decide`.
+    """
+    truth = clean(ground_truth)
+    if not truth or read_choice(truth) or _based(truth) or _CLOCK.fullmatch(truth) or _is_words(truth):
+        return None
+    truth = _RATIO.sub(r"\1/\2", truth) if _RATIO.fullmatch(truth) else truth
+    expected = read_quantity(truth, words_of(question))
+    return None if expected.number else expected.expression.removesuffix("%").strip()
+
+
+def _is_words(truth: str) -> bool:
+    return _WORDS.fullmatch(truth) is not None and len(truth) > 2 and words_to_number(truth) is None
 
 
 def _half_of_day(text: str) -> str:

@@ -9,11 +9,13 @@ import importlib.util
 import re
 import unicodedata
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from trainers.concurrency.deadlines import VERDICT_S
 from trainers.teaching.lesson import Question
+from trainers.teaching.verifiers.accepted_answers import accepted_answers
 from trainers.teaching.verifiers.extraction import extract_answer
-from trainers.teaching.verifiers.mathematics.decision import decide
+from trainers.teaching.verifiers.mathematics.decision import decide, expression_in
 from trainers.teaching.verifiers.mathematics.notation import clean, with_decimal_points
 from trainers.teaching.verifiers.mathematics.worker_pool import WorkerDiedError, WorkerPool, WorkerTimeoutError
 from trainers.teaching.verifiers.verdict import (
@@ -71,6 +73,27 @@ class MathVerifier:
             answer, truth = with_decimal_points(answer), with_decimal_points(truth)
         decided = decide(answer, truth, question.text)
         return decided if isinstance(decided, Verdict) else await self._compare(decided)
+
+    def expressions_in(self, question: Question) -> list[str]:
+        """Return what of a question's ground truths must be read whole before answers can be compared: no numbers."""
+        truths = accepted_answers(question) or [question.ground_truth or ""]
+        texts = [with_decimal_points(truth) if self._decimal_comma else truth for truth in truths]
+        return [found for text in texts if (found := expression_in(text, question.text)) is not None]
+
+    def unreadable(self, expressions: Sequence[str]) -> list[str]:
+        """Return those of some expressions that cannot be read whole; blocks, a few milliseconds for each.
+
+        One that is not read in time counts as readable: how fast a machine is decides nothing about a dataset.
+        """
+        return [
+            text for text, read in zip(expressions, self._pool.map(self._is_read, expressions), strict=True) if not read
+        ]
+
+    def _is_read(self, expression: str) -> bool:
+        try:
+            return self._pool.ask_blocking([("0", expression)]) != "ground_truth_unreadable"
+        except (WorkerTimeoutError, WorkerDiedError):
+            return True
 
     async def _compare(self, pairs: tuple[tuple[str, str], ...]) -> Verdict:
         truth = self._remembered(pairs[0][1])

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -159,6 +159,10 @@ class WorkerPool:
             raise
         self._idle.put(worker)
         return answer
+
+    def map(self, call: Callable[[str], Any], texts: Sequence[str]) -> Iterator[Any]:
+        """Yield what `call`, which may use `ask_blocking`, returns for each text, side by side by the workers."""
+        return self._threads.map(call, texts)
 
     def _take(self) -> Worker:
         try:
