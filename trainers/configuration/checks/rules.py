@@ -25,6 +25,7 @@ from trainers.configuration.devices.placement import (
     teachers,
 )
 from trainers.configuration.schedule.batches import Batch
+from trainers.configuration.schedule.evaluation_metrics import check_metric
 from trainers.configuration.schedule.rules import check_schedule
 from trainers.configuration.settings.experiments import (
     EvaluationExperiment,
@@ -57,11 +58,13 @@ LEAST_TEMPERATURE = 0.01
 
 def validate(config: Experiment) -> list[Problem]:
     """Return all problems between the keys of a configuration whose single values are fine."""
+    # Metrics and students belong to the whole run, other rules to the run of each student.
+    judged = list(check_metric(config)) if isinstance(config, TrainingExperiment) else []
     if not isinstance(config, StudentExperiment):
-        return _within(config)
+        return [*_within(config), *judged]
     if config.pool.students is None and config.pool.heldout_students is None:
-        return [*_within(config), *_servers(config)]
-    return [*each_student(config, _within), *check_pool(config), *_servers(config)]
+        return [*_within(config), *judged, *_servers(config)]
+    return [*each_student(config, _within), *judged, *check_pool(config), *_servers(config)]
 
 
 def _within(config: Experiment) -> list[Problem]:
