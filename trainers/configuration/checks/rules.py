@@ -271,11 +271,23 @@ def _grpo(config: GRPOExperiment) -> Iterator[Problem]:
             f"expected less than vllm_importance_sampling_clip_max={high}",
             remedy,
         )
+    yield from _curriculum(config)
     if config.trainer.log_completions_hub_repo and not config.trainer.log_completions:
         remedy = "set log_completions=true, or leave it out"
         yield Problem(
             f"log_completions_hub_repo={config.trainer.log_completions_hub_repo}", "needs log_completions", remedy
         )
+
+
+def _curriculum(config: GRPOExperiment) -> Iterator[Problem]:
+    by_difficulty = config.curriculum.question_order == "difficulty"
+    if by_difficulty and not config.trainer.shuffle_dataset:
+        remedy = "leave shuffle_dataset out, or set question_order=random, which follows it"
+        yield Problem("question_order=difficulty shuffle_dataset=false", "these are two orders", remedy)
+    if config.trainer.log_completions and (by_difficulty or config.curriculum.dynamic_sampling):
+        chosen = "question_order=difficulty" if by_difficulty else "dynamic_sampling=true"
+        expected = "TRL's tables would name questions of the data's order, not those asked"
+        yield Problem(f"log_completions=true {chosen}", expected, "leave log_completions out: lessons/ has them whole")
 
 
 def _sampled_as_trained(config: GRPOExperiment) -> Iterator[Problem]:
