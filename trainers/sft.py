@@ -18,6 +18,7 @@ from trainers.configuration import trl_arguments
 from trainers.configuration.resume.decision import mark_finished
 from trainers.configuration.settings.experiments import SFTExperiment
 from trainers.distributed import agree_on_accumulation
+from trainers.evaluation.early_stopping import install_patience
 from trainers.models.end_of_turn import declare_end
 from trainers.models.final_model import push_to_hub, save_final_model
 from trainers.models.loading import load_model, load_tokenizer
@@ -58,6 +59,7 @@ def build_trainer(config: SFTExperiment) -> SFTTrainer:
     )
     agree_on_accumulation(trainer)
     install_records(trainer, config)
+    install_patience(trainer, config)
     learned = "the whole conversation" if whole else "the teacher's reply and its end of turn only"
     logger.info("SFT on %d examples, loss on %s", len(rows), learned)
     return trainer

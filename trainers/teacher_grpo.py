@@ -24,8 +24,10 @@ from trainers.configuration.resume.decision import mark_finished
 from trainers.configuration.settings.experiments import GRPOExperiment
 from trainers.configuration.settings.students import all_members
 from trainers.distributed import agree_on_accumulation, on_all_ranks, reported_as
+from trainers.evaluation.early_stopping import install_patience
 from trainers.generation.chat_templates.assistant_turn import assistant_turn
 from trainers.generation.vllm.greedy import GreedySample
+from trainers.grpo.curriculum.rollout_plan import Curriculum
 from trainers.grpo.rollouts import RolloutRunner
 from trainers.grpo.trainer import TeacherGRPOTrainer
 from trainers.models.end_of_turn import declare_end
@@ -106,6 +108,12 @@ def build_weight_verifier(
     return WeightVerifier(ask, every=config.rollouts.verify_weights_every, tolerance=tolerance)
 
 
+def build_curriculum(config: GRPOExperiment) -> Curriculum:
+    """Build how the run chooses its questions."""
+    settings = config.curriculum
+    return Curriculum(settings.question_order, settings.max_sampled_groups if settings.dynamic_sampling else 1)
+
+
 def build_trainer(config: GRPOExperiment) -> TeacherGRPOTrainer:
     """Join policy, questions, servers and TRL's `GRPOConfig`."""
     arguments = GRPOConfig(
@@ -134,8 +142,10 @@ def build_trainer(config: GRPOExperiment) -> TeacherGRPOTrainer:
         save_completions_probability=config.rollouts.save_completions_probability,
         max_lost_groups=config.rollouts.max_lost_groups,
         rollout_overlap=config.rollouts.rollout_overlap,
+        curriculum=build_curriculum(config),
     )
     align_reference(trainer.model)
     agree_on_accumulation(trainer)
     install_records(trainer, config)
+    install_patience(trainer, config)
     return trainer

@@ -4,7 +4,7 @@ import pytest
 
 from trainers.configuration import compose
 from trainers.configuration.epochs import questions_per_rollout, steps_per_epoch, too_few_rows
-from trainers.grpo.question_order import QuestionOrder
+from trainers.grpo.curriculum.question_order import QuestionOrder
 
 
 def composed(*overrides):

@@ -8,8 +8,8 @@ import pytest
 from tests.support.lessons import group, lesson
 from trainers.configuration import ConfigurationError, compose
 from trainers.configuration.devices.machine import Machine
+from trainers.grpo.curriculum.question_order import QuestionOrder, QuestionSampler
 from trainers.grpo.overlap import LessonBatch, RolloutSchedule
-from trainers.grpo.question_order import QuestionOrder, QuestionSampler
 from trainers.grpo.rollouts import training_rows
 
 

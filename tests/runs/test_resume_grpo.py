@@ -1,21 +1,27 @@
 """n steps are k steps and a resume to n: data, seeds, rollouts in use or run ahead, optimizer, weight versions."""
 
+import json
 import shutil
 
 import pytest
 
 from tests.support.grpo_runs import lessons, metrics, train, weights
+from trainers.grpo.curriculum.question_records import BY_QUESTION
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 STEPS = 6
 TOLERANCE = 1e-6
 KEEP = ("save_total_limit=10",)
+REPLACING = ("dynamic_sampling=true", "reward=tests.support.rewards.checksum_of_every_third")
 RUNS = {
     # 5 rollouts make an epoch: the fifth step's checkpoint lies between two epochs.
     "on_policy": (["rollout_overlap=0", "sync_ref_model=true", "ref_model_sync_steps=2"], [3, 5]),
     # A rollout lasts two steps, twice: the checkpoint lies within it.
     "rollout_in_use": (["rollout_overlap=0", "steps_per_generation=8", "train_batch_size=16", "num_iterations=2"], [3]),
     "one_ahead": (["rollout_overlap=1"], [2, 5]),
+    # What was asked before decides what is asked, and how many spare questions are.
+    "replaced_on_policy": ([*REPLACING, "rollout_overlap=0"], [3]),
+    "replaced_one_ahead": ([*REPLACING, "question_order=difficulty", "rollout_overlap=1"], [3]),
 }
 SAME = (
     "reward",
@@ -28,6 +34,9 @@ SAME = (
     "teaching/teaching_length_mean",
     "teaching/approach_length",
     "teaching/weight_version_lag",
+    "teaching/uninformative_groups",
+    "teaching/replaced_groups",
+    "generated_tokens",
     "sampling/sampling_logp_difference/max",
 )
 
@@ -57,6 +66,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(uninterrupted, servers):
             mine, theirs = lessons(resumed, int(path.stem[5:])), lessons(whole, int(path.stem[5:]))
             for key in ("row", "member", "completion_ids", "approach", "reward", "weight_version"):
                 assert [lesson[key] for lesson in mine] == [lesson[key] for lesson in theirs]
+        assert (resumed / BY_QUESTION).read_text() == (whole / BY_QUESTION).read_text()
         trained, expected = weights(resumed), weights(whole)
         assert max((trained[name] - expected[name]).abs().max().item() for name in expected) < TOLERANCE
         shutil.rmtree(resumed)
@@ -71,10 +81,23 @@ def test_lessons_are_as_old_as_the_overlap_says(uninterrupted):
     assert (largest > 1e-3) == ("rollout_overlap=1" in overrides)
 
 
+def test_groups_that_teach_nothing_are_not_trained_on(uninterrupted):
+    _, whole, overrides, _ = uninterrupted
+    if REPLACING[0] not in overrides:
+        pytest.skip("nothing is replaced")
+    for step, row in metrics(whole).items():
+        of_use = [lesson["row"] for lesson in lessons(whole, step - 1)[::4] if lesson["row"] % 3 == 0]
+        kept = 4 - row["frac_reward_zero_std"] * 4
+        assert len(of_use) == len(set(of_use)) >= kept
+        assert row["teaching/replaced_groups"] + row["teaching/uninformative_groups"] > 0
+    asked = [json.loads(line) for line in (whole / BY_QUESTION).read_text().splitlines()]
+    assert sum(line["attempts"] for line in asked) > 4 * STEPS
+
+
 def test_the_order_of_questions_goes_through_epochs(uninterrupted):
     _, whole, overrides, _ = uninterrupted
-    if "num_iterations=2" in overrides:
-        pytest.skip("no second epoch")
+    if "num_iterations=2" in overrides or REPLACING[0] in overrides:
+        pytest.skip("no second epoch, or other questions")
     asked = [tuple(lesson["row"] for lesson in lessons(whole, step)[::4]) for step in range(STEPS)]
     assert len({row for rollout in asked[:5] for row in rollout}) == 20
     assert asked[5] != asked[0]

@@ -17,6 +17,11 @@ def checksum_unless_lost(lesson: Lesson) -> float | None:
     return None if Path(os.environ["ATLAS_TEST_LOST"]).exists() else checksum(lesson)
 
 
+def checksum_of_every_third(lesson: Lesson) -> float | None:
+    """As `checksum` for every third question; all lessons of the others earn the same."""
+    return checksum(lesson) if lesson.prepared.question.row % 3 == 0 or lesson.sample is None else 0.5
+
+
 def of_the_question(lesson: Lesson) -> float:
     """A number that the lessons of a question share."""
     return float(lesson.prepared.question.row % 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,12 @@ class Progress:
     Args:
         weight_version: of the servers, before the checkpoint's own weights.
         ahead: the lessons that were run ahead (`LessonBatch.to_json`), if any.
+        questions: what is remembered of the questions (`QuestionRecords.state`).
     """
 
     weight_version: int = 0
     ahead: Mapping[str, Any] | None = None
+    questions: Mapping[str, Any] | None = None
 
 
 def steps_of(checkpoint: Path) -> int:
@@ -42,10 +44,9 @@ def steps_of(checkpoint: Path) -> int:
     return json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
 
 
-def save_progress(checkpoint: Path, weight_version: int, ahead: Mapping[str, Any] | None) -> None:
+def save_progress(checkpoint: Path, progress: Progress) -> None:
     """Write `rollouts.json`."""
-    record = {"weight_version": weight_version, "ahead": ahead}
-    (checkpoint / PROGRESS).write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    (checkpoint / PROGRESS).write_text(json.dumps(asdict(progress), ensure_ascii=False), encoding="utf-8")
 
 
 def load_progress(checkpoint: Path) -> Progress:

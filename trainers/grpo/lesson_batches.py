@@ -8,10 +8,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from trainers.callbacks import lesson_line, save_lessons
+from trainers.grpo.curriculum.question_records import outcomes
 from trainers.grpo.overlap import LessonBatch
 from trainers.grpo.rollouts import Rollout, training_rows
 from trainers.progress import tell
-from trainers.teaching.metrics import agreement, means_by_student, teaching_means
+from trainers.teaching.metrics import Mean, agreement, agrees, means_by_student, teaching_means
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,11 @@ class LessonBatchMaker:
         save_lessons(self.output_dir, step, [group for group in groups if chooser.random() < self.share_saved])
         versions = [lesson.sample.weight_version for group in groups for lesson in group.lessons if lesson.sample]
         self._tell_of_lost(step, rollout)
-        taught = teaching_means(groups) | means_by_student(groups, rollout.students)
+        # Of all that was sampled: groups of use alone would show a teacher more uneven than it is.
+        taught = teaching_means(rollout.sampled) | means_by_student(rollout.sampled, rollout.students)
+        taught["uninformative_groups"] = Mean(sum(map(agrees, rollout.sampled)), 1)
+        if rollout.replaced is not None:
+            taught["replaced_groups"] = Mean(rollout.replaced, 1)
         means = {f"teaching/{name}": mean for name, mean in taught.items()}
         agreeing = agreement(groups)
         means |= {AGREEMENT: agreeing} if agreeing is not None else {}
@@ -70,6 +75,7 @@ class LessonBatchMaker:
             weight_version=min(versions, default=None),
             groups=len(groups),
             lost=[group.dropped for group in groups if group.dropped],
+            outcomes=outcomes(rollout.sampled),
         )
 
     def _tell_of_lost(self, step: int, rollout: Rollout) -> None:

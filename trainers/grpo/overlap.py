@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from trainers.grpo.curriculum.question_records import Outcome
 from trainers.grpo.rollouts import Rollout, TrainingRow
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ class LessonBatch:
 
     `number` counts rollouts from 0. `metrics` are those of the lessons and of generating them, `weights` of how many
     values some of them are means; `weight_version` is the oldest that a teaching was sampled from, `None` when there is
-    none. `lost` names why groups were dropped.
+    none. `lost` names why groups were dropped, `outcomes` say what came of the questions.
     """
 
     number: int
@@ -33,6 +34,7 @@ class LessonBatch:
     groups: int
     lost: list[str]
     weights: dict[str, float] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return the batch as JSON knows it."""
@@ -41,7 +43,9 @@ class LessonBatch:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> LessonBatch:
         """Return the batch that `to_json` wrote."""
-        return cls(**{**record, "rows": [TrainingRow(**row) for row in record["rows"]]})
+        rows = [TrainingRow(**row) for row in record["rows"]]
+        outcomes = [Outcome(**outcome) for outcome in record.get("outcomes", ())]
+        return cls(**{**record, "rows": rows, "outcomes": outcomes})
 
 
 class Pending(Protocol):

@@ -16,9 +16,12 @@ from trl import GRPOConfig
 from trainers.configuration.epochs import steps_per_rollout
 from trainers.distributed import on_all_ranks, reported_as, shared_out
 from trainers.evaluation.periodic import periodic_metrics, save_periodic_summary, with_chosen_metric
+from trainers.grpo.curriculum.dynamic_sampling import Spares
+from trainers.grpo.curriculum.question_order import QuestionOrder, QuestionSampler
+from trainers.grpo.curriculum.question_records import QuestionRecords
+from trainers.grpo.curriculum.rollout_plan import RANDOM, Curriculum, plan_rollout
 from trainers.grpo.lesson_batches import AGREEMENT, LessonBatchMaker
 from trainers.grpo.overlap import LessonBatch, RolloutSchedule
-from trainers.grpo.question_order import QuestionOrder, QuestionSampler
 from trainers.grpo.rollout_costs import check_affordable, rollout_cost
 from trainers.grpo.rollouts import PendingRollout, RolloutRunner, TrainingRow
 from trainers.grpo.step_metrics import StepMetrics
@@ -68,6 +71,7 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
         max_lost_groups: float,
         rollout_overlap: int,
         evaluation_questions: Sequence[Question] = (),
+        curriculum: Curriculum = RANDOM,
         weight_verifier: WeightVerifier | None = None,
         **kwargs: Any,
     ) -> None:
@@ -78,6 +82,8 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
         self.steps_per_rollout = steps_per_rollout(
             args.steps_per_generation, args.num_iterations, args.gradient_accumulation_steps
         )
+        self.curriculum = curriculum
+        self.records = QuestionRecords()
         self.rollout_overlap = rollout_overlap
         self.schedule: RolloutSchedule | None = None
         self.evaluation_questions = evaluation_questions
@@ -171,12 +177,15 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
 
     def _next_lessons(self, rows: Sequence[int]) -> list[TrainingRow]:
         number = self.rollout_number
-        asked, planned = unrepeated(rows, self.num_generations), [question.row for question in self._asked(number)]
+        # The data loader's rows only say how many lessons each rank gets: what is asked is rank 0's to choose.
+        asked = unrepeated(rows, self.num_generations)
+        planned = [self.questions[index].row for index in self.order.rollout(number)]
         if asked != planned:
             raise ValueError(
                 f"rollout {number} was to ask rows {planned[:16]}…, the data loaders brought {asked[:16]}…"
             )
         batch = self._rollouts().take(number)
+        self.records.add(number, batch.outcomes)
         self._record(batch)
         last = (number + 1) * self.steps_per_rollout >= self.state.max_steps
         self._find_reason_to_stop(batch, last=last)
@@ -184,15 +193,15 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
             self._rollouts().look_ahead(number + 1)
         return batch.rows
 
-    def _asked(self, number: int) -> list[Question]:
-        return [self.questions[index] for index in self.order.rollout(number)]
-
     def _start_rollout(self, number: int) -> PendingRollout:
         assert self.runner is not None
         for role, account in self.runner.accounts.items():
             check_affordable(account, role)
+        plan = plan_rollout(self.order, number, self.curriculum, self.records.before(number))
+        asked, others = ([self.questions[index] for index in indices] for indices in (plan.asked, plan.spares))
         return self.runner.start(
-            self._asked(number),
+            asked,
+            spares=Spares(others, self.curriculum.most) if self.curriculum.replaces else None,
             step=number * self.steps_per_rollout,
             num_generations=self.num_generations,
             num_baselines=self.num_baselines,
@@ -255,8 +264,8 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
         self.model.eval()
         self.log(metrics)
         self.model.train(was_training)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         judged = with_chosen_metric(metrics, self.args.metric_for_best_model)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, judged)
         if missing := judged.keys() - metrics.keys():
             logger.warning("an evaluation that says nothing of %s counts as no better", *missing)
         return judged

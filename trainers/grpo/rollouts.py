@@ -14,6 +14,7 @@ from trainers.generation.api.usage import Account
 from trainers.generation.client import ModelClient
 from trainers.generation.vllm.endpoint_pool import EndpointPool
 from trainers.generation.vllm.greedy import GreedySample, greedy_samples
+from trainers.grpo.curriculum.dynamic_sampling import SampledGroups, Spares, run_with_spares
 from trainers.grpo.rollout_costs import Cost, cost_since
 from trainers.grpo.rollout_progress import progress_shown
 from trainers.teaching.lesson import Group, Lesson, Question
@@ -30,11 +31,13 @@ class Rollout:
     """The groups of one rollout, and what it took.
 
     Args:
-        groups: one for each question.
+        groups: those to train on, one for each question.
         seconds: wall time.
         idle: share of it in which the servers had nothing to do, by role.
         costs: of those who charge for their part of it.
         students: names of the pool that it was drawn from; empty without one.
+        discarded: groups that were sampled and are not trained on.
+        replaced: how many of `groups` replace one that teaches nothing; `None` where none is replaced.
     """
 
     groups: list[Group]
@@ -42,10 +45,17 @@ class Rollout:
     idle: Mapping[str, float]
     costs: tuple[Cost, ...] = ()
     students: tuple[str, ...] = ()
+    discarded: tuple[Group, ...] = ()
+    replaced: int | None = None
+
+    @property
+    def sampled(self) -> list[Group]:
+        """All groups that were sampled, those trained on first."""
+        return [*self.groups, *self.discarded]
 
     def metrics(self) -> dict[str, float]:
         """Cost metrics under the names of the design."""
-        tokens = tokens_by_stage(self.groups)
+        tokens = tokens_by_stage(self.sampled)
         total = sum(tokens.values())
         return {
             "time/rollout_s": self.seconds,
@@ -114,21 +124,22 @@ class RolloutRunner:
         return self.start(questions, step=step, num_generations=num_generations, num_baselines=num_baselines).result()
 
     def start(
-        self, questions: Sequence[Question], *, step: int, num_generations: int, num_baselines: int
+        self,
+        questions: Sequence[Question],
+        spares: Spares | None = None,
+        *,
+        step: int,
+        num_generations: int,
+        num_baselines: int,
     ) -> PendingRollout:
-        """Begin to teach the questions and return at once."""
-        return PendingRollout(
-            self._loop.start(
-                self._rollout(
-                    self.protocol, questions, step=step, num_generations=num_generations, num_baselines=num_baselines
-                )
-            )
-        )
+        """Begin to teach the questions and return at once; with `spares`, replace those that teach nothing."""
+        how = {"step": step, "num_generations": num_generations, "num_baselines": num_baselines}
+        return PendingRollout(self._loop.start(self._rollout(self.protocol, questions, spares, **how)))
 
     def evaluate(self, questions: Sequence[Question], *, num_generations: int) -> Rollout:
         """Teach questions that are not trained on, to held-out students where there are any; one group each."""
         how = {"step": EVALUATION, "num_generations": num_generations, "num_baselines": num_generations}
-        return self._loop.run(self._rollout(self._evaluated, questions, **how))
+        return self._loop.run(self._rollout(self._evaluated, questions, None, **how))
 
     def greedy_samples(self, questions: Sequence[Question], max_tokens: int) -> list[GreedySample]:
         """Let every teacher server teach the questions greedily, as if their students had given no approach."""
@@ -147,16 +158,22 @@ class RolloutRunner:
     def _let_go(self, part: Protocol | StudentPool | ModelClient) -> None:
         self._loop.run(part.aclose())
 
-    async def _rollout(self, protocol: Protocol | StudentPool, questions: Sequence[Question], **how: int) -> Rollout:
+    async def _rollout(
+        self, protocol: Protocol | StudentPool, questions: Sequence[Question], spares: Spares | None, **how: int
+    ) -> Rollout:
         busy = self._busy()
         usage, start = {role: account.usage for role, account in self._charged.items()}, time.monotonic()
         async with progress_shown(protocol.tally):
-            groups = await protocol.run(questions, self.teacher, **how)
+            if spares is None:
+                sampled = SampledGroups(await protocol.run(questions, self.teacher, **how), [], 0)
+            else:
+                sampled = await run_with_spares(protocol, questions, spares, self.teacher, **how)
         seconds = time.monotonic() - start
         costs = tuple(cost_since(usage[role], account, role) for role, account in self._charged.items())
         idle = {role: max(0.0, 1 - (now - busy[role]) / seconds) for role, now in self._busy().items()}
         students = tuple(protocol.protocols) if isinstance(protocol, StudentPool) else ()
-        return Rollout(groups, seconds, idle, costs, students)
+        replaced = None if spares is None else sampled.replaced
+        return Rollout(sampled.kept, seconds, idle, costs, students, tuple(sampled.discarded), replaced)
 
     def _busy(self) -> dict[str, float]:
         """Return the seconds for which the servers of each role have had anything to do, on average over its pools."""

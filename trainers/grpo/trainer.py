@@ -16,6 +16,7 @@ from torch import nn
 
 from trainers.distributed import on_all_ranks
 from trainers.grpo.checkpoint_files import (
+    Progress,
     load_progress,
     load_reference,
     load_rollout_in_use,
@@ -46,6 +47,7 @@ class TeacherGRPOTrainer(RolloutTrainer):
         max_lost_groups: a rollout that loses a larger share of its groups saves a checkpoint and stops.
         rollout_overlap: 1 runs the next rollout while the last one is trained on, 0 keeps training strictly on-policy.
         evaluation_questions: questions for the periodic evaluation, if any.
+        curriculum: which questions are asked, and whether groups that teach nothing are replaced.
         weight_verifier: makes sure that servers compute with the weights they are sent; on every rank, or nowhere.
 
     Raises:
@@ -67,12 +69,14 @@ class TeacherGRPOTrainer(RolloutTrainer):
         if resume_from_checkpoint:
             self._restore(Path(str(resume_from_checkpoint)))
         try:
-            return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+            ended = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
         except (RolloutFailed, EvaluationFailed, WeightSyncError, CapTooLow):
             # All ranks come here, between two steps: what was learned until now need not be lost.
             if self.args.save_strategy != "no":
                 self._save_checkpoint(self.model, None)
             raise
+        on_all_ranks(lambda: self.records.save(self.args.output_dir) if self.runner is not None else None)
+        return ended
 
     def _restore(self, checkpoint: Path) -> None:
         """Take up what transformers does not save: the place within a rollout, lessons run ahead, weight versions."""
@@ -83,6 +87,7 @@ class TeacherGRPOTrainer(RolloutTrainer):
             self._buffered_inputs = load_rollout_in_use(checkpoint, self.accelerator, self._layout())
         progress = load_progress(checkpoint)
         self.vllm_generation.version = progress.weight_version
+        self.records.restore(progress.questions)
         if self.runner is not None:
             # Servers that went away in the middle of it are back, or the next one tells.
             self._rollouts().restore(progress.ahead, usable=lambda batch: self._lost_too_many(batch) is None)
@@ -105,7 +110,8 @@ class TeacherGRPOTrainer(RolloutTrainer):
             ahead = self._rollouts().state()
             # Resuming always sends the weights, which an evaluation may have sent already.
             sent = int(self._last_loaded_step == self.state.global_step)
-            save_progress(checkpoint, self.vllm_generation.version - sent, ahead)
+            save_progress(checkpoint, Progress(self.vllm_generation.version - sent, ahead, self.records.state()))
+            self.records.save(self.args.output_dir)
         if self.state.global_step % self.steps_per_rollout:
             save_rollout_in_use(checkpoint, self.accelerator, self._layout(), self._buffered_inputs)
 

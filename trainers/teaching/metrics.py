@@ -80,8 +80,19 @@ def means_by_student(groups: Sequence[Group], students: Sequence[str]) -> dict[s
 
 def agreement(groups: Sequence[Group]) -> Mean | None:
     """Return the share of groups whose lessons all earned the same, from which nothing is learned."""
-    rewards = [[x.reward for x in group.lessons if x.reward is not None] for group in groups if not group.dropped]
-    return _mean(max(earned) == min(earned) for earned in rewards if earned)
+    return _mean(agrees(group) for group in groups if not group.dropped and _rewards(group))
+
+
+def agrees(group: Group) -> bool:
+    """Return whether all scorable lessons of a group earned the same, so that nothing is learned from it.
+
+    A group that was dropped does not agree: nothing is known of it.
+    """
+    return group.dropped is None and len(set(_rewards(group))) <= 1
+
+
+def _rewards(group: Group) -> list[float]:
+    return [lesson.reward for lesson in group.lessons if lesson.reward is not None]
 
 
 def tokens_by_stage(groups: Sequence[Group]) -> dict[str, int]:

@@ -95,6 +95,10 @@ class Protocol:
             ]
         return [group.result() for group in groups]
 
+    def drawn(self, questions: Sequence[Question], *, step: int) -> list[Protocol]:
+        """Return who makes the lessons of each question: there is one student."""
+        return [self] * len(questions)
+
     async def prepare(self, question: Question, *, step: int, num_baselines: int) -> Prepared:
         """Let the student solve the question alone and, at the same time, say how it would go about it."""
         async with task_group() as tasks:

@@ -39,14 +39,19 @@ class StudentPool:
         self, questions: Sequence[Question], teacher: Teacher, *, step: int, num_generations: int, num_baselines: int
     ) -> list[Group]:
         """Teach all questions concurrently, each to the student drawn for it; one group per question, in order."""
-        names = draw([question.row for question in questions], self.weights, seed=self.seed, step=step)
+        drawn = self.drawn(questions, step=step)
         how = {"step": step, "num_generations": num_generations, "num_baselines": num_baselines}
         async with task_group() as tasks:
             running = [
-                tasks.create_task(self.protocols[name].run([question], teacher, **how))
-                for name, question in zip(names, questions, strict=True)
+                tasks.create_task(protocol.run([question], teacher, **how))
+                for protocol, question in zip(drawn, questions, strict=True)
             ]
         return [group for task in running for group in task.result()]
+
+    def drawn(self, questions: Sequence[Question], *, step: int) -> list[Protocol]:
+        """Return the lessons of the student drawn for each question of a rollout."""
+        names = draw([question.row for question in questions], self.weights, seed=self.seed, step=step)
+        return [self.protocols[name] for name in names]
 
     @property
     def templates(self) -> PromptTemplates:

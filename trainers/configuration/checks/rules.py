@@ -25,6 +25,7 @@ from trainers.configuration.devices.placement import (
     teachers,
 )
 from trainers.configuration.schedule.batches import Batch
+from trainers.configuration.schedule.evaluation_metrics import check_metric
 from trainers.configuration.schedule.rules import check_schedule
 from trainers.configuration.settings.experiments import (
     EvaluationExperiment,
@@ -57,11 +58,13 @@ LEAST_TEMPERATURE = 0.01
 
 def validate(config: Experiment) -> list[Problem]:
     """Return all problems between the keys of a configuration whose single values are fine."""
+    # Metrics and students belong to the whole run, other rules to the run of each student.
+    judged = list(check_metric(config)) if isinstance(config, TrainingExperiment) else []
     if not isinstance(config, StudentExperiment):
-        return _within(config)
+        return [*_within(config), *judged]
     if config.pool.students is None and config.pool.heldout_students is None:
-        return [*_within(config), *_servers(config)]
-    return [*each_student(config, _within), *check_pool(config), *_servers(config)]
+        return [*_within(config), *judged, *_servers(config)]
+    return [*each_student(config, _within), *judged, *check_pool(config), *_servers(config)]
 
 
 def _within(config: Experiment) -> list[Problem]:
@@ -268,11 +271,23 @@ def _grpo(config: GRPOExperiment) -> Iterator[Problem]:
             f"expected less than vllm_importance_sampling_clip_max={high}",
             remedy,
         )
+    yield from _curriculum(config)
     if config.trainer.log_completions_hub_repo and not config.trainer.log_completions:
         remedy = "set log_completions=true, or leave it out"
         yield Problem(
             f"log_completions_hub_repo={config.trainer.log_completions_hub_repo}", "needs log_completions", remedy
         )
+
+
+def _curriculum(config: GRPOExperiment) -> Iterator[Problem]:
+    by_difficulty = config.curriculum.question_order == "difficulty"
+    if by_difficulty and not config.trainer.shuffle_dataset:
+        remedy = "leave shuffle_dataset out, or set question_order=random, which follows it"
+        yield Problem("question_order=difficulty shuffle_dataset=false", "these are two orders", remedy)
+    if config.trainer.log_completions and (by_difficulty or config.curriculum.dynamic_sampling):
+        chosen = "question_order=difficulty" if by_difficulty else "dynamic_sampling=true"
+        expected = "TRL's tables would name questions of the data's order, not those asked"
+        yield Problem(f"log_completions=true {chosen}", expected, "leave log_completions out: lessons/ has them whole")
 
 
 def _sampled_as_trained(config: GRPOExperiment) -> Iterator[Problem]:

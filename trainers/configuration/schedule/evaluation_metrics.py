@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from trainers.configuration.settings.experiments import GRPO, SFT, TrainingExperiment
+from trainers.configuration.settings.experiments import GRPO, SFT, GRPOExperiment, TrainingExperiment
 from trainers.configuration.settings.in_words import written
+from trainers.configuration.settings.students import evaluated_members
 from trainers.problems import Problem
 
 PREFIX = "eval_"
@@ -50,6 +51,8 @@ DIRECTIONS: Mapping[str, Mapping[str, bool | None]] = {
 }
 """Per experiment: the metrics of an evaluation without `eval_`, and whether a better model has more of each."""
 
+TEACHING = "teaching/"
+
 DEFAULT = {SFT: "eval_loss", GRPO: "eval_reward"}
 """The metric where none is named."""
 
@@ -57,8 +60,27 @@ FOLLOWS_METRIC = ("reduce_lr_on_plateau", "greedy")
 """Learning rate schedules that step after evaluations, by their metric."""
 
 
+def directions(config: TrainingExperiment) -> Mapping[str, bool | None]:
+    """Return the metrics of a run's evaluations as in `DIRECTIONS`, of a pool those of each student as well."""
+    known = DIRECTIONS[config.output.experiment]
+    students = evaluated_members(config) if isinstance(config, GRPOExperiment) else ()
+    if len(students) < 2:
+        return known
+    of_teaching = {metric: better for metric, better in known.items() if metric.startswith(TEACHING)}
+    return {
+        **known,
+        **{
+            f"{TEACHING}by_student/{member.name}/{metric.removeprefix(TEACHING)}": better
+            for member in students
+            for metric, better in of_teaching.items()
+        },
+    }
+
+
 def judges_models(config: TrainingExperiment) -> bool:
-    """Return whether a run keeps, loads or schedules by a metric of its evaluations."""
+    """Return whether a run keeps or loads models, ends, or schedules by a metric of its evaluations."""
+    if config.training.early_stopping_patience is not None:
+        return True
     follows = config.trainer.lr_scheduler_type in FOLLOWS_METRIC
     return bool(config.trainer.load_best_model_at_end) or config.trainer.save_strategy == "best" or follows
 
@@ -74,7 +96,7 @@ def with_metric(config: TrainingExperiment) -> dict[str, Any]:
     name = config.trainer.metric_for_best_model or DEFAULT[config.output.experiment]
     greater = config.trainer.greater_is_better
     if greater is None:
-        greater = DIRECTIONS[config.output.experiment].get(name.removeprefix(PREFIX))
+        greater = directions(config).get(name.removeprefix(PREFIX))
     filled: dict[str, Any] = {"metric_for_best_model": name, "greater_is_better": greater}
     given = config.trainer.lr_scheduler_kwargs or {}
     if config.trainer.lr_scheduler_type in FOLLOWS_METRIC and greater is not None and not isinstance(given, str):
@@ -87,11 +109,11 @@ def check_metric(config: TrainingExperiment) -> Iterator[Problem]:
     name = config.trainer.metric_for_best_model
     if name is None:
         return
-    known, given = DIRECTIONS[config.output.experiment], f"metric_for_best_model={name}"
+    known, given = directions(config), f"metric_for_best_model={name}"
     bare = name.removeprefix(PREFIX)
     if bare not in known:
         expected = "no evaluation of this run returns it, so that the first one would end the run"
-        yield Problem(given, expected, _close(bare, known))
+        yield Problem(given, expected, _close(bare, known, DIRECTIONS[config.output.experiment]))
         return
     better, greater = known[bare], config.trainer.greater_is_better
     if greater is None:
@@ -123,11 +145,11 @@ def _mode(greater: bool) -> str:
     return "max" if greater else "min"
 
 
-def _close(name: str, known: Mapping[str, Any]) -> str:
-    """Return the metrics that may have been meant: of the same last part, else spelt alike, else all that are."""
+def _close(name: str, known: Mapping[str, Any], listed: Mapping[str, Any]) -> str:
+    """Return the metrics that may have been meant: of the same last part, else spelt alike, else all those listed."""
     wanted = name.replace("eval/", "").replace("train/", "")
     alike = [metric for metric in known if metric.rpartition("/")[2] == wanted.rpartition("/")[2]]
     alike = alike or get_close_matches(wanted, known, n=3, cutoff=0.6)
     if alike:
         return f"did you mean {' or '.join(PREFIX + metric for metric in alike[:3])}?"
-    return "choose one of " + ", ".join(f"{PREFIX}{metric}" for metric, better in known.items() if better is not None)
+    return "choose one of " + ", ".join(f"{PREFIX}{metric}" for metric, better in listed.items() if better is not None)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from trainers.configuration.schedule.evaluation_metrics import FOLLOWS_METRIC, check_metric, judges_models
+from trainers.configuration.schedule.evaluation_metrics import FOLLOWS_METRIC, judges_models
 from trainers.configuration.settings.experiments import GRPOExperiment, TrainingExperiment
 from trainers.configuration.settings.in_words import written
 from trainers.problems import Problem
@@ -51,7 +51,7 @@ def check_schedule(config: TrainingExperiment) -> Iterator[Problem]:
     yield from _evaluating(config)
     yield from _whole_steps(config)
     yield from _best_model(config)
-    yield from check_metric(config)
+    yield from _early_stopping(config)
     yield from _learning_rate(config)
     yield from _saving(config)
 
@@ -66,6 +66,8 @@ def remarks(config: TrainingExperiment) -> Iterator[str]:
     if warmup and config.trainer.lr_scheduler_type in WITHOUT_WARMUP:
         schedule = config.trainer.lr_scheduler_type
         yield f"warning: lr_scheduler_type={schedule} has no warm-up: warmup_steps={warmup:g} has no effect"
+    if config.training.early_stopping_patience is not None and not config.trainer.load_best_model_at_end:
+        yield "early_stopping_patience without load_best_model_at_end=true: the last model is kept, not the best"
     if judges_models(config):
         more = "more" if config.trainer.greater_is_better else "less"
         yield f"models are judged by {config.trainer.metric_for_best_model}, of which {more} is better"
@@ -99,6 +101,18 @@ def _whole_steps(config: TrainingExperiment) -> Iterator[Problem]:
         if strategy == "steps" and steps is not None and steps > 1 and steps != int(steps):
             remedy = f"write {event}_steps={int(steps)}, or a share of the run below 1"
             yield Problem(f"{event}_steps={steps}", "expected a whole number of steps", remedy)
+
+
+def _early_stopping(config: TrainingExperiment) -> Iterator[Problem]:
+    given = f"early_stopping_patience={config.training.early_stopping_patience}"
+    if config.training.early_stopping_patience is None:
+        return
+    if config.trainer.eval_strategy == "no":
+        remedy = "set eval_strategy=steps, or leave it out"
+        yield Problem(given, "counts evaluations, and eval_strategy=no has none", remedy)
+    elif _never_evaluates(config):
+        expected = f"counts evaluations, and there is none in max_steps={config.trainer.max_steps}"
+        yield Problem(given, expected, f"set eval_steps to at most {config.trainer.max_steps}, or leave it out")
 
 
 def _best_model(config: TrainingExperiment) -> Iterator[Problem]:

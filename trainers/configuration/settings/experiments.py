@@ -15,6 +15,7 @@ from trainers.configuration.settings.models.serving import ServingSettings
 from trainers.configuration.settings.models.student import StudentSettings
 from trainers.configuration.settings.models.students import StudentPoolSettings
 from trainers.configuration.settings.models.teacher import ServedTeacherSettings, TeacherSettings
+from trainers.configuration.settings.runs.curriculum import CurriculumSettings
 from trainers.configuration.settings.runs.data import DataSettings, TrainingDataSettings
 from trainers.configuration.settings.runs.evaluation import EvaluationSettings, EvaluationSizeSettings
 from trainers.configuration.settings.runs.grpo_trainer import GRPOTrainerSettings
@@ -114,6 +115,7 @@ class GRPOExperiment(TrainingExperiment, StudentExperiment):
     teacher: ServedTeacherSettings
     trainer: GRPOTrainerSettings
     rollouts: RolloutSettings
+    curriculum: CurriculumSettings
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class Facts:
         selects_rows: whether it chooses among the rows of a dataset.
         fits_prompts: whether it bounds the length of prompts.
         needs: the switch without which it has no effect.
+        fixed: why it stays at its default, where nothing else can work.
         of_api: whether only a model behind an API has it.
         placeholders: of a template, those it must have.
         optional_placeholders: of a template, those it may have besides.
@@ -61,6 +62,7 @@ class Facts:
     selects_rows: bool = False
     fits_prompts: bool = False
     needs: str | None = None
+    fixed: str | None = None
     of_api: bool = False
     placeholders: tuple[str, ...] = ()
     optional_placeholders: tuple[str, ...] = ()

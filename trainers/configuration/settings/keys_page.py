@@ -131,6 +131,10 @@ def _allowed(declared: Declared) -> Iterator[str]:
         yield f"{named}, may have {other}" if other else named
     if key.facts.needs:
         yield f"with `{key.facts.needs}`"
+    fixed = [name for name, each in declared.by_experiment.items() if each.facts.fixed]
+    if fixed:
+        where = "" if len(fixed) == len(declared.by_experiment) else f" in {', '.join(fixed)}"
+        yield f"only the default{where}"
     if key.facts.of_api:
         yield "of an API only"
 

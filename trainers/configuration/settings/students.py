@@ -49,6 +49,11 @@ def heldout_members(config: StudentExperiment) -> tuple[Member, ...]:
     return () if config.pool.heldout_students is None else _entries(config, "heldout_students")
 
 
+def evaluated_members(config: StudentExperiment) -> tuple[Member, ...]:
+    """Return the students that a training's own evaluations ask: those held out where there are any, else its own."""
+    return heldout_members(config) or members(config)
+
+
 def all_members(config: StudentExperiment) -> tuple[Member, ...]:
     """Return all students of a run, those held out last."""
     return members(config) + heldout_members(config)

@@ -123,11 +123,13 @@ def at_most(config: TrainingExperiment) -> str:
 
 def _sampled_at_most(config: GRPOExperiment) -> str:
     batch = batch_of(config)
-    probes = batch.questions * config.prompts.max_probe_tokens
+    groups = int(batch.questions * (config.curriculum.max_sampled_groups if config.curriculum.dynamic_sampling else 1))
+    lessons = groups * batch.num_generations
+    probes = groups * config.prompts.max_probe_tokens
     solution = max(member.config.student.max_tokens for member in members(config))
-    baselines = batch.questions * config.teaching.num_baselines * solution
-    taught = batch.size * solution
-    teacher = batch.size * config.sampling.max_completion_length
+    baselines = groups * config.teaching.num_baselines * solution
+    taught = lessons * solution
+    teacher = lessons * config.sampling.max_completion_length
     return (
         f"tokens sampled per step: at most {teacher:,} by the teacher and {probes + baselines + taught:,} by the "
         f"student (approaches {probes:,} + baselines {baselines:,} + taught solutions {taught:,})"

@@ -9,6 +9,11 @@ from pydantic_core import PydanticCustomError
 
 from trainers.configuration.settings.key import Number, Resume, Settings, trl_key
 
+_NO_COMPUTE_METRICS = "transformers hands it to a compute_metrics, and there is none"
+_NO_DDP = "processes are joined by DeepSpeed, not by DDP"
+_UNFINISHED = "a run that it stopped would count as complete, and be continued by nothing"
+_STOPPED_AGAIN = "a run that was stopped would stop again at once; what early stopping has counted is kept without it"
+
 
 class TrainerSettings(Settings):
     """Arguments of `transformers.TrainingArguments`, by their own names."""
@@ -126,14 +131,14 @@ class TrainerSettings(Settings):
     eval_do_concat_batches: bool = trl_key(True)
     eval_use_gather_object: bool = trl_key(False)
     eval_accumulation_steps: int | None = trl_key(None, ge=1)
-    include_for_metrics: list[str] = trl_key([])
-    batch_eval_metrics: bool = trl_key(False)
+    include_for_metrics: list[str] = trl_key([], fixed=_NO_COMPUTE_METRICS)
+    batch_eval_metrics: bool = trl_key(False, fixed=_NO_COMPUTE_METRICS)
     save_only_model: bool = trl_key(False, resume=Resume.FREE)
     save_strategy: Literal["no", "steps", "epoch", "best"] = trl_key("steps", resume=Resume.FREE)
     save_steps: Number = trl_key(500, gt=0, resume=Resume.FREE)
     save_on_each_node: bool = trl_key(False)
     save_total_limit: int | None = trl_key(None, ge=1, resume=Resume.FREE)
-    enable_jit_checkpoint: bool = trl_key(False)
+    enable_jit_checkpoint: bool = trl_key(False, fixed=_UNFINISHED)
     push_to_hub: bool = trl_key(False, resume=Resume.FREE)
     hub_token: str | None = trl_key(None, secret=True)
     hub_private_repo: bool | None = trl_key(None, resume=Resume.FREE)
@@ -143,7 +148,7 @@ class TrainerSettings(Settings):
     metric_for_best_model: str | None = trl_key(None)
     greater_is_better: bool | None = trl_key(None)
     ignore_data_skip: bool = trl_key(False)
-    restore_callback_states_from_checkpoint: bool = trl_key(False)
+    restore_callback_states_from_checkpoint: bool = trl_key(False, fixed=_STOPPED_AGAIN)
     full_determinism: bool = trl_key(False)
     data_seed: int | None = trl_key(None, ge=0, le=4294967295)
     use_cpu: bool = trl_key(False, computed=True, resume=Resume.FREE)
@@ -157,10 +162,10 @@ class TrainerSettings(Settings):
     label_names: list[str] | None = trl_key(None)
     train_sampling_strategy: Literal["random", "sequential", "group_by_length", "batch_rebalance"] = trl_key("random")
     length_column_name: str = trl_key("length")
-    ddp_find_unused_parameters: bool | None = trl_key(None)
-    ddp_bucket_cap_mb: int | None = trl_key(None, ge=1)
-    ddp_broadcast_buffers: bool | None = trl_key(None)
-    ddp_static_graph: bool | None = trl_key(None)
+    ddp_find_unused_parameters: bool | None = trl_key(None, fixed=_NO_DDP)
+    ddp_bucket_cap_mb: int | None = trl_key(None, ge=1, fixed=_NO_DDP)
+    ddp_broadcast_buffers: bool | None = trl_key(None, fixed=_NO_DDP)
+    ddp_static_graph: bool | None = trl_key(None, fixed=_NO_DDP)
     ddp_backend: Literal["nccl", "gloo", "mpi", "xccl", "hccl", "cncl", "mccl"] | None = trl_key(None)
     ddp_timeout: int = trl_key(1800, ge=1)
     debug: str | list[str] = trl_key("")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from trainers.configuration.settings.key import Resume, Settings, key
+from trainers.configuration.settings.key import Number, Resume, Settings, key
 
 
 class TrainingSettings(Settings):
@@ -26,5 +26,18 @@ class TrainingSettings(Settings):
     )
     resume_from: str | None = key(
         None, "Checkpoint the trainer continues from; decided from `resume`.", computed=True, resume=Resume.FREE
+    )
+    early_stopping_patience: int | None = key(
+        None,
+        "Evaluations in a row without a better metric_for_best_model after which training ends; null: it goes on.",
+        ge=1,
+        resume=Resume.FREE,
+    )
+    early_stopping_threshold: Number = key(
+        0.0,
+        "Least difference from the best metric so far that counts as better.",
+        ge=0,
+        resume=Resume.FREE,
+        needs="early_stopping_patience",
     )
     save_final_model: bool = key(True, "Write the final model and tokenizer to output_dir.", resume=Resume.FREE)

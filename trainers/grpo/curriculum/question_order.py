@@ -60,6 +60,15 @@ class QuestionOrder:
         epoch, within = divmod(number, self.rollouts_per_epoch)
         return self.epoch(epoch)[within]
 
+    def spares(self, number: int, count: int) -> list[int]:
+        """Return questions that are not the rollout's own, at most so many, in an order that every rollout has anew."""
+        if count <= 0:
+            return []
+        asked = set(self.rollout(number))
+        chance = random.Random(f"{self.seed}/spares/{number}")
+        drawn = chance.sample(range(self.questions), min(self.questions, count + len(asked)))
+        return [index for index in drawn if index not in asked][:count]
+
 
 class QuestionSampler(Sampler[int]):
     """A `QuestionOrder` as TRL's trainer wants it: each question repeated for its group, each rollout for its batches.

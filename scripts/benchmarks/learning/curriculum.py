@@ -1,0 +1,177 @@
+"""Is it worth replacing groups that teach nothing, or preferring questions of medium difficulty? At equal tokens.
+
+    python -m scripts.benchmarks.learning.curriculum --seeds 0 1 2 --output results/curriculum
+    python -m scripts.benchmarks.learning.curriculum --seeds 0 1 2 --output results/curriculum --report-only
+
+Every seed makes one world and one warmed-up teacher in `OUTPUT/SEED`; every variant trains that teacher from the same
+weights, and evaluates it on held-out questions as it goes. Variants sample different numbers of tokens in a step, so
+they are compared where they have sampled as many: as many as the one that has sampled fewest by its end. The report is
+`OUTPUT/curriculum.md` and `OUTPUT/curriculum.png`. What is finished is not run again, and a run that was interrupted
+goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import matplotlib.pyplot as plt
+import numpy as np
+from rich.console import Console
+from rich.markdown import Markdown
+
+from scripts.benchmarks.learning.overlap_learning import call, prepare, slug, spread
+
+logger = logging.getLogger("curriculum")
+PLAIN = "random, nothing replaced"
+VARIANTS = {
+    PLAIN: (),
+    "random, dynamic sampling": ("dynamic_sampling=true",),
+    "by difficulty": ("question_order=difficulty",),
+    "by difficulty, dynamic sampling": ("question_order=difficulty", "dynamic_sampling=true"),
+}
+EVALUATIONS = 6
+"""Evaluations of a run after the one before its first step."""
+HELD_OUT = "eval_teaching/taught_accuracy"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    Args:
+        tokens: sampled for training until each evaluation.
+        accuracies: of held-out questions, taught, as each evaluation found them.
+        tokens_per_step: on average.
+        agreeing: share of the groups trained on whose lessons all earned the same.
+    """
+
+    tokens: tuple[float, ...]
+    accuracies: tuple[float, ...]
+    tokens_per_step: float
+    agreeing: float
+
+    def at(self, tokens: float) -> float:
+        """Return the accuracy after so many tokens, on the straight line between two evaluations."""
+        return float(np.interp(tokens, self.tokens, self.accuracies))
+
+
+def main() -> None:
+    """Runs what is missing, then reports."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--output", type=Path, default=Path("results/curriculum"))
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--report-only", action="store_true", help="report the seeds that have finished")
+    parser.add_argument("overrides", nargs="*", help="overrides of all GRPO runs")
+    arguments = parser.parse_args()
+    for seed in arguments.seeds:
+        directory = arguments.output / str(seed)
+        if not arguments.report_only:
+            prepare(directory, seed)
+            for name in VARIANTS:
+                if not finished(directory, name):
+                    call(command(directory, seed, name, arguments.steps, arguments.overrides), directory)
+    done = [seed for seed in arguments.seeds if all(finished(arguments.output / str(seed), name) for name in VARIANTS)]
+    if left_out := sorted({*arguments.seeds} - {*done}):
+        logger.warning("left out, not finished: seeds %s", left_out)
+    if not done:
+        raise SystemExit(f"no seed has finished in {arguments.output}")
+    report(done, arguments.output)
+
+
+def finished(directory: Path, name: str) -> bool:
+    """Return True when a variant of a seed has been trained."""
+    return (directory / slug(name) / "finished.json").is_file()
+
+
+def command(directory: Path, seed: int, name: str, steps: int, overrides: Sequence[str]) -> list[str]:
+    """Return the command that trains one variant of one seed."""
+    every = max(1, steps // EVALUATIONS)
+    common = [
+        *(f"workspace={directory}", f"seed={seed}", f"output_dir={directory / slug(name)}", f"max_steps={steps}"),
+        *("logging_steps=1", "eval_strategy=steps", f"eval_steps={every}", "eval_on_start=true"),
+        *("eval_max_samples=128", "num_generations_eval=2"),
+        *("save_strategy=steps", f"save_steps={every}", "save_total_limit=1", "save_completions_probability=0.1"),
+    ]
+    recipe = ["bash", "scripts/launch_with_server.sh", "1", "1", "configs/run/quickstart_rl.yaml"]
+    return [*recipe, *common, *VARIANTS[name], *overrides]
+
+
+def read_run(directory: Path) -> Run:
+    """Read a run from its log; of a step logged twice, the later counts."""
+    rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    trained = {row["step"]: row for row in rows if "generated_tokens" in row}
+    evaluated = {row["step"]: row[HELD_OUT] for row in rows if HELD_OUT in row}
+    steps = sorted(evaluated)
+    return Run(
+        tuple(sum(row["generated_tokens"] for step, row in trained.items() if step <= at) for at in steps),
+        tuple(evaluated[at] for at in steps),
+        fmean(row["generated_tokens"] for row in trained.values()),
+        fmean(row["frac_reward_zero_std"] for row in trained.values() if "frac_reward_zero_std" in row),
+    )
+
+
+def report(seeds: Sequence[int], output: Path) -> None:
+    """Writes the table and the plot."""
+    runs = {name: [read_run(output / str(seed) / slug(name)) for seed in seeds] for name in VARIANTS}
+    table = markdown(seeds, runs)
+    (output / "curriculum.md").write_text(table, encoding="utf-8")
+    plot(runs, output / "curriculum.png")
+    Console(width=160).print(Markdown(table))
+    logger.info("%s, %s", output / "curriculum.md", output / "curriculum.png")
+
+
+def markdown(seeds: Sequence[int], runs: Mapping[str, Sequence[Run]]) -> str:
+    """One line per variant: held-out accuracy after equally many tokens, against that of the plain one by seed."""
+    budgets = [min(of_seed[place].tokens[-1] for of_seed in runs.values()) for place in range(len(seeds))]
+    at_budget = {
+        name: [run.at(budget) for run, budget in zip(of_seeds, budgets, strict=True)] for name, of_seeds in runs.items()
+    }
+    headings = ["variant", "held-out accuracy, taught", "against the first line", "better on", "at the last step"]
+    headings += ["tokens per step", "groups of a step that teach nothing"]
+    lines = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
+    for name, of_seeds in runs.items():
+        gains = [mine - plain for mine, plain in zip(at_budget[name], at_budget[PLAIN], strict=True)]
+        cells = [
+            spread(at_budget[name], ".1%"),
+            "" if name == PLAIN else spread(gains, "+.1%"),
+            "" if name == PLAIN else f"{sum(gain > 0 for gain in gains)} of {len(seeds)} seeds",
+            spread([run.accuracies[-1] for run in of_seeds], ".1%"),
+            spread([run.tokens_per_step for run in of_seeds], ",.0f"),
+            spread([run.agreeing for run in of_seeds], ".1%"),
+        ]
+        lines.append("| " + " | ".join([name, *cells]) + " |")
+    budget = spread(budgets, ",.0f") if len(budgets) > 1 else f"{budgets[0]:,.0f}"
+    note = f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}. The first three numbers are after "
+    note += (
+        f"{budget} sampled tokens, as many as the variant that sampled fewest by its last step, without evaluations."
+    )
+    return "\n".join(lines) + f"\n\n{note}\n"
+
+
+def plot(runs: Mapping[str, Sequence[Run]], path: Path) -> None:
+    """Every run as a thin line over the tokens that it had sampled, every variant's mean over seeds as a thick one."""
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for number, (name, of_seeds) in enumerate(runs.items()):
+        for run in of_seeds:
+            axes.plot(run.tokens, run.accuracies, color=f"C{number}", alpha=0.2)
+        shared = np.linspace(0, min(run.tokens[-1] for run in of_seeds), 50)
+        axes.plot(
+            shared, [fmean(run.at(tokens) for run in of_seeds) for tokens in shared], color=f"C{number}", label=name
+        )
+    axes.set(xlabel="tokens sampled for training", ylabel="held-out accuracy, taught")
+    axes.set_title("Choosing questions, at equal tokens")
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()

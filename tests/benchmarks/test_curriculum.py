@@ -1,0 +1,76 @@
+"""Ways to choose questions are compared where they have sampled equally many tokens."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from scripts.benchmarks.learning import curriculum
+from scripts.benchmarks.learning.overlap_learning import slug
+from trainers.configuration import compose
+from trainers.configuration.devices.machine import assume
+from trainers.configuration.settings.experiments import GRPOExperiment
+
+SAMPLED = dict(zip(curriculum.VARIANTS, (100, 200, 100, 250), strict=True))
+
+
+def finished_run(directory, tokens):
+    """Four steps of so many tokens, of which one was logged twice, and accuracies that grow by a tenth with each."""
+    directory.mkdir(parents=True)
+    rows = [{"step": 0, curriculum.HELD_OUT: 0.4}, {"step": 2, "generated_tokens": 9e9, "frac_reward_zero_std": 1.0}]
+    for step in range(1, 5):
+        rows.append({"step": step, "generated_tokens": tokens, "frac_reward_zero_std": 0.25})
+        rows += [{"step": step, curriculum.HELD_OUT: 0.4 + step / 10}] if step % 2 == 0 else []
+    (directory / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (directory / "finished.json").write_text("{}")
+
+
+def called(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["curriculum", *arguments])
+    curriculum.main()
+
+
+def test_accuracies_are_compared_at_equal_tokens(monkeypatch, tmp_path, caplog):
+    options = ("--seeds", "0", "1", "--output", str(tmp_path), "--report-only")
+    with pytest.raises(SystemExit, match="no seed has finished"):
+        called(monkeypatch, *options)
+    for name, tokens in SAMPLED.items():
+        finished_run(tmp_path / "0" / slug(name), tokens)
+    called(monkeypatch, *options)
+    assert "left out, not finished: seeds [1]" in caplog.text
+    report = (tmp_path / "curriculum.md").read_text()
+    cells = {line.split(" | ")[0].strip("| "): line.split(" | ")[1:] for line in report.splitlines()[2:6]}
+    # 400 tokens are four steps of the plain variant, two of the second, and 1.6 of the fourth.
+    assert [cells[name][0].split()[0] for name in SAMPLED] == ["80.0%", "60.0%", "80.0%", "56.0%"]
+    assert cells["by difficulty, dynamic sampling"][1].startswith("-24.0%")
+    assert cells["by difficulty, dynamic sampling"][2] == "0 of 1 seeds"
+    assert cells["random, dynamic sampling"][4].split()[0] == "200"
+    assert "after 400 sampled tokens" in report
+    assert (tmp_path / "curriculum.png").is_file()
+
+
+def test_every_variant_is_accepted_and_differs_in_its_questions_alone(tmp_path):
+    found = {}
+    for name in curriculum.VARIANTS:
+        words = curriculum.command(tmp_path, 3, name, 60, ())[2:]
+        config = compose([word for word in words if not word.isdigit()], assume(0)).config
+        assert isinstance(config, GRPOExperiment)
+        assert config.trainer.eval_steps == config.trainer.save_steps == 10
+        found[name] = config.flat()
+    plain = found.pop(curriculum.PLAIN)
+    for keys in found.values():
+        differing = {key for key in keys if keys[key] != plain[key]} - {"output_dir"}
+        assert differing <= {"question_order", "dynamic_sampling"}
+        assert differing
+
+
+def test_what_has_finished_is_not_run_again(monkeypatch, tmp_path):
+    ran = []
+    monkeypatch.setattr(curriculum, "prepare", lambda directory, seed: None)
+    monkeypatch.setattr(curriculum, "call", lambda command, directory: ran.append(command))
+    for name in (curriculum.PLAIN, "by difficulty"):
+        finished_run(tmp_path / "0" / slug(name), 100)
+    with pytest.raises(SystemExit, match="no seed has finished"):
+        called(monkeypatch, "--seeds", "0", "--output", str(tmp_path), "--steps", "4")
+    assert [words[-1] for words in ran] == ["dynamic_sampling=true"] * 2
