@@ -1,5 +1,7 @@
 """Sentences of teachings besides plans: confirmations, fillers, stated answers, and objections to a plan."""
 
+from custom_data.world.texts.plans import PLANS
+
 CONFIRMATIONS = ("Good plan.", "Keep your plan.", "Your plan fits.")
 FILLERS = (
     "Read the story again slowly.",
@@ -12,3 +14,8 @@ LEAKS = ("The answer is {answer}.", "{answer}", "Write {answer}.", "<solution>{a
 def objection(plan: str) -> str:
     """Name the student's misconception without saying what to do instead."""
     return f"Your plan to {plan} does not fit this story."
+
+
+def named(plan: str) -> str:
+    """Name a plan without spelling it out."""
+    return f"{PLANS[plan].intent.capitalize()}."
