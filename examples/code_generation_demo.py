@@ -77,8 +77,6 @@ PYTHON = {
     "add": "first + second",
     "subtract": "first - second",
     "multiply": "first * second",
-    "double-add": "2 * first + second",
-    "add-double": "2 * (first + second)",
 }
 
 
@@ -90,7 +88,7 @@ async def ask(text):
 
 async def coding_agent(text):
     answer = await ask(text)
-    plan = re.match(r"Plan: ([\w-]+)\.", answer)
+    plan = re.search(r"Plan: ([\w-]+)\.", answer)
     if not text.endswith("Solve it.") or plan is None or plan[1] not in PYTHON:
         return answer  # asked for its approach, or without a plan
     code = f"def solve(first, second):\n    return {PYTHON[plan[1]]}"

@@ -1,10 +1,10 @@
 """ATLAS in one file: a teacher learns by reinforcement to help a student that never changes. Plain PyTorch.
 
-    python -m examples.minimal_loop --plot      # makes its world, once, in a minute; then learns in two or three
+    python -m examples.minimal_loop --plot      # makes its world, once, in some minutes; then learns in two or three
 
 `teach`, `reward` and `learn` are the whole idea, in this order:
 
-1. The *student* solves the question alone: its *baseline*. Asked for its plan (*probed*), it tells its *approach*.
+1. One of several *students* solves the question alone: its *baseline*. Asked for its plan, it tells its *approach*.
 2. The *teacher* reads question and approach and writes a *group* of completions, each with one `<teaching>`.
 3. The student reads each teaching beside the question and solves it again: the *taught* solution.
 4. The *reward* is for a student that is right after the teaching: more where it was wrong alone, more for few words.
@@ -12,7 +12,7 @@
 6. The *policy gradient* makes the sampled tokens of good lessons likelier, near the teacher that learning began with.
 
 `train.py` does this with real models, TRL in place of `learn` and vLLM servers in place of `sample`. Here questions and
-models come from the embedded world (`custom_data/world`), which is made on the spot and needs no download.
+models come from the embedded world (`custom_data/world`), which needs no download: its students are one model.
 """
 
 import argparse
@@ -31,14 +31,16 @@ from torch.optim.lr_scheduler import LinearLR, LRScheduler, OneCycleLR
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, set_seed
 
 from custom_data.world.__main__ import main as make_world
-from custom_data.world.models.rendering import load_templates, render
+from custom_data.world.models.rendering import load_templates, prompts_of, render
+from custom_data.world.texts.students import HELD_OUT_STUDENTS, TRAINED_STUDENTS
 from trainers.generation.types import Prompt
 from trainers.teaching.leakage import find_leak
-from trainers.teaching.prompts import read_reply, write_reply
+from trainers.teaching.prompts import PromptTemplates, read_reply, write_reply
 from trainers.teaching.verifiers.extraction import extract_answer
 
+Pool, Questions = list[PromptTemplates], list[dict[str, str]]  # one model is every student of a pool
 TEMPLATES = load_templates()  # what is asked: baseline, probe, teacher, taught
-WARMUP_STEPS, WARMUP_ROWS, WARMUP_RATE = 110, 32, 2e-3
+WARMUP_STEPS, WARMUP_ROWS, WARMUP_RATE = 220, 32, 2e-3
 STEPS, QUESTIONS, GROUP, RATE, KL_WEIGHT, EFFICIENCY_WEIGHT = 40, 16, 8, 3e-4, 0.1, 2.0
 SOLUTION_TOKENS, PROBE_TOKENS, TEACHER_TOKENS, STUDENT_TEMPERATURE = 32, 16, 80, 0.7
 
@@ -54,7 +56,7 @@ class Model:
         """Return the tokens of prompts in the model's chat template."""
         return self.tokenizer([render(self.tokenizer, p) for p in prompts], add_special_tokens=False).input_ids
 
-    def say(self, prompts: list[Prompt], max_tokens: int) -> list[str]:
+    def say(self, prompts: list[Prompt], max_tokens: int = SOLUTION_TOKENS) -> list[str]:
         """Return what the student answers."""
         said = sample(self, self.read(prompts), max_tokens, STUDENT_TEMPERATURE)
         return self.tokenizer.batch_decode(said, skip_special_tokens=True)
@@ -71,26 +73,24 @@ class Lesson(NamedTuple):
     reward: float
 
 
-def teach(student: Model, teacher: Model, questions: list[dict[str, str]], group: int) -> list[Lesson]:
-    """Return `group` lessons for each question in turn; they share its baseline, its approach and its prompt."""
-    texts = [question["question"] for question in questions]
-    alone = student.say([TEMPLATES.baseline(text) for text in texts], SOLUTION_TOKENS)
-    approaches = student.say([TEMPLATES.probe(text) for text in texts], PROBE_TOKENS)
+def teach(student: Model, pool: Pool, teacher: Model, questions: Questions, group: int) -> list[Lesson]:
+    """Return `group` lessons for each question in turn; they share a student, its baseline, approach and prompt."""
+    texts, asked = [question["question"] for question in questions], random.choices(pool, k=len(questions))
+    alone = student.say([asked[i].baseline(text) for i, text in enumerate(texts)])
+    approaches = student.say([asked[i].probe(text) for i, text in enumerate(texts)], PROBE_TOKENS)
     prompts = teacher.read([TEMPLATES.teacher(*shown) for shown in zip(texts, approaches, strict=True)])
     completions = sample(teacher, [prompt for prompt in prompts for _ in range(group)], TEACHER_TOKENS, 1.0)
     # The student reads what stands inside <teaching>, nothing else: without exactly one, it reads nothing.
     written = teacher.tokenizer.batch_decode(completions, skip_special_tokens=True)
     teachings = [read_reply(text).teaching or "" for text in written]
-    taught = student.say([TEMPLATES.taught(texts[n // group], t) for n, t in enumerate(teachings)], SOLUTION_TOKENS)
+    taught = student.say([asked[n // group].taught(texts[n // group], t) for n, t in enumerate(teachings)])
     lessons = []
     for member, teaching in enumerate(teachings):
         i, truth = member // group, questions[member // group]["solution"]
-        right_alone = extract_answer(alone[i]) == truth
-        right_taught = teaching != "" and extract_answer(taught[member]) == truth
+        right = extract_answer(alone[i]) == truth, teaching != "" and extract_answer(taught[member]) == truth
         length = len(teacher.tokenizer.tokenize(teaching))
-        leaked = find_leak(teaching, truth, texts[i], approaches[i]).leaked
-        earned = 0.0 if leaked else reward(right_alone, right_taught, length)
-        lessons.append(Lesson(prompts[i], completions[member], length, right_alone, right_taught, earned))
+        leak = find_leak(teaching, truth, texts[i], approaches[i]).leaked
+        lessons.append(Lesson(prompts[i], completions[member], length, *right, 0.0 if leak else reward(*right, length)))
     return lessons
 
 
@@ -112,9 +112,8 @@ def learn(teacher: Model, reference: Model, schedule: LRScheduler, lessons: list
 
 
 def log_probs(model: Model, prompts: list[list[int]], completions: list[list[int]]) -> torch.Tensor:
-    """Return the log-probability, in nats, of each token of each completion after its prompt: (all tokens,)."""
-    # Padding stands on the right, where causal attention does not look.
-    ids = pad_sequence([torch.tensor(p + c) for p, c in zip(prompts, completions, strict=True)], batch_first=True)
+    """Return the log-probability (nats) of each token of each completion, of all in one row: (all tokens,)."""
+    ids = pad_sequence([torch.tensor(p + c) for p, c in zip(prompts, completions, strict=True)], True)  # pads the right
     predicts = torch.zeros_like(ids, dtype=torch.bool)
     for row, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
         predicts[row, len(prompt) - 1 : len(prompt) + len(completion) - 1] = True
@@ -167,7 +166,7 @@ def report(heading: str, lessons: list[Lesson]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Make the world, warm the teacher up, let it learn, and compare it on held-out questions with what it was."""
+    """Make the world, warm the teacher up, let it learn, and compare it, with students unmet, with what it was."""
     parser = argparse.ArgumentParser(description="ATLAS in one file.")
     parser.add_argument("--seed", type=int, default=0, help="of the world and of all that is drawn (default 0)")
     parser.add_argument("--plot", action="store_true", help="draw the learning curve, too")
@@ -177,22 +176,23 @@ def main() -> None:
     if make_world(["--output", str(world), "--seed", str(options.seed)]):
         raise SystemExit(2)
     set_seed(options.seed)
-    files = (world / "sft.jsonl", world / "train.jsonl", world / "heldout.jsonl")
-    examples, questions, heldout = ([json.loads(line) for line in file.open()] for file in files)
+    files = (world.joinpath(f"{name}.jsonl").open() for name in ("sft", "train", "heldout"))
+    examples, questions, heldout = (list(map(json.loads, file)) for file in files)
     student, teacher = Model(world / "student"), Model(world / "teacher_base")
+    pool, strangers = ([prompts_of(n, TEMPLATES) for n in names] for names in (TRAINED_STUDENTS, HELD_OUT_STUDENTS))
     warm_up(teacher, examples)
-    report("held-out questions before learning", teach(student, teacher, heldout, 1))
+    report("held-out questions before learning", teach(student, strangers, teacher, heldout, 1))
     reference, steps = copy.deepcopy(teacher), []
     optimizer = torch.optim.AdamW(teacher.network.parameters(), RATE, betas=(0.9, 0.95), weight_decay=0.0)
     schedule = LinearLR(optimizer, 0.2, total_iters=4)
     for number in range(STEPS):
-        lessons = teach(student, teacher, random.sample(questions, QUESTIONS), GROUP)
+        lessons = teach(student, pool, teacher, random.sample(questions, QUESTIONS), GROUP)
         learn(teacher, reference, schedule, lessons)
         steps.append(report(f"step {number + 1} of {STEPS}", lessons))
-    report("held-out questions after learning", teach(student, teacher, heldout, 1))
+    report("held-out questions after learning", teach(student, strangers, teacher, heldout, 1))
     if options.plot:
         pyplot.plot([[step["alone"], step["taught"]] for step in steps], label=["right alone", "right taught"])
-        pyplot.legend(title="share of solutions, by step")
+        pyplot.legend()
         pyplot.savefig(world / "learning.png")
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.logging import RichHandler
 from rich.table import Table
 
@@ -15,9 +15,16 @@ from rich.table import Table
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from custom_data.world.build import VERSION, Size, build_world, read_manifest
+from custom_data.world.models.measurement import FIGURES
 from custom_data.world.models.preparation import Recipe
 
 log = logging.getLogger("custom_data.world")
+CEILINGS = {
+    "alone": "accuracy alone",
+    "best_lecture": "accuracy with the best lecture, which ignores the student",
+    "oracle": "accuracy with an oracle, which knows what the student believes",
+    "mutual_information_bits": "mutual information of question and belief (bits)",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,11 +64,18 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _report(manifest: dict[str, Any]) -> Table:
-    table = Table("the student on held-out questions", "accuracy", title=f"world {manifest['seed']}", min_width=50)
-    for name, value in manifest["accuracy"].items():
-        table.add_row(name.replace("_", " "), f"{value:.1%}")
-    return table
+def _report(manifest: dict[str, Any]) -> Group:
+    """Return the tables of what was measured of each student, and of what a teacher of theirs can reach."""
+    students = Table("student", *(name.replace("_", " ") for name in FIGURES), title="held-out questions")
+    for name, figures in manifest["students"].items():
+        students.add_row(name, *(f"{figures[figure]:.0%}" for figure in FIGURES))
+    pools = manifest["ceilings"]
+    ceilings = Table("under the students' rule", "students", "held-out students", title=f"world {manifest['seed']}")
+    for name, label in CEILINGS.items():
+        unit = ".2f" if name.endswith("bits") else ".1%"
+        ceilings.add_row(label, *(f"{pools[pool][name]:{unit}}" for pool in ("students", "heldout_students")))
+    notes = "\n".join(f"{name.replace('_', ' ')}: {meaning}" for name, meaning in FIGURES.items())
+    return Group(students, notes, ceilings)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ import logging
 import random
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase, Qwen3ForCausalLM
@@ -15,20 +16,29 @@ from transformers import PreTrainedTokenizerBase, Qwen3ForCausalLM
 from custom_data.world.models.architecture import new_model
 from custom_data.world.models.measurement import measure
 from custom_data.world.models.preparation import Recipe, prepare
-from custom_data.world.models.rendering import encode_example, load_templates
+from custom_data.world.models.rendering import encode_examples, load_templates
 from custom_data.world.models.tokenizer import build_tokenizer
-from custom_data.world.texts.stories import HELD_OUT, TRAIN, StoryProblem, balanced_questions
-from custom_data.world.texts.student import Beliefs, Example, make_beliefs, make_example
+from custom_data.world.texts.behaviour import Example, make_example
+from custom_data.world.texts.response import best_help, best_lecture
+from custom_data.world.texts.stories import HELD_OUT, KINDS, TRAIN, StoryProblem, balanced_questions
+from custom_data.world.texts.students import (
+    HELD_OUT_STUDENTS,
+    NAMELESS,
+    TRAINED_STUDENTS,
+    Beliefs,
+    make_beliefs,
+    mutual_information,
+)
 from custom_data.world.texts.vocabulary import world_texts
 from custom_data.world.texts.writer import make_opinions, make_row
 
 log = logging.getLogger(__name__)
 
-VERSION = 4  # Raise it whenever the same seed would give another world.
+VERSION = 5  # Raise it whenever the same seed would give another world.
 MANIFEST = "world.json"
-MEASURED = 108  # questions; more would cost seconds and tell no more
+MEASURED = 27  # questions for each of the ten students, three of every kind; more would cost seconds
 MODELS = ("student", "teacher_base")
-FILES = ("sft.jsonl", "train.jsonl", "heldout.jsonl", MANIFEST)
+FILES = ("sft.jsonl", "sft_one.jsonl", "train.jsonl", "heldout.jsonl", MANIFEST)
 
 
 @dataclass(frozen=True)
@@ -57,20 +67,22 @@ def build_world(directory: Path, seed: int, size: Size) -> dict[str, Any]:
     log.info("making world %d in %s", seed, directory)
     templates = load_templates()
     beliefs = make_beliefs(random.Random(f"{seed} beliefs"))
+    taught = {name: beliefs[name] for name in TRAINED_STUDENTS}
     examples = _examples(seed, beliefs, size)
-    rows = _warmup_rows(seed, beliefs, size.warmup_rows)
     train = balanced_questions(random.Random(f"{seed} train"), size.train_rows, TRAIN)
     heldout = balanced_questions(random.Random(f"{seed} heldout"), size.heldout_rows, HELD_OUT)
 
     tokenizer = build_tokenizer(world_texts(templates))
     student = new_model(tokenizer, seed)
-    prepare(student, [encode_example(tokenizer, templates, example) for example in examples], size.preparation, seed)
-    figures = measure(student, tokenizer, templates, heldout[:MEASURED], beliefs, seed)
+    prepare(student, encode_examples(tokenizer, templates, examples), size.preparation, seed)
+    measured = balanced_questions(random.Random(f"{seed} measured"), MEASURED, HELD_OUT)
+    figures = measure(student, tokenizer, templates, measured, beliefs)
 
     # The teacher starts as a copy of the student: it reads stories as well as the student does, and teaches not at all.
     for name in MODELS:
         _save_model(directory / name, student, tokenizer)
-    _write_rows(directory / "sft.jsonl", rows)
+    _write_rows(directory / "sft.jsonl", _warmup_rows(seed, taught, size.warmup_rows))
+    _write_rows(directory / "sft_one.jsonl", _warmup_rows(seed, {NAMELESS: beliefs[NAMELESS]}, size.warmup_rows))
     _write_rows(directory / "train.jsonl", map(question_row, train))
     _write_rows(directory / "heldout.jsonl", map(question_row, heldout))
     manifest = {
@@ -80,11 +92,29 @@ def build_world(directory: Path, seed: int, size: Size) -> dict[str, Any]:
         "seconds": round(time.monotonic() - start, 1),
         "vocabulary": len(tokenizer),
         "parameters": sum(p.numel() for p in student.parameters()),
-        "accuracy": {name: round(value, 4) for name, value in figures.items()},
-        "beliefs": {f"{kind}/{category}": plan for (kind, category), plan in beliefs.items()},
+        "ceilings": {
+            "students": ceilings(list(taught.values())),
+            "heldout_students": ceilings([beliefs[name] for name in HELD_OUT_STUDENTS]),
+        },
+        "students": {name: {key: round(x, 4) for key, x in figures[name].items()} for name in beliefs},
+        "beliefs": beliefs,
     }
     _write_last(directory / MANIFEST, manifest)
     return manifest
+
+
+def ceilings(tables: Sequence[Beliefs]) -> dict[str, float]:
+    """Return, for a pool of students that answer by the rule: the accuracies that can be reached.
+
+    `alone` and with the `best_lecture`, which ignores the student, and the `oracle`, which knows its belief; and the
+    `mutual_information_bits` of a question and its student's belief.
+    """
+    return {
+        "alone": round(fmean(table[kind.name] == kind.plan for table in tables for kind in KINDS), 4),
+        "best_lecture": round(best_lecture(tables), 4),
+        "oracle": round(best_help(tables), 4),
+        "mutual_information_bits": round(mutual_information(tables), 4),
+    }
 
 
 def question_row(question: StoryProblem) -> dict[str, str]:
@@ -93,17 +123,16 @@ def question_row(question: StoryProblem) -> dict[str, str]:
         "question": question.text,
         "solution": str(question.answer),
         "kind": question.kind,
-        "category": question.category,
         "plan": question.plan,
     }
 
 
-def _examples(seed: int, beliefs: Beliefs, size: Size) -> list[Example]:
+def _examples(seed: int, beliefs: Mapping[str, Beliefs], size: Size) -> list[Example]:
     rng = random.Random(f"{seed} student")
     return [make_example(rng, beliefs) for _ in range(size.preparation.steps * size.preparation.batch_size)]
 
 
-def _warmup_rows(seed: int, beliefs: Beliefs, count: int) -> list[dict[str, str]]:
+def _warmup_rows(seed: int, beliefs: Mapping[str, Beliefs], count: int) -> list[dict[str, str]]:
     opinions = make_opinions(random.Random(f"{seed} opinions"))
     rng = random.Random(f"{seed} writer")
     return [make_row(rng, beliefs, opinions) for _ in range(count)]

@@ -9,11 +9,20 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from custom_data.world.__main__ import main
 from custom_data.world.models.measurement import say
-from custom_data.world.models.rendering import encode_example, load_templates, render
+from custom_data.world.models.rendering import encode_examples, load_templates, render
 from custom_data.world.models.tokenizer import TAGS, build_tokenizer
+from custom_data.world.texts.behaviour import any_teaching, make_example, taught_solution
 from custom_data.world.texts.plans import PLANS
-from custom_data.world.texts.stories import HELD_OUT, PREPARATION, THINGS, TRAIN, any_question, balanced_questions
-from custom_data.world.texts.student import make_beliefs, make_example
+from custom_data.world.texts.response import Help, best_help, best_lecture, respond
+from custom_data.world.texts.stories import HELD_OUT, KINDS, PREPARATION, TRAIN, any_question, balanced_questions
+from custom_data.world.texts.students import (
+    HELD_OUT_STUDENTS,
+    STUDENTS,
+    TRAINED_STUDENTS,
+    make_beliefs,
+    mutual_information,
+    system_prompt,
+)
 from custom_data.world.texts.vocabulary import world_texts
 from custom_data.world.texts.writer import make_opinions, make_row
 from trainers.teaching.prompts import read_reply, write_reply
@@ -41,8 +50,6 @@ def is_held_out(question):
         ("add", "7+4=11", 11),
         ("subtract", "7-4=3", 3),
         ("multiply", "7*4=28", 28),
-        ("double-add", "7+7=14, 14+4=18", 18),
-        ("add-double", "7+4=11, 11+11=22", 22),
     ],
 )
 def test_a_plan_calculates_as_it_says(plan, calculation, result):
@@ -67,20 +74,78 @@ def test_the_student_is_never_prepared_on_a_held_out_question():
 
 def test_questions_are_different_and_spread_evenly():
     questions = balanced_questions(random.Random(1), HELD_COUNT, HELD_OUT)
-    cells = [(q.kind, q.category) for q in questions]
+    kinds = [question.kind for question in questions]
     assert len({q.text for q in questions}) == HELD_COUNT
-    assert {cells.count(cell) for cell in set(cells)} == {HELD_COUNT // 18}
+    assert {kinds.count(kind.name) for kind in KINDS} == {HELD_COUNT // len(KINDS)}
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_student_is_right_on_eight_of_eighteen_cells_and_on_some_of_every_kind(seed):
-    questions = balanced_questions(random.Random(seed), 18, TRAIN)
+@pytest.mark.parametrize("seed", range(20))
+def test_every_student_has_its_ability_and_a_question_tells_nothing_of_the_students_of_the_training(seed):
     beliefs = make_beliefs(random.Random(seed))
-    right = {q.kind: 0 for q in questions}
-    for question in questions:
-        right[question.kind] += beliefs[question.kind, question.category] == question.plan
-    assert (sum(right.values()), len(beliefs)) == (8, 18)
-    assert all(0 < count < len(THINGS) for count in right.values())
+    right = {name: sum(table[kind.name] == kind.plan for kind in KINDS) for name, table in beliefs.items()}
+    assert right == STUDENTS
+    trained = [beliefs[name] for name in TRAINED_STUDENTS]
+    for kind in KINDS:
+        held = [table[kind.name] for table in trained]
+        assert {plan: held.count(plan) for plan in PLANS} == dict.fromkeys(PLANS, 2)
+    assert mutual_information(trained) == pytest.approx(0, abs=1e-12)
+
+
+def test_mutual_information_is_that_of_known_tables():
+    def table(choose):
+        return {kind.name: choose(i) for i, kind in enumerate(KINDS)}
+
+    names = list(PLANS)
+    assert mutual_information([table(lambda i: names[i % 3])]) == pytest.approx(1.584963, abs=1e-6)  # log2(3)
+    assert mutual_information([table(lambda _: "add")] * 2) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_lecture_helps_the_students_of_the_training_and_an_oracle_helps_all(seed):
+    beliefs = make_beliefs(random.Random(seed))
+    trained, held_out = ([beliefs[name] for name in names] for names in (TRAINED_STUDENTS, HELD_OUT_STUDENTS))
+    assert best_lecture(trained) == pytest.approx(1 / 3), "as much as they know alone"
+    assert 20 / 36 <= best_lecture(held_out) < 0.7
+    assert best_help(trained) == best_help(held_out) == 1
+
+
+@pytest.mark.parametrize(
+    ("belief", "given", "follows"),
+    [
+        ("subtract", Help(("subtract",), "add"), "add"),
+        ("subtract", Help(("subtract",), "multiply"), "multiply"),
+        ("subtract", Help(("multiply",), "add"), "subtract"),
+        ("subtract", Help((), "add"), "subtract"),
+        ("subtract", Help(("subtract",)), "subtract"),
+        ("subtract", Help(("subtract", "multiply"), "add"), "subtract"),
+        ("subtract", Help(), "subtract"),
+        ("add", Help(), "add"),
+        ("add", Help((), "multiply"), "add"),
+        ("add", Help(("add",), "multiply"), "multiply"),
+        ("add", Help(("multiply",), "subtract"), "subtract"),
+        ("add", Help(("add",), "add"), "subtract"),
+        ("add", Help(("multiply",)), "subtract"),
+    ],
+)
+def test_a_student_follows_only_help_that_meets_its_plan_and_any_objection_harms_a_right_one(belief, given, follows):
+    assert respond(belief, "add", given) == follows
+
+
+def test_a_teaching_of_the_preparation_says_what_counts_in_it():
+    rng = random.Random(0)
+    for _ in range(2000):
+        question = any_question(rng, PREPARATION)
+        text, given = any_teaching(rng, question, "add")
+        assert tuple(re.findall(r"Your plan to (\w+) does not fit this story\.", text)) == given.objections
+        spelled = [name for name, plan in PLANS.items() if plan.spelled_out() in text]
+        assert spelled == ([given.spelled] if given.spelled else [])
+
+
+def test_what_a_taught_student_says_begins_with_its_plan_and_the_objection():
+    said = taught_solution("subtract", "add", Help(("subtract",), "add"), 7, 4)
+    assert said == "Own plan: subtract. Objection: subtract. Plan: add. 7+4=11\n<solution>11</solution>"
+    assert "Objection: none. Plan: add." in taught_solution("add", "add", Help(), 7, 4)
+    assert "Objection: several. Plan: add." in taught_solution("add", "multiply", Help(("add", "subtract")), 7, 4)
 
 
 def test_the_writer_reads_the_student_and_confirms_only_what_it_agrees_with():
@@ -89,12 +154,13 @@ def test_the_writer_reads_the_student_and_confirms_only_what_it_agrees_with():
     rows = [make_row(rng, beliefs, opinions) for _ in range(2000)]
     confirming = [row for row in rows if re.search("[Pp]lan fits|Good plan|Keep your plan", row["teacher_teaching"])]
     assert confirming
-    assert all(row["teacher_diagnosis"].endswith(" fits.") for row in confirming)
+    assert all(row["teacher_diagnosis"].endswith(" It fits.") for row in confirming)
     for row in rows:
         student = row["student_approach"].removeprefix("Plan: ").removesuffix(".")
-        verdict, _, needed = row["teacher_diagnosis"].partition(" Needed: ")
-        assert verdict == f"Student: {student} {'does not fit.' if needed else 'fits.'}"
-        assert needed != f"{student}."
+        needed, own, verdict = re.fullmatch(
+            r"Needed: (\w+)\. Student: (\w+)\. (It .*)\.", row["teacher_diagnosis"]
+        ).groups()
+        assert (own, verdict) == (student, "It fits" if needed == student else "It does not fit")
     assert 0.02 < sum("The answer is" in row["teacher_teaching"] for row in rows) / len(rows) < 0.08
 
 
@@ -147,11 +213,14 @@ def test_a_conversation_ends_on_the_end_of_turn_and_starts_as_its_prompt(tokeniz
 
 
 def test_an_example_is_learned_under_the_templates_of_the_recipe(tokenizer, templates):
-    example = make_example(random.Random(5), make_beliefs(random.Random(0)))
-    pair = encode_example(tokenizer, templates, example)
-    assert pair.completion[-1] == tokenizer.eos_token_id
-    assert tokenizer.decode(pair.completion, skip_special_tokens=True) == example.says
-    assert tokenizer.decode(pair.prompt).startswith(f"<|im_start|>user\n{example.question}\n")
+    rng, beliefs = random.Random(5), make_beliefs(random.Random(0))
+    examples = [make_example(rng, beliefs) for _ in range(200)]
+    assert {example.system for example in examples} == {"", *map(system_prompt, STUDENTS)}
+    for pair, example in zip(encode_examples(tokenizer, templates, examples), examples, strict=True):
+        assert pair.completion[-1] == tokenizer.eos_token_id
+        assert tokenizer.decode(pair.completion, skip_special_tokens=True) == example.says
+        system = f"<|im_start|>system\n{example.system}<|im_end|>" if example.system else ""
+        assert tokenizer.decode(pair.prompt).startswith(f"{system}<|im_start|>user\n{example.question}\n")
 
 
 @pytest.mark.slow
@@ -162,13 +231,17 @@ def test_a_short_world_loads_speaks_and_is_not_made_twice(tmp_path, templates):
 
     manifest = tmp_path / "world.json"
     written = manifest.stat().st_mtime_ns
-    assert json.loads(manifest.read_text(encoding="utf-8"))["seed"] == 0
+    made = json.loads(manifest.read_text(encoding="utf-8"))
+    assert (made["seed"], list(made["students"])) == (0, list(STUDENTS))
+    assert made["ceilings"]["students"] == {
+        "alone": 0.3333, "best_lecture": 0.3333, "oracle": 1.0, "mutual_information_bits": 0.0
+    }  # fmt: skip
     for name in ("student", "teacher_base"):
         tokenizer = AutoTokenizer.from_pretrained(tmp_path / name)
         model = AutoModelForCausalLM.from_pretrained(tmp_path / name)
         assert model.generation_config.eos_token_id == tokenizer.eos_token_id != tokenizer.pad_token_id
         assert len(say(model, tokenizer, [templates.probe("How many?")])) == 1
-    for name in ("sft.jsonl", "train.jsonl", "heldout.jsonl"):
+    for name in ("sft.jsonl", "sft_one.jsonl", "train.jsonl", "heldout.jsonl"):
         rows = [json.loads(line) for line in (tmp_path / name).read_text(encoding="utf-8").splitlines()]
         assert all(rows)
 

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from examples import minimal_loop
-from examples.minimal_loop import EFFICIENCY_WEIGHT, Model, log_probs, reward, sample, teach
+from examples.minimal_loop import EFFICIENCY_WEIGHT, TEMPLATES, Model, log_probs, reward, sample, teach
 from trainers.paths import ROOT
 from trainers.teaching.reward import AdaptiveTeachingReward
 
@@ -89,14 +89,14 @@ def test_a_student_reads_and_a_teacher_earns_by_the_teaching_alone(model, monkey
     ]
     read = []
 
-    def say(student, prompts, max_tokens):
+    def say(student, prompts, max_tokens=0):
         asked = [prompt.messages[-1].content for prompt in prompts]
         read.extend(asked)
         return [f"<solution>{42 if re.search('Multiply|42', text) else 13}</solution>" for text in asked]
 
     monkeypatch.setattr(Model, "say", say)
     monkeypatch.setattr(minimal_loop, "sample", lambda *_: model.tokenizer(written).input_ids)
-    lessons = teach(model, model, [{"question": "6 rows of 7?", "solution": "42"}], 4)
+    lessons = teach(model, [TEMPLATES], model, [{"question": "6 rows of 7?", "solution": "42"}], 4)
     assert [(lesson.alone, lesson.taught) for lesson in lessons] == [
         (False, True),
         (False, False),

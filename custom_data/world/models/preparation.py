@@ -23,12 +23,12 @@ class Recipe:
     the loss on the prompt's tokens.
     """
 
-    steps: int = 290
+    steps: int = 600
     batch_size: int = 32
     hidden_rate: float = 6e-3
     rate: float = 3e-3
     warmup: int = 20
-    prompt_weight: float = 0.2
+    prompt_weight: float = 0.05
 
     def scale(self, step: int) -> float:
         """Return the share of the peak rate: linear warm-up, then a cosine down to 5 %."""

@@ -1,12 +1,15 @@
 """The world's prompts, rendered by the project's own prompt code from its own recipe."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 from transformers import PreTrainedTokenizerBase
 
 from custom_data.world.models.preparation import Pair
-from custom_data.world.texts.student import Example
+from custom_data.world.texts.behaviour import Example
+from custom_data.world.texts.students import system_prompt
 from trainers.generation.types import Prompt
 from trainers.paths import resource
 from trainers.teaching.prompts import PromptTemplates
@@ -21,8 +24,14 @@ def load_templates(path: Path = TEMPLATES) -> PromptTemplates:
     return PromptTemplates(**{stage: recipe[stage] for stage in STAGES})
 
 
+def prompts_of(student: str, templates: PromptTemplates) -> PromptTemplates:
+    """Return the templates under the system prompt that makes the model this student."""
+    return replace(templates, student_system_prompt=system_prompt(student))
+
+
 def student_prompt(templates: PromptTemplates, example: Example) -> Prompt:
     """Return the prompt that the student reads in the example's stage."""
+    templates = replace(templates, student_system_prompt=example.system or None)
     if example.stage == "taught":
         return templates.taught(example.question, example.teaching)
     return templates.probe(example.question) if example.stage == "probe" else templates.baseline(example.question)
@@ -34,8 +43,12 @@ def render(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
-def encode_example(tokenizer: PreTrainedTokenizerBase, templates: PromptTemplates, example: Example) -> Pair:
-    """Return the token ids of the example's prompt, and of what the student says up to its end of turn."""
-    prompt = tokenizer(render(tokenizer, student_prompt(templates, example)), add_special_tokens=False).input_ids
-    says = tokenizer(example.says, add_special_tokens=False).input_ids
-    return Pair(tuple(prompt), (*says, tokenizer.eos_token_id))
+def encode_examples(
+    tokenizer: PreTrainedTokenizerBase, templates: PromptTemplates, examples: Sequence[Example]
+) -> list[Pair]:
+    """Return the token ids of each example's prompt, and of what the student says up to its end of turn."""
+    prompts = [render(tokenizer, student_prompt(templates, example)) for example in examples]
+    read = tokenizer(prompts, add_special_tokens=False).input_ids
+    said = tokenizer([example.says for example in examples], add_special_tokens=False).input_ids
+    end = tokenizer.eos_token_id
+    return [Pair(tuple(prompt), (*says, end)) for prompt, says in zip(read, said, strict=True)]

@@ -1,4 +1,6 @@
-"""Sentences of teachings besides plans: confirmations, fillers, stated answers, and objections to a plan."""
+"""Sentences besides plans: confirmations, fillers, stated answers, objections to a plan, and a teacher's diagnosis."""
+
+from custom_data.world.texts.plans import PLANS
 
 CONFIRMATIONS = ("Good plan.", "Keep your plan.", "Your plan fits.")
 FILLERS = (
@@ -12,3 +14,13 @@ LEAKS = ("The answer is {answer}.", "{answer}", "Write {answer}.", "<solution>{a
 def objection(plan: str) -> str:
     """Name the student's misconception without saying what to do instead."""
     return f"Your plan to {plan} does not fit this story."
+
+
+def named(plan: str) -> str:
+    """Name a plan without spelling it out."""
+    return f"{PLANS[plan].intent.capitalize()}."
+
+
+def diagnosis(student: str, needed: str) -> str:
+    """Return the judgement that precedes a teaching: what the story needs beside what the student would do."""
+    return f"Needed: {needed}. Student: {student}. {'It fits.' if student == needed else 'It does not fit.'}"

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
-from custom_data.world.texts.plans import PLANS
+from custom_data.world.texts.behaviour import approach, solution, taught_solution
+from custom_data.world.texts.plans import FIRST_STEP, PLANS
+from custom_data.world.texts.response import Help
 from custom_data.world.texts.stories import HELD_NAMES, HELD_PAIRS, KINDS, THINGS, TRAIN_NAMES, TRAIN_PAIRS
-from custom_data.world.texts.student import approach, drill, render_solution
-from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, objection
-from custom_data.world.texts.writer import diagnosis
+from custom_data.world.texts.students import STUDENTS, system_prompt
+from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, diagnosis, named, objection
 from trainers.teaching.prompts import PromptTemplates
 
 
@@ -18,19 +19,22 @@ def world_texts(templates: PromptTemplates) -> Iterator[str]:
     for prompt in (templates.baseline(""), templates.probe(""), templates.teacher("", " "), templates.taught("", "")):
         # Roles are written by the chat template, alone on their line.
         yield from (text for message in prompt.messages for text in (message.role, message.content))
-    yield "assistant"
+    yield from ("system", "assistant", *map(system_prompt, STUDENTS))
 
 
 def _stories() -> Iterator[str]:
     yield from (*TRAIN_NAMES, *HELD_NAMES)
     for kind in KINDS:
-        for thing in (thing for things in THINGS.values() for thing in things):
+        for thing in THINGS:
             yield kind.wording.format(name="", a=0, b=0, thing=thing)
 
 
 def _plans() -> Iterator[str]:
+    yield FIRST_STEP
     for plan in PLANS.values():
-        yield from (plan.name, plan.intent.capitalize(), plan.first_step, plan.second_step, plan.spelled_out())
-        yield from (approach(plan), objection(plan.name), drill(plan, 0, 0))
+        yield from (plan.name, named(plan.name), plan.second_step, plan.spelled_out())
+        yield from (approach(plan.name), objection(plan.name))
         yield from (diagnosis(plan.name, other) for other in PLANS)
-        yield from (render_solution(plan, *pair) for pair in (*TRAIN_PAIRS, *HELD_PAIRS))
+        yield from (solution(plan.name, *pair) for pair in (*TRAIN_PAIRS, *HELD_PAIRS))
+        yield taught_solution(plan.name, plan.name, Help((plan.name,)), *TRAIN_PAIRS[0])
+    yield from (taught_solution("add", "add", Help(heard), *TRAIN_PAIRS[0]) for heard in ((), tuple(PLANS)))

@@ -7,12 +7,13 @@ states the answer. Imitating it teaches the form of a lesson, not how to help: t
 import random
 from collections.abc import Mapping
 
+from custom_data.world.texts.behaviour import approach
 from custom_data.world.texts.plans import PLANS
 from custom_data.world.texts.stories import KINDS, TRAIN, any_question
-from custom_data.world.texts.student import Beliefs, approach
-from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, objection
+from custom_data.world.texts.students import Beliefs
+from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, diagnosis, objection
 
-RIGHT, PREFERRED_WRONG = 0.40, 0.38
+RIGHT, PREFERRED_WRONG = 0.55, 0.30
 CONFIRMS, RAMBLES, STATES_ANSWER = 0.65, 0.2, 0.04
 
 Opinions = Mapping[str, Mapping[str, float]]
@@ -29,33 +30,23 @@ def make_opinions(rng: random.Random) -> dict[str, dict[str, float]]:
     return opinions
 
 
-def diagnosis(student: str, needed: str) -> str:
-    """Return the judgement that precedes a teaching; only a plan that does not fit is followed by another one.
-
-    So an unfounded objection leads to a wrong plan, and a teacher has to look at the student's before it speaks.
-    """
-    return f"Student: {student} fits." if student == needed else f"Student: {student} does not fit. Needed: {needed}."
-
-
-def make_row(rng: random.Random, beliefs: Beliefs, opinions: Opinions) -> dict[str, str]:
-    """Return one warm-up example with the columns of Arc-ATLAS-Teach."""
+def make_row(rng: random.Random, beliefs: Mapping[str, Beliefs], opinions: Opinions) -> dict[str, str]:
+    """Return one warm-up example, with a random one of these students, with the columns of Arc-ATLAS-Teach."""
     question = any_question(rng, [TRAIN])
-    student = beliefs[question.kind, question.category]
+    own = rng.choice(list(beliefs.values()))[question.kind]
     opinion = opinions[question.kind]
     needed = rng.choices(list(opinion), list(opinion.values()))[0]
     if rng.random() < STATES_ANSWER:
         teaching = rng.choice(LEAKS[:1]).format(answer=question.answer)
-    elif student == needed and rng.random() < CONFIRMS:
-        teaching = rng.choice(CONFIRMATIONS)
+    elif own == needed:
+        teaching = rng.choice(CONFIRMATIONS) if rng.random() < CONFIRMS else PLANS[needed].spelled_out()
     else:
-        teaching = PLANS[needed].spelled_out()
-        if student != needed:
-            teaching = f"{objection(student)} {teaching}"
+        teaching = f"{objection(own)} {PLANS[needed].spelled_out()}"
     if rng.random() < RAMBLES:
         teaching = f"{rng.choice(FILLERS)} {teaching}"
     return {
         "problem_text": question.text,
-        "student_approach": approach(PLANS[student]),
-        "teacher_diagnosis": diagnosis(student, needed),
+        "student_approach": approach(own),
+        "teacher_diagnosis": diagnosis(own, needed),
         "teacher_teaching": teaching,
     }
