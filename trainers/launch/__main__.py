@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import time
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -34,11 +35,14 @@ from trainers.launch.supervise.screen import screen_shown
 from trainers.paths import resource
 from trainers.serving.processes.command import Command
 from trainers.serving.processes.server_group import ServerError, ServerGroup
+from trainers.terminal.log_lines import log_to_standard_error
 
 USER_ERROR = 2
 SERVER_ERROR = 3
 STOPPED_EARLY = 4
 WATCH_INTERVAL_S = 0.5
+SILENCE_S = 5.0
+"""Seconds without a sign of life from a trainer that starts, after which the launcher gives one."""
 SAVING_GRACE_S = 1800.0
 """Seconds that a trainer which lost a server may take for the rest of its step and a checkpoint."""
 TRAINER_LOG = "trainer.log"
@@ -49,7 +53,7 @@ logger = logging.getLogger("launch")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Launch a run; return the trainer's exit status, 2 for a mistake of the user, 3 for a server that failed."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
+    log_to_standard_error()
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
         with interruptible():
@@ -199,7 +203,11 @@ def watched(plan: LaunchPlan, servers: ServerGroup, trainer: Process) -> int:
     Raises:
         ServerError: when a server ended before it. A GRPO training has saved a checkpoint then, if that could be done.
     """
+    started = told = time.monotonic()
     while (status := trainer.status(WATCH_INTERVAL_S)) is None:
+        if not trainer.said_something and time.monotonic() - told >= SILENCE_S:
+            told = time.monotonic()
+            logger.info("waiting for the trainer's first line (%.0f s)", told - started)
         try:
             servers.poll()
         except ServerError as error:

@@ -21,6 +21,7 @@ from trainers.configuration.devices.machine import detect
 from trainers.launch.__main__ import USER_ERROR, composed
 from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.plotting import several_seeds
+from trainers.terminal.log_lines import log_to_standard_error
 
 TABLE, PLOT = "sweep.md", "sweep.png"
 MEASURES = {
@@ -58,7 +59,7 @@ class Run:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sweep; return 0, 2 for a mistake of the user, or the status of the first run that failed."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
+    log_to_standard_error()
     options = _parser().parse_intermixed_args(sys.argv[1:] if arguments is None else list(arguments))
     try:
         fixed, swept = divided(options.arguments)

@@ -23,6 +23,7 @@ from trainers.generation.retries import RetryPolicy
 from trainers.hub_ids import is_hub_id, looks_local
 from trainers.service.app import Limits, Service
 from trainers.teaching.adaptive import Model, default_templates
+from trainers.terminal.log_lines import log_to_standard_error
 
 KEY = "ATLAS_SERVE_KEY"
 USER_ERROR = 2
@@ -34,7 +35,7 @@ logger = logging.getLogger("serve")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal ends it; returns 2 for a mistake of the user."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
+    log_to_standard_error()
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     options = parse(sys.argv[1:] if arguments is None else arguments)
     key = os.environ.get(KEY) or None

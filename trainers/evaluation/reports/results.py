@@ -28,7 +28,8 @@ TEACHER_PRICES = "teacher_price_per_million_tokens"
 """In a summary, not a key: the price tables of teachers behind APIs, by name."""
 SETTINGS = (*(name for name, key in keys_of(EVALUATION).items() if key.facts.reported), TEACHER_PRICES)
 """Settings that a summary states besides the results."""
-LEAST_WIDTH = 80
+UNBOUNDED = 10_000
+"""Characters of a line in a file."""
 
 
 @dataclass(frozen=True)
@@ -146,11 +147,10 @@ def show(tables: Sequence[ResultsTable]) -> None:
     """Print tables; where there is no terminal they are as wide as they need to be."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        unbounded = Console(width=10_000)
-        widest = max(unbounded.measure(each.rich()).maximum for each in tables)
-        console = Console(highlight=False, width=max(LEAST_WIDTH, widest))
+        console = Console(highlight=False, width=UNBOUNDED)
     for each in tables:
-        console.print(each.rich())
+        for part in each.within(console.width):
+            console.print(part, "", sep="\n")
 
 
 def draw(output: Path, arms: Sequence[Arm], results: Results) -> None:

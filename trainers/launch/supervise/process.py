@@ -70,6 +70,11 @@ class Process:
         """The end of what it wrote to its standard error."""
         return self._tee.tail if self._tee else ""
 
+    @property
+    def said_something(self) -> bool:
+        """True once a line or progress was passed on, and where nobody could say so or a display shows the time."""
+        return self._drawn or self._tee is None or self._tee.said_something
+
     def status(self, timeout_s: float) -> int | None:
         """Wait up to `timeout_s` seconds for the command to end; return its exit status, or `None` while it runs."""
         try:

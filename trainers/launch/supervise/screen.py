@@ -17,6 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from trainers.terminal.log_lines import without_date
+
 BAR_WIDTH = 30
 REDRAWN_PER_S = 4
 FIGURES = 8
@@ -37,7 +39,7 @@ class Screen:
 
     def line(self, text: str) -> None:
         """Print a line above what is drawn."""
-        self.console.print(Text.from_ansi(text), highlight=False)
+        self.console.print(Text.from_ansi(without_date(text)), highlight=False)
 
     def tell(self, record: Mapping[str, Any]) -> None:
         """Take over what a process tells; a new stage begins without what was known of the last one."""
