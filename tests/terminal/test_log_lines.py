@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from trainers.paths import ROOT
-from trainers.terminal.log_lines import without_date
+from trainers.terminal.log_lines import short
 
 CODE = """
 import logging
@@ -27,7 +27,7 @@ def test_a_file_has_the_date() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d launch started\n", run.stderr)
 
 
-def test_a_terminal_has_the_time() -> None:
+def test_a_terminal_has_the_time_alone() -> None:
     master, slave = pty.openpty()
     subprocess.run([sys.executable, "-c", CODE], stderr=slave, check=True, cwd=ROOT)
     os.close(slave)
@@ -44,12 +44,15 @@ def test_a_terminal_has_the_time() -> None:
     ("line", "shown"),
     [
         ("2026-11-28 17:00:01 launch started", "17:00:01 launch started"),
+        ("2026-11-28 17:00:01 trainers.serving.processes.server_group t is ready", "17:00:01 server_group t is ready"),
+        ("2026-11-28 17:00:01 custom_data.world making it", "17:00:01 world making it"),
+        ("2026-11-28 17:00:01 httpx._client a.b.c", "17:00:01 httpx._client a.b.c"),
         ("2026-11-28 is a date", "2026-11-28 is a date"),
         ("on 2026-11-28 17:00:01 it began", "on 2026-11-28 17:00:01 it began"),
     ],
 )
-def test_only_the_date_of_a_log_line_is_taken_off(line: str, shown: str) -> None:
-    assert without_date(line) == shown
+def test_only_date_and_package_of_a_log_line_are_taken_off(line: str, shown: str) -> None:
+    assert short(line) == shown
 
 
 def test_programs_choose_no_format_of_their_own() -> None:

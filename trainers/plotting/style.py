@@ -56,9 +56,7 @@ def legend_below(figure: Figure, axis: Axes) -> None:
     """Draw the legend below the axes, where nothing is drawn that it could cover."""
     handles, labels = axis.get_legend_handles_labels()
     columns = 2 if max(map(len, labels), default=0) <= _LONG_LABEL else 1
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9, labelcolor=INK
-    )
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9, labelcolor=INK)
 
 
 def percent(axis: Axes, which: str = "y") -> None:

@@ -231,7 +231,7 @@ def _draw_seeds(
     table = np.full((len(seeds), longest), np.nan)
     for row, seed in zip(table, seeds, strict=True):
         row[: len(seed)] = seed
-    x = np.arange(longest) if steps is None else np.asarray(steps[:longest], dtype=np.float64)
+    x: Floats = np.arange(longest, dtype=np.float64) if steps is None else np.asarray(steps[:longest], dtype=np.float64)
     for row, seed in zip(table, seeds, strict=True):
         axis.plot(x, row, color=colour, linewidth=0.8, alpha=0.25)
         row[: len(seed)] = smooth(x[: len(seed)], row[: len(seed)])

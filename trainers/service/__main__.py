@@ -36,7 +36,6 @@ logger = logging.getLogger("serve")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal ends it; returns 2 for a mistake of the user."""
     log_to_standard_error()
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
     options = parse(sys.argv[1:] if arguments is None else arguments)
     key = os.environ.get(KEY) or None
     try:

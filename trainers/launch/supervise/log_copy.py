@@ -12,6 +12,7 @@ from typing import BinaryIO
 from trainers.launch.supervise.chatter import is_chatter
 from trainers.launch.supervise.screen import Screen
 from trainers.progress import MARK
+from trainers.terminal.log_lines import short
 
 STDERR = 2
 TAIL_BYTES = 2**18
@@ -97,7 +98,7 @@ class LogCopy:
             return
         # A terminal that was closed must not end the run.
         with suppress(OSError):
-            os.write(STDERR, line)
+            os.write(STDERR, short(line.decode(errors="replace")).encode() if os.isatty(STDERR) else line)
 
     def _progress(self, line: bytes) -> None:
         # Ranks of a run that was killed may leave half a record.
