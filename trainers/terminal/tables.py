@@ -7,16 +7,28 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Table
+
+from trainers.progress import is_drawn
 
 LABEL_WIDTH = 18
 """Least width of the first column, which names the rows, where names are longer."""
 LONGEST_WORD = 22
 """Longer ones, such as paths, are folded."""
+_UNBOUNDED = 10_000
+"""Characters of a line in a file."""
 _GAP = 2
 """Characters between two columns."""
 _BREAKS = re.compile(r" (?=\[)| (?![^\[]*\])")
 """Where a cell may be broken: in front of an interval, and between words, but not inside an interval."""
+
+
+def console_for_tables() -> Console:
+    """Return standard output as something that is as wide as who reads it: a terminal, a launcher's display, a file."""
+    console = Console(highlight=False)
+    # A display passes lines on, and has said in the environment how wide it is (COLUMNS), which rich reads.
+    return console if console.is_terminal or is_drawn() else Console(highlight=False, width=_UNBOUNDED)
 
 
 def tables_within(width: int, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Table]:
@@ -71,7 +83,7 @@ def _widths(wanted: Sequence[int], least: Sequence[int], width: int) -> list[int
 
 def _table(title: str, columns: Sequence[Sequence[str]], widths: Sequence[int]) -> Table:
     table = Table(
-        title=title, box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False,
+        title=title or None, box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False,
         title_justify="left", title_style="bold",
     )  # fmt: skip
     broken = [[_broken(cell, width) for cell in column] for column, width in zip(columns, widths, strict=True)]
