@@ -92,6 +92,10 @@ def _texts(axis):
     return [text.get_text() for text in axis.texts]
 
 
+def _legend(axis):
+    return [text.get_text() for legend in axis.figure.legends for text in legend.get_texts()]
+
+
 def test_learning_curves_draw_what_was_logged(monkeypatch):
     rows = [{"step": step, "reward": 0.1 * step, "teaching/fix_rate": 0.5, "kl": 0.02} for step in range(1, 41)]
     axes = _drawn(monkeypatch, learning_curves, rows, references={"SFT-only teacher": 0.28}).axes
@@ -144,6 +148,8 @@ def test_lengths_are_drawn_beside_their_means_on_the_side_of_the_student(monkeyp
     assert all(abs(y - side) < 0.12 for points, side in zip(dots, (-0.19, 0.19), strict=True) for _, y in points)
     assert _lines(axis, marker="None") == [_about((10, -0.19), (14, -0.19)), _about((35, 0.19), (45, 0.19))]
     assert _texts(axis) == ["12", "40"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["T"]
+    assert _legend(axis) == ["student right alone", "student wrong alone"]
 
 
 def test_gains_by_part_are_points_and_intervals(monkeypatch):
@@ -188,6 +194,8 @@ def test_bars_of_tokens_are_those_of_solution_and_guidance(monkeypatch):
         _about((49, 1.2), (54, 1.2)),
     ]
     assert _texts(axis) == ["18", "17", "52"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["student alone", "GRPO"]
+    assert _legend(axis) == ["solution tokens (student)", "guidance tokens (probe + teacher)"]
 
 
 def test_gains_against_length_are_the_lessons_and_the_means_of_their_parts(monkeypatch):
@@ -217,7 +225,7 @@ def test_several_seeds_are_lines_their_smoothed_mean_and_a_band(monkeypatch):
     low, high = band.get_paths()[0].vertices.min(axis=0), band.get_paths()[0].vertices.max(axis=0)
     assert (tuple(low), tuple(high)) == (pytest.approx((10, 0.2)), pytest.approx((40, 0.4)))
     [legend] = axis.figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["taught (mean of 2 seeds ± 1 s.d.)", "alone (one seed)"]
+    assert _legend(axis) == ["taught (mean of 2 seeds ± 1 s.d.)", "alone (one seed)"]
     assert not legend.get_window_extent().overlaps(axis.get_window_extent())
 
 

@@ -4,8 +4,8 @@ A page has a table between `<!-- table: NAME -->` and `<!-- end of table -->`, w
 docs/benchmarks/data/NAME.json. Such a file says when, at which commit, on what and by which command it was recorded
 (`date`, `commit`, `machine`, `command`), and has either `columns` and `rows`, as `Benchmark.finish` writes them, or the
 `arms` of an evaluation's summary.json. `<!-- table: NAME rows=accuracy,leak_rate arms=GRPO -->` chooses among them.
-A number in a sentence is tied to the data by `<!-- number: NAME/ROW/COLUMN -->` in front of it, counted from 0, and one that
-is equal by chance is told apart by `<!-- another number -->`.
+A number in a sentence is tied to the data by `<!-- number: NAME/ROW/COLUMN -->` in front of it, counted from 0, and one
+that is equal by chance is told apart by `<!-- another number -->`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ DATA = ROOT / "docs" / "benchmarks" / "data"
 PROVENANCE = ("date", "commit", "machine", "command")
 END = "<!-- end of table -->"
 _TABLE = re.compile(rf"<!-- table: (?P<name>[\w-]+)(?P<choice>[^\n]*?) -->\n(?P<text>.*?){END}", re.DOTALL)
-_TIED = re.compile(r"<!-- number: (?P<name>[\w-]+)/(?P<row>\d+)/(?P<column>\d+) -->(?P<text>[+-−]?[\d.,]*\d%?)")
+_TIED = re.compile(r"<!-- number: (?P<name>[\w-]+)/(?P<row>\d+)/(?P<column>\d+) -->(?P<text>[\d.,]*\d%?)")
+_NO_PROSE = re.compile(r"^```.*?^```|^\|[^\n]*\n|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 _ANOTHER = re.compile(r"<!-- another number -->[\d.,]*\d%?")
 _NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?%?(?![\w.,]?\d)")
 FEWEST_DIGITS = 3
@@ -104,12 +105,7 @@ def untied(texts: Mapping[str, str]) -> Iterator[Named]:
     """Yield the numbers in sentences that are those of a table of the same page, and tied to nothing."""
     for page, text in texts.items():
         of_tables = set(_numbers(found["text"] for found in _TABLE.finditer(text)))
-        prose = re.sub(
-            r"^```.*?^```|^\|[^\n]*\n|`[^`\n]*`",
-            "",
-            _ANOTHER.sub("", _TIED.sub("", text)),
-            flags=re.DOTALL | re.MULTILINE,
-        )
+        prose = _ANOTHER.sub("", _TIED.sub("", _NO_PROSE.sub("", text)))
         yield from (Named(page, number) for number in dict.fromkeys(_numbers([prose])) if number in of_tables)
 
 
