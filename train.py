@@ -21,6 +21,7 @@ from trainers.configuration.composition.show import show
 from trainers.configuration.resume.decision import settle
 from trainers.launch.supervise.ranks import name_run, prepare_rank, record_failure
 from trainers.progress import tell
+from trainers.terminal.log_lines import log_to_standard_error
 
 EXPERIMENTS = {
     "sft": "trainers.sft",
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def report_progress() -> None:
     """Show what ATLAS itself reports, on the first rank, and warnings of everything else."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
+    log_to_standard_error(logging.WARNING)
     if os.environ.get("RANK", "0") == "0":
         for name in ("train", "trainers", "custom_data"):
             logging.getLogger(name).setLevel(logging.INFO)

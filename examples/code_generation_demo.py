@@ -23,7 +23,11 @@
 # %%
 import os
 import sys
+import warnings
 from pathlib import Path
+
+# Without the package ipywidgets, bars are drawn as text, which is no fault.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 import torch
 
@@ -40,6 +44,9 @@ sys.path.insert(0, str(Path.cwd()))
 
 # %% [markdown]
 # ## Load teacher and student
+#
+# Both sample at the temperatures of the evaluation by `scripts/evaluate.sh`: 0.7 each, in the world 1.0 for the teacher. What is
+# measured below is therefore the same quantity as in its tables, over fewer questions.
 
 # %%
 from trainers.generation.models import local_model
@@ -57,7 +64,7 @@ else:
         raise SystemExit(f"No trained teacher in {WORKSPACE}/rl. First run: bash scripts/quickstart.sh")
     teacher_model, student_model = local_model(str(WORKSPACE / "rl")), local_model(str(WORKSPACE / "world" / "student"))
     settings = {"max_tokens": 32, "max_probe_tokens": 16, "max_completion_length": 80}
-    settings |= {"templates": default_templates("world"), "temperature": 0.0, "student_temperature": 0.0}
+    settings |= {"templates": default_templates("world"), "temperature": 1.0, "student_temperature": 0.7}
 
 verifier = build_verifier("code", timeout_s=5)
 teacher = AdaptiveTeacher(teacher_model, verifier=verifier, **settings)
@@ -81,7 +88,7 @@ PYTHON = {
 
 
 async def ask(text):
-    prompt, sampling = Prompt((Message("user", text),)), Sampling(32, temperature=0.0)
+    prompt, sampling = Prompt((Message("user", text),)), Sampling(32, temperature=0.7)
     [generation] = await student_model.generate([prompt], n=1, sampling=sampling, seed=0)
     return generation.completions[0].text
 

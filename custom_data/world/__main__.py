@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
-from rich.logging import RichHandler
 from rich.table import Table
 
 # Read when torch is loaded: OpenMP threads that spin while they wait are ten times slower beside other processes.
@@ -17,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from custom_data.world.build import VERSION, Size, build_world, read_manifest
 from custom_data.world.models.measurement import FIGURES
 from custom_data.world.models.preparation import Recipe
+from trainers.terminal.log_lines import log_to_standard_error
 
 log = logging.getLogger("custom_data.world")
 CEILINGS = {
@@ -30,7 +30,7 @@ CEILINGS = {
 def main(arguments: list[str] | None = None) -> int:
     """Make the world unless it is there already; the exit status is 2 when another world is in the way."""
     options = _parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
+    log_to_standard_error()
     wanted = {"version": VERSION, "seed": options.seed, "preparation_steps": options.preparation_steps}
     present = read_manifest(options.output)
     if present and not options.overwrite:

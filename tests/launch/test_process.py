@@ -27,7 +27,7 @@ from trainers.launch.supervise.process import Process
 from trainers.launch.supervise.ranks import FAILURE_FILE, record_failure, recorded_failure
 from trainers.launch.supervise.screen import Screen
 from trainers.serving.processes.command import Command
-from trainers.serving.processes.server_group import ServerError
+from trainers.serving.processes.server_group import ServerError, ServerGroup
 
 WRITES = "import sys; sys.stderr.write({text}); print('terminal' if sys.stderr.isatty() else 'pipe', file=sys.stderr)"
 
@@ -252,3 +252,30 @@ def test_problems_of_a_rank_end_the_launch_with_status_two(
     monkeypatch.setattr(launcher, "launch", lambda _: launcher.run(plan))
     assert launcher.main(["--servers", "0", "--trainers", "1", "quickstart_sft"]) == 2
     assert capsys.readouterr().err.rstrip().endswith("→ write column_map=…")
+
+
+class SlowStarter:
+    """Stands in for a trainer that says nothing for three looks at it, then its first line, and ends."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    @property
+    def said_something(self) -> bool:
+        return self.looks > 3
+
+    def status(self, timeout_s: float) -> int | None:
+        time.sleep(0.02)
+        self.looks += 1
+        return 0 if self.looks > 6 else None
+
+
+def test_a_trainer_that_is_silent_at_first_is_said_to_be_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(launcher, "SILENCE_S", 0.01)
+    caplog.set_level("INFO")
+    plan = make_plan(compose(["quickstart_sft", f"workspace={tmp_path}"], assume(0), 1, 0).config, assume(0), 0, 1)
+    assert launcher.watched(plan, ServerGroup((), tmp_path), SlowStarter()) == 0
+    waited = [record.message for record in caplog.records]
+    assert waited == ["waiting for the trainer's first line (0 s)"] * 3

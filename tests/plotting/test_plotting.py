@@ -1,4 +1,4 @@
-"""Figures: the numbers that are drawn, and that a readable PNG comes out without a display."""
+"""Figures: what is drawn is the data, and a PNG comes out without a display."""
 
 from __future__ import annotations
 
@@ -23,13 +23,8 @@ from trainers.plotting import (
     several_seeds,
     token_bars,
 )
-from trainers.plotting.style import new_figure, percent
+from trainers.plotting.style import GREEN, GREY, VERMILION, new_figure, percent
 from trainers.plotting.training import PANELS, read_metrics, series, smooth
-
-
-def _ink(path: Path) -> float:
-    """Share of pixels that are not white."""
-    return float((imread(path)[..., :3] < 0.95).any(axis=2).mean())
 
 
 def _rows(steps: int) -> list[dict[str, float]]:
@@ -65,50 +60,173 @@ def test_smoothing_keeps_a_constant_and_evens_out_noise():
     assert smooth(steps[:2], noise[:2]).tolist() == noise[:2].tolist()
 
 
-def test_learning_curves_draw_every_panel_that_was_logged(tmp_path):
+def test_pictures_are_written_as_png(tmp_path):
     metrics = tmp_path / "metrics.jsonl"
-    metrics.write_text("".join(json.dumps(row) + "\n" for row in _rows(40)))
-    full, empty = tmp_path / "plots" / "full.png", tmp_path / "plots" / "empty.png"
-    learning_curves(metrics, full, references={"SFT-only teacher": 0.28})
-    learning_curves([], empty)
-    assert imread(full).shape[:2] == (1152, 2160)
-    assert _ink(full) > 1.5 * _ink(empty)
-
-
-def test_one_step_is_enough(tmp_path):
-    learning_curves(_rows(1), tmp_path / "one.png")
-    assert _ink(tmp_path / "one.png") > 0.01
-
-
-def test_results_of_an_evaluation(tmp_path):
-    known = Estimate(0.5, 0.4, 0.6, 100)
-    accuracy_bars(
-        {"student alone": known, "GRPO teacher after many steps": known, "failed": UNKNOWN}, tmp_path / "a.png"
-    )
-    mean = Estimate(30.0, 25.0, 35.0, 2)
-    means = {"SFT": (mean, mean), "GRPO": (UNKNOWN, mean)}
-    length_by_baseline({"SFT": ([30, 40, 35], [30, 31]), "GRPO": ([], [25.0])}, means, tmp_path / "l.png")
-    gain_by_part(
-        {"GRPO": {"easy": known, "hard": UNKNOWN}, "SFT": {"easy": known}}, tmp_path / "g.png", heading="Gain by level"
-    )
-    token_bars({"student alone": (known, None), "GRPO": (known, UNKNOWN)}, tmp_path / "t.png")
-    against = {"GRPO": ([5.0, 40.0], [0.0, 1.0], {"1 to 8 tokens": known}), "SFT": ([], [], {})}
-    gain_by_length(against, tmp_path / "b.png")
-    differences({"GRPO": known, "SFT": UNKNOWN}, tmp_path / "d.png", reference="student alone")
-    several_seeds(
-        {"taught": [[0.1, 0.2, 0.3], [0.2, 0.4]]}, tmp_path / "s.png", heading="Accuracy", unit="share", share=True
-    )
-    for name in "algstbd":
-        assert _ink(tmp_path / f"{name}.png") > 0.01
+    metrics.write_text("".join(json.dumps(row) + "\n" for row in _rows(3)))
+    learning_curves(metrics, tmp_path / "plots" / "curves.png")
+    assert imread(tmp_path / "plots" / "curves.png").shape[:2] == (1152, 2160)
 
 
 def _drawn(monkeypatch, draw, *arguments, **options):
-    """The axis of a figure that is drawn and not saved."""
+    """The figure that is drawn and not saved."""
     figures = []
-    monkeypatch.setattr("trainers.plotting.results.save", lambda figure, _: figures.append(figure))
+    for module in ("results", "training"):
+        monkeypatch.setattr(f"trainers.plotting.{module}.save", lambda figure, _: figures.append(figure))
     draw(*arguments, Path("none.png"), **options)
     figures[0].canvas.draw()
     return figures[0]
+
+
+def _lines(axis, **properties):
+    """The points of the lines of an axis that look so, in order; those without points left out."""
+    chosen = [line for line in axis.lines if all(getattr(line, f"get_{k}")() == v for k, v in properties.items())]
+    drawn = [list(zip(line.get_xdata(), line.get_ydata(), strict=True)) for line in chosen]
+    return [[(float(x), float(y)) for x, y in points] for points in drawn if points]
+
+
+def _about(*points):
+    return [pytest.approx(point) for point in points]
+
+
+def _texts(axis):
+    return [text.get_text() for text in axis.texts]
+
+
+def _legend(axis):
+    return [text.get_text() for legend in axis.figure.legends for text in legend.get_texts()]
+
+
+def test_learning_curves_draw_what_was_logged(monkeypatch):
+    rows = [{"step": step, "reward": 0.1 * step, "teaching/fix_rate": 0.5, "kl": 0.02} for step in range(1, 41)]
+    axes = _drawn(monkeypatch, learning_curves, rows, references={"SFT-only teacher": 0.28}).axes
+    reward, accuracy, repair, length, *_, kl = axes
+    [dots], [line] = _lines(reward, marker="o"), _lines(reward, marker="None")
+    assert dots == _about(*((step, 0.1 * step) for step in range(1, 41)))
+    assert line[19] == pytest.approx((20, 2.0))
+    assert line[0][1] > 0.1
+    assert _lines(accuracy) == [_about((0, 0.28), (1, 0.28))]
+    assert _texts(accuracy) == ["not logged", "SFT-only teacher"]
+    assert _lines(repair, marker="None") == [_about(*((step, 0.5) for step in range(1, 41)))]
+    assert _texts(length) == ["not logged"]
+    assert [label.get_text() for label in repair.get_legend().get_texts()] == ["wrong alone, right when taught"]
+    assert _lines(kl, marker="None")[0][0] == pytest.approx((1, 0.02))
+    assert [axis.get_title(loc="left") for axis in axes] == [panel.title for panel in PANELS]
+
+
+def test_every_metric_has_its_panel(monkeypatch):
+    keys = [curve.key for panel in PANELS for curve in panel.curves]
+    rows = [{"step": step} | {key: index + step for index, key in enumerate(keys)} for step in (1, 2, 3)]
+    axes = _drawn(monkeypatch, learning_curves, rows).axes
+    drawn = [points[0][1] for axis in axes for points in _lines(axis, marker="o")]
+    assert drawn == list(range(1, len(keys) + 1))
+
+
+def test_one_step_is_a_dot_that_can_be_seen(monkeypatch):
+    axis = _drawn(monkeypatch, learning_curves, [{"step": 1, "reward": 0.5}]).axes[0]
+    assert _lines(axis, marker="o") == [_about((1, 0.5))]
+    assert [line.get_markersize() for line in axis.lines if line.get_marker() == "o"] == [5]
+
+
+def test_bars_of_accuracy_have_their_intervals_and_the_student_alone_a_line(monkeypatch):
+    arms = {"student alone": Estimate(0.5, 0.4, 0.6, 9), "GRPO": Estimate(0.75, 0.7, 0.8, 8), "failed": UNKNOWN}
+    [axis] = _drawn(monkeypatch, accuracy_bars, arms).axes
+    assert [bar.get_width() for bar in axis.patches] == [0.5, 0.75]
+    assert _lines(axis, linestyle="-") == [_about((0.4, 0), (0.6, 0)), _about((0.7, 1), (0.8, 1))]
+    assert _lines(axis, linestyle="--") == [_about((0.5, 0), (0.5, 1))]
+    assert _texts(axis) == ["50.0%", "75.0%", "n/a"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == list(arms)
+    assert "interval over 9 questions" in axis.get_xlabel()
+
+
+def test_lengths_are_drawn_beside_their_means_on_the_side_of_the_student(monkeypatch):
+    means = {"T": (Estimate(12.0, 10.0, 14.0, 2), Estimate(40.0, 35.0, 45.0, 3))}
+    [axis] = _drawn(monkeypatch, length_by_baseline, {"T": ([10, 14], [40])}, means).axes
+    right, wrong = _lines(axis, marker="D")
+    assert (right, wrong) == (_about((12.0, -0.19)), _about((40.0, 0.19)))
+    dots = _lines(axis, marker="o")
+    assert [[x for x, _ in points] for points in dots] == [[10, 14], [40]]
+    assert all(abs(y - side) < 0.12 for points, side in zip(dots, (-0.19, 0.19), strict=True) for _, y in points)
+    assert _lines(axis, marker="None") == [_about((10, -0.19), (14, -0.19)), _about((35, 0.19), (45, 0.19))]
+    assert _texts(axis) == ["12", "40"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["T"]
+    assert _legend(axis) == ["student right alone", "student wrong alone"]
+
+
+def test_gains_by_part_are_points_and_intervals(monkeypatch):
+    gains = {"easy": Estimate(-0.1, -0.2, 0.1, 4), "hard": Estimate(0.5, 0.4, 0.6, 2)}
+    [axis] = _drawn(monkeypatch, gain_by_part, {"T": gains}, heading="Gain by level").axes
+    assert _lines(axis, marker="o") == [_about((0, -10), (1, 50))]
+    zero, *intervals = _lines(axis, marker="None")
+    assert zero == _about((0, 0), (1, 0))
+    assert intervals == [_about((0, -20), (0, 10)), _about((1, 40), (1, 60))]
+
+
+def test_differences_are_points_coloured_by_what_can_be_told(monkeypatch):
+    arms = {
+        "better": Estimate(0.1, 0.05, 0.15, 9),
+        "worse": Estimate(-0.1, -0.15, -0.05, 9),
+        "alike": Estimate(0.01, -0.02, 0.04, 9),
+        "failed": UNKNOWN,
+    }
+    [axis] = _drawn(monkeypatch, differences, arms, reference="T").axes
+    assert _lines(axis, marker="o") == [_about((10, 0)), _about((-10, 1)), _about((1, 2))]
+    assert _lines(axis, marker="None")[1:] == [
+        _about((5, 0), (15, 0)),
+        _about((-15, 1), (-5, 1)),
+        _about((-2, 2), (4, 2)),
+    ]
+    assert [line.get_color() for line in axis.lines if line.get_marker() == "o"] == [GREEN, VERMILION, GREY]
+    assert _texts(axis) == ["+10.0", "-10.0", "+1.0", " n/a"]
+
+
+def test_bars_of_tokens_are_those_of_solution_and_guidance(monkeypatch):
+    arms = {"student alone": (Estimate(18.0, 17.0, 19.0, 9), None)}
+    arms["GRPO"] = (Estimate(17.0, 16.0, 18.0, 9), Estimate(51.5, 49.0, 54.0, 9))
+    [axis] = _drawn(monkeypatch, token_bars, arms).axes
+    assert [(bar.get_width(), round(bar.get_y() + bar.get_height() / 2, 6)) for bar in axis.patches] == [
+        (18.0, 0.0),
+        (17.0, 0.8),
+        (51.5, 1.2),
+    ]
+    assert _lines(axis, marker="None") == [
+        _about((17, 0), (19, 0)),
+        _about((16, 0.8), (18, 0.8)),
+        _about((49, 1.2), (54, 1.2)),
+    ]
+    assert _texts(axis) == ["18", "17", "52"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["student alone", "GRPO"]
+    assert _legend(axis) == ["solution tokens (student)", "guidance tokens (probe + teacher)"]
+
+
+def test_gains_against_length_are_the_lessons_and_the_means_of_their_parts(monkeypatch):
+    gain = Estimate(0.5, 0.4, 0.6, 9)
+    [axis] = _drawn(monkeypatch, gain_by_length, {"T": ([4.0, 16.0], [0.0, 1.0], {"4 to 16 tokens": gain})}).axes
+    [dots] = _lines(axis, marker="o")
+    assert [x for x, _ in dots] == [pytest.approx(4, rel=0.03), pytest.approx(16, rel=0.03)]
+    assert [y for _, y in dots] == [pytest.approx(0, abs=4), pytest.approx(100, abs=4)]
+    _, mean, interval = _lines(axis, marker="None")
+    assert mean == _about((3.5, 50), (16.5, 50))
+    assert interval == _about((8, 40), (8, 60))
+
+
+def test_several_seeds_are_lines_their_smoothed_mean_and_a_band(monkeypatch):
+    curves = {"taught": [[0.2, 0.2, 0.2, 0.2], [0.4, 0.4, 0.4]], "alone": [[0.1, 0.3, 0.1]]}
+    options = {"heading": "Accuracy", "unit": "share", "share": True, "references": {"best": 0.9}}
+    [axis] = _drawn(monkeypatch, several_seeds, curves, steps=[10, 20, 30, 40], **options).axes
+    first, second, mean, alone, smoothed, reference = _lines(axis)
+    assert first == _about((10, 0.2), (20, 0.2), (30, 0.2), (40, 0.2))
+    assert second[:3] == _about((10, 0.4), (20, 0.4), (30, 0.4))
+    assert math.isnan(second[3][1])
+    assert mean == _about((10, 0.3), (20, 0.3), (30, 0.3), (40, 0.2))
+    assert alone == _about((10, 0.1), (20, 0.3), (30, 0.1))
+    assert 0.1 < smoothed[0][1] < smoothed[1][1] < 0.3
+    assert reference == _about((0, 0.9), (1, 0.9))
+    [band] = axis.collections
+    low, high = band.get_paths()[0].vertices.min(axis=0), band.get_paths()[0].vertices.max(axis=0)
+    assert (tuple(low), tuple(high)) == (pytest.approx((10, 0.2)), pytest.approx((40, 0.4)))
+    [legend] = axis.figure.legends
+    assert _legend(axis) == ["taught (mean of 2 seeds ± 1 s.d.)", "alone (one seed)"]
+    assert not legend.get_window_extent().overlaps(axis.get_window_extent())
 
 
 def test_an_arm_without_results_has_room_of_its_own(monkeypatch):

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from trainers.serving.processes import server_group as servers_module
@@ -72,9 +72,14 @@ def stand_in(monkeypatch):
 
 def group_members(group_id):
     """Pids of the living processes of a process group."""
-    listed = subprocess.run(["ps", "-eo", "pid=,pgid=,stat="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split() for line in listed.splitlines()]
-    return [int(pid) for pid, pgid, stat in rows if int(pgid) == group_id and not stat.startswith("Z")]
+    return [process.pid for process in psutil.process_iter() if lives_in(process, group_id)]
+
+
+def lives_in(process, group_id):
+    try:
+        return os.getpgid(process.pid) == group_id and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
 
 
 def wait_until(condition, timeout_s=15.0):
@@ -127,8 +132,8 @@ def test_the_death_of_a_running_server_is_noticed_and_leaves_no_child_behind(sta
     stand_in(GOOD_SERVER)
     with ServerGroup([spec(port=free_port)], tmp_path) as group:
         guard = group.servers[0].pid
-        front_end = subprocess.run(["pgrep", "-P", str(guard)], capture_output=True, text=True, check=True).stdout
-        os.kill(int(front_end), signal.SIGKILL)
+        [front_end] = psutil.Process(guard).children()
+        front_end.kill()
         assert wait_until(lambda: group.servers[0].exit_status() is not None)
         with pytest.raises(ServerError, match="ended with status 137"):
             group.poll()

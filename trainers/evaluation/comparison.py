@@ -26,6 +26,7 @@ from trainers.evaluation.reports.results import Results, markdown, read_results,
 from trainers.evaluation.reports.results_table import ROWS, ResultsTable, Row, cell, questions, results_table
 from trainers.plotting import accuracy_bars, differences
 from trainers.problems import ConfigurationError, Problem
+from trainers.terminal.log_lines import log_to_standard_error
 
 logger = logging.getLogger("compare")
 USER_ERROR = 2
@@ -208,7 +209,7 @@ def write_comparison(comparison: Comparison, output: Path, heading: str) -> None
 
 def main(arguments: Sequence[str]) -> int:
     """Compare finished evaluations; returns the exit status, 2 for a mistake that the user can mend."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
+    log_to_standard_error()
     parser = argparse.ArgumentParser(prog="scripts/evaluate.sh --compare", description=__doc__)
     parser.add_argument("directories", type=Path, nargs="+", metavar="DIR", help="output directories of evaluations")
     parser.add_argument("--output", type=Path, default=Path("results/comparison"), help="where the comparison goes")

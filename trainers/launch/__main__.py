@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import time
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -30,15 +31,20 @@ from trainers.launch.supervise.failure_hints import server_hints, trainer_hints
 from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.launch.supervise.process import Process
 from trainers.launch.supervise.ranks import FAILURE_FILE, recorded_failure
-from trainers.launch.supervise.screen import screen_shown
+from trainers.launch.supervise.screen import Screen, screen_shown
 from trainers.paths import resource
 from trainers.serving.processes.command import Command
 from trainers.serving.processes.server_group import ServerError, ServerGroup
+from trainers.terminal.log_lines import log_to_standard_error
 
 USER_ERROR = 2
 SERVER_ERROR = 3
 STOPPED_EARLY = 4
 WATCH_INTERVAL_S = 0.5
+SILENCE_S = 5.0
+"""Seconds without a sign of life from a trainer that starts, after which the launcher gives one."""
+WAITING_TOLD_EVERY_S = 60.0
+"""Seconds between lines about servers that are waited for, beside a display of the time."""
 SAVING_GRACE_S = 1800.0
 """Seconds that a trainer which lost a server may take for the rest of its step and a checkpoint."""
 TRAINER_LOG = "trainer.log"
@@ -49,7 +55,7 @@ logger = logging.getLogger("launch")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Launch a run; return the trainer's exit status, 2 for a mistake of the user, 3 for a server that failed."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
+    log_to_standard_error()
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
         with interruptible():
@@ -174,7 +180,7 @@ def run(plan: LaunchPlan) -> int:
     failure.unlink(missing_ok=True)
     (plan.output_dir / STOP).unlink(missing_ok=True)
     command = Command(plan.trainer.argv, {**plan.trainer.env, FAILURE_FILE: str(failure.absolute())})
-    with screen_shown() as screen, ServerGroup(plan.servers, plan.output_dir) as servers:
+    with screen_shown() as screen, _servers_of(plan, screen) as servers:
         for server in servers.servers:
             logger.info("%s is up: curl %s/health  (log: %s)", server.spec.name, server.spec.base_url, server.log_path)
         log = plan.output_dir / TRAINER_LOG
@@ -193,13 +199,26 @@ def run(plan: LaunchPlan) -> int:
     return conclude(plan, status, trainer.tail)
 
 
+def _servers_of(plan: LaunchPlan, screen: Screen | None) -> ServerGroup:
+    """Return the servers of a run, not started; what shows the time is not told every five seconds to wait."""
+    if screen is None:
+        return ServerGroup(plan.servers, plan.output_dir)
+    if plan.servers:
+        screen.tell({"stage": "starting the servers"})
+    return ServerGroup(plan.servers, plan.output_dir, told_every_s=WAITING_TOLD_EVERY_S)
+
+
 def watched(plan: LaunchPlan, servers: ServerGroup, trainer: Process) -> int:
     """Return the status with which a trainer ends beside its servers.
 
     Raises:
         ServerError: when a server ended before it. A GRPO training has saved a checkpoint then, if that could be done.
     """
+    started = told = time.monotonic()
     while (status := trainer.status(WATCH_INTERVAL_S)) is None:
+        if not trainer.said_something and time.monotonic() - told >= SILENCE_S:
+            told = time.monotonic()
+            logger.info("waiting for the trainer's first line (%.0f s)", told - started)
         try:
             servers.poll()
         except ServerError as error:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from trainers.confidence_intervals import Estimate
@@ -21,6 +20,7 @@ from trainers.plotting.style import (
     VERMILION,
     arm_colours,
     cycled_colours,
+    legend_below,
     new_figure,
     percent,
     save,
@@ -87,7 +87,7 @@ def length_by_baseline(
     axis.grid(axis="y", visible=False)
     axis.set_xlim(left=0)
     title(axis, "Length of the teaching", x="tokens inside <teaching>, means over questions with 95% intervals")
-    _legend_below(figure, axis)
+    legend_below(figure, axis)
     save(figure, output_path)
 
 
@@ -124,7 +124,7 @@ def gain_by_part(parts: Mapping[str, Mapping[str, Estimate]], output_path: Path,
     axis.grid(axis="x", visible=False)
     title(axis, heading, y="taught less alone, percentage points")
     if len(parts) > 1:
-        _legend_below(figure, axis)
+        legend_below(figure, axis)
     save(figure, output_path)
 
 
@@ -174,7 +174,7 @@ def token_bars(arms: Mapping[str, tuple[Estimate, Estimate | None]], output_path
     axis.grid(axis="y", visible=False)
     axis.set_xlim(0, 1.12 * axis.get_xlim()[1])
     title(axis, "Tokens per lesson", x="tokens, each model's own, with 95% intervals over questions")
-    _legend_below(figure, axis)
+    legend_below(figure, axis)
     save(figure, output_path)
 
 
@@ -243,13 +243,6 @@ def _token_bar(axis: Axes, estimate: Estimate, position: float, colour: str) -> 
     axis.annotate(
         f"{estimate.mean:,.0f}", (estimate.high, position), xytext=(6, 0), textcoords="offset points", va="center",
         fontsize=9, fontweight="bold", color=INK,
-    )  # fmt: skip
-
-
-def _legend_below(figure: Figure, axis: Axes) -> None:
-    figure.legend(
-        *axis.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9,
-        labelcolor=INK,
     )  # fmt: skip
 
 

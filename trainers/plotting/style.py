@@ -17,6 +17,8 @@ PINK, SKY, GREY = "#CC79A7", "#56B4E9", "#7F7F7F"
 ARMS = (BLUE, ORANGE, GREEN, PINK, SKY, VERMILION)
 INK, FAINT = "#333333", "#E6E6E6"
 DPI = 160
+_LONG_LABEL = 44
+"""Characters of labels of which two do not stand side by side."""
 
 
 def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
@@ -48,6 +50,13 @@ def legend(axis: Axes) -> None:
     """Draw a quiet legend, where there is something to explain."""
     if axis.get_legend_handles_labels()[0]:
         axis.legend(frameon=False, fontsize=8.5, labelcolor=INK, handlelength=1.6, loc="best")
+
+
+def legend_below(figure: Figure, axis: Axes) -> None:
+    """Draw the legend below the axes, where nothing is drawn that it could cover."""
+    handles, labels = axis.get_legend_handles_labels()
+    columns = 2 if max(map(len, labels), default=0) <= _LONG_LABEL else 1
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9, labelcolor=INK)
 
 
 def percent(axis: Axes, which: str = "y") -> None:

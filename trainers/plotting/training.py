@@ -22,6 +22,7 @@ from trainers.plotting.style import (
     VERMILION,
     cycled_colours,
     legend,
+    legend_below,
     new_figure,
     percent,
     save,
@@ -203,12 +204,14 @@ def several_seeds(
     share: bool = False,
     references: Mapping[str, float] | None = None,
 ) -> None:
-    """Draw one metric over several seeds: thin lines are seeds, the thick one their mean, the band one deviation.
+    """Draw one metric over several seeds: a smoothed line and a band of one deviation to either side.
 
-    `curves` has, per label, one sequence of values per seed; seeds may differ in length (the mean is over those that
-    got that far). `steps` are the steps of the values (default 0, 1, …), `references` values to mark, by label.
+    `curves` has, per label, one sequence of values per seed (thin lines); seeds may differ in length (mean and
+    deviation are over those that got that far). Each seed is smoothed before mean and deviation are taken, so that the
+    band shows how seeds differ, not how steps do. One seed has no band. `steps` are the steps of the values (default
+    0, 1, …), `references` values to mark, by label.
     """
-    figure, (axis,) = new_figure(1, 1, (7.2, 4.4))
+    figure, (axis,) = new_figure(1, 1, (7.2, 4.2 + 0.2 * len(curves)))
     for (label, seeds), colour in zip(curves.items(), cycled_colours(len(curves)), strict=True):
         _draw_seeds(axis, label, seeds, steps, colour)
     _mark(axis, references)
@@ -217,7 +220,7 @@ def several_seeds(
     if share:
         percent(axis)
         axis.set_ylim(0, 1)
-    legend(axis)
+    legend_below(figure, axis)
     save(figure, output_path)
 
 
@@ -228,9 +231,12 @@ def _draw_seeds(
     table = np.full((len(seeds), longest), np.nan)
     for row, seed in zip(table, seeds, strict=True):
         row[: len(seed)] = seed
-    x = np.arange(longest) if steps is None else np.asarray(steps[:longest], dtype=np.float64)
-    for row in table:
-        axis.plot(x, row, color=colour, linewidth=0.8, alpha=0.35)
+    x: Floats = np.arange(longest, dtype=np.float64) if steps is None else np.asarray(steps[:longest], dtype=np.float64)
+    for row, seed in zip(table, seeds, strict=True):
+        axis.plot(x, row, color=colour, linewidth=0.8, alpha=0.25)
+        row[: len(seed)] = smooth(x[: len(seed)], row[: len(seed)])
     mean, deviation = np.nanmean(table, axis=0), np.nanstd(table, axis=0)
-    axis.fill_between(x, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)
-    axis.plot(x, mean, color=colour, linewidth=2.2, label=f"{label} (mean of {len(seeds)} seeds ± 1 s.d.)")
+    if len(seeds) > 1:
+        axis.fill_between(x, mean - deviation, mean + deviation, color=colour, alpha=0.2, linewidth=0)
+    of_what = f"mean of {len(seeds)} seeds ± 1 s.d." if len(seeds) > 1 else "one seed"
+    axis.plot(x, mean, color=colour, linewidth=2.2, label=f"{label} ({of_what})")

@@ -28,6 +28,7 @@ from trainers.service.app import Limits, Service
 from trainers.service.network.connections import connections_within, files_for
 from trainers.service.network.one_line import OneLinePerCause
 from trainers.teaching.adaptive import Model, default_templates
+from trainers.terminal.log_lines import log_to_standard_error
 
 KEY = "ATLAS_SERVE_KEY"
 USER_ERROR = 2
@@ -39,8 +40,7 @@ logger = logging.getLogger("serve")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal ends it; returns 2 for a mistake of the user."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    log_to_standard_error()
     options = parse(sys.argv[1:] if arguments is None else arguments)
     key = os.environ.get(KEY) or None
     try:

@@ -27,6 +27,7 @@ from trainers.evaluation.reports.results import Results, read_results
 from trainers.evaluation.reports.results_table import ResultsTable
 from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.paths import ROOT
+from trainers.terminal.log_lines import log_to_standard_error
 
 logger = logging.getLogger("ablations")
 WHOLE = "whole recipe"
@@ -77,7 +78,7 @@ NOTHING: Mapping[str, tuple[str, ...]] = dict.fromkeys(SMOKE, ())
 
 def main() -> None:
     """Reads the options; a signal ends what runs."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log_to_standard_error()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--output", type=Path, default=Path("results/ablations"))

@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from trainers.paths import ROOT
+from trainers.terminal.log_lines import log_to_standard_error
 
 logger = logging.getLogger("overlap_learning")
 VARIANTS = {
@@ -56,7 +57,7 @@ class Curve:
 
 def main() -> None:
     """Runs what is missing, then reports."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log_to_standard_error()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--output", type=Path, default=Path("results/overlap"))

@@ -26,6 +26,7 @@ from rich.markdown import Markdown
 
 from trainers.paths import ROOT
 from trainers.plotting import several_seeds
+from trainers.terminal.log_lines import log_to_standard_error
 
 logger = logging.getLogger("quickstart_seeds")
 ACCURACIES = {"student alone": "teaching/baseline_accuracy", "taught": "teaching/taught_accuracy"}
@@ -44,7 +45,7 @@ COLUMNS = {
 
 def main() -> None:
     """Runs what is missing, then reports."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log_to_standard_error()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--output", type=Path, default=Path("results/seeds"))

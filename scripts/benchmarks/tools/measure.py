@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from typing import Any
 import psutil
 from rich.console import Console
 from rich.table import Table
+
+from trainers.paths import ROOT
 
 RESULTS = Path("results/benchmarks")
 
@@ -124,14 +127,18 @@ class Report:
             table.add_row(*row)
         Console().print(table)
         directory.mkdir(parents=True, exist_ok=True)
-        record = {"name": self.name, "goal": self.goal, "result": result, **provenance(), **self.values}
+        shown = {"columns": self.columns, "rows": self.rows}
+        record = {"name": self.name, "goal": self.goal, "result": result, **provenance(), **shown, **self.values}
         (directory / f"{self.name}.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def provenance() -> dict[str, Any]:
-    """When, where and by which command a number came about."""
+    """When, where, from which sources and by which command a number came about."""
+    asked = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    commit = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": commit or None,
         "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB",
         "load_average": psutil.getloadavg()[0],
         "command": " ".join(sys.orig_argv[1:]),

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from trainers.configuration.devices.placement import teacher_entries
 from trainers.configuration.settings.experiments import EVALUATION, EvaluationExperiment
 from trainers.configuration.settings.keys import keys_of
@@ -22,13 +20,14 @@ from trainers.evaluation.measures.summary import Arm, student_alone, taught_arm
 from trainers.evaluation.reports.lesson_page import write_lesson_page
 from trainers.evaluation.reports.results_table import ResultsTable, breakdown_tables, results_table
 from trainers.plotting import accuracy_bars, gain_by_length, gain_by_part, length_by_baseline, token_bars
+from trainers.progress import tell
+from trainers.terminal.tables import console_for_tables
 
 logger = logging.getLogger(__name__)
 TEACHER_PRICES = "teacher_price_per_million_tokens"
 """In a summary, not a key: the price tables of teachers behind APIs, by name."""
 SETTINGS = (*(name for name, key in keys_of(EVALUATION).items() if key.facts.reported), TEACHER_PRICES)
 """Settings that a summary states besides the results."""
-LEAST_WIDTH = 80
 
 
 @dataclass(frozen=True)
@@ -105,6 +104,7 @@ def read_results(directory: Path) -> Results:
 
 def write_results(config: EvaluationExperiment, results: Results) -> None:
     """Write `summary.json`, `summary.md`, plots and `lessons.html` to `output_dir`, and show the tables."""
+    tell(stage="results")
     output = Path(config.output.output_dir)
     arms, settings = results.arms(), results.settings
     summary = dict(settings) | {"arms": [arm.as_dict() for arm in arms]}
@@ -144,13 +144,10 @@ def markdown(heading: str, description: str, tables: Sequence[ResultsTable]) -> 
 
 def show(tables: Sequence[ResultsTable]) -> None:
     """Print tables; where there is no terminal they are as wide as they need to be."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        unbounded = Console(width=10_000)
-        widest = max(unbounded.measure(each.rich()).maximum for each in tables)
-        console = Console(highlight=False, width=max(LEAST_WIDTH, widest))
+    console = console_for_tables()
     for each in tables:
-        console.print(each.rich())
+        for part in each.within(console.width):
+            console.print(part, "", sep="\n")
 
 
 def draw(output: Path, arms: Sequence[Arm], results: Results) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich import box
 from rich.table import Table as RichTable
 
 from trainers.confidence_intervals import Estimate
 from trainers.evaluation.measures.summary import QUANTILES, Arm
+from trainers.terminal.tables import tables_within
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,9 @@ class ResultsTable:
         lines = [self.header, ("---",) * len(self.header), *self.rows]
         return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
-    def rich(self) -> RichTable:
-        """Return the table for a terminal."""
-        shown = RichTable(title=self.title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-        for index, name in enumerate(self.header):
-            shown.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
-        for row in self.rows:
-            shown.add_row(*row)
-        return shown
+    def within(self, width: int) -> list[RichTable]:
+        """Return the table for a terminal of `width` characters: one, or several with some of its columns each."""
+        return tables_within(width, self.title, self.header, self.rows)
 
 
 def results_table(arms: Sequence[Arm], title: str = "") -> ResultsTable:

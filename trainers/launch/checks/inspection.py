@@ -32,6 +32,7 @@ from trainers.launch.checks.weight_updates import update_problems, update_warnin
 from trainers.launch.estimates.model_sizes import COUNTED_BY_FORMULA, ModelShape, count_weights, shape_of
 from trainers.models.chosen_tokens import choice_problems, with_choices
 from trainers.problems import ConfigurationError, Problem
+from trainers.terminal.log_lines import log_to_standard_error
 
 CONFIG_FILE, FINDINGS_FILE = "config.json", "findings.json"
 LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError)
@@ -73,7 +74,7 @@ class Findings:
 
 def main(directory: Path) -> None:
     """Inspect the run that a directory describes."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
+    log_to_standard_error(logging.WARNING)
     logger.setLevel(logging.INFO)
     # It has a handler of its own: a hub that does not answer would be reported twice.
     logging.getLogger("huggingface_hub").propagate = False

@@ -13,6 +13,7 @@ from typing import Any
 
 from trainers.configuration.settings.experiments import Experiment
 from trainers.configuration.settings.keys import all_keys
+from trainers.terminal.log_lines import DATE
 
 METRICS = "metrics.jsonl"
 LATEST = 50
@@ -42,7 +43,7 @@ class Measured:
     @property
     def when(self) -> str:
         """The time of the last step, in local time."""
-        return time.strftime("%Y-%m-%d %H:%M", time.localtime(self.ended))
+        return time.strftime(DATE, time.localtime(self.ended))
 
 
 def measured(output_dir: Path) -> Measured | None:

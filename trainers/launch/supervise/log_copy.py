@@ -12,6 +12,7 @@ from typing import BinaryIO
 from trainers.launch.supervise.chatter import is_chatter
 from trainers.launch.supervise.screen import Screen
 from trainers.progress import MARK
+from trainers.terminal.log_lines import short
 
 STDERR = 2
 TAIL_BYTES = 2**18
@@ -32,6 +33,7 @@ class LogCopy:
         self._path = path
         self._screen = screen
         self._end = bytearray()
+        self._said = False
         self._reading = self._writing = -1
         self._thread = threading.Thread(target=self._pump, daemon=True)
 
@@ -54,6 +56,11 @@ class LogCopy:
         """The end of the stream."""
         return bytes(self._end).decode(errors="replace")
 
+    @property
+    def said_something(self) -> bool:
+        """True once a line was passed on, or progress told."""
+        return self._said
+
     def _pump(self) -> None:
         rest = b""
         with self._path.open("ab") as log:
@@ -72,26 +79,32 @@ class LogCopy:
         if line.startswith(MARK.encode()):
             self._progress(line)
             return
-        if b"\r" in line:
+        is_bar = b"\r" in line
+        if is_bar:
             line = _last_state(line) + b"\n"
         log.write(line)
         self._end += line
         del self._end[:-TAIL_BYTES]
-        if not is_chatter(line):
+        if is_bar and self._screen is not None:
+            # It was drawn as it grew.
+            self._screen.tell({"note": None})
+        elif not is_chatter(line):
             self._show(line)
 
     def _show(self, line: bytes) -> None:
+        self._said = True
         if self._screen is not None:
             self._screen.line(line.decode(errors="replace").rstrip("\n"))
             return
         # A terminal that was closed must not end the run.
         with suppress(OSError):
-            os.write(STDERR, line)
+            os.write(STDERR, short(line.decode(errors="replace")).encode() if os.isatty(STDERR) else line)
 
     def _progress(self, line: bytes) -> None:
         # Ranks of a run that was killed may leave half a record.
         with suppress(ValueError):
             record = json.loads(line.decode(errors="replace").removeprefix(MARK))
+            self._said = True
             if self._screen is not None:
                 self._screen.tell(record)
 

@@ -39,20 +39,20 @@ class Process:
         self._command = command
         self._name = name
         self._tee = LogCopy(log, screen) if log is not None else None
-        self._drawn = screen is not None
+        self._screen = screen
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Process:
         environment = {**os.environ, **self._command.env, "PYTHONPATH": python_path()}
         written = self._tee.open() if self._tee else None
-        if self._drawn:
-            environment[RECORDS] = "1"
+        if self._screen is not None:
+            environment |= {RECORDS: "1", "COLUMNS": str(self._screen.console.width)}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "trainers.serving.processes.die_with_parent", *self._command.argv],
             env=environment,
             stdin=subprocess.PIPE,
             # Whatever reached the terminal by another way would be written over what is drawn.
-            stdout=written if self._drawn else None,
+            stdout=written if self._screen is not None else None,
             stderr=written,
             start_new_session=True,
         )
@@ -69,6 +69,11 @@ class Process:
     def tail(self) -> str:
         """The end of what it wrote to its standard error."""
         return self._tee.tail if self._tee else ""
+
+    @property
+    def said_something(self) -> bool:
+        """True once a line or progress was passed on, and where nobody could say so or a display shows the time."""
+        return self._screen is not None or self._tee is None or self._tee.said_something
 
     def status(self, timeout_s: float) -> int | None:
         """Wait up to `timeout_s` seconds for the command to end; return its exit status, or `None` while it runs."""

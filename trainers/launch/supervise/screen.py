@@ -17,6 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from trainers.terminal.log_lines import short
+
 BAR_WIDTH = 30
 REDRAWN_PER_S = 4
 FIGURES = 8
@@ -33,16 +35,19 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._told: dict[str, Any] = {"stage": "starting"}
-        self._since = time.monotonic()
+        self._since = self._advanced = time.monotonic()
 
     def line(self, text: str) -> None:
         """Print a line above what is drawn."""
-        self.console.print(Text.from_ansi(text), highlight=False)
+        self.console.print(Text.from_ansi(short(text)), highlight=False)
 
     def tell(self, record: Mapping[str, Any]) -> None:
         """Take over what a process tells; a new stage begins without what was known of the last one."""
+        now = time.monotonic()
         if record.get("stage", self._told["stage"]) != self._told["stage"]:
-            self._told, self._since = {"stage": record["stage"]}, time.monotonic()
+            self._told, self._since = {"stage": record["stage"]}, now
+        if record.get("done") != self._told.get("done"):
+            self._advanced = now
         figures = {**self._told.get("figures", {}), **record.get("figures", {})}
         self._told = {**self._told, **record, "figures": figures}
 
@@ -51,20 +56,17 @@ class Screen:
         parts: list[RenderableType] = [self._head(told)]
         if told.get("figures"):
             parts.append(_table(told["figures"]))
-        parts += [
-            Text(str(told[name]), style="dim", overflow="ellipsis", no_wrap=True)
-            for name in ("note", "lesson")
-            if told.get(name)
-        ]
+        parts += [Text(str(told[name]), style="dim") for name in ("note", "lesson") if told.get(name)]
         return Group(*parts)
 
     def _head(self, told: Mapping[str, Any]) -> RenderableType:
-        done, total, seconds = told.get("done"), told.get("total"), time.monotonic() - self._since
+        done, total, now = told.get("done"), told.get("total"), time.monotonic()
+        left = _left(done, total, self._advanced - self._since, now - self._advanced)
         head = Table.grid(padding=(0, 1))
         cells: list[RenderableType] = [Text(told["stage"], style="bold cyan")]
         if total:
             cells += [ProgressBar(total=total, completed=done or 0, width=BAR_WIDTH), Text(f"{done or 0}/{total}")]
-        head.add_row(*cells, Text(f"{_clock(seconds)}{_left(done, total, seconds)}", style="dim"))
+        head.add_row(*cells, Text(f"{_clock(now - self._since)}{left}", style="dim"))
         return head
 
 
@@ -77,9 +79,9 @@ def _table(figures: Mapping[str, str]) -> Table:
     return table
 
 
-def _left(done: int | None, total: int | None, seconds: float) -> str:
-    """Return about how long the rest takes, once something of the stage is done."""
-    return f" · {_clock(seconds / done * (total - done))} left" if done and total else ""
+def _left(done: int | None, total: int | None, taken: float, since: float) -> str:
+    """Return about how long the rest takes, if what is `done` took so many seconds, and ended `since` seconds ago."""
+    return f" · {_clock(max(taken / done * (total - done) - since, 0))} left" if done and total else ""
 
 
 def _clock(seconds: float) -> str:

@@ -25,7 +25,6 @@ from trainers.serving.server_spec import ServerSpec
 logger = logging.getLogger(__name__)
 
 _POLL_INTERVAL_S = 0.2
-_PROGRESS_INTERVAL_S = 5.0
 _LOG_TAIL_LINES = 20
 # What would push the reason out of a log's tail: chatter that vLLM and its libraries print at every start and exit,
 # and the frames of tracebacks, of which the last lines matter.
@@ -137,12 +136,21 @@ class ServerGroup:
     """All servers of a run. A context manager: they are ready inside it, and gone after it whatever happened.
 
     `output_dir/servers/{role}-{i}.log` receives their output and `output_dir/servers.json` says where they listen.
+    Every `told_every_s` seconds the log says which ones are waited for.
     """
 
-    def __init__(self, specs: Sequence[ServerSpec], output_dir: Path, *, start_timeout_s: float = 600.0) -> None:
+    def __init__(
+        self,
+        specs: Sequence[ServerSpec],
+        output_dir: Path,
+        *,
+        start_timeout_s: float = 600.0,
+        told_every_s: float = 5.0,
+    ) -> None:
         self.specs = tuple(specs)
         self._output_dir = output_dir
         self._start_timeout_s = start_timeout_s
+        self._told_every_s = told_every_s
         self.servers = tuple(Server(spec, output_dir / "servers" / f"{spec.name}.log") for spec in specs)
 
     def __enter__(self) -> ServerGroup:
@@ -209,7 +217,7 @@ class ServerGroup:
 
     def _wait_until_ready(self, servers: Sequence[Server]) -> None:
         start = time.monotonic()
-        next_progress = start + _PROGRESS_INTERVAL_S
+        next_progress = start + self._told_every_s
         waiting = list(servers)
         while waiting:
             self.poll()
@@ -222,7 +230,7 @@ class ServerGroup:
             if waiting and now >= next_progress:
                 names = ", ".join(server.spec.name for server in waiting)
                 logger.info("waiting for %s (%.0f s)", names, now - start)
-                next_progress = now + _PROGRESS_INTERVAL_S
+                next_progress = now + self._told_every_s
             time.sleep(_POLL_INTERVAL_S if waiting else 0)
 
 
