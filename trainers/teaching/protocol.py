@@ -26,7 +26,7 @@ from trainers.generation.types import (
     Sampling,
     samples,
 )
-from trainers.teaching.leakage import find_leak
+from trainers.teaching.leakage import find_leak_of_any
 from trainers.teaching.leaks.audit import BlindAudit
 from trainers.teaching.lesson import THE_STUDENT, Approach, BlindCheck, Group, Lesson, Prepared, Question, Solution
 from trainers.teaching.prompts import PromptTemplates, read_reply
@@ -300,9 +300,7 @@ class Protocol:
         models = (self.student, teacher.generator)
         forged = forges_turns(reply.teaching or "", *models)
         teaching = None if forged else reply.teaching
-        leak = None
-        if teaching is not None and question.ground_truth is not None:
-            leak = find_leak(teaching, question.ground_truth, question.text, approach.text)
+        leak = find_leak_of_any(teaching, question, approach.text) if teaching is not None else None
         return Lesson(
             prepared=prepared,
             member=member,

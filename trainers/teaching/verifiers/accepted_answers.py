@@ -12,6 +12,16 @@ ACCEPTED_ANSWERS = "accepted_answers"
 """Where a question's `extra` holds all the answers that count as right, if there are several."""
 
 
+def accepted_answers(question: Question) -> tuple[str, ...]:
+    """Return every answer that makes a solution correct: the ground truth, and those listed besides it."""
+    if question.ground_truth is None:
+        return ()
+    accepted = question.extra.get(ACCEPTED_ANSWERS)
+    if not isinstance(accepted, list) or question.ground_truth not in accepted:
+        return (question.ground_truth,)
+    return tuple(map(str, accepted))
+
+
 class AnyAcceptedAnswer:
     """A verifier that asks another one about each of a question's accepted answers, until one of them is correct.
 
@@ -24,8 +34,8 @@ class AnyAcceptedAnswer:
 
     async def verify(self, solution: str, question: Question) -> Verdict:
         """See `Verifier.verify`; unscorable if no answer is correct and one of them could not be judged."""
-        accepted = question.extra.get(ACCEPTED_ANSWERS)
-        if not isinstance(accepted, list) or question.ground_truth not in accepted:
+        accepted = accepted_answers(question)
+        if len(accepted) < 2:
             return await self._verifier.verify(solution, question)
         verdicts = []
         for answer in accepted:
