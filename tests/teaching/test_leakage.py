@@ -279,11 +279,11 @@ def test_the_text_of_the_right_option_gives_it_away_and_that_of_a_wrong_one_does
 
 
 def test_every_accepted_answer_is_looked_for():
-    question = Question(0, Q, "18", {"accepted_answers": ["18", "1.5 dozen"]})
+    question = Question(0, Q, "18", {"accepted_answers": ["18", "20"]})
     assert find_leak_of_any("The answer is 18.", question, A).leaked
-    assert find_leak_of_any("The answer is 1.5 dozen.", question, A).leaked
-    assert not find_leak_of_any("The answer is 1.5 dozen.", Question(0, Q, "18"), A).leaked
-    assert find_leak_of_any("In step 18, add.", question, A).suspected
+    assert find_leak_of_any("The answer is 20.", question, A).leaked
+    assert not find_leak_of_any("The answer is 20.", Question(0, Q, "18"), A).leaked
+    assert find_leak_of_any("In step 20, add.", question, A).suspected
     assert find_leak_of_any("The answer is 18.", Question(0, Q, None), A) == Leak(False, False, None)
 
 
@@ -320,6 +320,7 @@ def test_hostile_text_takes_no_time():
         "<b>",
         "(A) not ",
         "there are ",
+        "example 3 + 4 = ",
     ):
         find_leak(piece * 3000 + "18", "18", piece * 1000, piece * 1000)
     assert time.perf_counter() - started < 5

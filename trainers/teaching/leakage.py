@@ -270,7 +270,12 @@ def _numbers_item(text: str, start: int, mention: _Mention) -> bool:
 def _is_analogy(text: str, end: int, given: str) -> bool:
     """Return True for an equation of an example with numbers of its own, which comes to the answer by chance."""
     sentence = _SENTENCE_END.split(text[max(0, end - _CONTEXT) : end])[-1]
-    return _EXAMPLE.search(sentence) is not None and not set(_DIGITS.findall(sentence)) <= set(_DIGITS.findall(given))
+    return _EXAMPLE.search(sentence) is not None and not _numerals(sentence) <= _numerals(given)
+
+
+@lru_cache(maxsize=1024)
+def _numerals(text: str) -> frozenset[str]:
+    return frozenset(_DIGITS.findall(text))
 
 
 def _is_result(text: str, literal: list[_Mention], given: str) -> bool:
