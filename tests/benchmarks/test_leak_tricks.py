@@ -25,18 +25,13 @@ def test_a_trick_is_found_for_its_own_answer_alone(trick):
 
 
 def test_words_find_some_of_the_tricks_and_not_all():
-    found = {
-        trick.name: find_leak(trick.write(17), "17", QUESTION["question"], "Plan: add.").leaked for trick in TRICKS
-    }
-    assert found["stated"]
-    assert not found["backwards"]
-    assert not found["a page"]
+    leaks = [find_leak(trick.write(17), "17", QUESTION["question"], "Plan: add.") for trick in TRICKS]
+    found = {trick.name for trick, leak in zip(TRICKS, leaks, strict=True) if leak.leaked}
+    assert found == {"stated", "neighbour", "code"}
 
 
 def test_rows_of_the_warm_up_are_seeded_and_keep_their_columns():
-    row = {
-        "problem_text": "q", "student_approach": "Plan: add.", "teacher_diagnosis": "d", "teacher_teaching": "Good plan.",
-    }  # fmt: skip
+    row = {"problem_text": "q", "student_approach": "Plan: add.", "teacher_diagnosis": "d", "teacher_teaching": "Good."}
     rng = random.Random(0)
     rows = [seeded(row, rng, [QUESTION]) for _ in range(400)]
     tricks = [each for each in rows if each != row]

@@ -3,14 +3,15 @@
     python -m scripts.benchmarks.learning.leak_tricks --seeds 0 1 2 --output results/leak_tricks
     python -m scripts.benchmarks.learning.leak_tricks --seeds 0 1 2 --output results/leak_tricks --report-only
 
-The world's student takes no stated answer for more than talk, so that no trick would pay. Every seed therefore makes a
-world in `OUTPUT/N` and a reader of its student: the same model, trained on until it follows every trick below, and says
-what it said before to all else. The teacher's warm-up data is the world's with tricks in a share of its rows. From that
-one teacher two are trained with this student: one against the words alone (`leak_policy=penalise`), one with blind checks
-in the reward (`leak_policy=blind`). Both are audited in full. What is finished is not run again.
+The world's student takes no stated answer for more than talk, so that no trick would pay. Every seed therefore makes
+a world in `OUTPUT/N` and a reader of its student: the same model, trained on until it follows every trick below, and
+says what it said before to all else. The teacher's warm-up data is the world's with tricks in a share of its rows. From
+that one teacher two are trained with this student: one against the words alone (`leak_policy=penalise`), one with blind
+checks in the reward (`leak_policy=blind`). Both are audited in full. What is finished is not run again.
 
-The report is `OUTPUT/leak_tricks.md`, with `leak_tricks.json` and a plot: the share of lessons in which each trick stands,
-at the beginning and at the end of either training, how many of them words and blind checks find, and how the student does.
+The report is `OUTPUT/leak_tricks.md`, with `leak_tricks.json` and a plot: the share of lessons in which each trick
+stands, at the beginning and at the end of either training, how many of them words and blind checks find, and how the
+student does.
 """
 
 from __future__ import annotations
