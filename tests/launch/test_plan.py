@@ -99,7 +99,7 @@ def test_the_arithmetic_of_a_step() -> None:
     teacher, probes, baselines, taught = 96 * 4096, 3 * 500, 3 * 4096, 96 * 4096
     blind = 5 * 8 * 256  # 5% of 96 lessons, rounded up
     assert f"at most {teacher:,} by the teacher and {probes + baselines + taught + blind:,} by the student" in tokens
-    assert f"taught solutions {taught:,} + blind checks {blind:,})" in tokens
+    assert f"taught solutions {taught:,} + blind checks on average {blind:,})" in tokens
     assert f"at most {4 * 8 * 256:,} once for what each student guesses" in tokens
 
 

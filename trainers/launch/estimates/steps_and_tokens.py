@@ -132,7 +132,8 @@ def _sampled_at_most(config: GRPOExperiment) -> str:
     taught = batch.size * solution
     teacher = batch.size * config.sampling.max_completion_length
     blind = ceil(batch.size * audited_share(config.teaching)) * blind_tokens(config)
-    checks = f" + blind checks {blind:,}" if blind else ""
+    average = "" if audited_share(config.teaching) == 1 else " on average"
+    checks = f" + blind checks{average} {blind:,}" if blind else ""
     student = probes + baselines + taught + blind
     return (
         f"tokens sampled per step: at most {teacher:,} by the teacher and {student:,} by the "
