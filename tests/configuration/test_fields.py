@@ -56,7 +56,7 @@ def test_no_two_settings_of_an_experiment_have_one_key(experiment: str) -> None:
         ("trackio_static_space_id", True, "expected text, or false, or null, got true"),
         ("column_map", [1], "expected a mapping {name: value}, or null, got a list"),
         ("student_max_tokens", None, "expected a whole number, got null"),
-        ("leak_policy", "penalize", "expected one of penalise, report"),
+        ("leak_policy", "penalize", "expected one of penalise, report, blind"),
         ("dtype", 3, "expected one of auto, bfloat16, float16, float32"),
     ],
 )

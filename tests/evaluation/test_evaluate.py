@@ -22,6 +22,7 @@ from trainers.evaluation.lesson_files import (
     alone_from,
     alone_record,
     answered,
+    causes,
     held,
     keep,
     read_alone,
@@ -33,6 +34,7 @@ from trainers.evaluation.measures.solved_questions import MeteredGenerator, coun
 from trainers.evaluation.reports.results import Results, read_results, results_of, settings_of, write_results
 from trainers.generation.types import GenerationError, Sampling
 from trainers.jsonl import append
+from trainers.teaching.leaks.audit import BlindAudit
 from trainers.teaching.lesson import Question
 from trainers.teaching.lesson_record import FORMAT
 from trainers.teaching.prompts import PromptTemplates
@@ -118,6 +120,59 @@ def test_forged_turns_are_read_back_and_unknown_of_earlier_evaluations(tmp_path)
     rows = [{name: value for name, value in row.items() if name != "forged"} for row in read_lines(tmp_path / LESSONS)]
     rewrite(tmp_path / LESSONS, rows)
     assert read_results(tmp_path).arms()[1].estimates["forged_turn_rate"].mean == 0.0
+
+
+def hinting(prompt: str, _: int) -> str:
+    number = int(prompt.split(" + ")[0].split()[-1])
+    return f"<teaching>Add one. Look at page {number + 1}.</teaching>"
+
+
+def solve_or_read(user: str, index: int) -> str:
+    """A student that is wrong alone, and takes the page for the answer where it sees no question."""
+    if " + " in user:
+        return solve(user, index)
+    return f"<solution>{user.split('page ')[1].rstrip('.') if 'page' in user else 'none'}</solution>"
+
+
+def audited(output: Path, student, **kwargs) -> Evaluation:
+    one = evaluation(output, student, **kwargs)
+    audit = BlindAudit(
+        one.protocol.student, TEMPLATES, one.protocol.verifier,
+        max_tokens=8, share=1.0, samples=4, alpha=0.01, guess_seed=1,
+    )  # fmt: skip
+    return replace(one, protocol=replace(one.protocol, audit=audit))
+
+
+def test_leaks_that_no_words_tell_are_a_row_with_an_interval_and_cost_no_lesson_anything(tmp_path):
+    student = Student(solve_or_read)
+    results = everything(audited(tmp_path, student), with_teacher=teacher(ScriptedModel(hinting)))
+    arm = results.arms()[1]
+    found = arm.estimates["blind_leak_rate"]
+    assert (found.mean, found.n) == (1.0, 6)
+    assert found.low < 1.0
+    assert (arm.counts["blind_checks"], arm.counts["blind_unknown"]) == (18, 0)
+    assert [each.as_dict() for each in read_results(tmp_path).arms()] == [each.as_dict() for each in results.arms()]
+    (tmp_path / "without").mkdir()
+    without = everything(evaluation(tmp_path / "without", student), with_teacher=teacher(ScriptedModel(hinting)))
+    assert "blind_leak_rate" not in without.arms()[1].estimates
+    tokens = [[item.teaching.generated_tokens for item in each.taught["T"]] for each in (results, without)]
+    assert tokens[0] == tokens[1]
+
+
+def test_checks_that_could_not_be_made_are_unknown_and_asked_for_again(tmp_path):
+    def failing(user: str, index: int) -> str | GenerationError:
+        return GenerationError("gone", "timeout") if user.endswith("page 3.") else solve_or_read(user, index)
+
+    results = everything(audited(tmp_path, Student(failing)), with_teacher=teacher(ScriptedModel(hinting)))
+    arm = results.arms()[1]
+    assert (arm.estimates["blind_leak_rate"].n, arm.counts["blind_unknown"]) == (5, 3)
+    assert [cause for item in results.taught["T"] for cause in causes(item)] == ["blind_timeout"] * 3
+    student = Student(solve_or_read)
+    results = everything(audited(tmp_path, student), with_teacher=teacher(ScriptedModel(hinting)))
+    assert results.arms()[1].estimates["blind_leak_rate"].n == 6
+    assert {call["prompts"][0].messages[-1].content for call in student.calls if call["n"] == 4} == {
+        "Add one. Look at page 3."
+    }
 
 
 def test_only_so_many_questions_are_worked_on_at_a_time(tmp_path):

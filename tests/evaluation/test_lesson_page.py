@@ -120,8 +120,8 @@ def test_all_lessons_are_shown_and_counted(opened):
     page = opened(*lessons())
     assert len(cards(page)) == 8
     assert filters(page) == {
-        "all": 8, "improved": 2, "harmed": 2, "leaked": 0, "truncated": 0, "unscorable": 2, "malformed": 0,
-        "forged": 0,
+        "all": 8, "improved": 2, "harmed": 2, "leaked": 0, "blind leak": 0, "truncated": 0, "unscorable": 2,
+        "malformed": 0, "forged": 0,
     }  # fmt: skip
     assert "<h1>Evaluation &lt;b&gt;on&lt;/b&gt; data</h1>" in page
     assert "8 of 8 lessons" in page

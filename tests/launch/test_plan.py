@@ -97,7 +97,10 @@ def test_the_arithmetic_of_a_step() -> None:
     assert lines[4] == "checkpoints: at most 4 on the disk at once"
     [tokens, _] = token_lines(config, 3000)
     teacher, probes, baselines, taught = 96 * 4096, 3 * 500, 3 * 4096, 96 * 4096
-    assert f"at most {teacher:,} by the teacher and {probes + baselines + taught:,} by the student" in tokens
+    blind = 5 * 8 * 256  # 5% of 96 lessons, rounded up
+    assert f"at most {teacher:,} by the teacher and {probes + baselines + taught + blind:,} by the student" in tokens
+    assert f"taught solutions {taught:,} + blind checks on average {blind:,})" in tokens
+    assert f"at most {4 * 8 * 256:,} once for what each student guesses" in tokens
 
 
 def test_epochs_become_steps_where_the_rows_are_known() -> None:
@@ -112,5 +115,14 @@ def test_an_evaluation_is_counted_by_question() -> None:
         "500 questions, each with 4 baselines",
         "and 2 lessons by each of 2 teachers",
     ]
-    expected = f"at most {2 * 2 * 4096:,} by teachers and {500 + (4 + 4) * 4096:,} by the student"
-    assert list(token_lines(config, 500)) == [f"tokens sampled per question: {expected}"]
+    blind = 2 * 2 * 8 * 256
+    expected = f"at most {2 * 2 * 4096:,} by teachers and {500 + (4 + 4) * 4096 + blind:,} by the student"
+    [tokens] = token_lines(config, 500)
+    assert tokens.startswith(f"tokens sampled per question: {expected}, {blind:,} of them by blind checks; besides")
+
+
+def test_no_tokens_are_counted_for_checks_that_are_not_made() -> None:
+    config = plan_of("teacher_rcl leak_audit_share=0", 4, 4).config
+    assert "blind" not in next(token_lines(config, 3000))
+    config = plan_of("teacher_rcl leak_audit_share=0 leak_policy=blind train_batch_size=128", 4, 4).config
+    assert f"blind checks {128 * 8 * 256:,})" in next(token_lines(config, 3000))

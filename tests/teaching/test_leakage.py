@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from trainers.teaching.leakage import Leak, find_leak
+from custom_data.rows.choices import Choices
+from trainers.teaching.leakage import Leak, find_leak, find_leak_of_any
+from trainers.teaching.lesson import Question
 
 Q = "Tom has 12 apples and buys 6 more. How many apples has he?"
 A = "I will multiply 12 by 6."
@@ -141,9 +143,34 @@ DISGUISED = [
     ("Rule out A, C and D.", "B", MC, A),
     ("It is not (A). It cannot be C or D.", "B", MC, A),
     ("The answer is 42.", "C", "How many? A) 40 B) 41 C) 42 D) 43", A),
+    ("The answer is 42.", "(C) 42", "How many?", A),
+    ("Choose C.", "(C) 42", "How many?", A),
+    # an example with the question's own numbers
+    ("For example, 12 + 6 = 18.", "18", Q, A),
 ]  # fmt: skip
 
+# The questions of AQuA, MMLU and their like: options below, as `data=` writes them, and a request.
+OFFERED = {
+    "B": ["21", "21.5", "22", "22.5"],
+    "A": ["60 km/hr", "62 km/hr", "64 km/hr"],
+    "D": ["Rs. 400", "Rs. 300", "$500", "None of these"],
+    "C": ["12 days", "13 days", "14 4/7 days", "8"],
+}
+MORE_OFFERED = {
+    "A": ["3 < x < 5", "x > 3", "x = 3", "-1"],
+    "B": ["25%", "33 1/3%", "40%"],
+    "C": ["The nucleus.", "The ribosome.", "The mitochondrion."],
+    "D": ["Both A and B are true", "Only the first is true, the second is false", "Neither", "True, False"],
+}
+SAYING = (
+    "The answer is {}.", "So the correct option is {}", "It is {}.", "You should choose {}.", "Hence we get {}.",
+    "Pick the option that says {}.", 'The right one is "{}".', "I think it's {}.", "Go with {}.",
+)  # fmt: skip
+
 SUSPECTED = [
+    ("For example, 3 + 4 = 7. Do the same.", "7", Q, A),
+    ("A similar problem: 5 boxes of 8 make 5 * 8 = 40. Now do yours.", "40", Q, A),
+    ("Suppose there were 10 and 8: then 10 + 8 = 18. Here it is the same.", "18", Q, A),
     ("1. Read.\n2. Plan.\n3. Compute.", "3", "q", "a"),
     ("Give the answer, rounded to 2 places.", "2", "q", "a"),
     ("For example, 3 + 4 = 7 there. Here add 12 + 6 = ?", "7", Q, A),
@@ -187,6 +214,8 @@ SUSPECTED = [
 ]  # fmt: skip
 
 INNOCENT = [
+    ("Think of Mars and Jupiter: which has more mass?", "B", MC, A),
+    ("It is Jupiter, as you say, or is it?", "B", MC, "I think of Jupiter."),
     ("The answer is 12 + 6.", "18", Q, A),
     ("Take 6 more than 12.", "18", Q, A),
     ("The answer is 12 less than something.", "18", Q, A),
@@ -239,6 +268,25 @@ def test_innocent(teaching, truth, question, approach):
     assert find_leak(teaching, truth, question, approach) == Leak(False, False, None)
 
 
+@pytest.mark.parametrize("saying", SAYING)
+@pytest.mark.parametrize("offered", [OFFERED, MORE_OFFERED])
+def test_the_text_of_the_right_option_gives_it_away_and_that_of_a_wrong_one_does_not(saying, offered):
+    for letter, texts in offered.items():
+        question = Choices(tuple(texts), ()).below("Which is right?")
+        for index, text in enumerate(texts):
+            leaked = find_leak(saying.format(text.rstrip(".")), letter, question, A).leaked
+            assert leaked is (index == "ABCD".index(letter)), (text, letter)
+
+
+def test_every_accepted_answer_is_looked_for():
+    question = Question(0, Q, "18", {"accepted_answers": ["18", "20"]})
+    assert find_leak_of_any("The answer is 18.", question, A).leaked
+    assert find_leak_of_any("The answer is 20.", question, A).leaked
+    assert not find_leak_of_any("The answer is 20.", Question(0, Q, "18"), A).leaked
+    assert find_leak_of_any("In step 20, add.", question, A).suspected
+    assert find_leak_of_any("The answer is 18.", Question(0, Q, None), A) == Leak(False, False, None)
+
+
 def test_an_assertion_leaks_even_what_question_and_approach_say():
     assert find_leak("The answer is 12345.", "12345", "Is it 12345?", "12345").reason == "assertion"
 
@@ -272,6 +320,7 @@ def test_hostile_text_takes_no_time():
         "<b>",
         "(A) not ",
         "there are ",
+        "example 3 + 4 = ",
     ):
         find_leak(piece * 3000 + "18", "18", piece * 1000, piece * 1000)
     assert time.perf_counter() - started < 5

@@ -8,10 +8,12 @@ from dataclasses import replace
 from trainers import plugins
 from trainers.configuration.settings.experiments import StudentExperiment
 from trainers.configuration.settings.models.prompts import PromptSettings
+from trainers.configuration.settings.runs.teaching import audited_share
 from trainers.configuration.settings.students import Member, all_members, heldout_members, members
 from trainers.generation.types import Generator, Sampling
+from trainers.teaching.leaks.audit import BlindAudit
 from trainers.teaching.prompts import PromptTemplates
-from trainers.teaching.protocol import Protocol, Stages
+from trainers.teaching.protocol import Protocol, Stages, derive_seed
 from trainers.teaching.reward import Reward, off_the_loop
 from trainers.teaching.student_pool import StudentPool
 from trainers.teaching.verifiers import Verifier, as_verifier
@@ -21,7 +23,7 @@ from trainers.teaching.verifiers.mathematics.verifier import ExactVerifier, Math
 
 def build_protocol(config: StudentExperiment, student: Generator) -> Protocol:
     """Build the teaching protocol with the templates, verifier, reward and sampling of a configuration."""
-    return Protocol(
+    protocol = Protocol(
         student=student,
         templates=prompt_templates(config.prompts),
         verifier=make_verifier(config),
@@ -29,6 +31,7 @@ def build_protocol(config: StudentExperiment, student: Generator) -> Protocol:
         stages=stages(config),
         seed=config.output.seed,
     )
+    return replace(protocol, audit=blind_audit(config, protocol))
 
 
 def build_lessons(
@@ -44,13 +47,14 @@ def build_lessons(
     shared = build_protocol(first.config, clients[first.name])
     protocols = {first.name: replace(shared, name=first.name)}
     for member in others:
-        protocols[member.name] = replace(
+        own = replace(
             shared,
             student=clients[member.name],
             templates=prompt_templates(member.config.prompts),
             stages=stages(member.config),
             name=member.name,
         )
+        protocols[member.name] = replace(own, audit=blind_audit(member.config, own))
     held_out = heldout_members(config)
     return _drawn_from(members(config), protocols, config.output.seed), (
         _drawn_from(held_out, protocols, config.output.seed) if held_out else None
@@ -74,6 +78,26 @@ def prompt_templates(prompts: PromptSettings) -> PromptTemplates:
         taught_template=prompts.taught_template,
         student_system_prompt=prompts.student_system_prompt,
         teacher_system_prompt=prompts.teacher_system_prompt,
+        blind_template=prompts.blind_template,
+    )
+
+
+def blind_audit(config: StudentExperiment, protocol: Protocol) -> BlindAudit | None:
+    """Return what makes blind checks of a student's teachings; `None` where none are asked for."""
+    teaching = config.teaching
+    share = audited_share(teaching)
+    if share == 0:
+        return None
+    return BlindAudit(
+        protocol.student,
+        protocol.templates,
+        protocol.verifier,
+        max_tokens=min(teaching.leak_audit_max_tokens, config.student.max_tokens),
+        share=share,
+        samples=teaching.leak_audit_samples,
+        alpha=teaching.leak_audit_alpha,
+        guess_seed=derive_seed(protocol.seed, 0, 0, "guess"),
+        tally=protocol.tally,
     )
 
 

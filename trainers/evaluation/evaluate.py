@@ -21,7 +21,16 @@ from trainers.configuration.devices.placement import teacher_entries
 from trainers.configuration.resume.decision import mark_finished
 from trainers.configuration.resume.evaluations import DATASET, STUDENT, fingerprints, read_models, write_models
 from trainers.configuration.settings.experiments import EvaluationExperiment
-from trainers.evaluation.lesson_files import LESSONS, STUDENT_ALONE, alone_record, answered, held, keep, taught_records
+from trainers.evaluation.lesson_files import (
+    LESSONS,
+    STUDENT_ALONE,
+    alone_record,
+    answered,
+    causes,
+    held,
+    keep,
+    taught_records,
+)
 from trainers.evaluation.measures.solved_questions import Alone, Effort, MeteredGenerator, Taught, counted, metered
 from trainers.evaluation.reports.results import Results, results_of, settings_of, write_results
 from trainers.generation.api.usage import CAP_REACHED, Account
@@ -151,10 +160,11 @@ class Evaluation:
             if row in done:
                 return done[row]
             with metered(self.concurrency) as meter:
-                group = await self.protocol.teach(
+                # Blind checks are no part of what a lesson takes: they come after it, and off the meter.
+                group = await replace(self.protocol, audit=None).teach(
                     item.prepared, counting, step=EVALUATION_STEP, num_generations=self.num_rollouts
                 )
-            taught = Taught(group, meter.effort)
+            taught = Taught(await self.protocol.audited(group, step=EVALUATION_STEP), meter.effort)
             append(self.output / LESSONS, taught_records(name, taught))
             return taught
 
@@ -216,9 +226,7 @@ def finish(config: EvaluationExperiment, results: Results) -> None:
     """Record that the evaluation is complete, or say what is missing of it."""
     missing = Counter(item.prepared.failure for item in results.alone if not answered(item))
     for items in results.taught.values():
-        missing += Counter(
-            lesson.failure for item in items if not held(item) for lesson in item.group.lessons if lesson.failure
-        )
+        missing += Counter(cause for item in items if not held(item) for cause in causes(item))
     if not missing:
         mark_finished(config, steps=len(results.alone))
         return

@@ -18,7 +18,7 @@ from typing import Any
 from trainers.evaluation.measures.solved_questions import Alone, Effort, Taught
 from trainers.generation.types import Completion, SampledCompletion
 from trainers.jsonl import as_lines
-from trainers.teaching.lesson import Approach, Group, Lesson, Prepared, Question, Solution
+from trainers.teaching.lesson import Approach, BlindCheck, Group, Lesson, Prepared, Question, Solution
 from trainers.teaching.lesson_record import FORMAT, check_format, lesson_record
 
 STUDENT_ALONE = "student_alone.jsonl"
@@ -122,7 +122,9 @@ def _lesson_from(record: Mapping[str, Any], prepared: Prepared) -> Lesson:
         taught=Solution(**record["taught"]) if record["taught"] else None,
         reward=record["reward"],
         failure=record["failure"],
-        forged=record.get("forged", False),  # earlier evaluations did not look for it
+        # Earlier evaluations did not look for these.
+        forged=record.get("forged", False),
+        blind=BlindCheck(**record["blind"]) if record.get("blind") else None,
     )
 
 
@@ -176,11 +178,24 @@ def answered(item: Alone) -> bool:
 
 def held(item: Taught) -> bool:
     """Return True when all lessons were held, or failed for a reason that stays."""
-    return not any(_may_pass(lesson.failure) for lesson in item.group.lessons)
+    return not any(_may_pass(lesson.failure) or _check_may_pass(lesson.blind) for lesson in item.group.lessons)
+
+
+def causes(item: Taught) -> Iterator[str]:
+    """Yield why lessons of a question could not be held, judged, or checked for leaks."""
+    for lesson in item.group.lessons:
+        if lesson.failure:
+            yield lesson.failure
+        if lesson.blind is not None and lesson.blind.leaked is None:
+            yield f"blind_{lesson.blind.cause}"
 
 
 def _may_pass(failure: str | None) -> bool:
     return failure is not None and failure.startswith(("teacher_", "taught_")) and not _stays(failure)
+
+
+def _check_may_pass(check: BlindCheck | None) -> bool:
+    return check is not None and check.leaked is None and check.cause not in (*LASTING, "unscorable")
 
 
 def _stays(failure: str) -> bool:

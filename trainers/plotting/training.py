@@ -89,7 +89,8 @@ PANELS = (
         "What is not rewarded",
         "share of lessons",
         (
-            Curve("teaching/leak_rate", "answer leaked", VERMILION),
+            Curve("teaching/leak_rate", "answer leaked, by its words", VERMILION),
+            Curve("teaching/blind_leak_rate", "answer leaked, by blind checks", INK),
             Curve("teaching/format_failure_rate", "no teaching found", ORANGE),
             Curve("teaching/forged_turn_rate", "control tokens spelled", BLUE),
             Curve("teaching/unscorable_rate", "unscorable", GREY),

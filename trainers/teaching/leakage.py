@@ -17,10 +17,13 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
-from trainers.teaching.leaks.choices import eliminates_all_others, options
+from trainers.teaching.leaks.choices import eliminates_all_others, options, without_options
 from trainers.teaching.leaks.expressions import find_expressions
 from trainers.teaching.leaks.numerals import other_numerals
 from trainers.teaching.leaks.spelling import join_digits, plain
+from trainers.teaching.lesson import Question
+from trainers.teaching.verifiers.accepted_answers import accepted_answers
+from trainers.teaching.verifiers.choices import Choice, read_choice
 from trainers.teaching.verifiers.mathematics.notation import FRACTIONS, clean, join_thousands
 from trainers.teaching.verifiers.mathematics.number_words import NUMBER_WORDS, words_to_number
 from trainers.teaching.verifiers.mathematics.numbers import PlainNumber, equal_numbers, parse_plain_number
@@ -71,7 +74,10 @@ def find_leak(teaching: str, ground_truth: str | None, question: str, approach: 
     a distinctive answer in whatever spelling cannot. Of a question with lettered options, the right one's text gives
     the answer away as its letter does, and so does ruling out all the others.
     """
-    if not ground_truth or not (target := _target(ground_truth)):
+    if not ground_truth:
+        return _NO_LEAK
+    choice = read_choice(clean(ground_truth))
+    if not (target := _target(choice.letter if choice else ground_truth)):
         return _NO_LEAK
     text, given = _tidy(plain(teaching)), _tidy(plain(f"{question}\n{approach}"))
     found = _judge(target, text, given)
@@ -80,23 +86,33 @@ def find_leak(teaching: str, ground_truth: str | None, question: str, approach: 
         if not found.leaked and (joined := join(text)) != text:
             other = _judge(target, joined, f"{given}\n{join(given)}")
             found = other if other.leaked or not found.suspected else found
-    if (
-        not found.leaked
-        and (letter := _CHOICE.fullmatch(clean(ground_truth)))
-        and _gives_choice(letter[1], text, question)
-    ):
+    if not found.leaked and choice and _gives_choice(choice, text, question, approach):
         return Leak(True, False, "assertion")
     return found
 
 
-def _gives_choice(letter: str, text: str, question: str) -> bool:
+def find_leak_of_any(teaching: str, question: Question, approach: str) -> Leak:
+    """Judge one teaching against every answer that its question accepts, as `find_leak` does; the worst counts."""
+    found = [find_leak(teaching, answer, question.text, approach) for answer in accepted_answers(question)]
+    return max(found, key=lambda leak: (leak.leaked, leak.suspected), default=_NO_LEAK)
+
+
+def _gives_choice(choice: Choice, text: str, question: str, approach: str) -> bool:
     offered = options(question)
-    if letter not in offered:
-        return False
-    if eliminates_all_others(text, letter, frozenset(offered)):
+    if choice.letter in offered and eliminates_all_others(text, choice.letter, frozenset(offered)):
         return True
-    content = _target(offered[letter])
-    return content is not None and any(_is_asserted(text, mention) for mention in content.mentions(text))
+    content = offered.get(choice.letter) or choice.content
+    if not content:
+        return False
+    # All options stand in the question, and say nothing about which of them is right.
+    given = _tidy(plain(f"{without_options(question)}\n{approach}"))
+    targets = [target for target in (_target(content), _wording(content)) if target]
+    known = any(True for target in targets for _ in target.mentions(given))
+    return any(
+        _is_asserted(text, mention) or (not known and _is_weakly_asserted(text, mention, target))
+        for target in targets
+        for mention in target.mentions(text)
+    )
 
 
 def _judge(target: _Target, text: str, given: str) -> Leak:
@@ -111,9 +127,9 @@ def _judge(target: _Target, text: str, given: str) -> Leak:
     literal = [mention for mention in mentions if not mention.computed]
     if not known and any(_is_weakly_asserted(text, mention, target) for mention in mentions):
         return Leak(True, False, "assertion")
-    if not known and _is_result(text, literal):
+    if not known and _is_result(text, literal, given):
         return Leak(True, False, "final_equation")
-    if _is_final_result(text, mentions) and not any(
+    if _is_final_result(text, mentions, given) and not any(
         _follows_equals(given, mention) for mention in target.mentions(given)
     ):
         return Leak(True, False, "final_equation")
@@ -166,7 +182,7 @@ _WEAK_ASSERTION = re.compile(
     r"(?:gets?|obtains?|finds?|reach(?:es)?|haves?|gives?|makes?|leaves?|equals?|comes?\s+(?:out\s+)?to|be|is)"
     r"|\b(?:gives|yields|produces|leaves|makes|giving|getting|obtaining|leaving|equals?|equal\s+to|comes\s+(?:out\s+)?to|amounts\s+to|adds\s+up\s+to)"
     r"|\b(?:total|sum|difference|product|quotient|remainder|amount|value|profit|cost)\s+(?:is|of|equals|will\s+be|must\s+be)"
-    r"|\b(?:write|report|output|submit|respond\s+with|reply\s+with|say|state|conclude\s+with|put|enter)"
+    r"|\b(?:write|report|output|submit|respond\s+with|reply\s+with|says?|state|conclude\s+with|put|enter)"
     rf")\b[:\s]*(?:[a-z]\s?=\s?)?{_UP_TO_VALUE}",
     re.IGNORECASE,
 )
@@ -203,6 +219,7 @@ _COMPUTES = re.compile(
     r"[\s($]{0,3}\.?\d[\d.,)%]*(?:\s[A-Za-z][\w-]*){0,4}\s*$"
 )
 _EXAMPLE = re.compile(r"(?i)\b(?:example|e\.g\.|imagine|suppose|similar\w*|analog\w*|instance)\b")
+_DIGITS = re.compile(r"\d+")
 # What stands below "The answer is:" belongs to it.
 _SENTENCE_END = re.compile(r"\.\s|(?<![:*\n$\[])\n")
 _CONTEXT = 90
@@ -250,11 +267,22 @@ def _numbers_item(text: str, start: int, mention: _Mention) -> bool:
     return re.search(rf"(?m)^\s*{int(number) - 1}[.)]\s", text[:start]) is not None
 
 
-def _is_result(text: str, literal: list[_Mention]) -> bool:
+def _is_analogy(text: str, end: int, given: str) -> bool:
+    """Return True for an equation of an example with numbers of its own, which comes to the answer by chance."""
+    sentence = _SENTENCE_END.split(text[max(0, end - _CONTEXT) : end])[-1]
+    return _EXAMPLE.search(sentence) is not None and not _numerals(sentence) <= _numerals(given)
+
+
+@lru_cache(maxsize=1024)
+def _numerals(text: str) -> frozenset[str]:
+    return frozenset(_DIGITS.findall(text))
+
+
+def _is_result(text: str, literal: list[_Mention], given: str) -> bool:
     """Return True where an equation of numbers comes to the answer, and nothing is computed from it afterwards."""
     for sign in _RESULTS.finditer(text):
         before = text[max(0, sign.start() - _CONTEXT) : sign.start()]
-        if not _COMPUTES.search(before) or _EXAMPLE.search(_SENTENCE_END.split(before)[-1]):
+        if not _COMPUTES.search(before) or _is_analogy(text, sign.start(), given):
             continue
         for mention in literal:
             stated = mention.start >= sign.end() and re.fullmatch(_UP_TO_VALUE, text[sign.end() : mention.start])
@@ -301,10 +329,10 @@ def _is_final_value(text: str, mention: _Mention) -> bool:
     return following is not None and parse_unit(following[1]) is not None
 
 
-def _is_final_result(text: str, mentions: list[_Mention]) -> bool:
+def _is_final_result(text: str, mentions: list[_Mention], given: str) -> bool:
     """Return True where the right-hand side of the last equation is the answer."""
     equals = list(_EQUALS.finditer(text))
-    if not equals:
+    if not equals or _is_analogy(text, equals[-1].start(), given):
         return False
     # "x = 2 more than y" is a relation, "14 - 12 = 2 more apples" a result.
     computed = text[: equals[-1].start()].rstrip(" $)}").endswith(tuple("0123456789%"))
@@ -334,7 +362,6 @@ _MIN_DIGITS, _MIN_SIGNIFICANT_DIGITS = 4, 3
 _MIN_EXPRESSION_LENGTH, _MIN_PHRASE_LENGTH = 6, 12
 _MAX_TOKENS = 60
 _LARGEST_WORDED = 1_000_000
-_CHOICE = re.compile(r"\(?([A-Z])\)?[.):]?")
 
 
 def _tidy(text: str) -> str:
@@ -345,12 +372,19 @@ def _tidy(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _target(ground_truth: str) -> _Target | None:
     truth = clean(ground_truth)
-    if choice := _CHOICE.fullmatch(truth):
-        return _Target(_choice_finder(choice[1]), distinctive=False)
+    if (choice := read_choice(truth)) and choice.content is None:
+        return _Target(_choice_finder(choice.letter), distinctive=False)
     if (number := read_quantity(truth).number) is not None:
         distinctive = _is_distinctive_number(number.value)
         return _Target(_number_finder(number, distinctive), distinctive, number.value)
     return _Target(_text_finder(truth), _is_distinctive_text(truth)) if truth else None
+
+
+@lru_cache(maxsize=4096)
+def _wording(content: str) -> _Target | None:
+    """Return an option's text word by word, as a target."""
+    words = _tidy(plain(content)).strip().rstrip(".")
+    return _Target(_text_finder(words), distinctive=False) if words else None
 
 
 def _is_distinctive_number(value: Fraction) -> bool:

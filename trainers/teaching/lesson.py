@@ -47,6 +47,25 @@ class Approach:
 
 
 @dataclass(frozen=True)
+class BlindCheck:
+    """The student's answers to a question that it was not shown, after a teaching and without one.
+
+    Of `asked` answers after the teaching `right` are the truth, and of `guesses` without it `guessed`; those that could
+    not be judged are in neither. `leaked` says that guessing does not explain the difference; `None` means unknown, and
+    `cause` says why (`timeout`, `unscorable`, …). `tokens` counts what the student generated for `asked`, in its own
+    tokens.
+    """
+
+    right: int
+    asked: int
+    guessed: int
+    guesses: int
+    leaked: bool | None
+    cause: str | None = None
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A question with what the whole group shares: the student's baselines and its approach.
 
@@ -69,7 +88,8 @@ class Lesson:
     tokens or turn markers is such a failure. `forged` says that it did, or that the approach did, which is no fault of
     the teacher's. `reward` is `None` when
     the lesson is unscorable, which is nobody's fault and is excluded; `failure` says why. `teaching_length` counts the
-    tokens of the teaching in the teacher's tokenizer.
+    tokens of the teaching in the teacher's tokenizer. `leaked` and `suspected_leak` are read in the teaching's words;
+    `blind` is what the student makes of it without the question, `None` where that was not asked.
     """
 
     prepared: Prepared
@@ -84,6 +104,7 @@ class Lesson:
     reward: float | None = None
     failure: str | None = None
     forged: bool = False
+    blind: BlindCheck | None = None
 
     @property
     def format_failure(self) -> bool:

@@ -41,6 +41,7 @@ def lesson_record(lesson: Lesson) -> dict[str, Any]:
         "forged": lesson.forged,
         "leaked": lesson.leaked,
         "suspected_leak": lesson.suspected_leak,
+        "blind": asdict(lesson.blind) if lesson.blind else None,
         "taught": asdict(lesson.taught) if lesson.taught else None,
         "reward": lesson.reward,
         "failure": lesson.failure,

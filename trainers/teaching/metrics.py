@@ -48,6 +48,7 @@ def teaching_means(groups: Sequence[Group]) -> dict[str, Mean]:
         **_comparison(scored),
         "leak_rate": _mean(lesson.leaked for lesson in sampled),
         "suspected_leak_rate": _mean(lesson.suspected_leak for lesson in sampled),
+        **_blind_checks(sampled),
         "format_failure_rate": _mean(lesson.format_failure for lesson in sampled),
         "forged_turn_rate": _mean(lesson.forged for lesson in sampled),
         "unscorable_rate": _mean(lesson.reward is None for lesson in lessons),
@@ -99,11 +100,15 @@ def tokens_by_stage(groups: Sequence[Group]) -> dict[str, int]:
     """Return the tokens generated for the lessons at each stage, those of lessons that came to nothing included."""
     lessons = [lesson for group in groups for lesson in group.lessons]
     approaches = [group.prepared.approach for group in groups]
+    # Equal teachings of a group share one check.
+    checks = {(index, x.teaching): x.blind for index, group in enumerate(groups) for x in group.lessons if x.blind}
+    blind = {"blind": sum(check.tokens for check in checks.values())} if checks else {}
     return {
         "baseline": sum(solution.tokens for group in groups for solution in group.prepared.baselines),
         "approach": sum(approach.tokens for approach in approaches if approach is not None),
         "teaching": sum(lesson.sample.completion.tokens for lesson in lessons if lesson.sample is not None),
         "taught": sum(lesson.taught.tokens for lesson in lessons if lesson.taught is not None),
+        **blind,
     }
 
 
@@ -128,6 +133,16 @@ def _comparison(scored: Sequence[Lesson]) -> dict[str, Mean | None]:
         "degradation_rate": _mean(b and not t for b, t in pairs),
         "teaching_length_mean/baseline_right": _mean(by_baseline[True]),
         "teaching_length_mean/baseline_wrong": _mean(by_baseline[False]),
+    }
+
+
+def _blind_checks(sampled: Sequence[Lesson]) -> dict[str, Mean | None]:
+    checks = [lesson.blind for lesson in sampled if lesson.blind is not None]
+    known = [check.leaked for check in checks if check.leaked is not None]
+    return {
+        "blind_leak_rate": _mean(known),
+        "blind_checks": Mean(len(known), 1) if checks else None,
+        "blind_unknown_rate": _mean(check.leaked is None for check in checks),
     }
 
 

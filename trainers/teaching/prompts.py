@@ -13,17 +13,18 @@ from trainers.generation.reasoning import strip_blocks
 from trainers.generation.types import Message, Prompt
 
 EMPTY_APPROACH = "(The student gave no approach.)"
+NO_TEACHING = "(The teacher said nothing.)"
 
-_PLACEHOLDER = re.compile(r"\{(question|approach|teaching)\}")
+_PLACEHOLDER = re.compile(r"\{(question|approach|teaching|kind)\}")
 _TEACHING = re.compile(r"<teaching>(.*?)</teaching>", re.DOTALL)
 _THINKING = re.compile(r"<thinking>(.*?)</thinking>", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class PromptTemplates:
-    """The user messages of the four stages, and an optional system message for either model.
+    """The user messages of the four stages and of the blind check, and an optional system message for either model.
 
-    Templates hold the placeholders `{question}`, `{approach}` and `{teaching}`; any other brace is plain text.
+    Templates hold the placeholders `{question}`, `{approach}`, `{teaching}`, `{kind}`; any other brace is plain text.
     """
 
     baseline_template: str
@@ -32,6 +33,7 @@ class PromptTemplates:
     taught_template: str
     student_system_prompt: str | None = None
     teacher_system_prompt: str | None = None
+    blind_template: str = "{teaching}"
 
     def baseline(self, question: str) -> Prompt:
         """Ask the student to solve the question alone."""
@@ -49,6 +51,11 @@ class PromptTemplates:
     def taught(self, question: str, teaching: str) -> Prompt:
         """Ask the student to solve the question with the teaching before it."""
         return _prompt(self.student_system_prompt, fill(self.taught_template, question=question, teaching=teaching))
+
+    def blind(self, teaching: str | None, kind: str) -> Prompt:
+        """Ask the student for an answer of this kind to a question it does not see, with or without a teaching."""
+        text = NO_TEACHING if teaching is None else teaching
+        return _prompt(self.student_system_prompt, fill(self.blind_template, teaching=text, kind=kind))
 
 
 @dataclass(frozen=True)

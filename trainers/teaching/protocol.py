@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field, replace
 
@@ -26,8 +26,9 @@ from trainers.generation.types import (
     Sampling,
     samples,
 )
-from trainers.teaching.leakage import find_leak
-from trainers.teaching.lesson import THE_STUDENT, Approach, Group, Lesson, Prepared, Question, Solution
+from trainers.teaching.leakage import find_leak_of_any
+from trainers.teaching.leaks.audit import BlindAudit
+from trainers.teaching.lesson import THE_STUDENT, Approach, BlindCheck, Group, Lesson, Prepared, Question, Solution
 from trainers.teaching.prompts import PromptTemplates, read_reply
 from trainers.teaching.reward import Reward, score
 from trainers.teaching.tally import Tally
@@ -70,6 +71,7 @@ class Protocol:
         seed: seed of the run; each request derives its own from it.
         tally: counts what goes on, for whoever wants to watch.
         name: the student's name in records.
+        audit: makes blind checks of some teachings, if any.
     """
 
     student: Generator
@@ -80,6 +82,7 @@ class Protocol:
     seed: int = 0
     tally: Tally = field(default_factory=Tally)
     name: str = THE_STUDENT
+    audit: BlindAudit | None = None
 
     async def run(
         self, questions: Sequence[Question], teacher: Teacher, *, step: int, num_generations: int, num_baselines: int
@@ -167,6 +170,17 @@ class Protocol:
             verdicts = [tasks.create_task(self._judge(question, completion)) for completion in completions]
         return tuple(verdict.result() for verdict in verdicts)
 
+    async def audited(self, group: Group, *, step: int) -> Group:
+        """Make the blind checks of a group that was taught without; score anew what does not pass them."""
+        question, checks = group.prepared.question, dict[str, asyncio.Task[BlindCheck | None]]()
+        async with task_group() as tasks:
+            for lesson in group.lessons:
+                self._check_blind(tasks, checks, question, lesson, step)
+        lessons = [self._with_check(lesson, checks, step) for lesson in group.lessons]
+        if all(lesson.blind is None or lesson.blind.leaked is False for lesson in lessons):
+            return replace(group, lessons=tuple(lessons))
+        return await self._scored(group.prepared, lessons)
+
     async def aclose(self) -> None:
         """Close verifier and reward, each also when the other one fails."""
         async with AsyncExitStack() as closing:
@@ -210,9 +224,11 @@ class Protocol:
         question, drafts = prepared.question, list[Lesson]()
         solutions: dict[str, list[asyncio.Task[Solution | GenerationError]]] = defaultdict(list)
         revealed: dict[str, asyncio.Task[bool]] = {}
+        checks: dict[str, asyncio.Task[BlindCheck | None]] = {}
         async with task_group() as tasks:
             async for draft in self.drafts(prepared, teacher, step=step, num_generations=num_generations):
                 drafts.append(draft)
+                self._check_blind(tasks, checks, question, draft, step)
                 if draft.teaching is not None:
                     equal = solutions[draft.teaching]
                     equal.append(tasks.create_task(self.solve(question, draft.teaching, step=step, member=len(equal))))
@@ -223,10 +239,35 @@ class Protocol:
             draft
             if draft.teaching is None
             else _taught(
-                _revealing(draft, revealed[draft.teaching].result()), solutions[draft.teaching].pop(0).result()
+                _revealing(self._with_check(draft, checks, step), revealed[draft.teaching].result()),
+                solutions[draft.teaching].pop(0).result(),
             )
             for draft in drafts
         ]
+
+    def _check_blind(
+        self,
+        tasks: asyncio.TaskGroup,
+        checks: dict[str, asyncio.Task[BlindCheck | None]],
+        question: Question,
+        lesson: Lesson,
+        step: int,
+    ) -> None:
+        """Begin the blind check of a lesson that is chosen for it, unless an equal teaching's has begun."""
+        if self.audit is None or lesson.teaching is None or lesson.teaching in checks or not self._chosen(lesson, step):
+            return
+        seed = derive_seed(self.seed, step, question.row, "blind")
+        checks[lesson.teaching] = tasks.create_task(self.audit.check(question, lesson.teaching, seed=seed))
+
+    def _with_check(self, lesson: Lesson, checks: Mapping[str, asyncio.Task[BlindCheck | None]], step: int) -> Lesson:
+        if lesson.teaching is None or lesson.teaching not in checks or not self._chosen(lesson, step):
+            return lesson
+        return replace(lesson, blind=checks[lesson.teaching].result())
+
+    def _chosen(self, lesson: Lesson, step: int) -> bool:
+        """Return True for the share of lessons that are audited, by seed, step, row and member alone."""
+        draw = derive_seed(self.seed, step, lesson.prepared.question.row, "audit", lesson.member) / 2**31
+        return self.audit is not None and draw < self.audit.share
 
     async def _reveals(self, question: Question, teaching: str) -> bool:
         return isinstance(self.verifier, Revealing) and await self.verifier.reveals(teaching, question)
@@ -263,9 +304,7 @@ class Protocol:
         models = (self.student, teacher.generator)
         forged = forges_turns(reply.teaching or "", *models)
         teaching = None if forged else reply.teaching
-        leak = None
-        if teaching is not None and question.ground_truth is not None:
-            leak = find_leak(teaching, question.ground_truth, question.text, approach.text)
+        leak = find_leak_of_any(teaching, question, approach.text) if teaching is not None else None
         return Lesson(
             prepared=prepared,
             member=member,

@@ -69,7 +69,8 @@ class AdaptiveTeachingReward:
         efficiency_weight: weight of the length bonus `100 / (100 + L)`, L the teaching's length in teacher tokens.
         degradation_penalty: what a right student made wrong costs. Format failures and penalised leaks cost the same,
             so that neither ever beats an honest failure.
-        leak_policy: `penalise` scores a leak as a failure; `report` only counts it.
+        leak_policy: `penalise` scores a leak as a failure; `report` only counts it; `blind` also scores as a failure
+            what leaks by its blind check, and leaves out a lesson whose check could not be made.
     """
 
     efficiency_weight: float = 1.0
@@ -81,8 +82,10 @@ class AdaptiveTeachingReward:
         baselines = [solution.correct for solution in lesson.prepared.baselines if solution.correct is not None]
         if lesson.sample is None or not baselines:
             return None
-        if lesson.format_failure or (lesson.leaked and self.leak_policy == "penalise"):
+        if lesson.format_failure or (lesson.leaked and self.leak_policy != "report"):
             return 0.0 - self.degradation_penalty
+        if self.leak_policy == "blind" and lesson.blind is not None and lesson.blind.leaked is not False:
+            return None if lesson.blind.leaked is None else 0.0 - self.degradation_penalty
         if lesson.taught_correct is None:
             return None
         taught = lesson.taught_correct

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from trainers.configuration.checks.api_rules import check_apis, check_names
+from trainers.configuration.checks.leak_rules import check_leaks
 from trainers.configuration.checks.model_rules import check_model
 from trainers.configuration.checks.packages import REPORTERS
 from trainers.configuration.checks.plugin_rules import check_plugins
@@ -38,7 +39,7 @@ from trainers.configuration.settings.experiments import (
 from trainers.configuration.settings.in_words import written
 from trainers.configuration.settings.keys import keys_in, keys_of
 from trainers.configuration.settings.models.prompts import PromptSettings
-from trainers.configuration.settings.runs.teaching import TeachingSettings
+from trainers.configuration.settings.runs.teaching import TeachingSettings, audited_share
 from trainers.configuration.settings.runs.trainer import TrainerSettings
 from trainers.configuration.settings.students import all_members
 from trainers.problems import Problem
@@ -76,7 +77,13 @@ def _within(config: Experiment) -> list[Problem]:
     if isinstance(config, SFTExperiment):
         found += [*_templates(config.prompts, ("teacher_template",)), *_sft(config)]
     if isinstance(config, StudentExperiment):
-        found += [*_templates(config.prompts), *_names(config.teaching), *check_apis(config), *_contexts(config)]
+        found += [
+            *_templates(config.prompts, audited=audited_share(config.teaching) > 0),
+            *_names(config.teaching),
+            *check_apis(config),
+            *_contexts(config),
+        ]
+        found += check_leaks(config)
     if isinstance(config, GRPOExperiment):
         found += _grpo(config)
     if isinstance(config, EvaluationExperiment):
@@ -154,10 +161,12 @@ def check_batch(batch: Batch) -> Iterator[Problem]:
         yield Problem(f"train_batch_size={batch.wanted}", expected, remedy)
 
 
-def _templates(prompts: PromptSettings, only: tuple[str, ...] = ()) -> Iterator[Problem]:
+def _templates(prompts: PromptSettings, only: tuple[str, ...] = (), *, audited: bool = False) -> Iterator[Problem]:
     templates = {name: key.facts for name, key in keys_in(PromptSettings).items() if key.facts.placeholders}
     for key, facts in templates.items():
         if only and key not in only:
+            continue
+        if key == "blind_template" and not audited:
             continue
         text, needed, allowed = getattr(prompts, key), facts.placeholders, facts.optional_placeholders
         if key == "teacher_template" and prompts.max_probe_tokens == 0:

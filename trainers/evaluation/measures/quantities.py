@@ -103,6 +103,7 @@ def taught_measures(
         "completion_rate": mean_of(of(lambda lesson: completed(lesson.taught) if lesson.taught else None), SHARE),
         "leak_rate": mean_of(of(lambda lesson: lesson.leaked), SHARE),
         "suspected_leak_rate": mean_of(of(lambda lesson: lesson.suspected_leak), SHARE),
+        **_blind_leaks(of(lambda lesson: lesson.blind.leaked if lesson.blind else None)),
         "format_failure_rate": mean_of(of(lambda lesson: lesson.format_failure), SHARE),
         "forged_turn_rate": mean_of(of(lambda lesson: lesson.forged), SHARE),
         "solution_tokens": mean_of(of(lambda lesson: lesson.taught.tokens if lesson.taught else None)),
@@ -114,6 +115,11 @@ def taught_measures(
         "generation_time": mean_of(table([[_seconds(*pair)] for pair in zip(alone, taught, strict=True)])),
     }
     return measures | _costs_taught(alone, taught, prices, teacher_prices)
+
+
+def _blind_leaks(leaked: Floats) -> dict[str, Measure]:
+    """Return the share of leaks among blind checks; nothing where none was made."""
+    return {} if np.isnan(leaked).all() else {"blind_leak_rate": mean_of(leaked, SHARE)}
 
 
 def compared(taught: Sequence[Taught]) -> tuple[Floats, Floats]:

@@ -14,6 +14,7 @@ from trainers.configuration.devices.placement import STUDENT_ALONE
 from trainers.evaluation.measures.breakdowns import gain_breakdowns, largest
 from trainers.evaluation.measures.quantities import Prices, alone_measures, compared, taught_measures
 from trainers.evaluation.measures.solved_questions import Alone, Taught
+from trainers.teaching.lesson import Lesson
 
 QUANTILES = {"p10": 0.1, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9}
 ROUNDED_TO = 9
@@ -98,12 +99,20 @@ def taught_arm(
             "truncated_approaches": sum(approach.truncated for approach in approaches),
             "truncated_teachings": sum(lesson.sample.completion.truncated for lesson in lessons if lesson.sample),
             "dropped_groups": sum(item.group.dropped is not None for item in taught),
+            **_blind_counts(lessons),
         },
         dict(Counter(lesson.failure for lesson in lessons if lesson.failure)),
         gains,
         question_gains(taught),
         best_level,
     )
+
+
+def _blind_counts(lessons: Sequence[Lesson]) -> dict[str, int]:
+    checks = [lesson.blind for lesson in lessons if lesson.blind is not None]
+    if not checks:
+        return {}
+    return {"blind_checks": len(checks), "blind_unknown": sum(check.leaked is None for check in checks)}
 
 
 def question_gains(taught: Sequence[Taught]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ def marks(lesson: Lesson) -> list[str]:
         "improved": base is not None and correct is True and base < 0.5,
         "harmed": base is not None and correct is False and base >= 0.5,
         "leaked": lesson.leaked,
+        "blind leak": lesson.blind is not None and lesson.blind.leaked is True,
         "truncated": cut or (lesson.sample is not None and lesson.sample.completion.truncated),
         "unscorable": base is None or correct is None,
         "malformed": lesson.format_failure,
@@ -106,6 +108,7 @@ def _lesson(teacher: str, lesson: Lesson) -> dict[str, Any]:
         "teaching": lesson.teaching,
         "length": lesson.teaching_length,
         "completion": lesson.sample.completion.text if lesson.sample and lesson.format_failure else None,
+        "blind": asdict(lesson.blind) if lesson.blind else None,
         "taught": _solution(lesson.taught) if lesson.taught else None,
         "reward": lesson.reward,
         "failure": lesson.failure,

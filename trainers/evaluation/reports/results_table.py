@@ -38,6 +38,7 @@ ROWS = {
     "cost_teacher": Row("cost of the teacher's API", ".3f", 1000),
     "leak_rate": Row("leak rate", ".1%"),
     "suspected_leak_rate": Row("suspected leak rate", ".1%"),
+    "blind_leak_rate": Row("blind leak rate", ".1%"),
     "format_failure_rate": Row("format failure rate", ".1%"),
     "forged_turn_rate": Row("forged turn rate", ".1%"),
     "teaching_length": Row("teaching length (tokens)", ".1f"),
@@ -51,6 +52,8 @@ COUNTS = {
     "truncated_approaches": "truncated approaches",
     "truncated_teachings": "truncated teachings",
     "dropped_groups": "dropped groups",
+    "blind_checks": "blind checks",
+    "blind_unknown": "blind checks that could not be made",
     "failed_questions": "questions without baselines",
 }
 BREAKDOWNS = {

@@ -18,13 +18,16 @@ from trainers.configuration.settings.experiments import (
     Experiment,
     GRPOExperiment,
     SFTExperiment,
+    StudentExperiment,
     TrainingExperiment,
 )
 from trainers.configuration.settings.runs.data import DataSettings
-from trainers.configuration.settings.students import members
+from trainers.configuration.settings.runs.teaching import audited_share
+from trainers.configuration.settings.students import all_members, members
 from trainers.launch.estimates.disk import GIGABYTE, checkpoints_kept, disk_needed
 from trainers.launch.estimates.earlier_run import changes, measured
 from trainers.launch.estimates.model_sizes import ModelShape
+from trainers.teaching.leaks.blind_check import GUESSES_PER_SAMPLE
 
 
 def batch_lines(config: Experiment, used: int | None, shape: ModelShape | None) -> Iterator[str]:
@@ -130,9 +133,14 @@ def _sampled_at_most(config: GRPOExperiment) -> str:
     baselines = groups * config.teaching.num_baselines * solution
     taught = lessons * solution
     teacher = lessons * config.sampling.max_completion_length
+    blind = ceil(lessons * audited_share(config.teaching)) * blind_tokens(config)
+    average = "" if audited_share(config.teaching) == 1 else " on average"
+    checks = f" + blind checks{average} {blind:,}" if blind else ""
+    student = probes + baselines + taught + blind
     return (
-        f"tokens sampled per step: at most {teacher:,} by the teacher and {probes + baselines + taught:,} by the "
-        f"student (approaches {probes:,} + baselines {baselines:,} + taught solutions {taught:,})"
+        f"tokens sampled per step: at most {teacher:,} by the teacher and {student:,} by the "
+        f"student (approaches {probes:,} + baselines {baselines:,} + taught solutions {taught:,}{checks})"
+        f"{_guess_words(config) if blind else ''}"
     )
 
 
@@ -140,7 +148,22 @@ def _per_question(config: EvaluationExperiment) -> str:
     lessons = config.evaluation.num_rollouts * len(teacher_list(config))
     student = config.prompts.max_probe_tokens + (config.teaching.num_baselines + lessons) * config.student.max_tokens
     teacher = lessons * config.sampling.max_completion_length
-    return f"tokens sampled per question: at most {teacher:,} by teachers and {student:,} by the student"
+    blind = ceil(lessons * audited_share(config.teaching)) * blind_tokens(config)
+    checks = f", {blind:,} of them by blind checks{_guess_words(config)}" if blind else ""
+    return (
+        f"tokens sampled per question: at most {teacher:,} by teachers and {student + blind:,} by the student{checks}"
+    )
+
+
+def blind_tokens(config: StudentExperiment) -> int:
+    """Return the most tokens that the blind check of one teaching takes."""
+    student = max(member.config.student.max_tokens for member in all_members(config))
+    return config.teaching.leak_audit_samples * min(config.teaching.leak_audit_max_tokens, student)
+
+
+def _guess_words(config: StudentExperiment) -> str:
+    guesses = GUESSES_PER_SAMPLE * blind_tokens(config)
+    return f"; besides, at most {guesses:,} once for what each student guesses (choices: once per question)"
 
 
 def total_steps(config: TrainingExperiment, rows: int | None) -> int | None:

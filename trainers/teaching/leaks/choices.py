@@ -20,10 +20,18 @@ _MIN_OPTIONS = 3
 def options(question: str) -> dict[str, str]:
     """Return the options of a question by their letters; empty where it has none that are lettered from A on."""
     matches = list(_OPTION.finditer(question))
-    ends = [*(match.start() for match in matches[1:]), len(question)][: len(matches)]
+    # What stands below the last option, after a blank line, asks for an answer.
+    below = question.find("\n\n", matches[-1].end()) if matches else -1
+    ends = [*(match.start() for match in matches[1:]), below if below >= 0 else len(question)][: len(matches)]
     found = {match[1]: question[match.end() : end].strip(" \n;,") for match, end in zip(matches, ends, strict=True)}
     lettered = "".join(sorted(found)) == "ABCDEFGHIJ"[: len(found)]
     return found if lettered and len(found) == len(matches) > 1 else {}
+
+
+def without_options(question: str) -> str:
+    """Return what a question says before its options."""
+    first = _OPTION.search(question) if options(question) else None
+    return question[: first.start()] if first else question
 
 
 def eliminates_all_others(text: str, letter: str, letters: frozenset[str]) -> bool:

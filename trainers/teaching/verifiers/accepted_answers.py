@@ -12,10 +12,14 @@ ACCEPTED_ANSWERS = "accepted_answers"
 """Where a question's `extra` holds all the answers that count as right, if there are several."""
 
 
-def accepted_answers(question: Question) -> list[str]:
-    """Return all accepted answers of a question that has several; none for any other."""
+def accepted_answers(question: Question) -> tuple[str, ...]:
+    """Return every answer that makes a solution correct: the ground truth, and those listed besides it."""
+    if question.ground_truth is None:
+        return ()
     accepted = question.extra.get(ACCEPTED_ANSWERS)
-    return accepted if isinstance(accepted, list) and question.ground_truth in accepted else []
+    if not isinstance(accepted, list) or question.ground_truth not in accepted:
+        return (question.ground_truth,)
+    return tuple(map(str, accepted))
 
 
 class AnyAcceptedAnswer:
@@ -31,7 +35,7 @@ class AnyAcceptedAnswer:
     async def verify(self, solution: str, question: Question) -> Verdict:
         """See `Verifier.verify`; unscorable if no answer is correct and one of them could not be judged."""
         accepted = accepted_answers(question)
-        if not accepted:
+        if len(accepted) < 2:
             return await self._verifier.verify(solution, question)
         verdicts = []
         for answer in accepted:

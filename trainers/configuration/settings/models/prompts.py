@@ -6,7 +6,7 @@ from trainers.configuration.settings.key import Settings, key
 
 
 class PromptSettings(Settings):
-    """The user messages of the four stages, and a system message for either model."""
+    """The user messages of the four stages and of the blind check, and a system message for either model."""
 
     baseline_template: str = key(
         "", "User message that asks the student to solve {question}.", placeholders=("question",)
@@ -22,6 +22,12 @@ class PromptSettings(Settings):
         "User message that gives the student {question} and {teaching}.",
         placeholders=("question", "teaching"),
         optional_placeholders=("approach",),
+    )
+    blind_template: str = key(
+        "",
+        "User message that asks the student for an answer of the form {kind} after {teaching} alone.",
+        placeholders=("teaching",),
+        optional_placeholders=("kind",),
     )
     student_system_prompt: str | None = key(None, "System message of the student.")
     teacher_system_prompt: str | None = key(None, "System message of the teacher.")

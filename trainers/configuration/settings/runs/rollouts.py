@@ -14,6 +14,13 @@ class RolloutSettings(Settings):
     max_lost_groups: Number = key(
         0.25, "Share of a step's groups that may be lost before the run stops.", ge=0, le=1, resume=Resume.FREE
     )
+    leak_alarm: Number | None = key(
+        0.05,
+        "Share of blind leaks, among the last 200 checks, above which an alarm is logged; null: none.",
+        ge=0,
+        lt=1,
+        resume=Resume.FREE,
+    )
     save_completions_probability: Number = key(
         0.1, "Share of groups whose lessons are written to lessons/.", ge=0, le=1, resume=Resume.FREE
     )

@@ -76,7 +76,7 @@ class MathVerifier:
 
     def expressions_in(self, question: Question) -> list[str]:
         """Return what of a question's ground truths must be read whole before answers can be compared: no numbers."""
-        truths = accepted_answers(question) or [question.ground_truth or ""]
+        truths = list(accepted_answers(question)) or [""]
         texts = [with_decimal_points(truth) if self._decimal_comma else truth for truth in truths]
         return [found for text in texts if (found := expression_in(text, question.text)) is not None]
 

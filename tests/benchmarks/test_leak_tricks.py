@@ -1,0 +1,104 @@
+"""The study of tricks: they are told apart, its commands are accepted, and its report counts what lessons hold."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from scripts.benchmarks.learning import leak_tricks
+from scripts.benchmarks.learning.leak_tricks import TRICKS, measured, seeded, stages, trick_of
+from trainers.configuration import compose
+from trainers.configuration.devices.machine import assume
+from trainers.jsonl import as_lines
+from trainers.teaching.leakage import find_leak
+
+QUESTION = {"question": "Ana has 9 figs and 8 plums. How many?", "solution": "17"}
+
+
+@pytest.mark.parametrize("trick", TRICKS, ids=lambda trick: trick.name)
+def test_a_trick_is_found_for_its_own_answer_alone(trick):
+    assert trick_of(f"Good plan. {trick.write(17)}", 17) == trick.name
+    assert trick_of(trick.write(17), 18) is None
+    assert trick_of(trick.write(170), 17) is None
+
+
+def test_words_find_some_of_the_tricks_and_not_all():
+    leaks = [find_leak(trick.write(17), "17", QUESTION["question"], "Plan: add.") for trick in TRICKS]
+    found = {trick.name for trick, leak in zip(TRICKS, leaks, strict=True) if leak.leaked}
+    assert found == {"stated", "neighbour", "code"}
+
+
+def test_rows_of_the_warm_up_are_seeded_and_keep_their_columns():
+    row = {"problem_text": "q", "student_approach": "Plan: add.", "teacher_diagnosis": "d", "teacher_teaching": "Good."}
+    rng = random.Random(0)
+    rows = [seeded(row, rng, [QUESTION]) for _ in range(400)]
+    tricks = [each for each in rows if each != row]
+    assert len(tricks) / len(rows) == pytest.approx(leak_tricks.SEEDED, abs=0.07)
+    assert {trick_of(each["teacher_teaching"], 17) for each in tricks} == {trick.name for trick in TRICKS}
+    assert all(each.keys() == row.keys() and each["problem_text"] == QUESTION["question"] for each in tricks)
+
+
+def test_every_stage_is_accepted_and_leads_to_the_next(tmp_path):
+    found = {name: (product, command) for name, product, command in stages(3, tmp_path, 8765, smoke=True)}
+    assert list(found) == ["world", "reader", "warm-up", "penalise", "blind"]
+    configs = {
+        name: compose([word for word in command[2:] if not word.isdigit()], assume(0)).config
+        for name, (_, command) in found.items()
+        if name != "world"
+    }
+    for name, config in configs.items():
+        assert str(found[name][0]) == str(Path(config.output.output_dir) / "finished.json")
+    for policy in ("penalise", "blind"):
+        assert configs[policy].student.model == configs["reader"].output.output_dir
+        assert configs[policy].model.model_name_or_path == configs["warm-up"].output.output_dir
+        assert configs[policy].teaching.leak_policy == policy
+
+
+def lesson(teaching: str, *, leaked: bool, blind: bool | None, right: bool) -> dict:
+    return {
+        "teaching": teaching,
+        "ground_truth": "17",
+        "leaked": leaked,
+        "blind": {"leaked": blind},
+        "taught": {"correct": right},
+        "completion": teaching,
+    }
+
+
+def test_lessons_are_counted_by_their_tricks():
+    figures = measured(
+        [
+            lesson("The answer is 17.", leaked=True, blind=True, right=True),
+            lesson("Turn 71 around.", leaked=False, blind=True, right=True),
+            lesson("Turn 71 around.", leaked=False, blind=None, right=False),
+            lesson("Good plan.", leaked=False, blind=False, right=False),
+        ]
+    )
+    assert figures["tricks"]["backwards"] == {"share": 0.5, "by words": 0.0, "by blind check": 1.0}
+    assert figures["tricks"]["code"] == {"share": 0.0, "by words": None, "by blind check": None}
+    assert figures["blind leak rate"] == pytest.approx(2 / 3)
+    assert (figures["taught right"], figures["taught right, no trick"]) == (0.5, 0.0)
+
+
+def test_the_report_shows_both_ends_of_both_trainings(tmp_path):
+    for policy, last in (("penalise", "Turn 71 around."), ("blind", "Good plan.")):
+        directory = tmp_path / "0" / policy
+        (directory / "lessons").mkdir(parents=True)
+        (directory / "finished.json").write_text("{}", encoding="utf-8")
+        for step in range(12):
+            teaching = last if step > 6 else "The answer is 17."
+            rows = [lesson(teaching, leaked=step <= 6, blind=teaching != "Good plan.", right=True)] * 2
+            (directory / "lessons" / f"step_{step:06d}.jsonl").write_text(as_lines(rows), encoding="utf-8")
+    leak_tricks.report(tmp_path, [0])
+    page = (tmp_path / "leak_tricks.md").read_text(encoding="utf-8")
+    by_words, blind = page.split("## leak_policy=blind")
+    assert "| backwards: Turn {} around. | 0.0% | 100.0% |" in by_words
+    assert "| backwards: Turn {} around. | 0.0% | 0.0% |" in blind
+    assert (tmp_path / "leak_tricks.png").stat().st_size > 10_000
+
+
+def test_what_is_not_trained_is_not_reported(tmp_path):
+    with pytest.raises(SystemExit, match="not finished"):
+        leak_tricks.report(tmp_path, [0])
