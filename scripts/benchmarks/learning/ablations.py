@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainers.evaluation.comparison import compare, write_comparison
-from trainers.evaluation.reports.results import Results, read_results
+from trainers.evaluation.measures.results import Results
+from trainers.evaluation.reports.results import read_results
 from trainers.evaluation.reports.results_table import ResultsTable
 from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.paths import ROOT
