@@ -126,3 +126,22 @@ def test_no_tokens_are_counted_for_checks_that_are_not_made() -> None:
     assert "blind" not in next(token_lines(config, 3000))
     config = plan_of("teacher_rcl leak_audit_share=0 leak_policy=blind train_batch_size=128", 4, 4).config
     assert f"blind checks {128 * 8 * 256:,})" in next(token_lines(config, 3000))
+
+
+def test_an_evaluation_says_how_many_students_are_asked():
+    arguments = [
+        "evaluate",
+        "student_model=m/m",
+        "teacher=x/t",
+        "eval_max_samples=8",
+        "num_rollouts=2",
+        "max_probe_tokens=10",
+    ]
+    pool = "students={a: {max_tokens: 100}, b: {max_tokens: 200}}"
+    one, two = (compose([*arguments, *more], Machine((0,)), servers=1).config for more in ([], [pool]))
+    assert next(batch_lines(one, None, None)) == "8 questions, each with 4 baselines"
+    assert next(batch_lines(two, None, None)) == "8 questions for each of 2 students, each with 4 baselines"
+    student = 2 * 10 + (4 + 2) * (100 + 200)
+    teacher = 2 * 2 * two.sampling.max_completion_length
+    said = f"tokens sampled per question: at most {teacher:,} by teachers and {student:,} by the students"
+    assert list(token_lines(two, None)) == [said]

@@ -49,9 +49,14 @@ def connect_students(config: StudentExperiment, students: Sequence[Member]) -> d
             continue
         specs = servers_of(config, member)
         urls = tuple(spec.base_url for spec in specs)
-        shared = written([urls, student.chat_template_kwargs])
+        shared = written([urls or [student.model, student.dtype], student.chat_template_kwargs])
         if shared not in pools:
-            pools[shared] = connect_pool(member.config, specs, beside=first_at.get(urls))
+            # Without servers of ours a model is loaded into this process.
+            pools[shared] = (
+                connect_pool(member.config, specs, beside=first_at.get(urls))
+                if specs
+                else connect_student(member.config, member)
+            )
             first_at.setdefault(urls, pools[shared])
         connected[member.name] = pools[shared]
     return connected

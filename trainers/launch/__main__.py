@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import yaml
@@ -32,6 +33,7 @@ from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.launch.supervise.process import Process
 from trainers.launch.supervise.ranks import FAILURE_FILE, recorded_failure
 from trainers.launch.supervise.screen import Screen, screen_shown
+from trainers.launch.supervise.spared_servers import goes_on_without
 from trainers.paths import resource
 from trainers.serving.processes.command import Command
 from trainers.serving.processes.server_group import ServerError, ServerGroup
@@ -201,18 +203,20 @@ def run(plan: LaunchPlan) -> int:
 
 def _servers_of(plan: LaunchPlan, screen: Screen | None) -> ServerGroup:
     """Return the servers of a run, not started; what shows the time is not told every five seconds to wait."""
+    spared = partial(goes_on_without, plan.config, plan.servers)
     if screen is None:
-        return ServerGroup(plan.servers, plan.output_dir)
+        return ServerGroup(plan.servers, plan.output_dir, spared)
     if plan.servers:
         screen.tell({"stage": "starting the servers"})
-    return ServerGroup(plan.servers, plan.output_dir, told_every_s=WAITING_TOLD_EVERY_S)
+    return ServerGroup(plan.servers, plan.output_dir, spared, told_every_s=WAITING_TOLD_EVERY_S)
 
 
 def watched(plan: LaunchPlan, servers: ServerGroup, trainer: Process) -> int:
     """Return the status with which a trainer ends beside its servers.
 
     Raises:
-        ServerError: when a server ended before it. A GRPO training has saved a checkpoint then, if that could be done.
+        ServerError: when a server ended before it that the run needs. A GRPO training has saved a checkpoint then, if
+            that could be done.
     """
     started = told = time.monotonic()
     while (status := trainer.status(WATCH_INTERVAL_S)) is None:
