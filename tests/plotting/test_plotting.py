@@ -13,6 +13,7 @@ import pytest
 from matplotlib.image import imread
 
 from trainers.confidence_intervals import UNKNOWN, Estimate
+from trainers.jsonl import whole_rows
 from trainers.plotting import (
     accuracy_bars,
     differences,
@@ -24,7 +25,7 @@ from trainers.plotting import (
     token_bars,
 )
 from trainers.plotting.style import new_figure, percent
-from trainers.plotting.training import PANELS, read_metrics, series, smooth
+from trainers.plotting.training import PANELS, series, smooth
 
 
 def _ink(path: Path) -> float:
@@ -54,7 +55,7 @@ def test_series_takes_the_last_value_logged_of_a_step_in_order_of_steps():
 def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1, "reward": 0.5}\n{"step": 2, "rew\n{"step": 2, "reward": 0.75}\n')
-    assert series(read_metrics(path), "reward")[1].tolist() == [0.5, 0.75]
+    assert series(whole_rows(path), "reward")[1].tolist() == [0.5, 0.75]
 
 
 def test_smoothing_keeps_a_constant_and_evens_out_noise():

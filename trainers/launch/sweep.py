@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -18,8 +19,10 @@ from hydra.errors import HydraException
 
 from trainers.configuration import ConfigurationError, Problem
 from trainers.configuration.devices.machine import detect
+from trainers.jsonl import whole_rows
 from trainers.launch.__main__ import USER_ERROR, composed
 from trainers.launch.supervise.interruption import Interrupted, interruptible
+from trainers.output.lock import locked
 from trainers.plotting import several_seeds
 
 TABLE, PLOT = "sweep.md", "sweep.png"
@@ -69,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ConfigurationError([Problem(f"--only {options.only}", expected, f"give 0 to {len(runs) - 1}")])
         check(runs, fixed, options)
         chosen = runs if options.only is None else [runs[options.only]]
-        with interruptible():
+        # One run of a sweep, as the jobs of an array start them, runs beside the others: each locks its own directory.
+        with interruptible(), locked(output) if options.only is None else nullcontext():
             status = start(chosen, fixed, options)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
@@ -194,10 +198,8 @@ def figures(output_dir: Path) -> dict[str, float]:
 
 def _steps(output_dir: Path) -> list[Mapping[str, float]]:
     """Return the logged steps of a training in order; of several records of a step, the last counts."""
-    file = output_dir / "metrics.jsonl"
-    records = map(json.loads, file.read_text(encoding="utf-8").splitlines()) if file.is_file() else ()
     by_step: dict[int, dict[str, float]] = {}
-    for record in records:
+    for record in whole_rows(output_dir / "metrics.jsonl"):
         by_step[record["step"]] = {**by_step.get(record["step"], {}), **record}
     return [by_step[step] for step in sorted(by_step)]
 
