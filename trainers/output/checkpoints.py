@@ -93,7 +93,7 @@ def checkpoints(output_dir: Path) -> list[Path]:
 
 def newest_whole(output_dir: Path) -> tuple[Path | None, dict[Path, str]]:
     """Return the last whole checkpoint, and each later one with what is wrong with it."""
-    flaws = {}
+    flaws: dict[Path, str] = {}
     for checkpoint in reversed(checkpoints(output_dir)):
         wrong = flaw(checkpoint)
         if wrong is None:

@@ -38,9 +38,9 @@ class WholeCheckpoints(Trainer):
         if lacking := shared_out(lambda: [no_room(checkpoint)] * state.num_processes):
             self._tell(lacking)
             return
-        main = self.is_world_process_zero()
-        on_all_ranks(lambda: begin(checkpoint) if main else None)
+        main = state.is_main_process
         try:
+            on_all_ranks(lambda: begin(checkpoint) if main else None)
             self.save_own_files(checkpoint)
             super()._save_checkpoint(model, trial)
             # All ranks have written before the first one looks at their files.
@@ -57,7 +57,7 @@ class WholeCheckpoints(Trainer):
             self._step_saved = self.state.global_step
 
     def _tell(self, lacking: str) -> None:
-        if self.is_world_process_zero():
+        if PartialState().is_main_process:
             logger.error("step %d: %s. → %s", self.state.global_step, lacking, _REMEDY)
 
 
