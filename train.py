@@ -14,12 +14,14 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from trainers.configuration import ConfigurationError, compose
 from trainers.configuration.cli.command_line import parse
 from trainers.configuration.composition.show import show
 from trainers.configuration.resume.decision import settle
 from trainers.launch.supervise.ranks import name_run, prepare_rank, record_failure
+from trainers.output.lock import locked
 from trainers.progress import tell
 from trainers.terminal.log_lines import log_to_standard_error
 
@@ -41,15 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if line.flags:
             return show(line)
         composition = compose(arguments)
-        config, notes = (composition.config, ()) if line.resolved else settle(composition)
-        for note in notes:
-            logger.info(note)
-        if config is not None:
-            prepare_rank(config)
-            name_run(config)
-            logger.info("loading torch and what else %s needs", config.output.experiment)
-            tell(stage="loading")
-            importlib.import_module(EXPERIMENTS[config.output.experiment]).run(config)
+        with locked(composition.config.output.output_dir) if is_first_rank() else nullcontext():
+            config, notes = (composition.config, ()) if line.resolved else settle(composition)
+            for note in notes:
+                logger.info(note)
+            if config is not None:
+                prepare_rank(config)
+                name_run(config)
+                logger.info("loading torch and what else %s needs", config.output.experiment)
+                tell(stage="loading")
+                importlib.import_module(EXPERIMENTS[config.output.experiment]).run(config)
     except ConfigurationError as error:
         if not record_failure(error):
             sys.stderr.write(f"{error}\n")
@@ -60,9 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def report_progress() -> None:
     """Show what ATLAS itself reports, on the first rank, and warnings of everything else."""
     log_to_standard_error(logging.WARNING)
-    if os.environ.get("RANK", "0") == "0":
+    if is_first_rank():
         for name in ("train", "trainers", "custom_data"):
             logging.getLogger(name).setLevel(logging.INFO)
+
+
+def is_first_rank() -> bool:
+    """Return whether this process is the first of its training, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 if __name__ == "__main__":

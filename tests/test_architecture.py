@@ -15,9 +15,11 @@ LAYERS = (
     # Of no package in particular.
     *("trainers.paths", "trainers.problems", "trainers.dotted_path", "trainers.hub_ids", "trainers.jsonl"),
     *("trainers.confidence_intervals", "trainers.concurrency", "trainers.progress", "trainers.terminal"),
+    "trainers.output",
     # What a run is made of.
     *("trainers.serving", "trainers.generation", "trainers.teaching", "trainers.configuration", "trainers.plugins"),
-    *("trainers.distributed", "trainers.callbacks", "trainers.plotting", "trainers.models", "custom_data"),
+    *("trainers.distributed", "trainers.callbacks", "trainers.training", "trainers.plotting", "trainers.models"),
+    "custom_data",
     # What joins it.
     *("trainers.builders", "trainers.evaluation", "trainers.service", "trainers.grpo", "trainers.sft"),
     *("trainers.teacher_grpo", "trainers.launch", "train"),

@@ -15,7 +15,8 @@ from transformers.trainer_callback import ProgressCallback
 from trainers.configuration.settings.experiments import GRPOExperiment, TrainingExperiment
 from trainers.configuration.settings.keys import names_where
 from trainers.distributed import on_all_ranks
-from trainers.jsonl import append, as_lines
+from trainers.jsonl import append, as_lines, mend
+from trainers.output.files import cannot_write, told
 from trainers.progress import tell
 from trainers.teaching.leaks.alarm import BlindLeakAlarm
 from trainers.teaching.lesson import Group, Lesson
@@ -84,6 +85,15 @@ class MetricsFile(TrainerCallback):
 
     def __init__(self, output_dir: str) -> None:
         self.path = Path(output_dir) / "metrics.jsonl"
+        self._unwritten: list[dict[str, Any]] = []
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Cut off a last line that is not whole: the next would be glued to it."""
+        if state.is_world_process_zero:
+            with told(self.path):
+                mend(self.path)
 
     def on_log(
         self,
@@ -94,12 +104,22 @@ class MetricsFile(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Append what was logged."""
-        # A full disk ends all ranks, not rank 0 alone while the others wait for it in the next step.
+        # What fails here ends all ranks, not rank 0 alone while the others wait for it in the next step.
         on_all_ranks(lambda: self._write(state, logs))
 
     def _write(self, state: TrainerState, logs: dict[str, Any] | None) -> None:
-        if state.is_world_process_zero and logs:
-            append(self.path, [{"step": state.global_step, "time": time.time(), **logs}])
+        if not state.is_world_process_zero or not logs:
+            return
+        self._unwritten.append({"step": state.global_step, "time": time.time(), **logs})
+        try:
+            append(self.path, self._unwritten)
+        except OSError as error:
+            rows = len(self._unwritten)
+            logger.error(
+                "%s; %d rows are kept until it can be, as long as this run lasts", cannot_write(self.path, error), rows
+            )
+        else:
+            self._unwritten.clear()
 
 
 class BlindLeakWatch(TrainerCallback):
@@ -188,8 +208,9 @@ def save_lessons(output_dir: str, step: int, groups: Iterable[Group]) -> None:
     path = Path(output_dir) / "lessons" / f"step_{step:06d}.jsonl"
     rows = [{"step": step, **training_record(lesson)} for group in groups for lesson in group.lessons]
     if rows:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(as_lines(rows), encoding="utf-8")
+        with told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(as_lines(rows), encoding="utf-8")
 
 
 def training_record(lesson: Lesson) -> dict[str, Any]:

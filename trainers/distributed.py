@@ -93,11 +93,11 @@ def _one_for_each(shares: Sequence[T], ranks: int) -> list[T]:
 def reported_as(kind: type[RuntimeError], what: str) -> Iterator[None]:
     """Turn any failure of the body into an error of a kind, which says on which rank what failed and why.
 
-    A `ConfigurationError` stays one: it is the user's to mend, and says how.
+    A `ConfigurationError` stays one: it is the user's to mend, and says how. So does an error of that kind already.
     """
     try:
         yield
-    except ConfigurationError:
+    except (ConfigurationError, kind):
         raise
     except Exception as error:
         logger.exception("The %s failed", what)

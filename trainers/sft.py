@@ -23,6 +23,7 @@ from trainers.models.end_of_turn import declare_end
 from trainers.models.final_model import push_to_hub, save_final_model
 from trainers.models.loading import load_model, load_tokenizer
 from trainers.models.lora import new_adapter
+from trainers.training.whole_checkpoints import WholeCheckpoints
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,10 @@ def run(config: SFTExperiment) -> None:
             push_to_hub(config)
 
 
+class TeacherSFTTrainer(WholeCheckpoints, SFTTrainer):
+    """TRL's `SFTTrainer`, whose checkpoints are whole or not there."""
+
+
 def build_trainer(config: SFTExperiment) -> SFTTrainer:
     """Join model, rows and TRL's `SFTTrainer`; the loss is on the teacher's reply and its end of turn only."""
     arguments = SFTConfig(**trl_arguments(config))
@@ -49,7 +54,7 @@ def build_trainer(config: SFTExperiment) -> SFTTrainer:
     examples, held_out = load_examples(config)
     whole = arguments.completion_only_loss is False
     rows = encoded(examples, encoder, whole=whole)
-    trainer = SFTTrainer(
+    trainer = TeacherSFTTrainer(
         model=model,
         args=arguments,
         train_dataset=rows,

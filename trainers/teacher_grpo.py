@@ -35,6 +35,7 @@ from trainers.models.final_model import push_to_hub, save_final_model
 from trainers.models.loading import load_model, load_tokenizer, reference_arguments
 from trainers.models.lora import align_reference, new_adapter
 from trainers.models.weight_verification import WeightVerifier, tolerance_for
+from trainers.output.files import not_vital
 from trainers.plotting import learning_curves
 from trainers.serving.weights.weight_sync import WeightSync, WeightSyncError, make_transport
 from trainers.teaching.lesson import THE_STUDENT, Question
@@ -54,7 +55,8 @@ def run(config: GRPOExperiment) -> None:
             save_final_model(trainer, config)
         if trainer.is_world_process_zero():
             output = Path(config.output.output_dir)
-            learning_curves(output / "metrics.jsonl", output / "learning_curves.png")
+            with not_vital("drawing learning_curves.png"):
+                learning_curves(output / "metrics.jsonl", output / "learning_curves.png")
             if not trainer.stopped_early:
                 mark_finished(config, steps=trainer.state.global_step)
                 if config.trainer.push_to_hub:

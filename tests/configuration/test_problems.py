@@ -95,7 +95,7 @@ BAD = [
     ("teacher_rcl student_gpu_memory_utilization=90", "student_gpu_memory_utilization=90", "> 0 and <= 1", "=0.9"),
     ("teacher_sft dataset_max_samples=0", "dataset_max_samples=0", ">= 1", "dataset_max_samples=null"),
     ("teacher_sft num_train_epochs=0", "num_train_epochs=0", "> 0", "num_train_epochs=3.0"),
-    ("teacher_sft save_total_limit=0", "save_total_limit=0", ">= 1", "save_total_limit=null"),
+    ("teacher_sft save_total_limit=1", "save_total_limit=1", ">= 2", "save_total_limit=null"),
     ("teacher_rcl resume=true", "resume=true", "expected text, got true", "resume=auto"),
     # batches
     ("teacher_rcl train_batch_size=8", "train_batch_size=8", "num_generations=32 divide is 32", "train_batch_size=32"),
@@ -151,7 +151,7 @@ BAD = [
     ("teacher_rcl load_best_model_at_end=true save_strategy=epoch", "load_best_model_at_end=true", "must be saved", "save_strategy=steps"),
     ("teacher_rcl load_best_model_at_end=true save_steps=20", "save_steps=20", "eval_steps=10", "save_steps=10"),
     ("teacher_rcl load_best_model_at_end=true save_only_model=true", "save_only_model=true", "optimizer states", "save_only_model=false"),
-    ("teacher_rcl load_best_model_at_end=true save_total_limit=1", "save_total_limit=1", "stops early", "save_total_limit=2"),
+    ("teacher_rcl load_best_model_at_end=true save_total_limit=1", "save_total_limit=1", ">= 2", "save_total_limit=3"),
     ("teacher_rcl load_best_model_at_end=true max_steps=5", "load_best_model_at_end=true", "nothing is evaluated", "at most 5"),
     ("teacher_rcl save_strategy=best eval_strategy=no", "save_strategy=best", "only by evaluating", "eval_strategy=steps"),
     ("teacher_rcl metric_for_best_model=bleu", "metric_for_best_model=bleu", "the first one would end the run", "choose one of eval_reward"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from trainers.configuration.composition.compose import experiment_of
 from trainers.configuration.devices.machine import Machine
 from trainers.configuration.resume.decision import (
     Earlier,
-    checkpoints,
     decide,
     look,
     mark_finished,
@@ -27,7 +27,6 @@ CONFIG = NOW.flat()
 OTHER = CONFIG | {"seed": 2}
 QUIET = CONFIG | {"logging_steps": 1}
 LAST = "out/checkpoint-20"
-SAVED = ("out/checkpoint-10", LAST)
 
 
 @pytest.mark.parametrize(
@@ -35,17 +34,17 @@ SAVED = ("out/checkpoint-10", LAST)
     [
         ("auto", Earlier(), "start", None),
         ("auto", Earlier(CONFIG), "start", None),
-        ("auto", Earlier(CONFIG, SAVED), "continue", LAST),
-        ("auto", Earlier(QUIET, SAVED), "continue", LAST),
-        ("auto", Earlier(OTHER, SAVED), "refuse", None),
-        ("auto", Earlier(None, SAVED), "refuse", None),
-        ("auto", Earlier(CONFIG, SAVED, finished=True), "complete", None),
+        ("auto", Earlier(CONFIG, LAST), "continue", LAST),
+        ("auto", Earlier(QUIET, LAST), "continue", LAST),
+        ("auto", Earlier(OTHER, LAST), "refuse", None),
+        ("auto", Earlier(None, LAST), "refuse", None),
+        ("auto", Earlier(CONFIG, LAST, finished=True), "complete", None),
         ("auto", Earlier(CONFIG, finished=True), "complete", None),
         ("auto", Earlier(OTHER, finished=True), "refuse", None),
         ("auto", Earlier(OTHER, output=True), "set_aside", None),
         ("never", Earlier(), "start", None),
-        ("never", Earlier(CONFIG, SAVED, output=True), "set_aside", None),
-        ("elsewhere/checkpoint-3", Earlier(OTHER, SAVED), "continue", "elsewhere/checkpoint-3"),
+        ("never", Earlier(CONFIG, LAST, output=True), "set_aside", None),
+        ("elsewhere/checkpoint-3", Earlier(OTHER, LAST), "continue", "elsewhere/checkpoint-3"),
     ],
 )
 def test_the_decision(resume: str, earlier: Earlier, action: str, checkpoint: str | None) -> None:
@@ -65,7 +64,7 @@ def test_a_path_is_itself_however_it_is_written(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_refusal_shows_the_difference() -> None:
-    assert "seed: 2 → 1" in resume_decision(NOW, Earlier(OTHER, SAVED)).reason
+    assert "seed: 2 → 1" in resume_decision(NOW, Earlier(OTHER, LAST)).reason
     assert difference(QUIET, NOW) == {}
 
 
@@ -86,7 +85,7 @@ def test_a_refusal_shows_the_difference() -> None:
     ],
 )
 def test_a_finished_run_goes_on_for_longer_where_its_learning_rates_stay(old: dict, new: dict, action: str) -> None:
-    decision = resume_decision(NOW.with_keys(**new), Earlier(CONFIG | old, SAVED, finished=True))
+    decision = resume_decision(NOW.with_keys(**new), Earlier(CONFIG | old, LAST, finished=True))
     assert decision.action == action
 
 
@@ -138,14 +137,16 @@ def write_checkpoint(directory: Path, step: int, complete: bool = True) -> None:
     path = directory / f"checkpoint-{step}"
     path.mkdir(parents=True)
     if complete:
-        (path / "trainer_state.json").write_text("{}", encoding="utf-8")
+        (path / "trainer_state.json").write_text(json.dumps({"global_step": step}), encoding="utf-8")
 
 
-def test_checkpoints_are_ordered_by_step_and_torn_ones_left_out(tmp_path: Path) -> None:
+def test_the_last_whole_checkpoint_by_step_counts_and_torn_ones_are_told(tmp_path: Path) -> None:
     for step in (5, 100, 20):
         write_checkpoint(tmp_path, step)
     write_checkpoint(tmp_path, 300, complete=False)
-    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-5", "checkpoint-20", "checkpoint-100"]
+    found = look(tmp_path)
+    assert found.checkpoint == str(tmp_path / "checkpoint-100")
+    assert found.damaged == {str(tmp_path / "checkpoint-300"): "trainer_state.json is missing"}
 
 
 @pytest.fixture
@@ -222,7 +223,7 @@ def saved_by_another_version(directory: Path, **gone: object) -> Path:
         file.writelines(f"{key}: {value}\n" for key, value in gone.items())
     checkpoint = directory / "checkpoint-10"
     checkpoint.mkdir()
-    (checkpoint / "trainer_state.json").write_text("{}", encoding="utf-8")
+    (checkpoint / "trainer_state.json").write_text(json.dumps({"global_step": 10}), encoding="utf-8")
     return checkpoint
 
 

@@ -28,9 +28,10 @@ def test_both_ranks_raise_what_failed_on_rank_0(raised):
     assert first["weights"] == second["weights"] == f"WeightSyncError: Weight update failed: {NO_SPACE}"
     assert first["rollout"] == second["rollout"]
     assert first["rollout"].startswith("RolloutFailed: rollout at step 3 failed on rank 0: AttributeError")
-    for case, error in (("checkpoint", "NotADirectoryError"), ("metrics", "FileExistsError")):
-        assert first[case] == second[case]
-        assert first[case].startswith(error)
+    assert first["checkpoint"] == second["checkpoint"]
+    assert first["checkpoint"].startswith("NotADirectoryError")
+    # A row that cannot be written ends nothing.
+    assert first["metrics"] == second["metrics"] == "nothing"
     assert first["building"] == second["building"]
     assert first["building"].startswith("ConfigurationError")
     assert first["nothing"] == second["nothing"] == "nothing"

@@ -13,6 +13,7 @@ import pytest
 from matplotlib.image import imread
 
 from trainers.confidence_intervals import UNKNOWN, Estimate
+from trainers.jsonl import whole_rows
 from trainers.plotting import (
     accuracy_bars,
     differences,
@@ -25,7 +26,7 @@ from trainers.plotting import (
     token_bars,
 )
 from trainers.plotting.style import GREEN, GREY, VERMILION, new_figure, percent
-from trainers.plotting.training import PANELS, read_metrics, series, smooth, spread_over_students
+from trainers.plotting.training import PANELS, series, smooth, spread_over_students
 
 
 def _rows(steps: int) -> list[dict[str, float]]:
@@ -60,31 +61,10 @@ def test_the_spread_over_students_is_that_of_those_met_so_far():
     assert spread_over_students(rows, "reward")[3] == 0
 
 
-def test_curves_of_a_pool_have_bands(tmp_path):
-    rows = _rows(8)
-    learning_curves(rows, tmp_path / "one.png")
-    for row in rows:
-        row |= {f"teaching/by_student/{name}/taught_accuracy": at for name, at in (("a", 0.1), ("b", 0.9))}
-    learning_curves(rows, tmp_path / "two.png")
-    assert _ink(tmp_path / "two.png") > 1.1 * _ink(tmp_path / "one.png")
-
-
-def test_a_map_of_students_has_a_cell_for_every_pair(tmp_path):
-    cell = {"student alone": Estimate(0.2, 0.1, 0.3, 9), "T": Estimate(0.8, 0.7, 0.9, 9)}
-    accuracy = {"a": cell, "b (held out)": cell | {"T": UNKNOWN}, "mean": cell}
-    student_matrix(
-        accuracy, {name: {"T": cells["T"]} for name, cells in accuracy.items()}, tmp_path / "m.png", students=2
-    )
-    assert _ink(tmp_path / "m.png") > 0.2
-    alone = {name: {"student alone": cells["student alone"]} for name, cells in accuracy.items()}
-    student_matrix(alone, {name: {} for name in accuracy}, tmp_path / "alone.png", students=2)
-    assert imread(tmp_path / "alone.png").shape[0] < imread(tmp_path / "m.png").shape[0]
-
-
 def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1, "reward": 0.5}\n{"step": 2, "rew\n{"step": 2, "reward": 0.75}\n')
-    assert series(read_metrics(path), "reward")[1].tolist() == [0.5, 0.75]
+    assert series(whole_rows(path), "reward")[1].tolist() == [0.5, 0.75]
 
 
 def test_smoothing_keeps_a_constant_and_evens_out_noise():
@@ -105,7 +85,7 @@ def test_pictures_are_written_as_png(tmp_path):
 def _drawn(monkeypatch, draw, *arguments, **options):
     """The figure that is drawn and not saved."""
     figures = []
-    for module in ("results", "training"):
+    for module in ("results", "students", "training"):
         monkeypatch.setattr(f"trainers.plotting.{module}.save", lambda figure, _: figures.append(figure))
     draw(*arguments, Path("none.png"), **options)
     figures[0].canvas.draw()
@@ -146,6 +126,33 @@ def test_learning_curves_draw_what_was_logged(monkeypatch):
     assert [label.get_text() for label in repair.get_legend().get_texts()] == ["wrong alone, right when taught"]
     assert _lines(kl, marker="None")[0][0] == pytest.approx((1, 0.02))
     assert [axis.get_title(loc="left") for axis in axes] == [panel.title for panel in PANELS]
+
+
+def test_curves_of_a_pool_have_bands_from_the_least_student_to_the_greatest(monkeypatch):
+    rows = _rows(8)
+    for row in rows:
+        row |= {f"teaching/by_student/{name}/taught_accuracy": at for name, at in (("a", 0.1), ("b", 0.9))}
+    accuracy = next(
+        axis for axis in _drawn(monkeypatch, learning_curves, rows).axes if "ccuracy" in axis.get_title("left")
+    )
+    corners = [path.vertices for band in accuracy.collections for path in band.get_paths()]
+    [band] = [corner for corner in corners if len(corner)]
+    assert (band[:, 0].min(), band[:, 0].max()) == (1, 8)
+    assert (band[:, 1].min(), band[:, 1].max()) == (pytest.approx(0.1), pytest.approx(0.9))
+
+
+def test_a_map_of_students_has_a_cell_for_every_pair(monkeypatch):
+    cell = {"student alone": Estimate(0.2, 0.1, 0.3, 9), "T": Estimate(0.8, 0.7, 0.9, 9)}
+    accuracy = {"a": cell, "b (held out)": cell | {"T": UNKNOWN}, "mean": cell}
+    gain = {name: {"T": Estimate(0.6, 0.5, 0.7, 9)} for name in accuracy}
+    shares, gains = _drawn(monkeypatch, student_matrix, accuracy, gain, students=2).axes
+    assert np.ma.filled(shares.images[0].get_array(), -1).tolist() == [[0.2, 0.2, 0.2], [0.8, -1, 0.8]]
+    assert gains.images[0].get_array().tolist() == [[0.6, 0.6, 0.6]]
+    assert [text.split("\n")[0] for text in _texts(shares)] == ["20.0%"] * 3 + ["80.0%", "n/a", "80.0%"]
+    assert [text.split("\n")[0] for text in _texts(gains)] == ["+60.0"] * 3
+    assert [label.get_text() for label in shares.get_yticklabels()] == ["student alone", "T"]
+    alone = {name: {"student alone": cells["student alone"]} for name, cells in accuracy.items()}
+    assert len(_drawn(monkeypatch, student_matrix, alone, {name: {} for name in accuracy}, students=2).axes) == 1
 
 
 def test_every_metric_has_its_panel(monkeypatch):

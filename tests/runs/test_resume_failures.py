@@ -2,28 +2,47 @@
 
 import pytest
 
-from tests.support.grpo_runs import metrics, train
+from tests.support.grpo_runs import metrics, train, weights
+from trainers.output.checkpoints import flaw
 from trainers.serving.weights.gloo_transport import GlooTransport
-from trainers.serving.weights.weight_sync import WeightSyncError
+from trainers.serving.weights.weight_sync import WeightSync, WeightSyncError
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
+TOLERANCE = 1e-6
 STEPS = ("max_steps=3", "save_strategy=steps", "save_steps=50")
 
 
 @pytest.mark.parametrize("overlap", [0, 1])
-def test_a_run_that_loses_too_many_groups_stops_with_a_checkpoint(overlap, servers, tmp_path, monkeypatch):
+def test_a_rollout_that_loses_too_many_groups_is_discarded_and_the_run_goes_on_as_if_undisturbed(
+    overlap, servers, tmp_path, monkeypatch
+):
     lost = tmp_path / "lost"
-    lost.touch()
     monkeypatch.setenv("ATLAS_TEST_LOST", str(lost))
     command = (*STEPS, "reward=tests.support.rewards.checksum_unless_lost", f"rollout_overlap={overlap}")
-    output = train(servers, tmp_path, *command)
-    assert (output / "checkpoint-1/trainer_state.json").is_file()
+    undisturbed = train(servers, tmp_path / "undisturbed", *command)
+    send = WeightSync.update
+    updates = []
+
+    def server_gone_after_the_first_step(self, *args):
+        updates.append(1)
+        if len(updates) == 2:
+            lost.touch()
+        return send(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WeightSync, "update", server_gone_after_the_first_step)
+        output = train(servers, tmp_path / "disturbed", *command)
+    [stopped] = output.glob("checkpoint-*")
+    assert list(metrics(output)) == list(range(1, int(stopped.name[11:]) + 1))
+    assert flaw(stopped) is None
     assert not (output / "finished.json").exists()
-    assert metrics(output)[1]["teaching/dropped_groups"] == 4
     lost.unlink()
-    train(servers, tmp_path, *command)
+    train(servers, tmp_path / "disturbed", *command)
     assert (output / "finished.json").is_file()
-    assert metrics(output)[3]["teaching/dropped_groups"] == 0
+    assert list(metrics(output)) == [1, 2, 3]
+    if not overlap:
+        trained, expected = weights(output), weights(undisturbed)
+        assert max((trained[name] - expected[name]).abs().max().item() for name in expected) < TOLERANCE
 
 
 def test_a_failed_weight_update_ends_the_run_with_a_checkpoint(servers, tmp_path, monkeypatch):

@@ -141,9 +141,8 @@ def test_the_death_of_a_running_server_is_noticed_and_leaves_no_child_behind(sta
 
 
 def end(server):
-    guard = server.pid
-    front_end = subprocess.run(["pgrep", "-P", str(guard)], capture_output=True, text=True, check=True).stdout
-    os.kill(int(front_end), signal.SIGKILL)
+    [front_end] = psutil.Process(server.pid).children()
+    front_end.kill()
     assert wait_until(lambda: server.exit_status() is not None)
 
 

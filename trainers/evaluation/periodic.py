@@ -11,6 +11,7 @@ from statistics import fmean
 from trainers.configuration.schedule.evaluation_metrics import PREFIX
 from trainers.evaluation.measures.solved_questions import Alone, Effort, Taught
 from trainers.evaluation.measures.summary import student_alone, taught_arm
+from trainers.output.files import told, write_whole
 from trainers.teaching.lesson import Group
 from trainers.teaching.metrics import means_by_student, teaching_metrics
 
@@ -50,7 +51,8 @@ def save_periodic_summary(output_dir: str, step: int, groups: Sequence[Group], l
     taught = [Taught(group, UNMEASURED) for group in groups]
     arms = [student_alone(alone), taught_arm("teacher", alone, taught, level_column=level_column)]
     path = Path(output_dir) / "evaluations" / f"step_{step:06d}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     summary = {"step": step, "arms": [arm.as_dict() for arm in arms]}
-    path.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    with told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(summary, indent=2, allow_nan=False) + "\n")
     return path

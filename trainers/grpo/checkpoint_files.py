@@ -55,7 +55,11 @@ def load_progress(checkpoint: Path) -> Progress:
     if not path.is_file():
         logger.warning("%s is missing: weight versions are counted from 0, and the next rollout is run anew", path)
         return Progress()
-    return Progress(**json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return Progress(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        logger.warning("%s is cut off: weight versions are counted from 0, and the next rollout is run anew", path)
+        return Progress()
 
 
 def save_rollout_in_use(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import chain, islice
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
@@ -35,16 +36,25 @@ from trainers.grpo.trl.rollout_function import (
     weights_sent_by,
 )
 from trainers.grpo.trl.unpadded_trainer import UnpaddedGRPOTrainer
+from trainers.grpo.unpadded.micro_batches import trained
 from trainers.models.served_teacher import ServedTeacher
 from trainers.models.weight_verification import WeightVerifier
 from trainers.serving.weights.weight_sync import WeightSync
 from trainers.teaching.lesson import Question
+from trainers.training.empty_steps import EmptySteps
 
 logger = logging.getLogger(__name__)
+
+EMPTY = "empty"
+"""Beside the columns of a micro-batch: whether no lesson of its optimizer step, on any rank, can be learned from."""
 
 
 class RolloutFailed(RuntimeError):
     """The rollout on rank 0 raised; every rank raises this with rank 0's message."""
+
+
+class RolloutDiscarded(RolloutFailed):
+    """A rollout lost more groups than it may; every rank raises this before anything is learned from it."""
 
 
 class EvaluationFailed(RuntimeError):
@@ -94,7 +104,7 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
         self.stopped_early = False
         self._history = StepMetrics()
 
-        stop_early = StopEarly()
+        stop_early, self._empty_steps = StopEarly(), EmptySteps()
         exclude_quietly()
 
         def served_teacher(model: PreTrainedModel, accelerator: Accelerator, **_: Any) -> ServedTeacher:
@@ -112,7 +122,7 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
                 eval_dataset=prompt_dataset(evaluation_questions) if evaluation_questions else None,
                 processing_class=processing_class,
                 rollout_func=rollout,
-                callbacks=[stop_early],
+                callbacks=[stop_early, self._empty_steps],
                 **kwargs,
             )
         stop_early.trainer = self
@@ -151,6 +161,21 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
             self.order, self.num_generations, self.micro_batches, epoch=lambda: self.rollout_number // epochs
         )
 
+    def _into_micro_batches(self, rollout: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return TRL's micro-batches, with a mark on those of optimizer steps that have nothing to learn from."""
+        batches = super()._into_micro_batches(rollout)
+        learned = torch.stack([trained(batch).sum() for batch in batches]).to(self.accelerator.device)
+        by_step = self.accelerator.gather(learned).view(-1, len(batches)).sum(0).view(-1, self._batches_per_step).sum(1)
+        for number, batch in enumerate(batches):
+            batch[EMPTY] = not by_step[number // self._batches_per_step]
+        return batches
+
+    def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
+        inputs = super()._prepare_inputs(generation_batch)
+        if self.model.training:
+            self._empty_steps.note(self.optimizer, empty=bool(inputs.get(EMPTY)))
+        return inputs
+
     def global_rollout(self, rows: Sequence[Sequence[int]]) -> list[TrainingRow]:
         """Return the lessons for this rank's rows.
 
@@ -185,6 +210,9 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
                 f"rollout {number} was to ask rows {planned[:16]}…, the data loaders brought {asked[:16]}…"
             )
         batch = self._rollouts().take(number)
+        if reason := self._lost_too_many(batch):
+            self._note_costs(batch)
+            raise RolloutDiscarded(f"step {self.state.global_step}: {reason}")
         self.records.add(number, batch.outcomes)
         self._record(batch)
         last = (number + 1) * self.steps_per_rollout >= self.state.max_steps
@@ -217,19 +245,23 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
         self._history.add(metrics, batch.weights)
 
     def _find_reason_to_stop(self, batch: LessonBatch, *, last: bool) -> None:
-        """Note the cost of a rollout; stop early if it lost too many groups or the next one cannot be paid for.
+        """Note the cost of a rollout; stop early if the next one cannot be paid for.
 
         After the `last` rollout there is no other one to pay for.
         """
+        self._note_costs(batch)
         assert self.runner is not None
-        reasons = [self._lost_too_many(batch)]
+        for role, account in self.runner.accounts.items():
+            reason = None if last else nothing_left_to_spend(account, role)
+            if reason is not None:
+                logger.error("step %d: %s", self.state.global_step, reason)
+                self.stopped_early = True
+
+    def _note_costs(self, batch: LessonBatch) -> None:
+        assert self.runner is not None
         for role, account in self.runner.accounts.items():
             # Not the account's last charges: an evaluation may have come between.
             account.note_rollout(batch.metrics.get(rollout_cost(role), 0.0))
-            reasons.append(None if last else nothing_left_to_spend(account, role))
-        for reason in filter(None, reasons):
-            logger.error("step %d: %s", self.state.global_step, reason)
-            self.stopped_early = True
 
     def _lost_too_many(self, batch: LessonBatch) -> str | None:
         return lost_too_many(batch, self.max_lost_groups, self.args.output_dir)

@@ -70,8 +70,8 @@ def lost_too_many(batch: LessonBatch, max_lost_groups: float, output_dir: str) -
         return None
     return (
         f"lost {len(batch.lost)} of {batch.groups} groups ({Counter(batch.lost).most_common(3)}), more than the share "
-        f"max_lost_groups={max_lost_groups}: saving a checkpoint and stopping. The servers' logs are in "
-        f"{output_dir}/servers; the same command continues from the checkpoint."
+        f"max_lost_groups={max_lost_groups}: nothing is learned from this rollout, and the run stops with its last "
+        f"whole step. The servers' logs are in {output_dir}/servers; the same command asks these questions again."
     )
 
 

@@ -26,13 +26,14 @@ from trainers.grpo.checkpoint_files import (
     steps_of,
 )
 from trainers.grpo.rollout_costs import CapTooLow
-from trainers.grpo.rollout_trainer import EvaluationFailed, RolloutFailed, RolloutTrainer
+from trainers.grpo.rollout_trainer import EvaluationFailed, RolloutDiscarded, RolloutFailed, RolloutTrainer
 from trainers.serving.weights.weight_sync import WeightSyncError
+from trainers.training.whole_checkpoints import WholeCheckpoints
 
 logger = logging.getLogger(__name__)
 
 
-class TeacherGRPOTrainer(RolloutTrainer):
+class TeacherGRPOTrainer(WholeCheckpoints, RolloutTrainer):
     """Trains the policy of a teacher on lessons.
 
     Args:
@@ -44,7 +45,7 @@ class TeacherGRPOTrainer(RolloutTrainer):
         processing_class: the teacher's tokenizer.
         num_baselines: how often the student solves each question alone.
         save_completions_probability: share of groups written to `lessons/`.
-        max_lost_groups: a rollout that loses a larger share of its groups saves a checkpoint and stops.
+        max_lost_groups: a rollout that loses a larger share of its groups is discarded, and ends the run.
         rollout_overlap: 1 runs the next rollout while the last one is trained on, 0 keeps training strictly on-policy.
         evaluation_questions: questions for the periodic evaluation, if any.
         curriculum: which questions are asked, and whether groups that teach nothing are replaced.
@@ -70,17 +71,28 @@ class TeacherGRPOTrainer(RolloutTrainer):
             self._restore(Path(str(resume_from_checkpoint)))
         try:
             ended = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        except RolloutDiscarded as error:
+            if self.accelerator.is_main_process:
+                logger.error("%s", error)
+            self.stopped_early = True
+            self._keep_last_step()
+            ended = None
         except (RolloutFailed, EvaluationFailed, WeightSyncError, CapTooLow):
-            # All ranks come here, between two steps: what was learned until now need not be lost.
-            if self.args.save_strategy != "no":
-                self._save_checkpoint(self.model, None)
+            self._keep_last_step()
             raise
         on_all_ranks(lambda: self.records.save(self.args.output_dir) if self.runner is not None else None)
         return ended
 
+    def _keep_last_step(self) -> None:
+        """Save what was learned until now: all ranks come here between two steps."""
+        if self.args.save_strategy != "no" and self.state.global_step > 0:
+            self._save_checkpoint(self.model, None)
+
     def _restore(self, checkpoint: Path) -> None:
         """Take up what transformers does not save: the place within a rollout, lessons run ahead, weight versions."""
         step = steps_of(checkpoint)
+        if checkpoint.resolve().parent == Path(self.args.output_dir).resolve():
+            self._step_saved = step
         # TRL counts micro-batches from 0 after a resume, and would generate in the middle of a rollout's batches.
         self._step = step * self.args.gradient_accumulation_steps
         if step % self.steps_per_rollout:
@@ -94,18 +106,15 @@ class TeacherGRPOTrainer(RolloutTrainer):
         if self.args.sync_ref_model:
             load_reference(checkpoint, self._reference(), sharded=self._sharded())
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """TRL's checkpoint and, before the file that makes it complete, what `_restore` needs."""
-        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+    def save_own_files(self, checkpoint: Path) -> None:
+        """Write what `_restore` needs."""
         on_all_ranks(lambda: self._save_progress(checkpoint))
         if self.args.sync_ref_model:
             main = self.accelerator.is_main_process
             save_reference(checkpoint, self._reference(), sharded=self._sharded(), writes=main)
-        super()._save_checkpoint(model, trial)
 
     def _save_progress(self, checkpoint: Path) -> None:
         """This rank's own files."""
-        checkpoint.mkdir(parents=True, exist_ok=True)
         if self.runner is not None:
             ahead = self._rollouts().state()
             # Resuming always sends the weights, which an evaluation may have sent already.

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,7 +17,7 @@ import yaml
 from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.composition.compose import Composition
 from trainers.configuration.devices.machine import Machine, assume, detect
-from trainers.configuration.resume.decision import FINISHED, STOP, decide, settle
+from trainers.configuration.resume.decision import STOP, decide, is_finished, settle
 from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, TrainingExperiment
 from trainers.configuration.settings.keys import all_keys
 from trainers.launch.checks.inspection import Findings
@@ -34,14 +35,23 @@ from trainers.launch.supervise.process import Process
 from trainers.launch.supervise.ranks import FAILURE_FILE, recorded_failure
 from trainers.launch.supervise.screen import Screen, screen_shown
 from trainers.launch.supervise.spared_servers import goes_on_without
+from trainers.output.checkpoints import newest_whole
+from trainers.output.files import FULL, cannot_write
+from trainers.output.lock import locked
+from trainers.output.temporary import own_temporary_directory
 from trainers.paths import resource
 from trainers.serving.processes.command import Command
 from trainers.serving.processes.server_group import ServerError, ServerGroup
 from trainers.terminal.log_lines import log_to_standard_error
 
 USER_ERROR = 2
+"""Exit status for a mistake of the user."""
 SERVER_ERROR = 3
+"""Exit status for a server that failed."""
 STOPPED_EARLY = 4
+"""Exit status of a training that has steps left."""
+DISK_ERROR = 5
+"""Exit status for a disk that takes no more."""
 WATCH_INTERVAL_S = 0.5
 SILENCE_S = 5.0
 """Seconds without a sign of life from a trainer that starts, after which the launcher gives one."""
@@ -56,7 +66,7 @@ logger = logging.getLogger("launch")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Launch a run; return the trainer's exit status, 2 for a mistake of the user, 3 for a server that failed."""
+    """Launch a run; return the trainer's exit status, or one of those above for what ended it here."""
     log_to_standard_error()
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
@@ -73,6 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as error:
         logger.info("stopped by %s", error)
         return error.status
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        logger.error("%s", cannot_write(Path(error.filename or "the output directory"), error))
+        return DISK_ERROR
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -117,10 +132,14 @@ def launch(options: argparse.Namespace) -> int:
 
     if options.dry_run:
         return show(plan_of(composition.config), composition, machine, memory, options.no_preflight)
-    config, notes = settle(composition, check=check)
-    for note in notes:
-        logger.info("%s", note)
-    return 0 if config is None else run(plan_of(config))
+    with locked(composition.config.output.output_dir):
+        config, notes = settle(composition, check=check)
+        for note in notes:
+            logger.info("%s", note)
+        if config is None:
+            return 0
+        with own_temporary_directory():
+            return run(plan_of(config))
 
 
 def composed(options: argparse.Namespace, machine: Machine) -> Composition:
@@ -249,8 +268,11 @@ def saved(plan: LaunchPlan, reason: str, trainer: Process) -> int | None:
 
 
 def _say_how_to_continue(plan: LaunchPlan) -> None:
-    if any(plan.output_dir.glob("checkpoint-*")):
-        logger.error("the same command continues from the last checkpoint in %s", plan.output_dir)
+    whole, damaged = newest_whole(plan.output_dir)
+    for checkpoint, wrong in damaged.items():
+        logger.error("%s is not whole: %s", checkpoint, wrong)
+    if whole is not None:
+        logger.error("the same command continues from %s", whole)
 
 
 def conclude(plan: LaunchPlan, status: int, tail: str) -> int:
@@ -275,7 +297,7 @@ def stopped_early(plan: LaunchPlan) -> bool:
 
     An evaluation never has: one that lacks answers has results all the same.
     """
-    return isinstance(plan.config, TrainingExperiment) and not (plan.output_dir / FINISHED).is_file()
+    return isinstance(plan.config, TrainingExperiment) and not is_finished(plan.output_dir)
 
 
 def write_accelerate(plan: LaunchPlan) -> None:

@@ -13,6 +13,7 @@ from transformers import Trainer
 
 from trainers.configuration.settings.experiments import TrainingExperiment
 from trainers.models.model_card import CARD, write_card
+from trainers.output.files import not_vital
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ def save_final_model(trainer: Trainer, config: TrainingExperiment) -> None:
     if trainer.is_world_process_zero():
         # The adapter that KL was measured against: that of the run before, which nobody asked for here.
         shutil.rmtree(output / "ref", ignore_errors=True)
-        write_card(config)
+        with not_vital(f"writing {output / CARD}"):
+            write_card(config)
 
 
 def push_to_hub(config: TrainingExperiment) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from trainers.configuration.settings.key import Resume
 from trainers.configuration.settings.keys import Key, keys_of
 from trainers.configuration.settings.students import members
 from trainers.hub_ids import looks_local
+from trainers.jsonl import whole_rows
 from trainers.serving.adapter_files import read_adapter
 
 CARD = "README.md"
@@ -97,8 +97,7 @@ def _shaped(key: Key) -> bool:
 
 def last_metrics(path: Path) -> dict[str, float]:
     """Return the last value of each metric in a `metrics.jsonl`; empty when there is none."""
-    rows = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return {key: value for row in rows for key, value in json.loads(row).items()}
+    return {key: value for row in whole_rows(path) for key, value in row.items()}
 
 
 def _header(config: TrainingExperiment, base: str) -> str:

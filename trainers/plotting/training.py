@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from trainers.jsonl import whole_rows
 from trainers.plotting.style import (
     BLUE,
     GREEN,
@@ -117,23 +117,12 @@ def learning_curves(
     `metrics` is the path of a `metrics.jsonl` or its objects; a step that was logged twice (a resumed run) counts as
     logged last. `references` are accuracies in [0, 1] to mark in the accuracy panel, by label.
     """
-    rows = read_metrics(metrics) if isinstance(metrics, Path) else list(metrics)
+    rows = whole_rows(metrics) if isinstance(metrics, Path) else list(metrics)
     figure, axes = new_figure(2, 3, (13.5, 7.2))
     for axis, panel in zip(axes, PANELS, strict=True):
         _draw_panel(axis, panel, rows)
     _mark(axes[ACCURACY_PANEL], references)
     save(figure, output_path)
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a `metrics.jsonl`; a line that was cut off when its run died is left out."""
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return rows
 
 
 def series(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[Floats, Floats]:

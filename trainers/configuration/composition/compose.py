@@ -41,6 +41,7 @@ from trainers.configuration.settings.experiments import EXPERIMENTS, Experiment,
 from trainers.configuration.settings.in_words import written
 from trainers.configuration.settings.keys import all_keys, keys_of, names_where
 from trainers.configuration.settings.students import POOLS
+from trainers.output.files import write_whole
 from trainers.problems import ConfigurationError, Problem
 
 
@@ -261,7 +262,7 @@ def save(config: Experiment) -> Path:
     path = config_file(config.output.output_dir)
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = {key: value for key, value in config.flat().items() if key not in names_where(secret=True)}
-    path.write_text(OmegaConf.to_yaml(OmegaConf.create(kept)), encoding="utf-8")
+    write_whole(path, OmegaConf.to_yaml(OmegaConf.create(kept)))
     return path
 
 
@@ -271,6 +272,8 @@ def load(output_dir: str | Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        return OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[return-value]
+        found = OmegaConf.to_container(OmegaConf.load(path))
     except (OmegaConfBaseException, YAMLError, ValueError):
         return None
+    # An empty file, as a full disk leaves, is no configuration.
+    return found if isinstance(found, dict) and found else None  # type: ignore[return-value]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,31 +24,52 @@ from trainers.configuration.resume.differences import (
 )
 from trainers.configuration.resume.evaluations import evaluation_action, fingerprints, has_evaluation, read_models
 from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, TrainingExperiment
+from trainers.output.checkpoints import TRAINER_STATE, flaw, newest_whole, recover, reject
+from trainers.output.files import write_whole
+from trainers.output.lock import LOCK
 from trainers.problems import ConfigurationError, Problem
 
 FINISHED = "finished.json"
-TRAINER_STATE = "trainer_state.json"
 STOP = "stop"
 """A file in the output of a GRPO run that asks it to end after its step, with a checkpoint; it may say why."""
 OWN_OUTPUT = ("metrics.jsonl", "lessons", "servers")
+INSIDE = "earlier-"
+"""Before the time in the name of a directory that old output is set aside in, inside an output directory."""
 Action = Literal["start", "continue", "complete", "set_aside", "refuse"]
 
 
 @dataclass(frozen=True)
 class ResumeDecision:
-    """A decision about an output directory, and its reason; `checkpoint` is the path to continue from."""
+    """A decision about an output directory, and its reason.
+
+    Args:
+        action: what is done.
+        checkpoint: the path to continue from, if any.
+        reason: in words.
+        damaged: later checkpoints that are not whole, which are put out of the way.
+    """
 
     action: Action
     checkpoint: str | None
     reason: str
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """The traces of earlier runs in an output directory: flat keys as saved, and complete checkpoints by step."""
+    """The traces of earlier runs in an output directory.
+
+    Args:
+        saved: flat keys as saved.
+        checkpoint: the last whole one.
+        damaged: later checkpoints that are not whole, with what is wrong with each.
+        finished: whether a run came to its end.
+        output: whether a run wrote anything.
+    """
 
     saved: Mapping[str, Any] | None = None
-    checkpoints: tuple[str, ...] = ()
+    checkpoint: str | None = None
+    damaged: Mapping[str, str] = field(default_factory=dict)
     finished: bool = False
     output: bool = False
 
@@ -63,7 +86,7 @@ def resume_decision(config: TrainingExperiment, earlier: Earlier) -> ResumeDecis
 
 
 def _automatic(config: TrainingExperiment, earlier: Earlier) -> ResumeDecision:
-    kept = earlier.finished or bool(earlier.checkpoints)
+    kept = earlier.finished or earlier.checkpoint is not None
     if kept and earlier.saved is None:
         return ResumeDecision("refuse", None, "it holds checkpoints of a run whose configuration is not known")
     differing = difference(earlier.saved, config) if kept and earlier.saved is not None else {}
@@ -73,11 +96,23 @@ def _automatic(config: TrainingExperiment, earlier: Earlier) -> ResumeDecision:
         return ResumeDecision("refuse", None, "it holds another run, which differs in " + "; ".join(differing.values()))
     if earlier.finished:
         return ResumeDecision("complete", None, "this run is complete")
-    if earlier.checkpoints:
-        return ResumeDecision("continue", earlier.checkpoints[-1], f"continues from {earlier.checkpoints[-1]}")
+    if earlier.checkpoint:
+        return _continued(earlier)
     if earlier.output:
-        return ResumeDecision("set_aside", None, "an earlier attempt left no checkpoint: its output is set aside")
+        left = f"no whole checkpoint ({_damages(earlier)})" if earlier.damaged else "no checkpoint"
+        return ResumeDecision("set_aside", None, f"an earlier attempt left {left}: its output is set aside")
     return ResumeDecision("start", None, "a new run")
+
+
+def _continued(earlier: Earlier, change: str = "") -> ResumeDecision:
+    reason = f"continues from {earlier.checkpoint}{change}"
+    if earlier.damaged:
+        reason += f", because what is newer is not whole ({_damages(earlier)})"
+    return ResumeDecision("continue", earlier.checkpoint, reason, tuple(earlier.damaged))
+
+
+def _damages(earlier: Earlier) -> str:
+    return "; ".join(f"{Path(path).name}: {wrong}" for path, wrong in earlier.damaged.items())
 
 
 def _evaluation_decision(config: EvaluationExperiment, earlier: Earlier) -> ResumeDecision:
@@ -103,27 +138,30 @@ def _lengthened(config: TrainingExperiment, earlier: Earlier, change: str) -> Re
             f"it holds this run with fewer steps ({change}), and lr_scheduler_type={config.trainer.lr_scheduler_type} "
         )
         return ResumeDecision("refuse", None, f"{reason}spreads the learning rate over all steps")
-    if not earlier.checkpoints:
-        return ResumeDecision("refuse", None, f"it holds this run with fewer steps ({change}), and no checkpoint")
-    last = earlier.checkpoints[-1]
-    return ResumeDecision("continue", last, f"continues from {last}, for longer ({change})")
+    if not earlier.checkpoint:
+        return ResumeDecision("refuse", None, f"it holds this run with fewer steps ({change}), and no whole checkpoint")
+    return _continued(earlier, f", for longer ({change})")
 
 
 def look(output_dir: str | Path) -> Earlier:
     """Read what an output directory holds."""
     path = Path(output_dir)
+    whole, damaged = newest_whole(path)
     return Earlier(
         saved=load(path),
-        checkpoints=tuple(str(checkpoint) for checkpoint in checkpoints(path)),
-        finished=(path / FINISHED).is_file(),
+        checkpoint=None if whole is None else str(whole),
+        damaged={str(checkpoint): wrong for checkpoint, wrong in damaged.items()},
+        finished=is_finished(path),
         output=any((path / name).exists() for name in (*OWN_OUTPUT, FINISHED)) or bool(list(path.glob("checkpoint-*"))),
     )
 
 
-def checkpoints(output_dir: Path) -> Sequence[Path]:
-    """Return the complete checkpoints, by step; one without `trainer_state.json` was cut off while being written."""
-    found = [path for path in output_dir.glob("checkpoint-*") if (path / TRAINER_STATE).is_file()]
-    return sorted((path for path in found if _step(path) is not None), key=lambda path: _step(path) or 0)
+def is_finished(output_dir: Path) -> bool:
+    """Return whether a training came to its end; a record that was cut off when its disk was full says nothing."""
+    try:
+        return isinstance(json.loads((output_dir / FINISHED).read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def decide(config: Experiment) -> ResumeDecision:
@@ -146,9 +184,8 @@ def decide(config: Experiment) -> ResumeDecision:
                 "or set resume=DIRECTORY/checkpoint-N to continue from there all the same"
             )
         raise ConfigurationError([Problem(f"output_dir={config.output.output_dir}", decision.reason, remedy)])
-    if decision.checkpoint and not (Path(decision.checkpoint) / TRAINER_STATE).is_file():
-        given, expected = f"resume={config.output.resume}", "expected auto, never, or a directory checkpoint-N"
-        raise ConfigurationError([Problem(given, expected, f"name a checkpoint that holds {TRAINER_STATE}")])
+    if decision.checkpoint:
+        _check_whole(config.output.resume, Path(decision.checkpoint))
     if decision.checkpoint and isinstance(config, TrainingExperiment):
         _check_readable(config, Path(decision.checkpoint))
         _check_best(config, Path(decision.checkpoint))
@@ -160,6 +197,17 @@ def _decided(config: Experiment, earlier: Earlier) -> ResumeDecision:
         return _evaluation_decision(config, earlier)
     assert isinstance(config, TrainingExperiment)
     return resume_decision(config, earlier)
+
+
+def _check_whole(resume: str, checkpoint: Path) -> None:
+    if not (checkpoint / TRAINER_STATE).is_file():
+        expected = "expected auto, never, or a directory checkpoint-N"
+        raise ConfigurationError(
+            [Problem(f"resume={resume}", expected, f"name a checkpoint that holds {TRAINER_STATE}")]
+        )
+    if resume != "auto" and (wrong := flaw(checkpoint)) is not None:
+        remedy = "name another checkpoint, or set resume=auto to continue from the last whole one of output_dir"
+        raise ConfigurationError([Problem(f"resume={resume}", f"it is not whole: {wrong}", remedy)])
 
 
 def _check_readable(config: TrainingExperiment, checkpoint: Path) -> None:
@@ -200,6 +248,7 @@ def settle(
         ConfigurationError: when the run must not go on, or `check` finds problems.
     """
     config = composition.config
+    recover(Path(config.output.output_dir))
     decision = decide(config)
     notes = (*composition.notes, f"{config.output.output_dir}: {decision.reason}")
     if decision.action == "complete":
@@ -211,6 +260,7 @@ def settle(
         notes = (*notes, f"old output is now in {set_aside(config.output.output_dir)}")
     if decision.action == "continue":
         (Path(config.output.output_dir) / FINISHED).unlink(missing_ok=True)
+        notes = (*notes, *(f"{path} is now {reject(Path(path)).name}" for path in decision.damaged))
     resumed = isinstance(config, TrainingExperiment)
     settled = config.with_keys(resume_from=decision.checkpoint) if resumed else config
     save(settled)
@@ -218,18 +268,37 @@ def settle(
 
 
 def set_aside(output_dir: str | Path) -> Path:
-    """Rename an output directory to one with the time in its name, and return that."""
-    path = Path(output_dir)
-    target = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
-    return path.rename(target)
+    """Move what is in an output directory into one beside it with the time in its name, and return that.
+
+    Where there is none on the same disk, because the directory is a mount point, it is one inside. The directory stays,
+    with its lock.
+    """
+    path, now = Path(output_dir), time.strftime("%Y%m%d-%H%M%S")
+    moved = [entry for entry in path.iterdir() if entry.name != LOCK and not entry.name.startswith(INSIDE)]
+    target = _unused(path.resolve().with_name(f"{path.resolve().name}.{now}"))
+    try:
+        target.mkdir()
+        moved[0].rename(target / moved[0].name)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EACCES, errno.EROFS, errno.EPERM):
+            raise
+        with suppress(OSError):
+            target.rmdir()
+        target = _unused(path / f"{INSIDE}{now}")
+        target.mkdir()
+        moved[0].rename(target / moved[0].name)
+    for entry in moved[1:]:
+        entry.rename(target / entry.name)
+    return target
+
+
+def _unused(path: Path) -> Path:
+    """Return a path, or the first with a number after it, that nothing has."""
+    names = (path, *(path.with_name(f"{path.name}-{number}") for number in range(2, 1000)))
+    return next(name for name in names if not name.exists())
 
 
 def mark_finished(config: Experiment, steps: int) -> None:
     """Record that a run reached its end, after everything else of it was written."""
     record = {"steps": steps, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-    (Path(config.output.output_dir) / FINISHED).write_text(json.dumps(record) + "\n", encoding="utf-8")
-
-
-def _step(path: Path) -> int | None:
-    digits = path.name.rpartition("-")[2]
-    return int(digits) if digits.isdigit() else None
+    write_whole(Path(config.output.output_dir) / FINISHED, json.dumps(record) + "\n")

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from trainers.configuration.schedule.evaluation_metrics import FOLLOWS_METRIC, judges_models
-from trainers.configuration.settings.experiments import GRPOExperiment, TrainingExperiment
+from trainers.configuration.settings.experiments import TrainingExperiment
 from trainers.configuration.settings.in_words import written
 from trainers.problems import Problem
 
@@ -164,9 +164,6 @@ def _saved_when_evaluated(config: TrainingExperiment) -> Iterator[Problem]:
         expected = "DeepSpeed loads the best model from a whole checkpoint, with optimizer states"
         remedy = "set save_only_model=false, or load_best_model_at_end=false"
         yield Problem(f"save_only_model=true {given}", expected, remedy)
-    if config.trainer.save_total_limit == 1 and isinstance(config, GRPOExperiment):
-        expected = "a run that stops early would keep the best checkpoint alone, and be continued from there"
-        yield Problem(f"save_total_limit=1 {given}", expected, "set save_total_limit=2")
 
 
 def _learning_rate(config: TrainingExperiment) -> Iterator[Problem]:

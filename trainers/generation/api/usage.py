@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.generation.types import GenerationError
+from trainers.output.files import told
 
 CAP_REACHED = "spending_cap"
 _MILLION = 1e6
@@ -156,7 +157,8 @@ class Account:
     def save(self) -> None:
         """Write the file, if there is one."""
         if self._file is not None:
-            write_usage(self._file, self._usage)
+            with told(self._file):
+                write_usage(self._file, self._usage)
             self._saved_at = time.monotonic()
 
     def _release(self, reserved: float, usage: Usage) -> None:

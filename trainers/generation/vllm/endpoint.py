@@ -28,6 +28,19 @@ class Endpoint:
         self._busy_s = 0.0
         self._busy_since = 0.0
         self._silent_until = 0.0
+        self._failing: set[str] = set()
+
+    def fails(self, cause: str) -> bool:
+        """Note a failed request; return whether its cause is news, since the server last answered."""
+        news = cause not in self._failing
+        self._failing.add(cause)
+        return news
+
+    def works(self) -> bool:
+        """Note an answered request; return whether that is news, after some that failed."""
+        news = bool(self._failing)
+        self._failing.clear()
+        return news
 
     @property
     def busy_s(self) -> float:

@@ -232,13 +232,17 @@ class EndpointPool:
                             self.traffic.generated_tokens += len(completion.token_ids)
                             yield index, completion
                 self.traffic.prompt_tokens += sum(map(len, request.prompt_ids))
+                if endpoint.works():
+                    logger.warning("%s answers again", endpoint.base_url)
                 return
             except GenerationError as error:
                 failed.append(endpoint)
                 delay = self._retry.delay_s(len(failed), time.monotonic() - start, error.cause)
                 if delay is None or (known_to_be_silent and error.cause == "connection"):
                     raise
-                logger.warning("%s; attempt %d follows in %.1f s", error, len(failed) + 1, delay)
+                # A server that died fails every request there is, each several times.
+                if endpoint.fails(error.cause):
+                    logger.warning("%s; its requests have %d attempts each", error, self._retry.attempts)
                 self.traffic.retries += 1
             await asyncio.sleep(delay)
 

@@ -26,7 +26,7 @@ def disk_problems(config: Experiment, shape: ModelShape | None) -> Iterator[Prob
     if free < needed:
         given = f"output_dir={config.output.output_dir}"
         expected = f"about {needed / GIGABYTE:.1f} GB are needed, {free / GIGABYTE:.1f} GB are free"
-        remedy = "free some space, choose another output_dir, or set save_total_limit=1 or save_only_model=true"
+        remedy = "free some space, choose another output_dir, or set save_total_limit=2 or save_only_model=true"
         yield Problem(given, expected, remedy)
 
 

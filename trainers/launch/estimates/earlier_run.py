@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 from trainers.configuration.settings.experiments import Experiment
 from trainers.configuration.settings.keys import all_keys
+from trainers.jsonl import whole_rows
 from trainers.terminal.log_lines import DATE
 
 METRICS = "metrics.jsonl"
@@ -48,11 +48,7 @@ class Measured:
 
 def measured(output_dir: Path) -> Measured | None:
     """Read seconds and tokens per step from a directory's metrics; `None` when there are none, or too few to tell."""
-    path = output_dir / METRICS
-    if not path.is_file():
-        return None
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return measure(record for line in lines if (record := _record(line)) is not None)
+    return measure(row for row in whole_rows(output_dir / METRICS) if "step" in row and "time" in row)
 
 
 def measure(records: Iterable[Mapping[str, Any]]) -> Measured | None:
@@ -102,12 +98,3 @@ def changes(before: Mapping[str, Any] | None, config: Experiment) -> list[str]:
 
 def _difference(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> float:
     return (after[name] - before[name]) / (after["step"] - before["step"])
-
-
-def _record(line: str) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError:
-        # The last line of a run that was killed may be half written.
-        return None
-    return record if isinstance(record, dict) and "step" in record and "time" in record else None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import threading
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
+from io import RawIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 from trainers.launch.supervise.chatter import is_chatter
 from trainers.launch.supervise.screen import Screen
+from trainers.output.files import cannot_write
 from trainers.progress import MARK
 from trainers.terminal.log_lines import short
 
@@ -34,6 +35,7 @@ class LogCopy:
         self._screen = screen
         self._end = bytearray()
         self._said = False
+        self._told = False
         self._reading = self._writing = -1
         self._thread = threading.Thread(target=self._pump, daemon=True)
 
@@ -63,26 +65,47 @@ class LogCopy:
 
     def _pump(self) -> None:
         rest = b""
-        with self._path.open("ab") as log:
+        with self._opened() as log:
             while data := os.read(self._reading, 2**16):
                 *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
-                    self._take(line + b"\n", log)
-                log.flush()
+                self._keep(b"".join([self._take(line + b"\n") for line in lines]), log)
                 if self._screen is not None and b"\r" in rest:
                     self._screen.tell({"note": _last_state(rest).decode(errors="replace")})
             if rest:
-                self._take(rest, log)
+                self._keep(self._take(rest), log)
         os.close(self._reading)
 
-    def _take(self, line: bytes, log: BinaryIO) -> None:
+    def _opened(self) -> AbstractContextManager[RawIOBase | None]:
+        try:
+            return self._path.open("ab", buffering=0)
+        except OSError as error:
+            self._tell(error)
+            return nullcontext()
+
+    def _keep(self, lines: bytes, log: RawIOBase | None) -> None:
+        """Write lines to the file; what it cannot take is missing there, and the process goes on all the same."""
+        rest = memoryview(lines)
+        try:
+            while log is not None and rest:
+                rest = rest[log.write(rest) or 0 :]
+        except OSError as error:
+            self._tell(error)
+        else:
+            self._told = self._told and not (log and lines)
+
+    def _tell(self, error: OSError) -> None:
+        if not self._told:
+            self._told = True
+            self._show(f"{cannot_write(self._path, error)}; until then lines are missing there\n".encode())
+
+    def _take(self, line: bytes) -> bytes:
+        """Show a line and remember it; return what the file is to have of it."""
         if line.startswith(MARK.encode()):
             self._progress(line)
-            return
+            return b""
         is_bar = b"\r" in line
         if is_bar:
             line = _last_state(line) + b"\n"
-        log.write(line)
         self._end += line
         del self._end[:-TAIL_BYTES]
         if is_bar and self._screen is not None:
@@ -90,6 +113,7 @@ class LogCopy:
             self._screen.tell({"note": None})
         elif not is_chatter(line):
             self._show(line)
+        return line
 
     def _show(self, line: bytes) -> None:
         self._said = True

@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from trainers.configuration import ConfigurationError, Problem
@@ -16,6 +17,7 @@ from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.launch.sweep import search, slurm
 from trainers.launch.sweep.comparison import compare
 from trainers.launch.sweep.values import Run, Space, divided, extremes, runs_of
+from trainers.output.lock import locked
 from trainers.paths import ROOT
 from trainers.terminal.log_lines import log_to_standard_error
 
@@ -47,11 +49,13 @@ def _sweep(options: argparse.Namespace) -> int:
     check(extremes(space, output) if goal else runs, fixed, options)
     if options.slurm is not None:
         return _submit(options, output, tasks)
-    if goal is None:
-        status = start(runs if options.only is None else [runs[options.only]], fixed, options)
-    else:
-        status = _search(space, output, goal, fixed, options)
-        runs = search.runs_tried(space, output, goal)
+    # One run of a sweep, as the jobs of an array start them, runs beside the others: each locks its own directory.
+    with locked(output) if options.only is None else nullcontext():
+        if goal is None:
+            status = start(runs if options.only is None else [runs[options.only]], fixed, options)
+        else:
+            status = _search(space, output, goal, fixed, options)
+            runs = search.runs_tried(space, output, goal)
     if runs:
         compare(runs, output)
     return status

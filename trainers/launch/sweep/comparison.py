@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from trainers.jsonl import whole_rows
 from trainers.launch.sweep.values import Run
 from trainers.plotting import several_seeds
 from trainers.terminal.tables import console_for_tables, tables_within
@@ -79,10 +80,8 @@ def figures(output_dir: Path) -> dict[str, float]:
 
 def _steps(output_dir: Path) -> list[Mapping[str, float]]:
     """Return the logged steps of a training in order; of several records of a step, the last counts."""
-    file = output_dir / "metrics.jsonl"
-    records = map(json.loads, file.read_text(encoding="utf-8").splitlines()) if file.is_file() else ()
     by_step: dict[int, dict[str, float]] = {}
-    for record in records:
+    for record in whole_rows(output_dir / "metrics.jsonl"):
         by_step[record["step"]] = {**by_step.get(record["step"], {}), **record}
     return [by_step[step] for step in sorted(by_step)]
 

@@ -4,13 +4,15 @@ The guard is started in its own process group with a pipe as standard input whos
 command joins the group. When the pipe closes, because the starter finished, crashed or was killed, the guard asks
 everything that descends from the command to end and kills what is left after `GRACE_S`. That reaches children that
 vLLM leaves behind when its front end is killed, and training processes, which have sessions of their own. When the
-command ends by itself the guard ends what it left, and then with its status.
+command ends by itself the guard ends what it left, and then with its status. The run's temporary files go with a
+starter that cannot remove them any more.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from contextlib import suppress
 GRACE_S = 10.0
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_starter_is_gone = threading.Event()
 
 
 def main() -> None:
@@ -33,6 +36,8 @@ def main() -> None:
     threading.Thread(target=_end_with_starter, daemon=True).start()
     status = child.wait()
     _end_descendants()
+    if _starter_is_gone.is_set():
+        shutil.rmtree(os.environ.get("ATLAS_TEMPORARY", ""), ignore_errors=True)
     sys.exit(status if status >= 0 else 128 - status)
 
 
@@ -45,6 +50,7 @@ def _prepare_child() -> None:
 def _end_with_starter() -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
+    _starter_is_gone.set()
     _end_descendants()
 
 

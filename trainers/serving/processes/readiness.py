@@ -1,4 +1,4 @@
-"""The one probe of model servers: is one healthy, and which models does it serve?"""
+"""Probes of model servers: is one healthy, which models does it serve, is one of its processes stopped?"""
 
 from __future__ import annotations
 
@@ -24,3 +24,33 @@ def served_models(base_url: str) -> tuple[str, ...] | None:
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError):
         # What answers may be no HTTP server: on a port that nothing listens on yet, a connection can even meet itself.
         return None
+
+
+def answers(base_url: str, timeout_s: float) -> bool:
+    """Return whether a server answers `/health` within a time, whatever it says; one that ended is told elsewhere."""
+    import httpx
+
+    try:
+        with httpx.Client(base_url=base_url, timeout=timeout_s, trust_env=False, verify=False) as client:
+            client.get("/health")
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
+    return True
+
+
+def stopped_process(pid: int) -> int | None:
+    """Return a process among one and its descendants that a signal has stopped; `None` when there is none.
+
+    A front end answers `/health` while the engine behind it is stopped.
+    """
+    # As httpx: a launcher that only reports a mistake need not wait for it.
+    import psutil
+
+    try:
+        head = psutil.Process(pid)
+        for process in (head, *head.children(recursive=True)):
+            if process.status() == psutil.STATUS_STOPPED:
+                return int(process.pid)
+    except psutil.NoSuchProcess:
+        return None
+    return None

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from trainers.serving.processes.health_watch import HealthWatch
 from trainers.serving.processes.readiness import served_models
 from trainers.serving.processes.server_command import inherited_environment, server_command
 from trainers.serving.server_spec import ServerSpec
@@ -31,6 +32,10 @@ _LOG_TAIL_LINES = 20
 _LOG_NOISE = re.compile(r"nanobind| - leaked | - \.\.\. skipped|Route: |resource_tracker|\[shutdown\]|warnings\.warn")
 _LOG_PREFIX = re.compile(r"^\(\w+ pid=\d+\) (\w+ \d\d-\d\d [\d:]+ \[[^]]*\] )?")
 _TRACEBACK_FRAME = re.compile(r"  +(File |\S)")
+
+
+_ENGINE_DIED = re.compile(r"EngineDeadError|[Ee]ngine core proc.{0,40} died|EngineCore .{0,60}died unexpectedly")
+_SIGNALLED = 128
 
 
 class ServerError(RuntimeError):
@@ -162,10 +167,12 @@ class ServerGroup:
         self._told_every_s = told_every_s
         self._told: list[Server] = []
         self._up = False
+        self._health: HealthWatch | None = None
         self.servers = tuple(Server(spec, output_dir / "servers" / f"{spec.name}.log") for spec in specs)
 
     def __enter__(self) -> ServerGroup:
         self.start()
+        self._health = HealthWatch(self.servers).start()
         return self
 
     def __exit__(
@@ -193,24 +200,36 @@ class ServerGroup:
             raise
 
     def poll(self) -> None:
-        """Check that every server still runs; one that ended and is spared is told once.
+        """Check that every server still runs, and, once all have started, works; one that is spared is told once.
 
         Raises:
-            ServerError: naming the first one that ended and is not spared, with the end of its log.
+            ServerError: naming the first one that ended and is not spared, with the end of its log, or one that hangs,
+                which is killed: whoever waits for it would do so until a deadline.
         """
-        ended = [server for server in self.servers if server.exit_status() is not None]
-        for server in ended:
-            if server in self._told:
-                continue
-            error = server.error(f"ended with status {server.exit_status()}")
-            if not self._up or not self._spared([each.spec for each in ended]):
-                raise error
-            self._told.append(server)
-            whose = ", ".join(server.spec.students)
-            logger.error("%s\nThe run goes on without it: what it does not answer of %s is lost alone", error, whose)
+        for server in self.servers:
+            status = server.exit_status()
+            if status is not None and server not in self._told:
+                self._lose(server, how_it_ended(status, log_tail(server.log_path)))
+        told = [number for number, server in enumerate(self.servers) if server in self._told]
+        hung = self._health.hung(but=told) if self._health is not None else None
+        if hung is not None:
+            number, trouble = hung
+            self.servers[number].kill()
+            self._lose(self.servers[number], f"{trouble}; it was killed")
+
+    def _lose(self, server: Server, how: str) -> None:
+        """Tell that a server is no more, and that the run goes on without it, if it can."""
+        error = server.error(how)
+        if not self._up or not self._spared([each.spec for each in self.servers if each.exit_status() is not None]):
+            raise error
+        self._told.append(server)
+        whose = ", ".join(server.spec.students)
+        logger.error("%s\nThe run goes on without it: what it does not answer of %s is lost alone", error, whose)
 
     def stop(self, grace_s: float = 10.0) -> None:
         """End all servers: politely, then, after `grace_s` seconds, for certain. Repeating it does nothing."""
+        if self._health is not None:
+            self._health.stop()
         running = [server for server in self.servers if server.exit_status() is None]
         for server in running:
             server.terminate()
@@ -250,6 +269,18 @@ class ServerGroup:
                 logger.info("waiting for %s (%.0f s)", names, now - start)
                 next_progress = now + self._told_every_s
             time.sleep(_POLL_INTERVAL_S if waiting else 0)
+
+
+def how_it_ended(status: int, tail: str) -> str:
+    """Return how a server ended, from its status and the end of its log.
+
+    vLLM's front end ends well, by itself, when its engine is killed.
+    """
+    if _ENGINE_DIED.search(tail):
+        return f"lost its engine, which was killed or crashed, and ended with status {status}"
+    if status > _SIGNALLED:
+        return f"was killed by signal {status - _SIGNALLED} and ended with status {status}"
+    return f"ended with status {status}" + (", though nobody asked it to" if status == 0 else "")
 
 
 def start_waves(specs: Sequence[ServerSpec]) -> list[list[ServerSpec]]:

@@ -137,7 +137,7 @@ class TrainerSettings(Settings):
     save_strategy: Literal["no", "steps", "epoch", "best"] = trl_key("steps", resume=Resume.FREE)
     save_steps: Number = trl_key(500, gt=0, resume=Resume.FREE)
     save_on_each_node: bool = trl_key(False)
-    save_total_limit: int | None = trl_key(None, ge=1, resume=Resume.FREE)
+    save_total_limit: int | None = trl_key(None, ge=2, resume=Resume.FREE)
     enable_jit_checkpoint: bool = trl_key(False, fixed=_UNFINISHED)
     push_to_hub: bool = trl_key(False, resume=Resume.FREE)
     hub_token: str | None = trl_key(None, secret=True)

@@ -1,0 +1,94 @@
+"""A checkpoint that cannot be written replaces none that could, and a full disk costs it alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from accelerate import PartialState
+
+from tests.faults.test_checkpoints import fill_in
+from tests.support.small_disk import small_disk
+from trainers.output.checkpoints import MANIFEST, newest_whole
+from trainers.training.whole_checkpoints import WholeCheckpoints
+
+
+class Saver:
+    """As much of transformers' trainer as saves a checkpoint."""
+
+    def __init__(self, output: Path, kilobytes: int) -> None:
+        self.args = SimpleNamespace(output_dir=str(output))
+        self.state = SimpleNamespace(global_step=0)
+        self._kilobytes = kilobytes
+
+    def _save_checkpoint(self, *_: Any) -> None:
+        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        fill_in(checkpoint)
+        (checkpoint / "optimizer.pt").write_bytes(b"o" * 1024 * self._kilobytes)
+
+
+class SavesWhole(WholeCheckpoints, Saver):  # type: ignore[misc]
+    """The mechanism on top of it."""
+
+    __init__ = Saver.__init__
+
+    def at(self, step: int) -> None:
+        """Save at a step."""
+        self.state.global_step = step
+        self._save_checkpoint(None, None)
+
+
+@pytest.fixture
+def saver(monkeypatch: pytest.MonkeyPatch) -> Any:
+    PartialState(cpu=True)
+    # `Trainer` stands between the two, and does nothing here.
+    monkeypatch.setattr(WholeCheckpoints.__mro__[1], "_save_checkpoint", Saver._save_checkpoint)
+    return SavesWhole
+
+
+def test_a_full_disk_costs_a_checkpoint_and_not_the_one_before_nor_the_training(
+    saver: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with small_disk(tmp_path, 400) as disk:
+        trainer = saver(disk, kilobytes=150)
+        trainer.at(1)
+        trainer.at(2)
+        # What is told before it is begun: the last one tells how large they are.
+        assert newest_whole(disk) == (disk / "checkpoint-2", {})
+        trainer.at(3)
+        assert "checkpoint-3 was not begun: checkpoint-2 has" in caplog.text
+        # And what no estimate foresees: the first one, and those of a quota.
+        trainer._kilobytes = 900
+        (disk / "checkpoint-1/optimizer.pt").unlink()
+        trainer.at(4)
+        assert f"{disk}/checkpoint-4 could not be written" in caplog.text
+        assert newest_whole(disk) == (disk / "checkpoint-2", {})
+        assert not (disk / "checkpoint-4").exists()
+        trainer._kilobytes = 10
+        trainer.at(5)
+        assert newest_whole(disk)[0] == disk / "checkpoint-5"
+        # One of the same step, which cannot be written, does not replace the one that could.
+        trainer._kilobytes, trainer._step_saved = 900, None
+        (disk / "checkpoint-2/optimizer.pt").unlink()
+        trainer.at(5)
+        assert newest_whole(disk) == (disk / "checkpoint-5", {})
+
+
+def test_other_errors_end_the_run_and_leave_the_checkpoint_before(saver: Any, tmp_path: Path) -> None:
+    trainer = saver(tmp_path, kilobytes=1)
+    trainer.at(1)
+    trainer._kilobytes = None
+    with pytest.raises(TypeError):
+        trainer.at(2)
+    assert newest_whole(tmp_path) == (tmp_path / "checkpoint-1", {})
+    assert not (tmp_path / "checkpoint-2").exists()
+
+
+def test_a_step_is_saved_once(saver: Any, tmp_path: Path) -> None:
+    trainer = saver(tmp_path, kilobytes=1)
+    trainer.at(1)
+    before = (tmp_path / "checkpoint-1" / MANIFEST).stat().st_mtime_ns
+    trainer.at(1)
+    assert (tmp_path / "checkpoint-1" / MANIFEST).stat().st_mtime_ns == before

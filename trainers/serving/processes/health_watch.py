@@ -1,0 +1,86 @@
+"""Watch servers that run but do no work any more: they answer no `/health`, or a process of theirs is stopped."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+from trainers.serving.processes.readiness import answers, stopped_process
+from trainers.serving.server_spec import ServerSpec
+
+HUNG_AFTER_S = 45.0
+"""Seconds without any sign of work after which a server counts as hung."""
+INTERVAL_S = 5.0
+TIMEOUT_S = 15.0
+"""Seconds that a busy server may take to answer."""
+
+
+class Watched(Protocol):
+    """A server as far as the watch knows it."""
+
+    spec: ServerSpec
+
+    @property
+    def pid(self) -> int:
+        """Return the head of its processes."""
+        ...
+
+
+def trouble_of(server: Watched) -> str | None:
+    """Return what keeps a server from working now; `None` when nothing does."""
+    stopped = stopped_process(server.pid)
+    if stopped is not None:
+        return f"its process {stopped} is stopped, as by SIGSTOP"
+    return None if answers(server.spec.base_url, TIMEOUT_S) else "it does not answer /health"
+
+
+class HealthWatch:
+    """Asks each server again and again, in a thread each, from `start` to `stop`.
+
+    Args:
+        servers: the servers, which run.
+        look: what tells of a server's trouble; others than `trouble_of` in tests.
+        hung_after_s: see `HUNG_AFTER_S`.
+        interval_s: seconds between two looks.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[Watched],
+        look: Callable[[Watched], str | None] = trouble_of,
+        hung_after_s: float = HUNG_AFTER_S,
+        interval_s: float = INTERVAL_S,
+    ) -> None:
+        self._servers = tuple(servers)
+        self._look = look
+        self._hung_after_s = hung_after_s
+        self._interval_s = interval_s
+        self._ended = threading.Event()
+        self._hung: dict[int, str] = {}
+
+    def start(self) -> HealthWatch:
+        """Begin to watch."""
+        for number in range(len(self._servers)):
+            threading.Thread(target=self._watch, args=(number,), daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._ended.set()
+
+    def hung(self, but: Collection[int] = ()) -> tuple[int, str] | None:
+        """Return the number of a server that hangs, and what is known of it; `None` while all work, `but` some."""
+        return next(((number, why) for number, why in self._hung.copy().items() if number not in but), None)
+
+    def _watch(self, number: int) -> None:
+        well = time.monotonic()
+        while not self._ended.wait(self._interval_s):
+            trouble = self._look(self._servers[number])
+            now = time.monotonic()
+            if trouble is None:
+                well = now
+                self._hung.pop(number, None)
+            elif now - well >= self._hung_after_s:
+                self._hung[number] = f"hangs: {trouble}, for {now - well:.0f} s now"
