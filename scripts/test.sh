@@ -3,6 +3,8 @@
 #
 #   bash scripts/test.sh                  everything, as CI does
 #   bash scripts/test.sh -k reward -x     the same checks; the arguments choose the tests as for pytest
+#
+# ATLAS_TEST_SEED=N shuffles the tests, and whatever they draw, by that seed.
 set -euo pipefail
 source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/lib.sh"
 case "${1:-}" in -h | --help) show_help "$0" && exit 0 ;; esac
@@ -11,6 +13,9 @@ install_what_is_missing
 cd "$ATLAS_ROOT" || exit 1
 # Nothing that is tested may depend on a model hub or upload anything.
 export HF_HUB_OFFLINE=1 WANDB_MODE=offline TOKENIZERS_PARALLELISM=false OMP_WAIT_POLICY=PASSIVE
+
+shuffled=()
+[[ -z "${ATLAS_TEST_SEED:-}" ]] || shuffled=(-p randomly "--randomly-seed=$ATLAS_TEST_SEED")
 
 failed=()
 check() { # check NAME COMMAND…
@@ -25,9 +30,9 @@ check "style" ruff check .
 check "format" ruff format --check .
 check "types" mypy
 if (($# > 0)); then
-    check "chosen tests" python -m pytest "$@"
+    check "chosen tests" python -m pytest "${shuffled[@]}" "$@"
 else
-    check "fast tests" python -m pytest -q -n auto --dist loadfile -m "not slow and not servers"
+    check "fast tests" python -m pytest "${shuffled[@]}" -q -n auto --dist loadfile -m "not slow and not servers"
     # Each process starts servers of its own, of which two processes keep two cores busy and 16 GB of memory full.
     check "slow tests" python -m pytest -v -n 2 --dist loadfile --durations=25 -m "slow or servers"
 fi

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from rich.console import Console
 
 from trainers.launch.supervise import screen as screen_module
 from trainers.launch.supervise.log_copy import LogCopy
+from trainers.launch.supervise.process import Process
 from trainers.launch.supervise.screen import Screen
+from trainers.serving.processes.command import Command
 
 
 def terminal(width: int = 80) -> Console:
@@ -74,3 +77,26 @@ def test_a_bar_is_drawn_as_it_grows_and_leaves_no_line(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "Loading: 100%\nread\n"
     assert "Loading" not in drawn(screen)
     assert copy.said_something
+
+
+TABLE = """
+from trainers.terminal.tables import console_for_tables, tables_within
+arms = ("student alone", "SFT-only teacher", "GRPO teacher")
+row = ("maximum improvement (points, best level)", *["+63.5 [+47.4, +78.2]"] * 3)
+console = console_for_tables()
+for table in tables_within(console.width, "Results", ("", *arms), [row]):
+    console.print(table)
+"""
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_table_of_a_process_is_as_wide_as_the_display_that_it_passes_above(tmp_path: Path, width: int) -> None:
+    screen = Screen(terminal(width))
+    with Process(Command((sys.executable, "-c", TABLE), {}), "child", tmp_path / "log", screen) as child:
+        while child.status(0.1) is None:
+            pass
+    shown = screen.console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, shown.splitlines())) <= width
+    assert shown.split() == (tmp_path / "log").read_text().split()
+    assert shown.count("[+47.4, +78.2]") == 3
+    assert (shown.count("+63.5 [+47.4, +78.2]") == 3) == (width == 120)

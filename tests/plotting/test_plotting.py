@@ -195,11 +195,16 @@ def test_lengths_are_drawn_beside_their_means_on_the_side_of_the_student(monkeyp
 
 
 def test_gains_by_part_are_points_and_intervals(monkeypatch):
-    gains = {"easy": Estimate(-0.1, -0.2, 0.1, 4), "hard": Estimate(0.5, 0.4, 0.6, 2)}
+    gains = {"easy": Estimate(-0.1, -0.2, 0.1, 9), "hard": Estimate(0.5, 0.4, 0.6, 5)}
+    gains |= {"rare": Estimate(0.0, -0.97, 0.97, 4), "unknown": UNKNOWN}
     [axis] = _drawn(monkeypatch, gain_by_part, {"T": gains}, heading="Gain by level").axes
     assert _lines(axis, marker="o") == [_about((0, -10), (1, 50))]
     zero, *intervals = _lines(axis, marker="None")
     assert zero == _about((0, 0), (1, 0))
+    assert [label.get_text() for label in axis.get_xticklabels()][2:] == [
+        "rare\n4 questions, too few",
+        "unknown\n0 questions, too few",
+    ]
     assert intervals == [_about((0, -20), (0, 10)), _about((1, 40), (1, 60))]
 
 
@@ -286,9 +291,9 @@ def test_mean_lengths_are_those_of_the_table(monkeypatch):
 
 
 def test_one_question_is_one_question(monkeypatch):
-    gains = {"easy": Estimate(0.5, 0.4, 0.6, 1), "hard": Estimate(0.5, 0.4, 0.6, 2)}
+    gains = {"easy": Estimate(0.5, 0.4, 0.6, 1), "hard": Estimate(0.5, 0.4, 0.6, 5)}
     [axis] = _drawn(monkeypatch, gain_by_part, {"T": gains}, heading="Gain by level").axes
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["easy\n1 question", "hard\n2 questions"]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["easy\n1 question, too few", "hard\n5 questions"]
 
 
 def test_long_names_and_many_arms_hide_no_point(monkeypatch):

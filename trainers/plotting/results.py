@@ -92,7 +92,10 @@ def length_by_baseline(
 
 
 def gain_by_part(parts: Mapping[str, Mapping[str, Estimate]], output_path: Path, *, heading: str) -> None:
-    """Draw the accuracy gain (shares; shown in points) by arm and then by part of the questions, with intervals."""
+    """Draw the accuracy gain (shares; shown in points) by arm and then by part of the questions, with intervals.
+
+    A part of fewer than `FEWEST_QUESTIONS` questions has its place and no point, as its interval says nothing.
+    """
     colours = arm_colours(list(parts))
     labels = list(dict.fromkeys(part for gains in parts.values() for part in gains))
     slanted = max(map(len, labels), default=0) > _WIDE_PART
@@ -101,7 +104,7 @@ def gain_by_part(parts: Mapping[str, Mapping[str, Estimate]], output_path: Path,
     axis.axhline(0, color="#999999", linewidth=1)
     for i, (arm, gains) in enumerate(parts.items()):
         shift = min(0.16, 0.8 / len(parts)) * (i - (len(parts) - 1) / 2)
-        known = [(labels.index(part) + shift, gain) for part, gain in gains.items() if gain.known]
+        known = [(labels.index(part) + shift, gain) for part, gain in gains.items() if gain.n >= FEWEST_QUESTIONS]
         for x, gain in known:
             _interval(axis, gain, x, horizontal=False, scale=100, colour=colours[arm])
         axis.plot(
@@ -113,8 +116,7 @@ def gain_by_part(parts: Mapping[str, Mapping[str, Estimate]], output_path: Path,
             label=_shortened(arm),
         )
     counts = [max((gains[label].n for gains in parts.values() if label in gains), default=0) for label in labels]
-    units = ["question" if n == 1 else "questions" for n in counts]
-    named = [f"{_shortened(label)}\n{n} {unit}" for label, n, unit in zip(labels, counts, units, strict=True)]
+    named = [f"{_shortened(label)}\n{_counted(n)}" for label, n in zip(labels, counts, strict=True)]
     axis.set_xticks(range(len(labels)), named)
     if slanted:
         axis.tick_params(axis="x", rotation=30)
@@ -126,6 +128,11 @@ def gain_by_part(parts: Mapping[str, Mapping[str, Estimate]], output_path: Path,
     if len(parts) > 1:
         legend_below(figure, axis)
     save(figure, output_path)
+
+
+def _counted(questions: int) -> str:
+    few = ", too few" if questions < FEWEST_QUESTIONS else ""
+    return f"{questions} {'question' if questions == 1 else 'questions'}{few}"
 
 
 def differences(arms: Mapping[str, Estimate], output_path: Path, *, reference: str) -> None:
