@@ -124,6 +124,15 @@ def test_figures_are_counted():
         assert line in lines
 
 
+def test_a_path_that_is_not_there_is_named():
+    async def outcome():
+        async with serving() as (client, _):
+            await client.embeddings.create(model="small", input="x")
+
+    with pytest.raises(openai.NotFoundError, match="There is no /v1/embeddings here"):
+        asyncio.run(outcome())
+
+
 class Short(ChatApi):
     """An API whose context is small."""
 

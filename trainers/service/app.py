@@ -36,6 +36,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _EVENT_STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _LAST_WORD_S = 2.0
+_PATHS = "/v1/chat/completions, /v1/completions, /v1/responses and /v1/models"
 _FAILURES = {
     "context": (400, "context_length_exceeded"),
     "content_filter": (400, "content_filter"),
@@ -161,6 +162,8 @@ class Service:
         except TimeoutError:
             limit = self._limits.request_timeout_s
             return _refusal(504, f"There was no answer within {limit:g} s.", "timeout")
+        except web.HTTPNotFound:
+            return _refusal(404, f"There is no {request.path} here, only {_PATHS}.", "not_found")
         except web.HTTPException as error:
             return _refusal(error.status, error.reason, "invalid_request_error")
         except ConnectionError:

@@ -65,7 +65,8 @@ class EndpointPool:
     ) -> None:
         if not base_urls:
             raise ValueError(f"No server address for model {model}: a pool needs at least one.")
-        self.endpoints = tuple(Endpoint(url) for url in base_urls) if beside is None else beside.endpoints
+        own = tuple(Endpoint(url) for url in base_urls)
+        self.endpoints: tuple[Endpoint, ...] = own if beside is None else beside.endpoints
         self.model = model
         self.traffic = Traffic()
         self.weight_version = 0
@@ -73,7 +74,7 @@ class EndpointPool:
         self._max_model_len = max_model_len
         self._timeout = aiohttp.ClientTimeout(total=request_timeout_s)
         limit = max_concurrent_requests * len(self.endpoints)
-        self._turns = AdmissionQueue(limit) if beside is None else beside._turns
+        self._turns: AdmissionQueue = AdmissionQueue(limit) if beside is None else beside._turns
         self._retry = retry or RetryPolicy()
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._extra_body = dict(extra_body or {})
