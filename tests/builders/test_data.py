@@ -279,7 +279,7 @@ def test_an_example_that_would_be_cut_off_is_dropped(tmp_path, tiny_student_dir)
 
 
 def our_warnings(caplog):
-    """What ATLAS warned of; libraries that are imported meanwhile warn of their own matters, once per process."""
+    """Return the warnings of ATLAS; libraries that are imported meanwhile warn of their own matters, once."""
     ours = ("trainers.", "custom_data.")
     return [each.message for each in caplog.records if each.levelname == "WARNING" and each.name.startswith(ours)]
 

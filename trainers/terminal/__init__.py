@@ -1,1 +1,1 @@
-"""What people see of every program alike: lines of a log, and tables as wide as the terminal."""
+"""The looks that all programs share: lines of a log, and tables as wide as the terminal."""

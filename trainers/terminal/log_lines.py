@@ -30,7 +30,7 @@ def short(line: str) -> str:
 
 
 class _ShortLines(logging.Formatter):
-    """What `short` leaves of a line."""
+    """Lines as `short` leaves them."""
 
     def format(self, record: logging.LogRecord) -> str:
         return short(super().format(record))

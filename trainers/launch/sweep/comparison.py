@@ -1,4 +1,4 @@
-"""What the runs of a sweep came to, side by side: a table and a picture."""
+"""The results of the runs of a sweep, side by side: a table and a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sweep varies, in Hydra's syntax, and the runs that all combinations make."""
+"""The keys that a sweep varies, in Hydra's syntax, and the runs that all combinations make."""
 
 from __future__ import annotations
 
