@@ -1,4 +1,4 @@
-"""What a run says of itself while it goes."""
+"""Warnings of a run while it goes."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ def row_of(prompt: Prompt, reply: str) -> dict[str, Any]:
 
 
 async def answers(model: str, prompts: Sequence[Prompt]) -> list[str]:
-    """What a model says to prompts, greedily."""
+    """Return the replies of a model to prompts, greedily."""
     local = LocalModel.load(model)
     try:
         generations = await local.generate(prompts, n=1, sampling=Sampling(32, temperature=0.0), seed=0)
@@ -312,7 +312,7 @@ def share(values: Iterator[Any]) -> float | None:
 
 
 def trick_table(runs: Sequence[Mapping[str, Any]]) -> ResultsTable:
-    """How often each trick stands in lessons, and how often it is found; means over seeds."""
+    """Return the shares of lessons with each trick, and of those found; means over seeds."""
     rows = []
     for trick in TRICKS:
         figures = [(end, "share") for end in ("first", "last")]
@@ -324,7 +324,7 @@ def trick_table(runs: Sequence[Mapping[str, Any]]) -> ResultsTable:
 
 
 def outcome_table(runs: Sequence[Mapping[str, Any]]) -> ResultsTable:
-    """What became of the student and of leaks in all; means over seeds."""
+    """Return the leaks in all and the right solutions; means over seeds."""
     names = ("leak rate", "blind leak rate", "taught right", "taught right, no trick")
     rows = [(name, *(shown([run[end][name] for run in runs]) for end in ("first", "last"))) for name in names]
     return ResultsTable("", ("", f"first {WINDOW} steps", f"last {WINDOW} steps"), tuple(rows))
