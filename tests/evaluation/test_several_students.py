@@ -7,6 +7,7 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,12 @@ import pytest
 from tests.evaluation.test_evaluate import QUESTIONS, TEMPLATES, Student, solve, teacher
 from tests.support.data_configs import run_config
 from tests.support.evaluations import evaluated
-from trainers.configuration import ConfigurationError
+from trainers.configuration import ConfigurationError, compose
+from trainers.configuration.composition.compose import save
+from trainers.configuration.devices.machine import Machine
+from trainers.configuration.resume.decision import decide
 from trainers.evaluation.comparison import compare
-from trainers.evaluation.evaluate import Evaluation, check_answers
+from trainers.evaluation.evaluate import Evaluation, check_answers, evaluate
 from trainers.evaluation.lesson_files import LESSONS, STUDENT_ALONE, answered, held, keep, read_lines
 from trainers.evaluation.measures.quantities import mean_of, over_students
 from trainers.evaluation.measures.results import STUDENTS, Results
@@ -187,3 +191,49 @@ def test_evaluations_of_several_students_are_compared_question_by_question():
     assert compare({"a": one, "b": replace(alone, taught={"U": alone.taught["T"]})}).differences["U"][
         "accuracy"
     ].mean == pytest.approx(0.25)
+
+
+@pytest.mark.slow
+def test_an_evaluation_asks_models_and_agents_side_by_side_and_takes_in_another(
+    tmp_path, tiny_student_dir, tiny_teacher_dir
+):
+    questions, output = tmp_path / "questions.jsonl", tmp_path / "out"
+    rows = [{"question": f"Add {number} and 1.", "solution": number + 1} for number in range(3)]
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def run(pool: str, *more: str) -> dict[str, Any]:
+        config = compose(
+            [
+                *("evaluate", f"teacher={tiny_teacher_dir}", "teacher_names=[T]", f"student_model={tiny_student_dir}"),
+                *(
+                    f"dataset_id_or_path={questions}",
+                    f"output_dir={output}",
+                    "use_vllm_server=false",
+                    f"students={pool}",
+                ),
+                *("heldout_students={agent: {agent: tests.support.agents.solve}}", "trainer/reward=world"),
+                *("num_rollouts=2", "num_baselines=2", "verifier=exact", "max_probe_tokens=8", "student_max_tokens=16"),
+                *("max_completion_length=24", "student_max_model_len=256", "teacher_max_model_len=256", *more),
+            ],
+            Machine(),
+        ).config
+        settled = decide(config)
+        assert settled.action in ("start", "continue")
+        save(config)
+        asyncio.run(evaluate(config))
+        summary: dict[str, Any] = json.loads((output / "summary.json").read_text())
+        return summary
+
+    first = run("{plain: {}, hurried: {system_prompt: Hurry.}}")
+    assert list(first["by_student"]) == ["plain", "hurried", "agent"]
+    assert all(entry["arms"][1]["counts"]["n"] == 6 for entry in first["by_student"].values())
+    assert (output / "finished.json").exists()
+    before = (output / "student_alone.jsonl").read_text().splitlines()
+    second = run("{plain: {}, hurried: {system_prompt: Hurry.}, lost: {agent: tests.support.agents.fail}}")
+    assert list(second["by_student"]) == ["plain", "hurried", "lost", "agent"]
+    assert (output / "student_alone.jsonl").read_text().splitlines()[: len(before)] == before
+    assert second["by_student"]["lost"]["arms"][1]["accuracy"]["mean"] is None
+    assert second["matrix"]["accuracy"] != first["matrix"]["accuracy"]
+    third = run("{plain: {}, hurried: {system_prompt: Hurry.}, lost: {temperature: 0.1}}", "student=[lost,agent]")
+    assert list(third["by_student"]) == ["lost", "agent"]
+    assert third["by_student"]["lost"]["arms"][1]["counts"]["n"] == 6
