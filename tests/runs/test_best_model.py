@@ -164,6 +164,23 @@ def test_the_best_model_of_a_grpo_run_is_loaded_and_its_rate_follows_the_evaluat
 
 @pytest.mark.slow
 @pytest.mark.servers
+def test_a_grpo_run_ends_when_it_no_longer_gets_better_also_after_an_interruption(servers, tmp_path):
+    from tests.support.grpo_runs import arguments, metrics, train
+
+    patient = (*JUDGED, "max_steps=8", "early_stopping_patience=2", "load_best_model_at_end=true")
+    patient += ("save_strategy=steps", "save_steps=1")
+    whole = train(servers, tmp_path, *patient)
+    # The second model is the best; the third and the fourth are worse.
+    assert list(metrics(whole)) == [1, 2, 3, 4]
+    assert_loaded(whole, 2)
+    assert settle(compose(arguments(servers, tmp_path, *patient)))[0] is None
+
+    again = train(servers, tmp_path, *patient, f"resume={whole}/checkpoint-3", f"output_dir={tmp_path}/again")
+    assert list(metrics(again)) == [4]
+
+
+@pytest.mark.slow
+@pytest.mark.servers
 def test_only_better_models_are_saved(servers, tmp_path):
     from tests.support.grpo_runs import train
 
