@@ -27,9 +27,9 @@ def problem(*words: str) -> str:
 
 def test_nothing_is_replaced_unless_asked_for():
     assert build_curriculum(composed()).replaces is False
-    assert build_curriculum(composed("dynamic_sampling=true")).max_sampled_groups == 3
+    assert build_curriculum(composed("dynamic_sampling=true")).most == 3
     chosen = build_curriculum(composed("dynamic_sampling=true", "max_sampled_groups=1.5", "question_order=difficulty"))
-    assert (chosen.question_order, chosen.max_sampled_groups) == ("difficulty", 1.5)
+    assert (chosen.question_order, chosen.most) == ("difficulty", 1.5)
 
 
 def test_replacements_count_among_the_most_tokens_of_a_step():

@@ -63,7 +63,7 @@ def test_a_checkpoint_of_before_records_were_kept_begins_with_nothing_known(tmp_
 
 @pytest.mark.parametrize("order", ["random", "difficulty"])
 def test_a_plan_depends_on_seed_number_and_what_was_known(order):
-    curriculum = Curriculum(order, max_sampled_groups=2.5)
+    curriculum = Curriculum(order, most=2.5)
     known = {row: Outcome(row, 1, 1, 0, 8, row % 9) for row in range(30)}
     plan = plan_rollout(ORDER, 3, curriculum, known)
     assert plan == plan_rollout(QuestionOrder(40, 4, 1), 3, curriculum, dict(reversed(known.items())))
@@ -75,7 +75,7 @@ def test_a_plan_depends_on_seed_number_and_what_was_known(order):
 
 def test_there_are_no_more_spares_than_questions():
     few = QuestionOrder(6, 4, seed=0)
-    plan = plan_rollout(few, 0, Curriculum(max_sampled_groups=3), {})
+    plan = plan_rollout(few, 0, Curriculum(most=3), {})
     assert sorted([*plan.asked, *plan.spares]) == list(range(6))
     assert plan_rollout(few, 0, Curriculum(), {}).spares == []
 

@@ -201,7 +201,7 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
         asked, others = ([self.questions[index] for index in indices] for indices in (plan.asked, plan.spares))
         return self.runner.start(
             asked,
-            spares=Spares(others, self.curriculum.max_sampled_groups) if self.curriculum.replaces else None,
+            spares=Spares(others, self.curriculum.most) if self.curriculum.replaces else None,
             step=number * self.steps_per_rollout,
             num_generations=self.num_generations,
             num_baselines=self.num_baselines,

@@ -19,16 +19,16 @@ class Curriculum:
     Args:
         question_order: `random` asks every question once in an epoch; `difficulty` prefers those whose taught solutions
             are sometimes right and sometimes wrong.
-        max_sampled_groups: groups that a rollout may sample, as a multiple of those that it trains on; 1 replaces none.
+        most: groups that a rollout may sample, as a multiple of those that it trains on; 1 replaces none.
     """
 
     question_order: Literal["random", "difficulty"] = "random"
-    max_sampled_groups: float = 1
+    most: float = 1
 
     @property
     def replaces(self) -> bool:
         """True when groups that teach nothing are replaced."""
-        return self.max_sampled_groups > 1
+        return self.most > 1
 
 
 RANDOM = Curriculum()
@@ -55,7 +55,7 @@ def plan_rollout(
         known: outcomes by row, as of before this rollout.
     """
     size = order.per_rollout
-    spares = min(int(size * curriculum.max_sampled_groups), order.questions) - size
+    spares = min(int(size * curriculum.most), order.questions) - size
     if curriculum.question_order == "random":
         return RolloutPlan(order.rollout(number), order.spares(number, spares))
     drawn = _drawn(_weights(order.questions, known), size + spares, f"{order.seed}/difficulty/{number}")
