@@ -12,12 +12,14 @@ from typing import Any
 from custom_data.rows.answers import answer_of_turn, ground_truth
 from custom_data.rows.bad_rows import BadRowError
 from custom_data.rows.columns import match, plain, value_of
+from trainers.configuration.datasets.column_names import ACCEPTED
 
 LETTERS = string.ascii_uppercase
 ASKED = "Answer with the letter of one choice."
 """Request below the choices of a question."""
 
 _LABELLED = re.compile(r"\(?([A-Z])[).:]\s*(\S.*)", re.DOTALL)
+_LABEL = re.compile(r"(?:(?:option|choice|op)[\s_]*)?\(?\s*([A-Za-z0-9])\s*[).:]?", re.IGNORECASE)
 _WRONG = re.compile(r"(?:incorrectanswer|wronganswer|distractor)\d*")
 
 
@@ -84,7 +86,7 @@ class ChoiceColumns:
     def find(cls, found: Sequence[str], column_map: Mapping[str, str] | None, seed: int | None) -> ChoiceColumns | None:
         """Return the columns with choices among these; `None` where there are none."""
         mapped = (column_map or {}).get("choices")
-        if together := mapped or match(found, ("choices", "options", "question.choices")):
+        if together := mapped or match(found, (*ACCEPTED["choices"], "question.choices")):
             return cls(together=together, seed=seed)
         wrong = tuple(column for column in found if _WRONG.fullmatch(plain(column)))
         if wrong:
@@ -181,7 +183,7 @@ def _statements(answer: Any) -> list[str]:
 
 
 def _bare(text: str) -> str:
-    label = re.fullmatch(r"\(?\s*([A-Za-z0-9])\s*[).:]?", text.strip())
+    label = _LABEL.fullmatch(text.strip())
     return (label[1] if label else " ".join(text.split())).casefold()
 
 

@@ -12,6 +12,7 @@ from trainers.problems import ConfigurationError, Problem
 
 SHOWN = 30
 """Most of a dataset's columns that a message lists."""
+_ANSWERS = ("solution", "worked_solution", "answer_key")
 DEEPEST = 3
 """Most names that a path into nested columns may have."""
 
@@ -68,9 +69,11 @@ def find_columns(
         column_map: explicit choices, our name → column; they win over the accepted names.
 
     Raises:
-        ConfigurationError: when `column_map` names a column that is not there.
+        ConfigurationError: when `column_map` names a column that is not there, or the question's as the answer, too.
     """
     chosen = dict(column_map or {})
+    if chosen.get("question") is not None and chosen["question"] in (chosen.get(name) for name in _ANSWERS):
+        raise ConfigurationError([_twice(chosen["question"], found)])
     missing = {name: column for name, column in chosen.items() if name in wanted and column not in found}
     if missing:
         problems = [_not_there(name, column, found) for name, column in missing.items()]
@@ -98,6 +101,13 @@ def _not_there(name: str, column: str, found: Sequence[str]) -> Problem:
     expected = f"expected one of the dataset's columns: {listed(found)}"
     close = get_close_matches(column, list(found), n=1)
     return Problem(f"column_map.{name}={column}", expected, entry(name, close[0]) if close else "name one of them")
+
+
+def _twice(column: str, found: Sequence[str]) -> Problem:
+    given = f"column_map names the column {column} for question and answer"
+    others = [other for other in found if other != column]
+    expected = f"expected two columns of {listed(found)}, or every question would be its own answer"
+    return Problem(given, expected, entry("solution", others[0] if len(others) == 1 else "NAME"))
 
 
 def _no_column(name: str, found: Sequence[str]) -> Problem:

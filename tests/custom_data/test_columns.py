@@ -75,3 +75,10 @@ def test_a_mapping_to_a_column_that_is_not_there_lists_the_columns():
 
 def test_a_mapping_of_other_wanted_names_is_left_alone():
     assert find_columns(["question"], ("question",), {"level": "nope"}) == {"question": "question"}
+
+
+def test_a_question_is_never_its_own_answer():
+    with pytest.raises(ConfigurationError, match=r"question for question and answer.*\n.*column_map\.solution=antwort"):
+        find_columns(
+            ["question", "antwort"], ("question", "solution"), {"question": "question", "solution": "question"}
+        )

@@ -118,6 +118,36 @@ def _expressions(generator: random.Random) -> Made:
         yield way, text, truth, False
 
 
+def _coefficients(generator: random.Random) -> Made:
+    p, q = generator.choice([(1, 2), (3, 2), (3, 4), (5, 2), (7, 5)])
+    for thing in ("x", r"\pi", r"\sqrt{2}", "x^2", "(x + 1)"):
+        truth = rf"\frac{{{p}}}{{{q}}}{thing}"
+        yield "above", rf"\frac{{{p} {thing}}}{{{q}}}", truth, True
+        yield "slash", f"{p}/{q} {thing}", truth, True
+        yield "decimal", f"{p / q}{thing}", truth, True
+        yield "below", rf"\frac{{{p}}}{{{q} {thing}}}", truth, False
+        yield "sign", rf"-\frac{{{p}}}{{{q}}}{thing}", truth, False
+        yield "inverse", rf"\frac{{{q}}}{{{p}}}{thing}", truth, False
+        yield "missing part", rf"\frac{{{p}}}{{{q}}}", truth, False
+    yield "digits behind", rf"\frac{{{p}}}{{{q}}}3", f"{p}/{q}3", False
+    yield "bare digits", rf"\frac{p}{{{q}}}", rf"\frac{{{p}}}{{{q}}}", True
+    yield "constant", f"{p / q}x + c", rf"\frac{{{p}x}}{{{q}}} + C", True
+    yield "no constant", f"{p / q}x", rf"\frac{{{p}x}}{{{q}}} + C", False
+
+
+def _ratios(generator: random.Random) -> Made:
+    p, q = generator.choice([(7, 3), (5, 2), (9, 4)])
+    truth = f"{p} : {q}"
+    yield "blanks", f"{p}:{q}", truth, True
+    yield "multiple", f"{3 * p}:{3 * q}", truth, True
+    yield "fraction", f"{p}/{q}", truth, True
+    yield "order", f"{q}:{p}", truth, False
+    yield "extra part", f"{p}:{q}:1", truth, False
+    yield "digits", f"{p}{q}", truth, False
+    yield "decimal", f"{p}.{q}", truth, False
+    yield "share", f"{p}/{p + q}", truth, False
+
+
 def _radicals(generator: random.Random) -> Made:
     a, b = generator.randint(2, 9), generator.choice([2, 3, 5, 7])
     truth = rf"{a}\sqrt{{{b}}}"
@@ -263,6 +293,12 @@ def _quantities(generator: random.Random) -> Made:
         yield "other unit", f"{n} {other}", truth, False
         yield "magnitude", f"{n * size} {large}", truth, False
         yield "power", f"{n} {large}^2", truth, False
+    yield "sign behind", f"{n}€", f"{n} euros", True
+    yield "other sign behind", f"{n}€", f"${n}", False
+    yield "unit behind formula", f"${n}$ km", f"{n} m", False
+    yield "abbreviated", f"{n} pct", f"{n}\\%", True
+    yield "words per", f"{n} miles per hour", f"{n} mph", True
+    yield "other speed", f"{n} km per hour", f"{n} mph", False
     yield "degrees", f"{n}°C", f"{n}°C", True
     yield "scale", f"{n}°F", f"{n}°C", False
     yield "angle", f"{n} radians", rf"{n}^\circ", False
@@ -322,7 +358,7 @@ def _unreadable(generator: random.Random) -> Made:
 KINDS: dict[str, Callable[[random.Random], Made]] = {
     "integer": _integers, "fraction": _fractions, "decimal": _decimals, "expression": _expressions, "radical": _radicals,
     "power": _powers, "list": _lists, "point": _points, "interval": _intervals, "matrix": _matrices, "equation": _equations,
-    "quantity": _quantities, "choice": _choices, "complex": _complex, "words": _words, "unreadable truth": _unreadable,
+    "quantity": _quantities, "choice": _choices, "complex": _complex, "words": _words, "coefficient": _coefficients, "ratio": _ratios, "unreadable truth": _unreadable,
 }  # fmt: skip
 
 
@@ -342,7 +378,9 @@ def _statements(generator: random.Random) -> Iterator[Case]:
         "brackets": ("[THINK]The answer is {}.[/THINK] No idea.", False),
         "channel": ("<|channel|>analysis<|message|>The answer is {}.<|end|>", False),
         "quoted": ('The hint says "the answer is {}".', False), "block": ("> The answer is {}.\nIs it so?", False),
-        "reported": ("The teacher says the answer is {}.", False), "cut off": ("<solution>{}", False),
+        "reported": ("The teacher says the answer is {}.", False), "told": ("I am told the answer is {}.", False),
+        "another's": ("The textbook's answer is {}.", False), "remark after": ("The answer is {}. Wait, it's easy to check.", True),
+        "cut off": ("<solution>{}", False),
     }  # fmt: skip
     for way, (form, right) in forms.items():
         yield Case("statement", way, form.format(n), str(n), right)
@@ -350,6 +388,7 @@ def _statements(generator: random.Random) -> Iterator[Case]:
         "box then line": r"First \boxed{{{}}}. But checking, the answer is {}.", "two tags": "<solution>{}</solution> No: <solution>{}</solution>",
         "two lines": "The answer is {}. Wait, the answer is {}.", "tag then box": r"The teacher wrote <solution>{}</solution>. I get \boxed{{{}}}.",
         "thought": "<think>The answer is {}.</think>The answer is {}.", "line then tag": "The answer is {}, or so. <solution>{}</solution>",
+        "make that": "The answer is {}. Actually, make that {}.", "it is": "The answer is {}. Wait, it is {}.",
     }  # fmt: skip
     for way, form in pairs.items():
         yield Case("correction", way, form.format(n, m), str(m), right=True)

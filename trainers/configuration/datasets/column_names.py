@@ -17,7 +17,7 @@ ACCEPTED: dict[str, tuple[str, ...]] = {
         *("expected_answer", "correct_answer", "reward_model.ground_truth"),
     ),
     "context": ("input",),
-    "choices": ("choices", "options"),
+    "choices": ("choices", "options", "endings", "answer_choices", "alternatives"),
     "answer_key": ("answer_key", "answer_idx", "correct"),
     "reasoning_trace": ("reasoning_trace",),
     "student_approach": ("student_approach",),

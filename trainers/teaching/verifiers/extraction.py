@@ -15,7 +15,9 @@ SOLUTION = re.compile(r"<solution>((?:(?!<solution>).)*?)</solution>", re.DOTALL
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{|\\.|[{}]", re.DOTALL)
 # "The final answer is: 12", "**Answer:** 12", "#### 12", "The correct option is (A)"
 _CUE = re.compile(
-    r"####|(?:\banswer\b[*_]{0,3}(?: to the (?:question|problem)| here)?"
+    r"####|\b(?:actually|wait|no|sorry|oops|hmm)\b,?[ \t]{1,3}(?:make (?:that|it)|I meant?|it(?:['’]s| is))"
+    r":?(?=[ \t]{1,3}[*$(−-]{0,3}(?:\d|\\|[A-J]\b))"
+    r"|(?:\banswer\b[*_]{0,3}(?: to the (?:question|problem)| here)?"
     r"|\b(?:correct|right|best|final|true)[ \t](?:option|choice|letter|value|result)\b)[*_]{0,3}"
     r"[ \t]{0,3}(?::|=|\bis\b(?:[ \t]{0,3}(?::|=|equal to\b))?)[*_]{0,3}",
     re.IGNORECASE,

@@ -21,7 +21,9 @@ _OTHERS = re.compile(
 )
 _REPORTED = re.compile(
     r"(?:(?<!\bI )(?<!\bwe )(?<!\bWe )\b(?:says?|said|claims?|claimed|suggests?|suggested|thinks?|thought|states|stated|"
-    r"wrote|believes?|told (?:me|us)|guess(?:ed|es)|hints?|hinted)\b|\baccording to [^,.\n]{1,40})"
+    r"wrote|believes?|told (?:me|us)|guess(?:ed|es)|hints?|hinted)\b|\baccording to [^,.\n]{1,40}"
+    r"|\b(?:am|are|was|were) told"
+    r"|\b(?:teacher|tutor|textbook|book|hint|teaching|friend|classmate|author|expert|solution manual)['’]s)"
     r"[\s,:]{0,3}(?:that\s+)?(?:(?:the|its|this|their|his|her)\s+)?(?:(?:final|correct|right|expected)\s+)?$",
     re.IGNORECASE,
 )

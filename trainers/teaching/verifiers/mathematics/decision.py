@@ -187,6 +187,9 @@ def _narrow(answer: str, given: str) -> str:
         re.sub(r"(?i)\b(?:to|up|and|out|over|right|correct|times)\b", "", given)
     ):
         return given
+    whole = read_quantity(given)
+    if whole.number and whole.unit:
+        return given
     formulas = [next(group for group in match.groups() if group) for match in _MATH_TOKEN.finditer(answer)]
     if len(formulas) == 1 and not _NUMERAL.search(_MATH_TOKEN.sub(" ", answer)):
         return clean(formulas[0])

@@ -30,10 +30,12 @@ _POINTS = (Rational(17, 7), Rational(-23, 11), Rational(5, 13), Rational(-3, 17)
 _STEP = Rational(19, 23)
 _NEVER_READ = re.compile(
     r"'|\d_|(?<![_\d])\d+\s+\d|(?<![A-Za-z\\])[A-Za-z]{4,}|\^\{?\\?T\b|\^\{?\\(?:top|circ|prime|dagger)|[?#@$\"~]|\\(?:not|ldots|dots)\b|\.\."
-    r"|--|\+\+|\\mid(?![A-Za-z])"
+    r"|:|--|\+\+|\\mid(?![A-Za-z])"
 )
 _NAMES = re.compile(r"\\[A-Za-z]+|\\(?:text|mathrm|operatorname|mathbf|vec|overline|bar)\{[^{}]*\}")
-_DECIMAL = re.compile(r"(?<![\w.])(\d*)\.(\d+)(?![\w.])|(?<![\w.])(\d+)\.(?!\d)")
+_DECIMAL = re.compile(r"(?<![\w.])(\d*)\.(\d+)(?![\d.])|(?<![\w.])(\d+)\.(?!\d)")
+# By the order of operations "1/2 x" is half of x; the parser would read 1/(2x).
+_LEADING_FRACTION = re.compile(r"(?<![\w.)}\]^/])(\d+)\s*/\s*(\d+)(?=\s*[A-Za-z\\(])")
 _SCIENTIFIC = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)[eE]([+-]?\d{1,4})(?!\w)")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?|[a-z]|\([^()]*\))\s*degrees?\b")
@@ -97,6 +99,7 @@ def _prepared(text: str) -> str:
         raise UnreadableError(text[:80])
     text = _SCIENTIFIC.sub(r"(\1 \\cdot 10^{\2})", text)
     text = _DECIMAL.sub(_as_fraction, text)
+    text = _LEADING_FRACTION.sub(r"\\frac{\1}{\2}", text)
     text = re.sub(r"\\sqrt\s*(\d)", r"\\sqrt{\1}", text)
     return re.sub(r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}", text)
 

@@ -152,7 +152,9 @@ def read_quantity(text: str, known: frozenset[str] = frozenset()) -> Quantity:
     if sign := _CURRENCY_SIGN.match(text):
         text, unit = sign["minus"] + text[sign.end() :], parse_unit(_CURRENCY[sign["symbol"]])
     text = re.sub(r"\\?\$$", "", text).strip()
-    text = re.sub(r"(?i)\s*\bper\s?cent\b", "%", text)
+    if unit is None and text[-1:] in _CURRENCY:
+        text, unit = text[:-1].strip(), parse_unit(_CURRENCY[text[-1]])
+    text = re.sub(r"(?i)\s*\b(?:per\s?cent|percentage(?! points?)|pct)\b\.?", "%", text)
     if (words := words_to_number(text)) is not None:
         return Quantity(text, PlainNumber(words), unit)
     if scientific := _SCIENTIFIC.fullmatch(text):
