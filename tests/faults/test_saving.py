@@ -11,6 +11,7 @@ from accelerate import PartialState
 
 from tests.faults.test_checkpoints import fill_in
 from tests.support.small_disk import small_disk
+from trainers.grpo.checkpoint_files import Progress, load_progress
 from trainers.output.checkpoints import MANIFEST, newest_whole
 from trainers.training.whole_checkpoints import WholeCheckpoints
 
@@ -92,3 +93,12 @@ def test_a_step_is_saved_once(saver: Any, tmp_path: Path) -> None:
     before = (tmp_path / "checkpoint-1" / MANIFEST).stat().st_mtime_ns
     trainer.at(1)
     assert (tmp_path / "checkpoint-1" / MANIFEST).stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("content", ["", '{"weight_version": 3, "ahe', "[]", "null"])
+def test_a_record_of_rollouts_that_was_cut_off_costs_the_rollout_that_was_ahead(
+    content: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "rollouts.json").write_text(content)
+    assert load_progress(tmp_path) == Progress()
+    assert "rollouts.json is cut off" in caplog.text

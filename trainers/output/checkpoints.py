@@ -91,6 +91,12 @@ def checkpoints(output_dir: Path) -> list[Path]:
     return sorted(found, key=lambda path: step_of(path) or 0)
 
 
+def last_finished(output_dir: Path) -> Path | None:
+    """Return the last checkpoint that was written to its end; its files are not looked at."""
+    finished = [path for path in checkpoints(output_dir) if (path / MANIFEST).is_file()]
+    return finished[-1] if finished else None
+
+
 def newest_whole(output_dir: Path) -> tuple[Path | None, dict[Path, str]]:
     """Return the last whole checkpoint, and each later one with what is wrong with it."""
     flaws: dict[Path, str] = {}
