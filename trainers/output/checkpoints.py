@@ -46,7 +46,12 @@ def finish(checkpoint: Path) -> None:
 
 
 def abandon(checkpoint: Path) -> None:
-    """Take away a checkpoint that could not be written, and put back what it was to replace, if anything."""
+    """Take away a checkpoint that could not be written, and put back what it was to replace, if anything.
+
+    A whole one is left: it could not even be put aside.
+    """
+    if checkpoint.exists() and flaw(checkpoint) is None:
+        return
     shutil.rmtree(checkpoint, ignore_errors=True)
     replaced = _beside(checkpoint, REPLACED)
     if replaced.is_dir() and not checkpoint.exists():
