@@ -172,6 +172,12 @@ def test_an_abandoned_checkpoint_is_gone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_whole_checkpoint_that_could_not_be_put_aside_is_left(tmp_path: Path) -> None:
+    checkpoint = written(tmp_path / "checkpoint-1")
+    abandon(checkpoint)
+    assert newest_whole(tmp_path) == (checkpoint, {})
+
+
 @pytest.mark.parametrize("content", ["", "{", "null", "[]", "\0\0"])
 def test_an_empty_record_of_the_end_is_no_end(content: str, composition: Composition) -> None:
     output = output_of(composition)

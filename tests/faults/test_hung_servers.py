@@ -122,11 +122,23 @@ def test_a_group_kills_a_server_that_hangs_and_says_so(
         assert stand_in.process.returncode is not None
 
 
+def test_an_engine_that_was_killed_is_told_from_the_whole_log(tmp_path: Path) -> None:
+    said = "[shutdown] MPClient: engine core exited unexpectedly; starting cleanup"
+    # Chatter of vLLM, which the end of a log that is shown does without.
+    server = Server(SimpleNamespace(name="student-0", model="m", base_url="u"), tmp_path / "log")  # type: ignore[arg-type]
+    (tmp_path / "log").write_text(f"INFO starting\n{said}\n" + "[shutdown] more\n" * 99)
+    server.exit_status = lambda: 0  # type: ignore[method-assign]
+    group = ServerGroup([], tmp_path)
+    group.servers = (server,)
+    with pytest.raises(ServerError, match="lost its engine, which was killed or crashed"):
+        group.poll()
+
+
 @pytest.mark.parametrize(
     ("status", "tail", "said"),
     [
         (0, "ERROR EngineDeadError: EngineCore encountered an issue", "lost its engine"),
-        (0, "Engine core proc EngineCore died unexpectedly, shutting down client.", "lost its engine"),
+        (0, "[shutdown] MPClient: engine core exited unexpectedly; starting cleanup", "lost its engine"),
         (0, "Shutting down", "ended with status 0, though nobody asked it to"),
         (137, "", "was killed by signal 9"),
         (1, "", "ended with status 1"),

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,6 +101,31 @@ def test_of_four_launches_at_once_one_runs(tmp_path: Path) -> None:
         said = [launch.communicate(timeout=120) for launch in launches]
         assert sorted(launch.returncode for launch in launches) == [0, 1, 1, 1], said
         assert not directory.exists()
+
+
+def test_no_two_launches_decide_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = lock._write
+
+    def slowly(file: int, holder: lock.Holder) -> None:
+        time.sleep(0.3)
+        write(file, holder)
+
+    monkeypatch.setattr(lock, "_write", slowly)
+    monkeypatch.setattr(lock, "DECIDING_S", 20.0)
+    outcomes: list[bool] = []
+
+    def ask() -> None:
+        try:
+            outcomes.append(lock._take(tmp_path, this_process()))
+        except ConfigurationError:
+            outcomes.append(False)
+
+    launches = [threading.Thread(target=ask) for _ in range(4)]
+    for launch in launches:
+        launch.start()
+    for launch in launches:
+        launch.join()
+    assert sorted(outcomes) == [False, False, False, True]
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])

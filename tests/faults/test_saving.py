@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from accelerate import PartialState
+from transformers import TrainingArguments
 
 from tests.faults.test_checkpoints import fill_in
 from tests.support.small_disk import small_disk
+from trainers.grpo.checkpoint_files import Progress, load_progress
 from trainers.output.checkpoints import MANIFEST, newest_whole
 from trainers.training.whole_checkpoints import WholeCheckpoints
 
@@ -92,3 +96,28 @@ def test_a_step_is_saved_once(saver: Any, tmp_path: Path) -> None:
     before = (tmp_path / "checkpoint-1" / MANIFEST).stat().st_mtime_ns
     trainer.at(1)
     assert (tmp_path / "checkpoint-1" / MANIFEST).stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("content", ["", '{"weight_version": 3, "ahe', "[]", "null"])
+def test_a_record_of_rollouts_that_was_cut_off_costs_the_rollout_that_was_ahead(
+    content: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "rollouts.json").write_text(content)
+    assert load_progress(tmp_path) == Progress()
+    assert "rollouts.json is cut off" in caplog.text
+
+
+def test_a_checkpoint_of_transformers_itself_is_whole(tmp_path: Path) -> None:
+    arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none", max_steps=3, save_total_limit=2)
+    trainer = WholeCheckpoints(torch.nn.Linear(2, 2), arguments, train_dataset=[])
+    trainer.create_optimizer_and_scheduler(3)
+    for step in (1, 2, 3):
+        trainer.state.global_step = step
+        trainer._save_checkpoint(trainer.model, None)
+    assert newest_whole(tmp_path) == (tmp_path / "checkpoint-3", {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2", "checkpoint-3"]
+    listed = json.loads((tmp_path / "checkpoint-3" / MANIFEST).read_text())["files"]
+    assert {"optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "model.safetensors"} <= set(listed)
+    states = tmp_path / "checkpoint-3" / "optimizer.pt"
+    states.write_bytes(states.read_bytes()[:-1])
+    assert newest_whole(tmp_path)[0] == tmp_path / "checkpoint-2"

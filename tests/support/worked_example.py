@@ -18,6 +18,8 @@ solution ran into its limit; a reward is the default one, with weight 1 and no p
 | 4 | bob | wrong 3, wrong 3 | timed out: dropped | | | | |
 """
 
+from typing import Any
+
 from trainers.generation.types import Completion, SampledCompletion
 from trainers.teaching.lesson import Approach, Group, Lesson, Prepared, Question, Solution
 
@@ -59,7 +61,7 @@ def _prepared(
     return Prepared(Question(row, f"question {row}", "4"), baselines, approach, failure, student)
 
 
-def _group(prepared: Prepared, *lessons: dict) -> Group:
+def _group(prepared: Prepared, *lessons: dict[str, Any]) -> Group:
     made = (Lesson(prepared=prepared, member=member, **parts) for member, parts in enumerate(lessons))
     return Group(prepared, tuple(made))
 
@@ -74,7 +76,7 @@ def _lesson(
     suspected: bool = False,
     forged: bool = False,
     failure: str | None = None,
-) -> dict:
+) -> dict[str, Any]:
     return {
         "sample": _sample(tokens, cut) if tokens is not None else None,
         "thinking": "",

@@ -36,7 +36,7 @@ from trainers.launch.supervise.ranks import FAILURE_FILE, recorded_failure
 from trainers.launch.supervise.screen import Screen, screen_shown
 from trainers.launch.supervise.spared_servers import goes_on_without
 from trainers.output.checkpoints import newest_whole
-from trainers.output.files import FULL, cannot_write
+from trainers.output.files import FULL, cannot_write, told
 from trainers.output.lock import locked
 from trainers.output.temporary import own_temporary_directory
 from trainers.paths import resource
@@ -261,7 +261,8 @@ def saved(plan: LaunchPlan, reason: str, trainer: Process) -> int | None:
         "waiting up to %.0f min for the trainer to end its step with a checkpoint; Ctrl-C ends everything at once",
         SAVING_GRACE_S / 60,
     )
-    (plan.output_dir / STOP).write_text(reason, encoding="utf-8")
+    with told(plan.output_dir / STOP):
+        (plan.output_dir / STOP).write_text(reason, encoding="utf-8")
     status = trainer.status(SAVING_GRACE_S)
     (plan.output_dir / STOP).unlink(missing_ok=True)
     return status

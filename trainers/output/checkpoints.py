@@ -46,7 +46,12 @@ def finish(checkpoint: Path) -> None:
 
 
 def abandon(checkpoint: Path) -> None:
-    """Take away a checkpoint that could not be written, and put back what it was to replace, if anything."""
+    """Take away a checkpoint that could not be written, and put back what it was to replace, if anything.
+
+    A whole one is left: it could not even be put aside.
+    """
+    if checkpoint.exists() and flaw(checkpoint) is None:
+        return
     shutil.rmtree(checkpoint, ignore_errors=True)
     replaced = _beside(checkpoint, REPLACED)
     if replaced.is_dir() and not checkpoint.exists():
@@ -89,6 +94,12 @@ def checkpoints(output_dir: Path) -> list[Path]:
     """Return the directories of checkpoints by step, whole or not."""
     found = [path for path in output_dir.glob("checkpoint-*") if step_of(path) is not None]
     return sorted(found, key=lambda path: step_of(path) or 0)
+
+
+def last_finished(output_dir: Path) -> Path | None:
+    """Return the last checkpoint that was written to its end; its files are not looked at."""
+    finished = [path for path in checkpoints(output_dir) if (path / MANIFEST).is_file()]
+    return finished[-1] if finished else None
 
 
 def newest_whole(output_dir: Path) -> tuple[Path | None, dict[Path, str]]:

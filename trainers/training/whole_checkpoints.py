@@ -11,7 +11,7 @@ from accelerate import PartialState
 from transformers import Trainer
 
 from trainers.distributed import on_all_ranks, shared_out
-from trainers.output.checkpoints import abandon, begin, finish, newest_whole, size_of
+from trainers.output.checkpoints import abandon, begin, finish, last_finished, size_of
 from trainers.output.files import is_full
 
 logger = logging.getLogger(__name__)
@@ -62,8 +62,8 @@ class WholeCheckpoints(Trainer):
 
 
 def no_room(checkpoint: Path) -> str | None:
-    """Return why a checkpoint would not fit on its disk, judged by the last whole one; `None` when it may."""
-    last, _ = newest_whole(checkpoint.parent)
+    """Return why a checkpoint would not fit on its disk, judged by the last one; `None` when it may."""
+    last = last_finished(checkpoint.parent)
     if last is None:
         return None
     needed, free = size_of(last), shutil.disk_usage(checkpoint.parent).free

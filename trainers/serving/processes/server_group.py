@@ -34,7 +34,8 @@ _LOG_PREFIX = re.compile(r"^\(\w+ pid=\d+\) (\w+ \d\d-\d\d [\d:]+ \[[^]]*\] )?")
 _TRACEBACK_FRAME = re.compile(r"  +(File |\S)")
 
 
-_ENGINE_DIED = re.compile(r"EngineDeadError|[Ee]ngine core proc.{0,40} died|EngineCore .{0,60}died unexpectedly")
+_ENGINE_DIED = re.compile(r"EngineDeadError|engine core exited unexpectedly")
+_LOG_END_BYTES = 2**16
 _SIGNALLED = 128
 
 
@@ -208,10 +209,16 @@ class ServerGroup:
         """
         for server in self.servers:
             status = server.exit_status()
+<<<<<<< HEAD
             if status is not None and server not in self._told:
                 self._lose(server, how_it_ended(status, log_tail(server.log_path)))
         told = [number for number, server in enumerate(self.servers) if server in self._told]
         hung = self._health.hung(but=told) if self._health is not None else None
+=======
+            if status is not None:
+                raise server.error(how_it_ended(status, _end_of(server.log_path)))
+        hung = self._health.hung() if self._health is not None else None
+>>>>>>> faults
         if hung is not None:
             number, trouble = hung
             self.servers[number].kill()
@@ -271,16 +278,25 @@ class ServerGroup:
             time.sleep(_POLL_INTERVAL_S if waiting else 0)
 
 
-def how_it_ended(status: int, tail: str) -> str:
+def how_it_ended(status: int, log: str) -> str:
     """Return how a server ended, from its status and the end of its log.
 
     vLLM's front end ends well, by itself, when its engine is killed.
     """
-    if _ENGINE_DIED.search(tail):
+    if _ENGINE_DIED.search(log):
         return f"lost its engine, which was killed or crashed, and ended with status {status}"
     if status > _SIGNALLED:
         return f"was killed by signal {status - _SIGNALLED} and ended with status {status}"
     return f"ended with status {status}" + (", though nobody asked it to" if status == 0 else "")
+
+
+def _end_of(path: Path) -> str:
+    """Return the end of a log as it is: what `log_tail` leaves out as chatter also says that an engine is gone."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LOG_END_BYTES))
+        return file.read().decode(errors="replace")
 
 
 def start_waves(specs: Sequence[ServerSpec]) -> list[list[ServerSpec]]:
