@@ -209,16 +209,10 @@ class ServerGroup:
         """
         for server in self.servers:
             status = server.exit_status()
-<<<<<<< HEAD
             if status is not None and server not in self._told:
-                self._lose(server, how_it_ended(status, log_tail(server.log_path)))
+                self._lose(server, how_it_ended(status, _end_of(server.log_path)))
         told = [number for number, server in enumerate(self.servers) if server in self._told]
         hung = self._health.hung(but=told) if self._health is not None else None
-=======
-            if status is not None:
-                raise server.error(how_it_ended(status, _end_of(server.log_path)))
-        hung = self._health.hung() if self._health is not None else None
->>>>>>> faults
         if hung is not None:
             number, trouble = hung
             self.servers[number].kill()
