@@ -1,1 +1,1 @@
-"""What clusters do to runs: each promise of docs/benchmarks/reliability.md, and the fault that would break it."""
+"""The faults that clusters bring, done to runs: each promise of docs/benchmarks/reliability.md is held by one."""

@@ -1,1 +1,1 @@
-"""What both trainings add to transformers' trainer, so that no fault costs more than it must."""
+"""Parts that both trainings add to transformers' trainer, so that no fault costs more than it must."""
