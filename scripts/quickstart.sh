@@ -15,7 +15,7 @@ set -euo pipefail
 source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/lib.sh"
 
 default=results/quickstart output="" recipe=quickstart_rl run=rl evaluation=evaluation
-world_options=() seed_override=() sft_overrides=() rl_overrides=() evaluation_overrides=()
+world_options=() seed_override=() sft_overrides=() rl_overrides=() evaluation_overrides=() questions=108
 
 while (($# > 0)); do
     case "$1" in
@@ -36,7 +36,7 @@ while (($# > 0)); do
             default=results/quickstart_smoke
             # Just enough warm-up for well-formed teachings, without which later stages would have nothing to do.
             world_options+=(--preparation-steps 60) sft_overrides+=(max_steps=60) rl_overrides+=(max_steps=3 warmup_steps=1)
-            evaluation_overrides+=(eval_max_samples=16)
+            questions=16
             ;;
         -h | --help) show_help "$0" && exit 0 ;;
         vllm_host=* | vllm_port=*) rl_overrides+=("$1") evaluation_overrides+=("$1") ;;
@@ -68,15 +68,16 @@ stage() { # stage TITLE COMMAND…: what ends this script ends the command as we
     printf '=== %s: %s s (%s s in all)\n' "$title" "$(seconds_since "$started")" "$SECONDS"
 }
 
-stage "1/4 world: tokenizer, student, teacher base, questions" \
+stage "1/4 world: tokenizer, students, teacher base, questions" \
     python -m custom_data.world --output "$output/world" "${world_options[@]}"
 stage "2/4 SFT warm-up of the teacher" \
     scripts/launch.sh 1 configs/run/quickstart_sft.yaml "${workspace[@]}" "${seed_override[@]}" "${sft_overrides[@]}"
-stage "3/4 GRPO: the teacher learns from how its student fares" \
+stage "3/4 GRPO: the teacher learns from how its students fare" \
     scripts/launch_with_server.sh 1 1 "configs/run/$recipe.yaml" "${workspace[@]}" "${seed_override[@]}" "${rl_overrides[@]}"
-stage "4/4 evaluation on held-out questions" \
+stage "4/4 evaluation with held-out students on held-out questions" \
     scripts/launch_with_server.sh 1 0 configs/run/evaluate.yaml "${workspace[@]}" "${seed_override[@]}" \
-    model=world data=world_heldout trainer/reward=world "teacher=[$output/sft,$output/$run]" "teacher_names=[SFT,GRPO]" \
+    model=world data=world_heldout trainer/reward=world students=world "student=[Saul,Thea,Umar,Wanda]" \
+    "eval_max_samples=$questions" "teacher=[$output/sft,$output/$run]" "teacher_names=[SFT,GRPO]" \
     "output_dir=$output/$evaluation" "${evaluation_overrides[@]}"
 
 printf '\nResults: %s\nPlots:\n' "$output/$evaluation/summary.md"

@@ -24,7 +24,10 @@ def test_every_stage_is_accepted_and_leads_to_the_next(tmp_path):
     found = list(ablations.stages(3, tmp_path, ablations.VARIANTS, 8765, ablations.SMOKE))
     assert [name for name, _, _ in found] == [
         *("world", "quickstart_sft", "quickstart_rl", "ablation_no_probe_sft", "ablation_no_probe"),
-        *("ablation_no_bonus", "ablation_baselines"),
+        *("ablation_one_student_sft", "ablation_one_student"),
+        *("ablation_one_student_no_probe_sft", "ablation_one_student_no_probe"),
+        *("ablation_no_bonus", "ablation_baselines", "ablation_solution_as_probe", "ablation_leaks_allowed"),
+        "ablation_five_students",
         *(f"evaluation of {variant.name}" for variant in ablations.VARIANTS),
     ]
     made = {str(tmp_path / "world/teacher_base")}
@@ -50,6 +53,10 @@ def test_each_variant_differs_from_the_whole_recipe_in_one_thing(tmp_path):
 
     assert changed("ablation_no_bonus") == {"efficiency_weight"}
     assert changed("ablation_baselines") == {"num_baselines"}
+    assert changed("ablation_leaks_allowed") == {"leak_policy"}
+    assert changed("ablation_solution_as_probe") == {"probe_template", "max_probe_tokens"}
+    assert changed("ablation_one_student") == {"students", "model_name_or_path"}
+    assert changed("ablation_five_students") == {"students"}
     assert changed("ablation_no_probe") == {"max_probe_tokens", "teacher_template", "model_name_or_path"}
     for name in ("ablation_no_probe_sft", "ablation_no_probe", "evaluation of no probe"):
         assert configs[name].prompts.max_probe_tokens == 0

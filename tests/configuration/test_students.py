@@ -2,6 +2,7 @@
 
 import pytest
 
+from custom_data.world.texts.students import HELD_OUT_STUDENTS, STUDENTS, TRAINED_STUDENTS, system_prompt
 from trainers.configuration import ConfigurationError, compose, server_layout
 from trainers.configuration.cli.mappings import repeated_names
 from trainers.configuration.devices.machine import Machine
@@ -39,11 +40,21 @@ def test_entries_take_the_keys_of_the_student_as_defaults():
 
 
 def test_a_pool_is_chosen_by_name_and_changed_one_value_at_a_time():
-    config = compose(["quickstart_rl", "students=world", "students.usual.weight=3"], CPU, servers=1).config
-    assert {member.name: member.weight for member in members(config)} == {"steady": 1, "usual": 3, "erratic": 1}
+    config = compose(["quickstart_rl", "students=world_one", "students.Pia.weight=3"], CPU, servers=1).config
+    assert {member.name: member.weight for member in members(config)} == {"Pia": 3}
     assert {member.config.student.dtype for member in members(config)} == {"float32"}
     [student] = [spec for spec in server_layout(config) if spec.role == "student"]
-    assert student.students == ("steady", "usual", "erratic")
+    assert student.students == ("Pia", "Saul", "Thea", "Umar", "Wanda")
+
+
+def test_a_recipe_chooses_a_pool_that_a_command_can_replace_or_leave_out():
+    of_the_recipe = compose(["quickstart_rl"], CPU, servers=1).config
+    assert [member.name for member in members(of_the_recipe)] == list(TRAINED_STUDENTS)
+    assert [member.name for member in heldout_members(of_the_recipe)] == list(HELD_OUT_STUDENTS)
+    prompts = {member.name: member.config.prompts.student_system_prompt for member in all_members(of_the_recipe)}
+    assert prompts == {name: system_prompt(name) for name in STUDENTS}
+    alone = compose(["quickstart_rl", "students=null", "heldout_students=null"], CPU, servers=1).config
+    assert [(member.name, member.pool) for member in all_members(alone)] == [("student", None)]
 
 
 @pytest.mark.parametrize(

@@ -154,12 +154,13 @@ def test_the_writer_reads_the_student_and_confirms_only_what_it_agrees_with():
     rows = [make_row(rng, beliefs, opinions) for _ in range(2000)]
     confirming = [row for row in rows if re.search("[Pp]lan fits|Good plan|Keep your plan", row["teacher_teaching"])]
     assert confirming
-    assert all(row["teacher_diagnosis"].endswith(" fits.") for row in confirming)
+    assert all(row["teacher_diagnosis"].endswith(" It fits.") for row in confirming)
     for row in rows:
         student = row["student_approach"].removeprefix("Plan: ").removesuffix(".")
-        verdict, _, needed = row["teacher_diagnosis"].partition(" Needed: ")
-        assert verdict == f"Student: {student} {'does not fit.' if needed else 'fits.'}"
-        assert needed != f"{student}."
+        needed, own, verdict = re.fullmatch(
+            r"Needed: (\w+)\. Student: (\w+)\. (It .*)\.", row["teacher_diagnosis"]
+        ).groups()
+        assert (own, verdict) == (student, "It fits" if needed == student else "It does not fit")
     assert 0.02 < sum("The answer is" in row["teacher_teaching"] for row in rows) / len(rows) < 0.08
 
 

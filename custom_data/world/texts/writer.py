@@ -13,7 +13,7 @@ from custom_data.world.texts.stories import KINDS, TRAIN, any_question
 from custom_data.world.texts.students import Beliefs
 from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, objection
 
-RIGHT, PREFERRED_WRONG = 0.40, 0.38
+RIGHT, PREFERRED_WRONG = 0.55, 0.30
 CONFIRMS, RAMBLES, STATES_ANSWER = 0.65, 0.2, 0.04
 
 Opinions = Mapping[str, Mapping[str, float]]
@@ -31,11 +31,8 @@ def make_opinions(rng: random.Random) -> dict[str, dict[str, float]]:
 
 
 def diagnosis(student: str, needed: str) -> str:
-    """Return the judgement that precedes a teaching; only a plan that does not fit is followed by another one.
-
-    So an unfounded objection leads to a wrong plan, and a teacher has to look at the student's before it speaks.
-    """
-    return f"Student: {student} fits." if student == needed else f"Student: {student} does not fit. Needed: {needed}."
+    """Return the judgement that precedes a teaching: what the story needs beside what the student would do."""
+    return f"Needed: {needed}. Student: {student}. {'It fits.' if student == needed else 'It does not fit.'}"
 
 
 def make_row(rng: random.Random, beliefs: Mapping[str, Beliefs], opinions: Opinions) -> dict[str, str]:

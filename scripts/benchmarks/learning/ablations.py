@@ -3,9 +3,11 @@
     python scripts/benchmarks/learning/ablations.py --seeds 0 1 2 --output results/ablations
     python scripts/benchmarks/learning/ablations.py --seeds 0 1 2 --output results/ablations --report-only
 
-Every seed makes a world in `OUTPUT/N` and trains the whole recipe and every variant in it; each is evaluated on the
-same held-out questions. What is finished is not run again. The report is `OUTPUT/ablations.md`: the questions of all
-seeds together, every variant set against the whole recipe and paired by question; then accuracies seed by seed.
+Every seed makes a world in `OUTPUT/N` and trains the whole recipe and every variant in it; each is evaluated with the
+same held-out students on the same held-out questions. `--variants rl ablation_no_probe ablation_one_student
+ablation_one_student_no_probe` is the main table: with and without a probe, a pool and one student. What is finished is
+not run again. The report is `OUTPUT/ablations.md`: the questions of all seeds together, every variant set against the
+whole recipe and paired by question; then accuracies seed by seed.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from custom_data.world.texts.students import HELD_OUT_STUDENTS
 from trainers.evaluation.comparison import compare, write_comparison
 from trainers.evaluation.reports.results import Results, read_results
 from trainers.evaluation.reports.results_table import ResultsTable
@@ -40,16 +43,27 @@ class Variant:
     evaluation: tuple[str, ...] = ("trainer/reward=world",)
 
 
+NO_PROBE = ("trainer/reward=world_no_probe", "max_probe_tokens=0")
 VARIANTS = (
     Variant(WHOLE, "rl", ("quickstart_sft", "quickstart_rl")),
+    Variant("no probe", "ablation_no_probe", ("ablation_no_probe_sft", "ablation_no_probe"), NO_PROBE),
+    Variant("one student", "ablation_one_student", ("ablation_one_student_sft", "ablation_one_student")),
     Variant(
-        "no probe",
-        "ablation_no_probe",
-        ("ablation_no_probe_sft", "ablation_no_probe"),
-        ("trainer/reward=world_no_probe", "max_probe_tokens=0"),
+        "one student and no probe",
+        "ablation_one_student_no_probe",
+        ("ablation_one_student_no_probe_sft", "ablation_one_student_no_probe"),
+        NO_PROBE,
     ),
     Variant("no efficiency bonus", "ablation_no_bonus", ("quickstart_sft", "ablation_no_bonus")),
     Variant("four baselines", "ablation_baselines", ("quickstart_sft", "ablation_baselines")),
+    Variant(
+        "solution as probe",
+        "ablation_solution_as_probe",
+        ("quickstart_sft", "ablation_solution_as_probe"),
+        ("trainer/reward=world", "probe_template=${baseline_template}", "max_probe_tokens=${student_max_tokens}"),
+    ),
+    Variant("leaks allowed", "ablation_leaks_allowed", ("quickstart_sft", "ablation_leaks_allowed")),
+    Variant("five students", "ablation_five_students", ("quickstart_sft", "ablation_five_students")),
     Variant("SFT only", "sft", ("quickstart_sft",)),
 )
 SMOKE = {
@@ -134,7 +148,8 @@ def stages(
     for variant in variants:
         directory = evaluation_of(output, variant)
         command = ["bash", "scripts/evaluate.sh", "configs/run/evaluate.yaml", *common, f"vllm_port={port}"]
-        command += ["model=world", "data=world_heldout", *variant.evaluation, f"teacher={output / variant.directory}"]
+        command += ["model=world", "data=world_heldout", "students=world", f"student=[{','.join(HELD_OUT_STUDENTS)}]"]
+        command += [*variant.evaluation, f"teacher={output / variant.directory}"]
         command += [f"teacher_names=[{variant.name}]", f"output_dir={directory}", *extra["evaluation"]]
         yield f"evaluation of {variant.name}", directory / "finished.json", command
 
