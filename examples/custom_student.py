@@ -4,8 +4,9 @@ An agent is a function from text to text, or a class of such, synchronous or not
 with all that the student is told; where it has a parameter `seed`, `sampling` or `messages` it gets these as well. No
 server is started for a student then. Choose it by its dotted path, here for the stories of the quickstart:
 
-    scripts/launch_with_server.sh 1 1 configs/run/quickstart_rl.yaml student_agent=examples.custom_student.StoryAgent \\
-        student_agent_args.habit=subtract output_dir=results/quickstart/rl_agent
+    scripts/launch_with_server.sh 1 1 configs/run/quickstart_rl.yaml students=null heldout_students=null \\
+        student_agent=examples.custom_student.StoryAgent student_agent_args.habit=subtract \\
+        output_dir=results/quickstart/rl_agent
 
 A call that raises, or takes longer than `request_timeout_s`, is repeated some times; then its lesson is left out, and
 counted. Let an agent that cannot run twice at a time say so with an attribute `max_concurrent_calls = 1`.

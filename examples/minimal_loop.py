@@ -40,7 +40,7 @@ from trainers.teaching.verifiers.extraction import extract_answer
 
 Pool, Questions = list[PromptTemplates], list[dict[str, str]]  # one model is every student of a pool
 TEMPLATES = load_templates()  # what is asked: baseline, probe, teacher, taught
-WARMUP_STEPS, WARMUP_ROWS, WARMUP_RATE = 110, 32, 2e-3
+WARMUP_STEPS, WARMUP_ROWS, WARMUP_RATE = 220, 32, 2e-3
 STEPS, QUESTIONS, GROUP, RATE, KL_WEIGHT, EFFICIENCY_WEIGHT = 40, 16, 8, 3e-4, 0.1, 2.0
 SOLUTION_TOKENS, PROBE_TOKENS, TEACHER_TOKENS, STUDENT_TEMPERATURE = 32, 16, 80, 0.7
 

@@ -25,7 +25,7 @@ class ServedTeacher(ScriptedModel):
 
 
 def configured(*arguments):
-    command = ["quickstart_rl", "verifier=exact", *arguments]
+    command = ["quickstart_rl", "students=null", "heldout_students=null", "verifier=exact", *arguments]
     return compose(command, Machine(()), servers=1).config
 
 

@@ -145,6 +145,7 @@ def test_a_real_look_at_models_and_rows(tmp_path: Path, tiny_teacher_dir: Path, 
     data = write_run(tmp_path, tiny_teacher_dir, tiny_student_dir)
     command = [
         *("quickstart_rl", f"model_name_or_path={tiny_teacher_dir}", f"student_model={tiny_student_dir}"),
+        *("students=null", "heldout_students=null"),
         *(f"dataset_id_or_path={data}", f"output_dir={tmp_path / 'out'}", "eval_dataset_id_or_path=null"),
     ]
     config = compose(command, Machine(), 1, 1).config

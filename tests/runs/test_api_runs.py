@@ -157,6 +157,7 @@ def train(servers, questions, output, *arguments):
     command = [
         *("bash", "scripts/launch.sh", "1", "configs/run/quickstart_rl.yaml", "--no-preflight"),
         f"model_name_or_path={servers.teacher.model}",
+        *("students=null", "heldout_students=null"),
         f"student_base_url={servers.student.base_url}/v1",
         f"student_model={servers.student.model}",
         "student_api_key_env=ATLAS_TEST_KEY",

@@ -30,6 +30,7 @@ def questions(path, count, offset):
 def arguments(directory, model, student):
     train, held_out = questions(directory / "train.jsonl", 16, 1), questions(directory / "held_out.jsonl", 4, 2)
     return [
+        *("students=null", "heldout_students=null"),
         *(f"model_name_or_path={model}", f"student_model={student}", "use_peft=true", "lora_r=4", "lora_alpha=8"),
         *(f"dataset_id_or_path={train}", f"eval_dataset_id_or_path={held_out}", f"output_dir={directory}/run"),
         *("reward=tests.support.rewards.checksum", *LENGTHS, "train_batch_size=16", "per_device_train_batch_size=4"),

@@ -28,7 +28,7 @@ def arguments(servers: ServerPair, directory: Path, *overrides: str) -> list[str
     questions = write_questions(directory / "questions.jsonl", range(QUESTIONS))
     held_out = write_questions(directory / "held_out.jsonl", range(QUESTIONS, QUESTIONS + 4))
     return [
-        "configs/run/quickstart_rl.yaml",
+        *("configs/run/quickstart_rl.yaml", "students=null", "heldout_students=null"),
         f"model_name_or_path={servers.teacher.model}",
         f"student_model={servers.student.model}",
         f"vllm_port={servers.teacher.port}",

@@ -23,7 +23,7 @@ class Recipe:
     the loss on the prompt's tokens.
     """
 
-    steps: int = 540
+    steps: int = 600
     batch_size: int = 32
     hidden_rate: float = 6e-3
     rate: float = 3e-3

@@ -1,4 +1,4 @@
-"""Sentences of teachings besides plans: confirmations, fillers, stated answers, and objections to a plan."""
+"""Sentences besides plans: confirmations, fillers, stated answers, objections to a plan, and a teacher's diagnosis."""
 
 from custom_data.world.texts.plans import PLANS
 
@@ -19,3 +19,8 @@ def objection(plan: str) -> str:
 def named(plan: str) -> str:
     """Name a plan without spelling it out."""
     return f"{PLANS[plan].intent.capitalize()}."
+
+
+def diagnosis(student: str, needed: str) -> str:
+    """Return the judgement that precedes a teaching: what the story needs beside what the student would do."""
+    return f"Needed: {needed}. Student: {student}. {'It fits.' if student == needed else 'It does not fit.'}"

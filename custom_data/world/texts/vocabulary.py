@@ -7,8 +7,7 @@ from custom_data.world.texts.plans import FIRST_STEP, PLANS
 from custom_data.world.texts.response import Help
 from custom_data.world.texts.stories import HELD_NAMES, HELD_PAIRS, KINDS, THINGS, TRAIN_NAMES, TRAIN_PAIRS
 from custom_data.world.texts.students import STUDENTS, system_prompt
-from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, named, objection
-from custom_data.world.texts.writer import diagnosis
+from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, diagnosis, named, objection
 from trainers.teaching.prompts import PromptTemplates
 
 

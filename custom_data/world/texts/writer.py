@@ -11,7 +11,7 @@ from custom_data.world.texts.behaviour import approach
 from custom_data.world.texts.plans import PLANS
 from custom_data.world.texts.stories import KINDS, TRAIN, any_question
 from custom_data.world.texts.students import Beliefs
-from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, objection
+from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, diagnosis, objection
 
 RIGHT, PREFERRED_WRONG = 0.55, 0.30
 CONFIRMS, RAMBLES, STATES_ANSWER = 0.65, 0.2, 0.04
@@ -28,11 +28,6 @@ def make_opinions(rng: random.Random) -> dict[str, dict[str, float]]:
         rest = (1 - RIGHT - PREFERRED_WRONG) / (len(wrong) - 1)
         opinions[kind.name] = {kind.plan: RIGHT} | {w: PREFERRED_WRONG if w == preferred else rest for w in wrong}
     return opinions
-
-
-def diagnosis(student: str, needed: str) -> str:
-    """Return the judgement that precedes a teaching: what the story needs beside what the student would do."""
-    return f"Needed: {needed}. Student: {student}. {'It fits.' if student == needed else 'It does not fit.'}"
 
 
 def make_row(rng: random.Random, beliefs: Mapping[str, Beliefs], opinions: Opinions) -> dict[str, str]:
