@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 VERSION = 5  # Raise it whenever the same seed would give another world.
 MANIFEST = "world.json"
-MEASURED = 27  # questions for each of the ten students; more would cost seconds and tell no more
+MEASURED = 27  # questions for each of the ten students, three of every kind; more would cost seconds
 MODELS = ("student", "teacher_base")
 FILES = ("sft.jsonl", "sft_one.jsonl", "train.jsonl", "heldout.jsonl", MANIFEST)
 
@@ -75,7 +75,8 @@ def build_world(directory: Path, seed: int, size: Size) -> dict[str, Any]:
     tokenizer = build_tokenizer(world_texts(templates))
     student = new_model(tokenizer, seed)
     prepare(student, encode_examples(tokenizer, templates, examples), size.preparation, seed)
-    figures = measure(student, tokenizer, templates, heldout[:MEASURED], beliefs)
+    measured = balanced_questions(random.Random(f"{seed} measured"), MEASURED, HELD_OUT)
+    figures = measure(student, tokenizer, templates, measured, beliefs)
 
     # The teacher starts as a copy of the student: it reads stories as well as the student does, and teaches not at all.
     for name in MODELS:
