@@ -138,10 +138,10 @@ HTML(side_by_side(harmed[:2] or helped[:2]))
 # %% [markdown]
 # ## Your own problem
 #
-# Change the text. (The world's student knows six kinds of short stories, some names, things and small numbers, and nothing else.)
+# Change the text. (The world's student knows nine kinds of short stories, some names, things and small numbers, and nothing else.)
 
 # %%
-mine = "Vera owns 9 kites. A sister owns twice that plus 4. How many does she own?"
+mine = "Vera owns 9 kites. A sister owns 4 more than that. How many does she own?"
 HTML(side_by_side([await teacher.teach(mine, student, baseline=True)]))
 
 # %%
