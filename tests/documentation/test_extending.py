@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
+from custom_data.world.texts.plans import PLANS
 from examples.custom_student import StoryAgent
 from examples.custom_verifier import NearEnough
 from tests.support import grpo_runs
@@ -21,9 +22,6 @@ from trainers.serving.processes.server_group import ServerGroup
 from trainers.serving.weights.weight_sync import WeightSync, make_transport
 from trainers.teaching.lesson import Question
 from trainers.teaching.verifiers import Verdict, as_verifier
-
-PLAN = "First look at the story and write down the first number that it names. "
-MULTIPLY = PLAN + "Then multiply it by the second number, only once, and give the product as your result."
 
 
 def test_the_examples_are_made_as_they_say() -> None:
@@ -71,7 +69,7 @@ def test_the_student_of_the_example_has_a_habit_wavers_by_its_seed_and_follows_a
     answers = {said("Anna has 7 nuts, Ben 3.\nSolve it.", seed) for seed in range(20)}
     assert "7+3=10. <solution>10</solution>" in answers
     assert len(answers) > 2
-    taught = f"Anna has 7 nuts, Ben 3.\nTeacher: {MULTIPLY}\nSolve it."
+    taught = f"Anna has 7 nuts, Ben 3.\nTeacher: {PLANS['multiply'].spelled_out()}\nSolve it."
     assert {said(taught, seed) for seed in range(20)} == {"7*3=21. <solution>21</solution>"}
     assert said("Anna has 7 nuts.\nSolve it.") == "I see no two numbers."
     assert asyncio.run(StoryAgent(whim=0)("7 and 3?\nWhat is your plan?", 0)) == "I would add the two numbers."

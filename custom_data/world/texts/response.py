@@ -12,7 +12,7 @@ from custom_data.world.texts.students import Beliefs
 
 @dataclass(frozen=True)
 class Help:
-    """What counts in a teaching: the plans that it objects to, and the one that it spells out, if any."""
+    """The plans that a teaching objects to, and the one that it spells out, if any: all that counts in it."""
 
     objections: tuple[str, ...] = ()
     spelled: str | None = None

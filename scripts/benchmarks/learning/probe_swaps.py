@@ -32,7 +32,7 @@ from trainers.teaching.verifiers.extraction import extract_answer
 
 logger = logging.getLogger("probe_swaps")
 PROBE, SOLUTION, REPLY = Sampling(16, 0.7), Sampling(32, 0.7), Sampling(80, 1.0)
-"""What the quickstart samples with."""
+"""The sampling of the quickstart."""
 
 ARMS = {
     "alone": "no teacher",
