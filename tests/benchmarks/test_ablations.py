@@ -43,7 +43,7 @@ def test_every_stage_is_accepted_and_leads_to_the_next(tmp_path):
 def test_each_variant_differs_from_the_whole_recipe_in_one_thing(tmp_path):
     configs = {
         name: composed(command)
-        for name, _, command in ablations.stages(0, tmp_path, ablations.VARIANTS, 8765, ablations.NOTHING)
+        for name, _, command in ablations.stages(0, tmp_path, ablations.VARIANTS, 8765, ablations.WHOLLY)
         if name != "world"
     }
     whole, named = configs["quickstart_rl"].flat(), {"output_dir", "exp_name", "run_name"}

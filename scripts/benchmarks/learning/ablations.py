@@ -72,7 +72,7 @@ SMOKE = {
     "grpo": ("max_steps=3", "warmup_steps=1"),
     "evaluation": ("eval_max_samples=16",),
 }
-NOTHING: Mapping[str, tuple[str, ...]] = dict.fromkeys(SMOKE, ())
+WHOLLY: Mapping[str, tuple[str, ...]] = dict.fromkeys(SMOKE, ()) | {"evaluation": ("eval_max_samples=108",)}
 
 
 def main() -> None:
@@ -99,7 +99,7 @@ def run_and_report(options: argparse.Namespace) -> None:
     chosen = [variant for variant in VARIANTS if not options.variants or variant.directory in options.variants]
     if not options.report_only:
         for seed in options.seeds:
-            run(seed, output / str(seed), chosen, options.port, SMOKE if options.smoke else NOTHING)
+            run(seed, output / str(seed), chosen, options.port, SMOKE if options.smoke else WHOLLY)
     report(output, options.seeds, chosen)
 
 
