@@ -98,9 +98,12 @@ async def measure(run: Path, teacher_name: str, count: int, seed: int) -> dict[s
 
 
 async def say(model: Generator, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[str]:
-    """Return one reply to each prompt."""
-    generations = await model.generate(prompts, n=1, sampling=sampling, seed=seed)
-    return [generation.completions[0].text for generation in generations]
+    """Return one reply to each prompt, each by a seed of its own: one for all would draw all of them alike."""
+    asked = (
+        model.generate([prompt], n=1, sampling=sampling, seed=seed * len(prompts) + i)
+        for i, prompt in enumerate(prompts)
+    )
+    return [generation.completions[0].text for [generation] in await asyncio.gather(*asked)]
 
 
 def markdown(found: Mapping[int, Mapping[str, Any]]) -> str:
