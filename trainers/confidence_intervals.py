@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -127,6 +127,102 @@ def bootstrap_ratio(
     return _unanimous(estimate, pairs[0] / pairs[1], bounds, level)
 
 
+def bootstrap_mean_ratio(
+    numerator: ArrayLike,
+    denominator: ArrayLike,
+    *,
+    bounds: Bounds | None = None,
+    resamples: int = _RESAMPLES,
+    level: float = _LEVEL,
+    seed: int = 0,
+) -> Estimate:
+    """Return the mean over students of each one's ratio: its numerators' sum over its denominators' sum.
+
+    Both have the shape (questions, students). A question is drawn with what all students did on it, so that students
+    may agree on questions as they like; the students themselves are those that they are. An element that is NaN in
+    either is left out of both, and so is a student without a denominator. `n` counts questions with any part.
+    """
+    above, below = _present(np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64))
+    kept = (below != 0).any(axis=1)
+    above, below = above[kept], below[kept]
+    students = below.shape[1]
+    estimate = _estimate(
+        (*above.T, *below.T), lambda sums, _: _mean_ratio(sums[:students], sums[students:]), resamples, level, seed
+    )
+    if estimate.n and bounds is not None and (widened := _each_unanimous(above, below, bounds, level)) is not None:
+        return replace(estimate, low=widened[0], high=widened[1])
+    return _unanimous(estimate, _mean_ratio(above.T, below.T), bounds, level)
+
+
+def _each_unanimous(above: Floats, below: Floats, bounds: Bounds, level: float) -> tuple[float, float] | None:
+    """Return the mean ends of the students' own intervals where for each of them all questions agree, else `None`."""
+    ends = []
+    for own_above, own_below in zip(above.T, below.T, strict=True):
+        known = own_below != 0
+        ratios = own_above[known] / own_below[known]
+        if len(ratios) and not np.allclose(ratios, ratios[0]):
+            return None
+        if len(ratios):
+            value = float(ratios[0])
+            own = _unanimous(Estimate(value, value, value, len(ratios)), ratios, bounds, level)
+            ends.append((own.low, own.high))
+    low, high = np.mean(ends, axis=0)
+    return float(low), float(high)
+
+
+def bootstrap_mean_ratio_difference(
+    first: tuple[Floats, Floats],
+    second: tuple[Floats, Floats],
+    *,
+    bounds: Bounds | None = None,
+    resamples: int = _RESAMPLES,
+    level: float = _LEVEL,
+    seed: int = 0,
+) -> Estimate:
+    """Return the first mean of ratios less the second, by question, each (numerator, denominator) as above.
+
+    The two may be of different students; questions that have no part in one of them are left out of both, and with the
+    same number of students so are single elements.
+    """
+    _check_paired(first[0], second[0], "the first mean", "the second")
+    pairs = [_present(*pair) for pair in (first, second)]
+    if pairs[0][0].shape == pairs[1][0].shape:
+        both = (pairs[0][1] != 0) & (pairs[1][1] != 0)
+        pairs = [(np.where(both, above, 0.0), np.where(both, below, 0.0)) for above, below in pairs]
+    kept = np.logical_and(*((below != 0).any(axis=1) for _, below in pairs))
+    columns = [column[kept].T for pair in pairs for column in pair]
+    edges = np.cumsum([len(column) for column in columns])[:-1]
+
+    def difference(sums: Floats, _: Floats | int) -> Floats:
+        above, below, other_above, other_below = np.split(sums, edges)
+        return _mean_ratio(above, below) - _mean_ratio(other_above, other_below)
+
+    estimate = _estimate(tuple(row for column in columns for row in column), difference, resamples, level, seed)
+    per_question = _mean_ratio(columns[0], columns[1]) - _mean_ratio(columns[2], columns[3])
+    return _unanimous(estimate, per_question, bounds, level)
+
+
+def _present(above: Floats, below: Floats) -> tuple[Floats, Floats]:
+    """Return both as (questions, students), with nothing where either is missing.
+
+    Raises:
+        ValueError: when their shapes differ.
+    """
+    if above.shape != below.shape:
+        raise ValueError(f"numerator has shape {above.shape}, denominator {below.shape}: they must be equal")
+    missing = np.isnan(above) | np.isnan(below)
+    shape = (len(above), -1) if above.size else (len(above), 0)
+    return np.where(missing, 0.0, above).reshape(shape), np.where(missing, 0.0, below).reshape(shape)
+
+
+def _mean_ratio(above: Floats, below: Floats) -> Floats:
+    """Return the mean over the first axis of ratios, of those that have a denominator; NaN where none has."""
+    known = below != 0
+    ratios = np.divide(above, below, out=np.zeros_like(above), where=known)
+    counts = known.sum(axis=0)
+    return np.divide(ratios.sum(axis=0), counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+
+
 def bootstrap_ratio_difference(
     first: tuple[Floats, Floats],
     second: tuple[Floats, Floats],
@@ -192,13 +288,13 @@ def _estimate(
     seed: int,
 ) -> Estimate:
     """Evaluate `statistic` of the columns' sums on the data and on `resamples` resamplings of their rows."""
-    n = len(columns[0])
+    n = len(columns[0]) if columns else 0
     if n == 0:
         return UNKNOWN
     stacked = np.stack(columns)
     mean = float(statistic(stacked.sum(axis=1), n))
     draws = np.concatenate([statistic(sums, n) for sums in _resampled_sums(stacked, resamples, seed)])
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(mean, float(low), float(high), n)
 
 

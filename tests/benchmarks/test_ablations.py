@@ -11,7 +11,7 @@ from tests.support.evaluations import evaluated
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import assume
 from trainers.configuration.settings.experiments import Experiment, TrainingExperiment
-from trainers.evaluation.reports.results import Results
+from trainers.evaluation.measures.results import Results
 
 
 def composed(command: list[str]) -> Experiment:

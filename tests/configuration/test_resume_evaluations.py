@@ -121,3 +121,23 @@ def test_teachers_are_called_by_the_ends_of_their_paths() -> None:
     same_ending = run_config("evaluation", teacher=["a/checkpoint-10", "b/checkpoint-10"])
     assert list(teacher_entries(same_ending)) == ["a/checkpoint-10", "b/checkpoint-10"]
     assert teacher_entries(run_config("evaluation", teacher=None)) == {}
+
+
+POOL = {"a": {"model": "x/a"}, "b": {"model": "x/b", "temperature": 0.1}}
+
+
+def test_students_of_a_pool_are_told_apart_one_by_one(config: EvaluationExperiment) -> None:
+    whole = config.with_keys(students=POOL)
+    save(whole)
+    write_models(Path(whole.output.output_dir), fingerprints(whole))
+    (Path(whole.output.output_dir) / "student_alone.jsonl").write_text("{}\n")
+    mark_finished(whole, steps=8)
+    assert decide(whole).action == "complete"
+    assert decide(whole.with_keys(students=POOL | {"c": {}})).action == "continue"
+    assert decide(whole.with_keys(student="a")).action == "continue"
+    hotter = whole.with_keys(students=POOL | {"b": {"model": "x/b", "temperature": 0.9}})
+    assert decide(hotter).action == "continue"
+    old, new = fingerprints(whole), fingerprints(hotter)
+    assert {name for name in old if old[name] != new[name]} == {"student b"}
+    assert decide(whole.with_keys(seed=7)).action == "set_aside"
+    assert decide(config).action == "continue"

@@ -128,9 +128,58 @@ def test_a_problem_that_is_not_of_a_student_is_told_once():
     assert list(problems(POOL, "student_model=null", "temperature=0")) == ["temperature=0"]
 
 
-def test_an_evaluation_refuses_a_pool():
-    with pytest.raises(ConfigurationError, match=r"students=\{a\}: an evaluation has one student"):
-        compose(["evaluate", "teacher=x/y", "students={a: {}}"], GPUS, servers=2)
+EVALUATED = ["evaluate", "teacher=x/t", "student_model=m/m", POOL, "heldout_students={h: {temperature: 0.1}}"]
+
+
+@pytest.mark.parametrize(
+    ("student", "names", "served"),
+    [
+        (None, ["a", "b", "c", "h"], ["", "a,c", "b", "h"]),
+        ("student=b", ["b"], ["", "b"]),
+        ("student=[h,a]", ["a", "h"], ["", "a", "h"]),
+    ],
+)
+def test_an_evaluation_asks_all_students_or_those_it_names(student, names, served):
+    config = compose([*EVALUATED, *([student] if student else [])], GPUS, servers=1).config
+    assert [member.name for member in all_members(config)] == names
+    assert [",".join(spec.students) for spec in server_layout(config)] == served
+
+
+def test_an_evaluation_of_held_out_students_leaves_the_one_student_alone():
+    config = compose(["evaluate", "student_model=m/m", "heldout_students={h: {}}"], GPUS, servers=1).config
+    assert [(member.name, member.pool) for member in all_members(config)] == [("h", "heldout_students")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "said"),
+    [
+        (["student=q"], "student=q", "there is no student q"),
+        (["student=[a,a]"], "student=[a,a]", "name each student once"),
+        (["student=[]"], "student=[]", "choose among a, b, c, h"),
+        (["student=3"], "student=3", "a list"),
+    ],
+)
+def test_students_that_an_evaluation_does_not_have_are_refused(arguments, given, said):
+    with pytest.raises(ConfigurationError) as refused:
+        compose([*EVALUATED, *arguments], GPUS, servers=1)
+    [problem] = refused.value.problems
+    assert problem.given == given
+    assert said in f"{problem.expected} → {problem.remedy}"
+
+
+def test_a_teacher_and_a_student_keep_their_usage_apart():
+    teacher = "teacher={base_url: 'http://localhost:2/v1', model: m}"
+    pool = f"students={{a: {{model: gpt, {API}}}, b: {{model: x/y}}}}"
+    with pytest.raises(
+        ConfigurationError, match=r"teacher student-a: its record of usage would be that of students\.a"
+    ):
+        compose(["evaluate", teacher, pool, "teacher_names=[student-a]"], GPUS, servers=1)
+    assert compose(["evaluate", teacher, pool, "teacher_names=[student-b]"], GPUS, servers=1).config
+
+
+def test_a_student_is_chosen_by_name_only_where_there_is_a_table():
+    with pytest.raises(ConfigurationError, match="student=a: chooses among students by name, and there is no table"):
+        compose(["evaluate", "student_model=m/m", "student=a"], GPUS, servers=1)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.support.evaluations import evaluated
 from trainers.configuration import ConfigurationError
 from trainers.evaluation.comparison import compare, difference_table, labels, read_evaluations, write_comparison
 from trainers.evaluation.lesson_files import LESSONS, STUDENT_ALONE, SUMMARY, alone_record, rewrite, taught_records
-from trainers.evaluation.reports.results import Results
+from trainers.evaluation.measures.results import Results
 
 WEAK = [([False], [True]), ([False], [False]), ([True], [False]), ([True], [True])]
 STRONG = [([False], [True]), ([False], [True]), ([True], [True]), ([True], [True])]

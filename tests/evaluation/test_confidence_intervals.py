@@ -15,6 +15,8 @@ from trainers.confidence_intervals import (
     Estimate,
     bootstrap_difference,
     bootstrap_mean,
+    bootstrap_mean_ratio,
+    bootstrap_mean_ratio_difference,
     bootstrap_ratio,
     bootstrap_ratio_difference,
 )
@@ -158,3 +160,39 @@ def test_difference_of_ratios_is_paired_and_leaves_out_questions_without_a_part(
     same = bootstrap_ratio_difference((one, below), (one, below), bounds=DIFFERENCE)
     assert same.mean == 0
     assert same.low == -same.high
+
+
+def test_a_mean_of_ratios_of_one_student_is_its_ratio():
+    generator = np.random.default_rng(3)
+    above, below = generator.random((40, 1)), generator.integers(0, 3, (40, 1)).astype(float)
+    assert bootstrap_mean_ratio(above * below, below) == bootstrap_ratio(above[:, 0] * below[:, 0], below[:, 0])
+
+
+def test_a_mean_of_ratios_covers_the_truth_where_students_agree_on_questions():
+    generator, covered = np.random.default_rng(4), 0
+    for _ in range(200):
+        hard = generator.random((60, 1)) < 0.5
+        values = np.where(hard, 0.2, 0.8) > generator.random((60, 3))
+        found = bootstrap_mean_ratio(values.astype(float), np.ones((60, 3)), resamples=400)
+        covered += found.low <= 0.5 <= found.high
+    assert covered >= 182
+
+
+def test_a_difference_of_means_is_paired_by_question_and_takes_other_students():
+    first = np.array([[1.0, 0.0], [1.0, 1.0], [np.nan, 1.0]])
+    ones = np.ones((3, 2))
+    found = bootstrap_mean_ratio_difference((first, ones), (first, ones))
+    assert (found.mean, found.low, found.high, found.n) == (0.0, 0.0, 0.0, 3)
+    other = bootstrap_mean_ratio_difference((first, ones), (np.zeros(3), np.ones(3)))
+    assert other.mean == pytest.approx((1 + 2 / 3) / 2)
+    with pytest.raises(ValueError, match="the same questions"):
+        bootstrap_mean_ratio_difference((first, ones), (np.zeros(2), np.ones(2)))
+
+
+def test_students_of_whom_each_agrees_with_itself_have_the_mean_of_their_own_intervals():
+    values = np.array([[1.0, np.nan], [1.0, 0.0], [np.nan, 0.0], [1.0, 0.0], [1.0, np.nan]])
+    found = bootstrap_mean_ratio(values, np.ones_like(values), bounds=(0.0, 1.0))
+    first, second = (bootstrap_mean(values[:, column], bounds=(0.0, 1.0)) for column in (0, 1))
+    assert (found.mean, found.n) == (0.5, 5)
+    assert found.low == pytest.approx((first.low + second.low) / 2)
+    assert found.high == pytest.approx((first.high + second.high) / 2)

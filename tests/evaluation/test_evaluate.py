@@ -29,8 +29,9 @@ from trainers.evaluation.lesson_files import (
     read_taught,
     rewrite,
 )
+from trainers.evaluation.measures.results import Results, results_of
 from trainers.evaluation.measures.solved_questions import MeteredGenerator, counted, metered
-from trainers.evaluation.reports.results import Results, read_results, results_of, settings_of, write_results
+from trainers.evaluation.reports.results import read_results, settings_of, write_results
 from trainers.generation.types import GenerationError, Sampling
 from trainers.jsonl import append
 from trainers.teaching.lesson import Question
@@ -77,7 +78,7 @@ def evaluation(output: Path, student, concurrency: int = 2, probe: int = 8) -> E
         MeteredGenerator(student), TEMPLATES, build_verifier("exact"), AdaptiveTeachingReward(),
         Stages(Sampling(16), Sampling(probe), Sampling(32)),
     )  # fmt: skip
-    return Evaluation(protocol, output, num_baselines=2, num_rollouts=3, concurrency=concurrency)
+    return Evaluation({protocol.name: protocol}, output, num_baselines=2, num_rollouts=3, concurrency=concurrency)
 
 
 def teacher(model=None) -> Teacher:
@@ -282,7 +283,7 @@ def test_what_cannot_be_scored_is_answered_also_where_nobody_is_probed(tmp_path)
 def test_what_is_not_asked_for_this_time_is_kept_for_the_next(tmp_path):
     whole = everything(evaluation(tmp_path, Student(solve)))
     alone, taught = keep(tmp_path, QUESTIONS[:2], ["U"], answered, lambda *_: True)
-    assert (sorted(alone), taught) == ([0, 1], {"U": {}})
+    assert (sorted(alone), taught) == ([("student", 0), ("student", 1)], {"U": {}})
     assert read_results(tmp_path).arms() == whole.arms()
 
 
@@ -335,8 +336,9 @@ def test_other_questions_under_the_same_rows_are_not_taken_for_them(tmp_path):
     everything(evaluation(tmp_path, Student(solve)))
     changed = [replace(QUESTIONS[0], text="What is 9 + 1?"), replace(QUESTIONS[1], ground_truth="7"), *QUESTIONS[2:]]
     alone, taught = keep(tmp_path, changed, ["T"], answered, lambda *_: True)
-    assert sorted(alone) == sorted(taught["T"]) == [2, 3, 4, 5]
-    assert sorted(read_taught(tmp_path, read_alone(tmp_path))["T"]) == [2, 3, 4, 5]
+    kept = [("student", row) for row in (2, 3, 4, 5)]
+    assert sorted(alone) == sorted(taught["T"]) == kept
+    assert sorted(read_taught(tmp_path, read_alone(tmp_path))["T"]) == kept
 
 
 def test_a_line_that_is_no_json_in_the_middle_is_refused(tmp_path):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,13 +23,14 @@ def command(servers, tmp_path):
     rows = [{"question": f"{n} + 1?", "solution": str(n + 1), "level": n % 2} for n in range(QUESTIONS)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-    def into(output: Path) -> list[str]:
+    def into(output: Path, *more: str) -> list[str]:
         return [
             *("bash", "scripts/evaluate.sh", "configs/run/evaluate.yaml", "--servers", "0", "--no-preflight"),
             *("model=world", "trainer/reward=world", f"student_model={servers.student.model}"),
             *(f"teacher={servers.teacher.model}", "teacher_names=[T]", f"vllm_port={servers.teacher.port}"),
             *(f"dataset_id_or_path={data}", f"output_dir={output}", "eval_concurrency=1", f"num_rollouts={LESSONS}"),
             *("temperature=0", "student_temperature=0", "max_completion_length=48", "student_max_tokens=24"),
+            *more,
         ]
 
     return into
@@ -46,9 +48,16 @@ def lines(path: Path) -> int:
 
 def untimed(output: Path) -> dict:
     summary = json.loads((output / "summary.json").read_text())
-    for arm in summary["arms"]:
-        del arm["generation_time"]
-    return summary
+    return without(summary, "generation_time")
+
+
+def without(value: Any, name: str) -> Any:
+    """Return what JSON holds without the entries of one name."""
+    if isinstance(value, list):
+        return [without(each, name) for each in value]
+    return (
+        {key: without(each, name) for key, each in value.items() if key != name} if isinstance(value, dict) else value
+    )
 
 
 def test_an_interrupted_evaluation_ends_with_the_same_summary(command, tmp_path):
@@ -72,3 +81,31 @@ def test_an_interrupted_evaluation_ends_with_the_same_summary(command, tmp_path)
     before = (cut / "lessons.jsonl").stat().st_mtime_ns
     assert "this evaluation is complete" in completed(command(cut))
     assert (cut / "lessons.jsonl").stat().st_mtime_ns == before
+
+
+POOL = "students={plain: {}, hurried: {system_prompt: Hurry.}}"
+HELD_OUT = "heldout_students={agent: {agent: tests.support.agents.solve}, lost: {agent: tests.support.agents.fail}}"
+
+
+def test_an_interrupted_evaluation_of_several_students_ends_with_the_same_summary(command, tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    printed = completed(command(whole, POOL, HELD_OUT))
+    assert "answered none of 16 questions" in printed
+    process = subprocess.Popen(command(cut, POOL, HELD_OUT), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and lines(cut / "lessons.jsonl") < (QUESTIONS + 3) * LESSONS:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert 0 < lines(cut / "lessons.jsonl") < 4 * QUESTIONS * LESSONS
+    completed(command(cut, POOL, HELD_OUT))
+    assert untimed(cut) == untimed(whole)
+    found = json.loads((cut / "summary.json").read_text())
+    assert list(found["by_student"]) == ["plain", "hurried", "agent", "lost"]
+    assert found["by_student"]["agent"]["arms"][1]["counts"]["n"] == QUESTIONS * LESSONS
+    assert found["by_student"]["lost"]["arms"][1]["accuracy"]["mean"] is None
+    assert not (cut / "finished.json").exists()
+    kept = (cut / "student_alone.jsonl").read_text().count('"student": "plain"')
+    assert "this evaluation is complete" not in completed(command(cut, POOL, HELD_OUT, "student=[plain,agent]"))
+    assert (cut / "student_alone.jsonl").read_text().count('"student": "plain"') == kept
+    assert list(json.loads((cut / "summary.json").read_text())["by_student"]) == ["plain", "agent"]
+    assert (cut / "finished.json").exists()

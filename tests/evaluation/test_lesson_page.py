@@ -16,6 +16,7 @@ import pytest
 from tests.support.evaluations import evaluated
 from trainers.evaluation.measures.solved_questions import Alone, Taught
 from trainers.evaluation.reports.lesson_page import as_script_data, marks, page_data, write_lesson_page
+from trainers.teaching.lesson import Approach
 
 HOSTILE = (
     "</script><script>document.title = 'broken'</script><!-- "
@@ -105,6 +106,47 @@ def test_a_page_that_has_no_room_for_all_questions_has_as_many_as_fit():
     assert set(data["questions"]) == {lesson["row"] for lesson in data["lessons"]}
     assert len(json.dumps(data)) < len(json.dumps(whole)) / 3 + 200
     assert data["left_out"] == 40 - len(data["lessons"])
+
+
+def of_students(*names: str) -> tuple[list[Alone], dict[str, list[Taught]]]:
+    """The lessons of several students, each with an approach of its own."""
+    alone, taught = lessons()
+    found: list[Alone] = []
+    by_teacher: dict[str, list[Taught]] = {teacher: [] for teacher in taught}
+    for name in names:
+        changed = {"student": name, "approach": Approach(f"how {name} goes about it", 4, truncated=False)}
+        found += [replace(item, prepared=replace(item.prepared, **changed)) for item in alone]
+        for teacher, items in taught.items():
+            for item in items:
+                prepared = replace(item.group.prepared, **changed)
+                own = tuple(replace(lesson, prepared=prepared) for lesson in item.group.lessons)
+                by_teacher[teacher].append(replace(item, group=replace(item.group, prepared=prepared, lessons=own)))
+    return found, by_teacher
+
+
+def test_students_share_questions_and_have_what_they_solved_themselves():
+    data = page_data(*of_students("small", "large"), "")
+    assert data["students"] == ["small", "large"]
+    assert set(data["questions"]) == {0, 1, 2, 3}
+    assert data["solved"]["large/2"]["approach"] == "how large goes about it"
+    assert [lesson["student"] for lesson in data["lessons"][:4]] == ["small", "small", "large", "large"]
+
+
+@browser
+@pytest.mark.slow
+def test_the_page_names_students_and_filters_by_them(opened):
+    several = of_students("small", "large")
+    page = opened(*several, "#student=large&teacher=SFT")
+    assert len(cards(page)) == 4
+    assert all("SFT with large" in card and "how large goes about it" in card for card in cards(page))
+    assert 'id="student" aria-label="student">' in page
+    assert len(cards(opened(*several, "#student=nobody"))) == 16
+    chosen = "const select = document.getElementById('student'); select.value = 'small'; "
+    chosen += "select.dispatchEvent(new Event('change'))"
+    assert all("with small" in card for card in cards(opened(*several, then=chosen)))
+    alone = opened(*lessons())
+    assert 'id="student" aria-label="student" hidden' in alone
+    assert " with student" not in alone
 
 
 def test_the_file_needs_no_network(tmp_path):

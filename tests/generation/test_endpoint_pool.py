@@ -308,3 +308,38 @@ def test_delays_double_up_to_a_bound_and_end_with_attempts_or_budget():
     assert policy.delay_s(1, 9.5, "timeout") is None
     assert policy.delay_s(1, 0, "http_404") is None
     assert not is_retryable("context")
+
+
+def test_a_server_that_has_ended_is_waited_for_once_and_found_when_it_is_back(free_port, caplog):
+    async def outcome():
+        async with serving(Script()) as other:
+            pool = EndpointPool(
+                [f"http://127.0.0.1:{free_port}"], "m", WordRenderer(), max_model_len=64, retry=FAST_RETRY
+            )
+            for _ in range(3):
+                with pytest.raises(GenerationError, match="cannot be reached"):
+                    await pool.generate([PROMPT], n=1, sampling=SAMPLING, seed=1)
+            tried = pool.traffic.requests
+            pool.endpoints[0].base_url = other.endpoints[0].base_url
+            await pool.generate([PROMPT], n=1, sampling=SAMPLING, seed=1)
+            await pool.aclose()
+            return tried, pool.endpoints[0].is_silent
+
+    assert asyncio.run(outcome()) == (FAST_RETRY.attempts + 1 + 1, False)
+    assert caplog.text.count("follows in") == FAST_RETRY.attempts - 1
+
+
+def test_a_server_that_has_ended_is_asked_last(free_port):
+    script = Script()
+
+    async def outcome():
+        async with serving(script) as other:
+            urls = [f"http://127.0.0.1:{free_port}", other.endpoints[0].base_url]
+            pool = EndpointPool(urls, "m", WordRenderer(), max_model_len=64, retry=FAST_RETRY)
+            for _ in range(3):
+                await pool.generate([PROMPT], n=1, sampling=SAMPLING, seed=1)
+            await pool.aclose()
+            return pool.traffic.retries
+
+    assert asyncio.run(outcome()) == 1
+    assert len(script.bodies) == 3

@@ -114,3 +114,22 @@ def test_an_evaluation_is_counted_by_question() -> None:
     ]
     expected = f"at most {2 * 2 * 4096:,} by teachers and {500 + (4 + 4) * 4096:,} by the student"
     assert list(token_lines(config, 500)) == [f"tokens sampled per question: {expected}"]
+
+
+def test_an_evaluation_says_how_many_students_are_asked():
+    arguments = [
+        "evaluate",
+        "student_model=m/m",
+        "teacher=x/t",
+        "eval_max_samples=8",
+        "num_rollouts=2",
+        "max_probe_tokens=10",
+    ]
+    pool = "students={a: {max_tokens: 100}, b: {max_tokens: 200}}"
+    one, two = (compose([*arguments, *more], Machine((0,)), servers=1).config for more in ([], [pool]))
+    assert next(batch_lines(one, None, None)) == "8 questions, each with 4 baselines"
+    assert next(batch_lines(two, None, None)) == "8 questions for each of 2 students, each with 4 baselines"
+    student = 2 * 10 + (4 + 2) * (100 + 200)
+    teacher = 2 * 2 * two.sampling.max_completion_length
+    said = f"tokens sampled per question: at most {teacher:,} by teachers and {student:,} by the students"
+    assert list(token_lines(two, None)) == [said]

@@ -52,6 +52,16 @@ def test_a_system_prompt_that_the_template_leaves_out_silently_is_refused():
     assert found(DROPS_SYSTEM) == []
 
 
+def test_a_system_prompt_that_leaves_no_room_for_a_question_is_refused():
+    use, template = replace(STUDENT, length=200), build_tokenizer().chat_template
+    long = " ".join(["brief"] * 90)
+    assert found(template, "student_max_tokens=20", f"student_system_prompt={long[:30]}", use=use) == []
+    [problem] = found(template, "student_max_tokens=20", f"student_system_prompt={' '.join([long] * 3)}", use=use)
+    assert "student_max_tokens=20 leave no room for a question in 200 tokens" in problem.expected
+    assert problem.remedy == "shorten it, lower student_max_tokens, or raise student_max_model_len"
+    assert found(template, f"student_system_prompt={long * 3}") == []
+
+
 def test_a_system_prompt_that_spells_a_marker_of_the_template_is_read_all_the_same():
     tokenizer = kinds.llama_2().tokenizer
     config = composed("student_system_prompt='Never write [INST].'")

@@ -21,10 +21,11 @@ from trainers.plotting import (
     learning_curves,
     length_by_baseline,
     several_seeds,
+    student_matrix,
     token_bars,
 )
 from trainers.plotting.style import new_figure, percent
-from trainers.plotting.training import PANELS, read_metrics, series, smooth
+from trainers.plotting.training import PANELS, read_metrics, series, smooth, spread_over_students
 
 
 def _ink(path: Path) -> float:
@@ -49,6 +50,40 @@ def test_series_takes_the_last_value_logged_of_a_step_in_order_of_steps():
     steps, values = series(rows, "reward")
     assert steps.tolist() == [1, 2]
     assert values.tolist() == [0.1, 0.3]
+
+
+def test_the_spread_over_students_is_that_of_those_met_so_far():
+    rows = [{"step": step, "teaching/fix_rate": 0.5, "teaching/by_student/a/fix_rate": 0.4} for step in range(1, 9)]
+    assert spread_over_students(rows, "teaching/fix_rate")[3] == 0
+    for row in rows[2:]:
+        row |= {"teaching/by_student/b/fix_rate": 0.7, "teaching/by_student/b/fix_rate/x": 9.0}
+    steps, low, high, students = spread_over_students(rows, "teaching/fix_rate")
+    assert steps.tolist() == list(range(1, 9))
+    assert low == pytest.approx(0.4)
+    assert high == pytest.approx([0.4] * 2 + [0.7] * 6)
+    assert students == 2
+    assert spread_over_students(rows, "reward")[3] == 0
+
+
+def test_curves_of_a_pool_have_bands(tmp_path):
+    rows = _rows(8)
+    learning_curves(rows, tmp_path / "one.png")
+    for row in rows:
+        row |= {f"teaching/by_student/{name}/taught_accuracy": at for name, at in (("a", 0.1), ("b", 0.9))}
+    learning_curves(rows, tmp_path / "two.png")
+    assert _ink(tmp_path / "two.png") > 1.1 * _ink(tmp_path / "one.png")
+
+
+def test_a_map_of_students_has_a_cell_for_every_pair(tmp_path):
+    cell = {"student alone": Estimate(0.2, 0.1, 0.3, 9), "T": Estimate(0.8, 0.7, 0.9, 9)}
+    accuracy = {"a": cell, "b (held out)": cell | {"T": UNKNOWN}, "mean": cell}
+    student_matrix(
+        accuracy, {name: {"T": cells["T"]} for name, cells in accuracy.items()}, tmp_path / "m.png", students=2
+    )
+    assert _ink(tmp_path / "m.png") > 0.2
+    alone = {name: {"student alone": cells["student alone"]} for name, cells in accuracy.items()}
+    student_matrix(alone, {name: {} for name in accuracy}, tmp_path / "alone.png", students=2)
+    assert imread(tmp_path / "alone.png").shape[0] < imread(tmp_path / "m.png").shape[0]
 
 
 def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path):

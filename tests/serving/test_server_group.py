@@ -135,6 +135,34 @@ def test_the_death_of_a_running_server_is_noticed_and_leaves_no_child_behind(sta
         assert group_members(guard) == []
 
 
+def end(server):
+    guard = server.pid
+    front_end = subprocess.run(["pgrep", "-P", str(guard)], capture_output=True, text=True, check=True).stdout
+    os.kill(int(front_end), signal.SIGKILL)
+    assert wait_until(lambda: server.exit_status() is not None)
+
+
+def test_a_server_that_can_be_done_without_is_told_once(stand_in, tmp_path, free_port, caplog):
+    stand_in(GOOD_SERVER)
+    specs = [spec(i, port=free_port + i, role="student") for i in range(2)]
+    specs = [dataclasses.replace(each, students=(name,)) for each, name in zip(specs, "ab", strict=True)]
+    with ServerGroup(specs, tmp_path, lambda ended: len(ended) < 2) as group:
+        end(group.servers[0])
+        group.poll()
+        group.poll()
+        assert caplog.text.count("Server student-0 (model the-model") == 1
+        assert "The run goes on without it: what it does not answer of a is lost alone" in caplog.text
+        end(group.servers[1])
+        with pytest.raises(ServerError, match="student-1"):
+            group.poll()
+
+
+def test_no_server_is_done_without_while_they_start(stand_in, tmp_path, free_port):
+    stand_in(DYING_SERVER)
+    with pytest.raises(ServerError, match="no such model"):
+        ServerGroup([spec(port=free_port, role="student")], tmp_path, lambda _: True).start()
+
+
 def test_a_taken_port_is_named_and_nothing_is_started(stand_in, tmp_path, free_port):
     stand_in(GOOD_SERVER)
     with socket.socket() as other:

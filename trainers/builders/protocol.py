@@ -40,6 +40,14 @@ def build_lessons(
         config: the run.
         clients: the models of all its students, by name.
     """
+    protocols, held_out = build_protocols(config, clients), heldout_members(config)
+    return _drawn_from(members(config), protocols, config.output.seed), (
+        _drawn_from(held_out, protocols, config.output.seed) if held_out else None
+    )
+
+
+def build_protocols(config: StudentExperiment, clients: Mapping[str, Generator]) -> dict[str, Protocol]:
+    """Build the teaching protocol of each student of a run, by name; they share verifier, reward and tally."""
     first, *others = all_members(config)
     shared = build_protocol(first.config, clients[first.name])
     protocols = {first.name: replace(shared, name=first.name)}
@@ -51,10 +59,7 @@ def build_lessons(
             stages=stages(member.config),
             name=member.name,
         )
-    held_out = heldout_members(config)
-    return _drawn_from(members(config), protocols, config.output.seed), (
-        _drawn_from(held_out, protocols, config.output.seed) if held_out else None
-    )
+    return protocols
 
 
 def _drawn_from(pool: Sequence[Member], protocols: Mapping[str, Protocol], seed: int) -> Protocol | StudentPool:

@@ -46,9 +46,11 @@ def connect_students(config: StudentExperiment, students: Sequence[Member]) -> d
             connected[member.name] = connect_student(member.config, member)
             continue
         specs = servers_of(config, member)
-        shared = written([[spec.base_url for spec in specs], student.chat_template_kwargs])
+        answering = [spec.base_url for spec in specs] or [student.model, student.dtype]
+        shared = written([answering, student.chat_template_kwargs])
         if shared not in pools:
-            pools[shared] = connect_pool(member.config, specs)
+            # Without servers of ours a model is loaded into this process.
+            pools[shared] = connect_pool(member.config, specs) if specs else connect_student(member.config, member)
         connected[member.name] = pools[shared]
     return connected
 

@@ -20,9 +20,10 @@ from typing import Any
 from trainers.confidence_intervals import Estimate
 from trainers.configuration.devices.placement import STUDENT_ALONE, short_names
 from trainers.evaluation.lesson_files import SUMMARY
-from trainers.evaluation.measures.quantities import Measure, alone_measures, taught_measures
+from trainers.evaluation.measures.quantities import Measure
+from trainers.evaluation.measures.results import Results
 from trainers.evaluation.measures.summary import Arm
-from trainers.evaluation.reports.results import Results, markdown, read_results, show
+from trainers.evaluation.reports.results import markdown, read_results, show
 from trainers.evaluation.reports.results_table import ROWS, ResultsTable, Row, cell, questions, results_table
 from trainers.plotting import accuracy_bars, differences
 from trainers.problems import ConfigurationError, Problem
@@ -90,13 +91,7 @@ def columns_of(evaluations: Mapping[str, Results]) -> list[Column]:
     """Return the arms of all evaluations, told apart by the evaluation's name; one student is shown once."""
     found: list[tuple[str, Column]] = []
     for label, results in evaluations.items():
-        alone, *taught = results.arms()
-        found.append((label, Column(alone, alone_measures(results.alone, results.prices))))
-        for arm in taught:
-            measures = taught_measures(
-                results.alone, results.taught[arm.name], results.prices, results.teacher_prices.get(arm.name)
-            )
-            found.append((label, Column(arm, measures)))
+        found += [(label, Column(made.arm(name), made.measures)) for name, made in results.measured().items()]
     students = [column for _, column in found if column.arm.name == STUDENT_ALONE]
     if all(same_numbers(students[0].arm, column.arm) for column in students[1:]):
         found = [found[0], *(pair for pair in found[1:] if pair[1].arm.name != STUDENT_ALONE)]
@@ -119,10 +114,10 @@ def same_numbers(first: Arm, second: Arm) -> bool:
 def check_questions(evaluations: Mapping[str, Results]) -> None:
     """Refuse evaluations of different questions, with some of those that only one side has."""
     (first_label, first), *others = evaluations.items()
-    asked = [(item.prepared.question.text, item.prepared.question.ground_truth) for item in first.alone]
+    asked = asked_of_each(first)
     problems = []
     for label, results in others:
-        theirs = [(item.prepared.question.text, item.prepared.question.ground_truth) for item in results.alone]
+        theirs = asked_of_each(results)
         if theirs == asked:
             continue
         missing, more = Counter(asked) - Counter(theirs), Counter(theirs) - Counter(asked)
@@ -135,6 +130,12 @@ def check_questions(evaluations: Mapping[str, Results]) -> None:
         problems.append(Problem(label, expected, remedy))
     if problems:
         raise ConfigurationError(problems)
+
+
+def asked_of_each(results: Results) -> list[tuple[str, str | None]]:
+    """Return the questions with their ground truths, in order; all students of an evaluation have the same."""
+    questions = (item.prepared.question for item in results.of(results.students[:1]).alone)
+    return [(question.text, question.ground_truth) for question in questions]
 
 
 def difference_table(comparison: Comparison) -> ResultsTable:

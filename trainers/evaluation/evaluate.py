@@ -1,4 +1,4 @@
-"""Evaluation: the student alone and with each teacher, on the same questions, baselines and approaches.
+"""Evaluation: students alone and with each teacher, on the same questions, baselines and approaches.
 
 Lessons are written as they come (`evaluation.lesson_files`); an evaluation that was interrupted goes on after them.
 """
@@ -15,20 +15,38 @@ from pathlib import Path
 from typing import TypeVar
 
 from trainers.builders.data import load_questions
-from trainers.builders.protocol import build_protocol
-from trainers.builders.student_and_teacher import account_of, connect_student, opened_teacher
+from trainers.builders.protocol import build_protocols
+from trainers.builders.student_and_teacher import account_of, connect_students, opened_teacher
 from trainers.configuration.devices.placement import teacher_entries
 from trainers.configuration.resume.decision import mark_finished
-from trainers.configuration.resume.evaluations import DATASET, STUDENT, fingerprints, read_models, write_models
+from trainers.configuration.resume.evaluations import (
+    DATASET,
+    fingerprints,
+    read_models,
+    student_record,
+    write_models,
+)
 from trainers.configuration.settings.experiments import EvaluationExperiment
-from trainers.evaluation.lesson_files import LESSONS, STUDENT_ALONE, alone_record, answered, held, keep, taught_records
+from trainers.configuration.settings.students import all_members
+from trainers.evaluation.lesson_files import (
+    LESSONS,
+    STUDENT_ALONE,
+    Meeting,
+    alone_record,
+    answered,
+    held,
+    keep,
+    meeting,
+    taught_records,
+)
+from trainers.evaluation.measures.results import Results, results_of
 from trainers.evaluation.measures.solved_questions import Alone, Effort, MeteredGenerator, Taught, counted, metered
-from trainers.evaluation.reports.results import Results, results_of, settings_of, write_results
+from trainers.evaluation.reports.results import settings_of, write_results
 from trainers.generation.api.usage import CAP_REACHED, Account
 from trainers.jsonl import append
 from trainers.problems import ConfigurationError, Problem
 from trainers.progress import Count
-from trainers.teaching.lesson import Prepared, Question
+from trainers.teaching.lesson import THE_STUDENT, Prepared, Question
 from trainers.teaching.protocol import Protocol, Teacher
 
 logger = logging.getLogger(__name__)
@@ -51,12 +69,14 @@ async def evaluate(config: EvaluationExperiment) -> Results:
     questions = load_questions(config)[1][: config.evaluation.eval_max_samples]
     alone, taught = earlier_part(config, output, questions)
     async with AsyncExitStack() as stack:
-        student = connect_student(config)
-        stack.push_async_callback(student.aclose)
-        protocol = build_protocol(config, MeteredGenerator(student))
-        stack.push_async_callback(protocol.aclose)
+        clients = connect_students(config, all_members(config))
+        for client in {id(client): client for client in clients.values()}.values():
+            stack.push_async_callback(client.aclose)
+        protocols = build_protocols(config, {name: MeteredGenerator(client) for name, client in clients.items()})
+        shared = next(iter(protocols.values()))
+        stack.push_async_callback(shared.aclose)
         evaluation = Evaluation(
-            protocol,
+            protocols,
             output,
             config.teaching.num_baselines,
             config.evaluation.num_rollouts,
@@ -65,7 +85,7 @@ async def evaluate(config: EvaluationExperiment) -> Results:
         teachers = list(teacher_entries(config))
         solved = await evaluation.solve_alone(questions, alone, probing=bool(teachers))
         check_answers(config, solved)
-        lessons, accounts = {}, [account_of(student), account_of(protocol.verifier)]
+        lessons, accounts = {}, [*map(account_of, clients.values()), account_of(shared.verifier)]
         for name in teachers:
             async with opened_teacher(config, name) as teacher:
                 lessons[name] = await evaluation.teach(name, teacher, solved, taught.get(name, {}))
@@ -79,17 +99,25 @@ async def evaluate(config: EvaluationExperiment) -> Results:
 
 def earlier_part(
     config: EvaluationExperiment, output: Path, questions: Sequence[Question]
-) -> tuple[dict[int, Alone], dict[str, dict[int, Taught]]]:
-    """Return what an earlier part of the same evaluation left, by row; remove from its files what no longer holds."""
+) -> tuple[dict[Meeting, Alone], dict[str, dict[Meeting, Taught]]]:
+    """Return what an earlier part of the same evaluation left; remove from its files what no longer holds.
+
+    Both are by student and row, lessons by teacher before.
+    """
     recorded, found = read_models(output) or {}, fingerprints(config)
-    same_student = all(recorded.get(name) == found[name] for name in (STUDENT, DATASET))
-    models = {**recorded, **found} if same_student else found
+    students = [member.name for member in all_members(config)]
+    same_data = recorded.get(DATASET) == found[DATASET]
+    models = {**recorded, **found} if same_data else found
     teachers = teacher_entries(config)
+
+    def same_student(name: str) -> bool:
+        record = student_record(name)
+        return same_data and record in recorded and recorded[record] == models[record]
 
     def usable_alone(item: Alone) -> bool:
         asked = not teachers or item.prepared.approach is not None or item.prepared.failure is not None
         whole = len(item.prepared.baselines) in (0, config.teaching.num_baselines)
-        return same_student and answered(item) and asked and whole
+        return same_student(item.prepared.student) and answered(item) and asked and whole
 
     def usable_taught(teacher: str, item: Taught) -> bool:
         name = f"teacher {teacher}"
@@ -97,7 +125,7 @@ def earlier_part(
         return same and held(item) and len(item.group.lessons) == config.evaluation.num_rollouts
 
     try:
-        alone, taught = keep(output, questions, list(teachers), usable_alone, usable_taught)
+        alone, taught = keep(output, questions, list(teachers), usable_alone, usable_taught, students)
     except ValueError as error:
         remedy = "use the version of ATLAS that wrote it, or resume=never, which sets it aside and evaluates anew"
         raise ConfigurationError([Problem(f"output_dir={output}", f"cannot be continued: {error}", remedy)]) from error
@@ -113,45 +141,50 @@ class Evaluation:
     """Asks for lessons, a bounded number of questions at a time, and writes each question's as soon as it has them.
 
     Args:
-        protocol: how lessons are made.
+        protocols: how the lessons of each student are made, by its name.
         output: where they are written.
-        num_baselines: how often the student solves each question alone.
-        num_rollouts: lessons per question and teacher.
+        num_baselines: how often each student solves each question alone.
+        num_rollouts: lessons per question, teacher and student.
         concurrency: questions worked on at a time.
     """
 
-    protocol: Protocol
+    protocols: Mapping[str, Protocol]
     output: Path
     num_baselines: int
     num_rollouts: int
     concurrency: int
 
     async def solve_alone(
-        self, questions: Sequence[Question], done: Mapping[int, Alone], *, probing: bool
+        self, questions: Sequence[Question], done: Mapping[Meeting, Alone], *, probing: bool
     ) -> list[Alone]:
-        """Ask for baselines and, where there is somebody to teach, approaches of all questions, in order."""
+        """Ask for baselines and, where there is somebody to teach, approaches of all questions.
 
-        async def one(question: Question) -> Alone:
-            if question.row in done:
-                return done[question.row]
-            item = await self._alone(question, probing)
+        They come in the order of students, and for each in that of the questions.
+        """
+
+        async def one(where: tuple[Protocol, Question]) -> Alone:
+            protocol, question = where
+            if (found := done.get((protocol.name, question.row))) is not None:
+                return found
+            item = await self._alone(protocol, question, probing)
             append(self.output / STUDENT_ALONE, [alone_record(item)])
             return item
 
-        return await self._bounded(one, questions, "student alone")
+        asked = [(protocol, question) for protocol in self.protocols.values() for question in questions]
+        return await self._bounded(one, asked, "student alone" if len(self.protocols) == 1 else "students alone")
 
     async def teach(
-        self, name: str, teacher: Teacher, solved: Sequence[Alone], done: Mapping[int, Taught]
+        self, name: str, teacher: Teacher, solved: Sequence[Alone], done: Mapping[Meeting, Taught]
     ) -> list[Taught]:
-        """Hold the lessons of one teacher, question by question, in order."""
+        """Hold the lessons of one teacher on all that was solved alone, in its order."""
         counting = counted(teacher)
 
         async def one(item: Alone) -> Taught:
-            row = item.prepared.question.row
-            if row in done:
-                return done[row]
+            if (found := done.get(meeting(item.prepared))) is not None:
+                return found
+            protocol = self.protocols[item.prepared.student]
             with metered(self.concurrency) as meter:
-                group = await self.protocol.teach(
+                group = await protocol.teach(
                     item.prepared, counting, step=EVALUATION_STEP, num_generations=self.num_rollouts
                 )
             taught = Taught(group, meter.effort)
@@ -160,22 +193,21 @@ class Evaluation:
 
         return await self._bounded(one, solved, name)
 
-    async def _alone(self, question: Question, probing: bool) -> Alone:
+    async def _alone(self, protocol: Protocol, question: Question, probing: bool) -> Alone:
         """Ask for solutions and approach at the same time, but measure them apart."""
-        stages = self.protocol.stages
-        unprobed = replace(self.protocol, stages=replace(stages, probe=replace(stages.probe, max_tokens=0)))
+        stages = protocol.stages
+        unprobed = replace(protocol, stages=replace(stages, probe=replace(stages.probe, max_tokens=0)))
 
-        async def measured(protocol: Protocol, num_baselines: int) -> tuple[Prepared, Effort]:
+        async def measured(asking: Protocol, num_baselines: int) -> tuple[Prepared, Effort]:
             with metered(self.concurrency) as meter:
-                prepared = await protocol.prepare(question, step=EVALUATION_STEP, num_baselines=num_baselines)
+                prepared = await asking.prepare(question, step=EVALUATION_STEP, num_baselines=num_baselines)
             return prepared, meter.effort
 
         (solved, solving), (probed, probing_effort) = await asyncio.gather(
-            measured(unprobed, self.num_baselines), measured(self.protocol if probing else unprobed, 0)
+            measured(unprobed, self.num_baselines), measured(protocol if probing else unprobed, 0)
         )
-        approach = probed.approach if probing else None
-        prepared = Prepared(question, solved.baselines, approach, solved.failure or probed.failure)
-        return Alone(prepared, solving, probing_effort)
+        approach, failure = probed.approach if probing else None, solved.failure or probed.failure
+        return Alone(Prepared(question, solved.baselines, approach, failure, protocol.name), solving, probing_effort)
 
     async def _bounded(self, one: Callable[[Item], Awaitable[T]], items: Sequence[Item], title: str) -> list[T]:
         slots = asyncio.Semaphore(self.concurrency)
@@ -191,17 +223,26 @@ class Evaluation:
 
 
 def check_answers(config: EvaluationExperiment, solved: Sequence[Alone]) -> None:
-    """Go no further with a student that answers nothing at all, such as one under a name that its API does not know.
+    """Go no further without a student that answers, such as with one under a name that its API does not know.
+
+    One of several that answers nothing is told: the others go on, and its part is asked for again.
 
     Raises:
-        ConfigurationError: when it is so; what it failed with is in `student_alone.jsonl` and asked for again.
+        ConfigurationError: when none answers; what they failed with is in `student_alone.jsonl` and asked for again.
     """
-    if not solved or any(answered(item) for item in solved):
-        return
-    causes = dict(Counter(item.prepared.failure for item in solved))
-    expected = f"answered none of {len(solved)} questions; causes: {causes}"
-    remedy = "mend what the messages above say, then the same command goes on"
-    raise ConfigurationError([Problem(f"student_model={config.student.model}", expected, remedy)])
+    problems = []
+    for member in all_members(config):
+        items = [item for item in solved if item.prepared.student == member.name]
+        if not items or any(answered(item) for item in items):
+            continue
+        causes = dict(Counter(item.prepared.failure for item in items))
+        expected = f"answered none of {len(items)} questions; causes: {causes}"
+        remedy = "mend what the messages above say, then the same command goes on"
+        problems.append(Problem(f"{member.key('model')}={member.config.student.model}", expected, remedy))
+    if problems and len(problems) == len(all_members(config)):
+        raise ConfigurationError(problems)
+    for problem in problems:
+        logger.error("%s %s: the other students go on, and means are over them", problem.given, problem.expected)
 
 
 def report_spending(accounts: Sequence[Account]) -> None:
@@ -220,19 +261,18 @@ def finish(config: EvaluationExperiment, results: Results) -> None:
             lesson.failure for item in items if not held(item) for lesson in item.group.lessons if lesson.failure
         )
     if not missing:
-        mark_finished(config, steps=len(results.alone))
+        mark_finished(config, steps=results.questions)
         return
     logger.warning(
         "the results lack what models did not answer, by cause: %s. The same command asks for it again%s.",
         dict(missing),
-        _higher_caps(missing),
+        _higher_caps(missing, results.students),
     )
 
 
-def _higher_caps(missing: Collection[str | None]) -> str:
+def _higher_caps(missing: Collection[str | None], students: Sequence[str]) -> str:
     """Say which caps are to be raised, by the causes of what is missing."""
     reached = [str(cause) for cause in missing if str(cause).endswith(f"_{CAP_REACHED}")]
-    keys = {
-        "spending_cap of the teacher" if cause.startswith("teacher_") else "student_spending_cap" for cause in reached
-    }
+    of_student = "student_spending_cap" if list(students) == [THE_STUDENT] else "spending_cap of the student"
+    keys = {"spending_cap of the teacher" if cause.startswith("teacher_") else of_student for cause in reached}
     return f", with a higher {' and a higher '.join(sorted(keys))}" if keys else ""

@@ -1,8 +1,8 @@
 """Files of an evaluation, written question by question, so that it can be read, continued and compared.
 
-`student_alone.jsonl` has one object per question: baselines and approach. `lessons.jsonl` has one per lesson, which
-refers to the former by `row`. All lines of a question are appended at once; a line that was cut off when the evaluation
-died is left out when it is read.
+`student_alone.jsonl` has one object per student and question: baselines and approach. `lessons.jsonl` has one per
+lesson, which refers to the former by `student` and `row`. All lines of a question are appended at once; a line that was
+cut off when the evaluation died is left out when it is read.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from typing import Any
 from trainers.evaluation.measures.solved_questions import Alone, Effort, Taught
 from trainers.generation.types import Completion, SampledCompletion
 from trainers.jsonl import as_lines
-from trainers.teaching.lesson import Approach, Group, Lesson, Prepared, Question, Solution
+from trainers.teaching.lesson import THE_STUDENT, Approach, Group, Lesson, Prepared, Question, Solution
 from trainers.teaching.lesson_record import FORMAT, check_format, lesson_record
 
 STUDENT_ALONE = "student_alone.jsonl"
 LESSONS = "lessons.jsonl"
 SUMMARY = "summary.json"
+Meeting = tuple[str, int]
+"""A student's name, and the row of a question that it was asked."""
 LASTING = ("context", "content_filter")
 """Causes of failure that come again whenever the same is asked."""
 
@@ -55,11 +57,17 @@ def rewrite(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     part.replace(path)
 
 
+def meeting(prepared: Prepared) -> Meeting:
+    """Return whose question it is."""
+    return prepared.student, prepared.question.row
+
+
 def alone_record(item: Alone) -> dict[str, Any]:
     """Return a question that the student solved alone, as a JSON object."""
     prepared = item.prepared
     return {
         "format": FORMAT,
+        "student": prepared.student,
         "row": prepared.question.row,
         "question": prepared.question.text,
         "ground_truth": prepared.question.ground_truth,
@@ -80,6 +88,7 @@ def alone_from(record: Mapping[str, Any]) -> Alone:
         tuple(Solution(**solution) for solution in record["baselines"]),
         Approach(**record["approach"]) if record["approach"] else None,
         record["failure"],
+        _student(record),
     )
     return Alone(prepared, Effort(**record["solving"]), Effort(**record["probing"]))
 
@@ -104,6 +113,11 @@ def taught_from(records: Sequence[Mapping[str, Any]], prepared: Prepared) -> Tau
     return Taught(Group(prepared, lessons, first["dropped"]), Effort(**first["teaching_effort"]))
 
 
+def _student(record: Mapping[str, Any]) -> str:
+    """Return whose line it is; earlier evaluations had one student, and did not write its name to all of them."""
+    return str(record.get("student", THE_STUDENT))
+
+
 def _lesson_from(record: Mapping[str, Any], prepared: Prepared) -> Lesson:
     sample = None
     if record["completion"] is not None:
@@ -126,25 +140,25 @@ def _lesson_from(record: Mapping[str, Any], prepared: Prepared) -> Lesson:
     )
 
 
-def read_alone(directory: Path) -> dict[int, Alone]:
-    """Return the questions of `student_alone.jsonl` by row; of one that was written twice the last counts."""
+def read_alone(directory: Path) -> dict[Meeting, Alone]:
+    """Return the questions of `student_alone.jsonl` by student and row; of one written twice the last counts."""
     path = directory / STUDENT_ALONE
     with _readable(path):
-        return {record["row"]: alone_from(record) for record in _records(path)}
+        return {(_student(record), record["row"]): alone_from(record) for record in _records(path)}
 
 
-def read_taught(directory: Path, alone: Mapping[int, Alone]) -> dict[str, dict[int, Taught]]:
-    """Return the complete groups of `lessons.jsonl`, by teacher and row."""
+def read_taught(directory: Path, alone: Mapping[Meeting, Alone]) -> dict[str, dict[Meeting, Taught]]:
+    """Return the complete groups of `lessons.jsonl`, by teacher and then by student and row."""
     path = directory / LESSONS
-    groups: dict[tuple[str, int], dict[int, dict[str, Any]]] = defaultdict(dict)
-    found: dict[str, dict[int, Taught]] = defaultdict(dict)
+    groups: dict[tuple[str, Meeting], dict[int, dict[str, Any]]] = defaultdict(dict)
+    found: dict[str, dict[Meeting, Taught]] = defaultdict(dict)
     with _readable(path):
         for record in _records(path):
-            groups[record["teacher"], record["row"]][record["member"]] = record
-        for (teacher, row), members in groups.items():
+            groups[record["teacher"], (_student(record), record["row"])][record["member"]] = record
+        for (teacher, where), members in groups.items():
             records = list(members.values())
-            if row in alone and len(records) == records[0]["lessons"]:
-                found[teacher][row] = taught_from(records, alone[row].prepared)
+            if where in alone and len(records) == records[0]["lessons"]:
+                found[teacher][where] = taught_from(records, alone[where].prepared)
     return dict(found)
 
 
@@ -193,19 +207,20 @@ def keep(
     teachers: Collection[str],
     usable_alone: Callable[[Alone], bool],
     usable_taught: Callable[[str, Taught], bool],
-) -> tuple[dict[int, Alone], dict[str, dict[int, Taught]]]:
-    """Return an earlier part's usable records of these questions and teachers, by row.
+    students: Collection[str] = (THE_STUDENT,),
+) -> tuple[dict[Meeting, Alone], dict[str, dict[Meeting, Taught]]]:
+    """Return an earlier part's usable records of these questions, teachers and students, by student and row.
 
-    The files are left with them, and with what is usable of questions and teachers that are not asked for this time.
+    The files are left with them, and with what is usable of those that are not asked for this time.
     """
     asked = {question.row: question for question in questions}
     alone = {
-        row: item
-        for row, item in read_alone(directory).items()
-        if usable_alone(item) and (row not in asked or _same(item.prepared.question, asked[row]))
+        where: item
+        for where, item in read_alone(directory).items()
+        if usable_alone(item) and (where[1] not in asked or _same(item.prepared.question, asked[where[1]]))
     }
     taught = {
-        teacher: {row: item for row, item in groups.items() if usable_taught(teacher, item)}
+        teacher: {where: item for where, item in groups.items() if usable_taught(teacher, item)}
         for teacher, groups in read_taught(directory, alone).items()
     }
     rewrite(directory / STUDENT_ALONE, map(alone_record, alone.values()))
@@ -216,9 +231,13 @@ def keep(
         for record in taught_records(teacher, item)
     )
     rewrite(directory / LESSONS, kept)
+
+    def wanted(where: Meeting) -> bool:
+        return where[0] in students and where[1] in asked
+
     return (
-        {row: item for row, item in alone.items() if row in asked},
-        {name: {row: item for row, item in taught.get(name, {}).items() if row in asked} for name in teachers},
+        {where: item for where, item in alone.items() if wanted(where)},
+        {name: {where: item for where, item in taught.get(name, {}).items() if wanted(where)} for name in teachers},
     )
 
 

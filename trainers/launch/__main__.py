@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import yaml
@@ -31,6 +32,7 @@ from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.launch.supervise.process import Process
 from trainers.launch.supervise.ranks import FAILURE_FILE, recorded_failure
 from trainers.launch.supervise.screen import screen_shown
+from trainers.launch.supervise.spared_servers import goes_on_without
 from trainers.paths import resource
 from trainers.serving.processes.command import Command
 from trainers.serving.processes.server_group import ServerError, ServerGroup
@@ -174,7 +176,8 @@ def run(plan: LaunchPlan) -> int:
     failure.unlink(missing_ok=True)
     (plan.output_dir / STOP).unlink(missing_ok=True)
     command = Command(plan.trainer.argv, {**plan.trainer.env, FAILURE_FILE: str(failure.absolute())})
-    with screen_shown() as screen, ServerGroup(plan.servers, plan.output_dir) as servers:
+    spared = partial(goes_on_without, plan.config, plan.servers)
+    with screen_shown() as screen, ServerGroup(plan.servers, plan.output_dir, spared) as servers:
         for server in servers.servers:
             logger.info("%s is up: curl %s/health  (log: %s)", server.spec.name, server.spec.base_url, server.log_path)
         log = plan.output_dir / TRAINER_LOG
@@ -197,7 +200,8 @@ def watched(plan: LaunchPlan, servers: ServerGroup, trainer: Process) -> int:
     """Return the status with which a trainer ends beside its servers.
 
     Raises:
-        ServerError: when a server ended before it. A GRPO training has saved a checkpoint then, if that could be done.
+        ServerError: when a server ended before it that the run needs. A GRPO training has saved a checkpoint then, if
+            that could be done.
     """
     while (status := trainer.status(WATCH_INTERVAL_S)) is None:
         try:

@@ -8,6 +8,7 @@ from trainers.plotting.results import (
     length_by_baseline,
     token_bars,
 )
+from trainers.plotting.students import student_matrix
 from trainers.plotting.training import learning_curves, several_seeds
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "learning_curves",
     "length_by_baseline",
     "several_seeds",
+    "student_matrix",
     "token_bars",
 ]

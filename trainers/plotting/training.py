@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,9 @@ class Panel:
     share: bool = False
 
 
+TEACHING, BY_STUDENT = "teaching/", "teaching/by_student/"
+BAND = 0.14
+"""Opacity of the band from the lowest to the highest student."""
 FEW = 3
 """Fewer steps make no line worth the name: their dots must do."""
 
@@ -106,6 +110,8 @@ def learning_curves(
 ) -> None:
     """Draw a training run: six panels, every logged step as a dot and a smoothed line through them.
 
+    Where a pool has several students a band reaches from the lowest to the highest of them.
+
     `metrics` is the path of a `metrics.jsonl` or its objects; a step that was logged twice (a resumed run) counts as
     logged last. `references` are accuracies in [0, 1] to mark in the accuracy panel, by label.
     """
@@ -151,6 +157,8 @@ def smooth(steps: Floats, values: Floats) -> Floats:
 def _draw_panel(axis: Axes, panel: Panel, rows: Sequence[Mapping[str, Any]]) -> None:
     title(axis, panel.title, x="training step", y=panel.unit)
     drawn = [_draw_curve(axis, curve, rows) for curve in panel.curves]
+    spreads = [_draw_spread(axis, curve, rows) for curve in panel.curves]
+    students = max(count for count, _ in spreads)
     whole_steps(axis)
     if not any(len(values) for values in drawn):
         axis.text(0.5, 0.5, "not logged", transform=axis.transAxes, ha="center", color=GREY)
@@ -161,9 +169,41 @@ def _draw_panel(axis: Axes, panel: Panel, rows: Sequence[Mapping[str, Any]]) -> 
         axis.set_ylim(bottom=-0.02 * axis.get_ylim()[1])
     if panel.share:
         percent(axis)
-        axis.set_ylim(top=max(1.1 * float(values.max()), 0.05))
-    if len(panel.curves) > 1:
+        axis.set_ylim(top=max(1.1 * float(values.max()), 0.05, *(1.02 * highest for _, highest in spreads)))
+    if students:
+        label = f"lowest to highest of {students} students"
+        axis.fill_between([], [], color=GREY, alpha=BAND, linewidth=0, label=label)
+    if len(panel.curves) > 1 or students:
         legend(axis)
+
+
+def spread_over_students(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[Floats, Floats, Floats, int]:
+    """Return steps, the lowest and the highest student's smoothed values at them, and the number of students.
+
+    A student counts between the first and the last step that it was met in; all are empty where there are not two.
+
+    Args:
+        rows: the objects of a `metrics.jsonl`.
+        key: a metric of all students together, such as `teaching/fix_rate`.
+    """
+    part = re.compile(rf"{re.escape(BY_STUDENT)}([^/]+)/{re.escape(key.removeprefix(TEACHING))}")
+    found = [series(rows, name) for name in {name: None for row in rows for name in row if part.fullmatch(name)}]
+    known = [(steps, smooth(steps, values)) for steps, values in found if len(steps)]
+    if len(known) < 2 or not key.startswith(TEACHING):
+        nothing = np.array([])
+        return nothing, nothing, nothing, 0
+    steps = np.unique(np.concatenate([own for own, _ in known]))
+    table = np.array([np.interp(steps, own, values, left=np.nan, right=np.nan) for own, values in known])
+    return steps, np.nanmin(table, axis=0), np.nanmax(table, axis=0), len(known)
+
+
+def _draw_spread(axis: Axes, curve: Curve, rows: Sequence[Mapping[str, Any]]) -> tuple[int, float]:
+    """Draw the band of a metric; return its number of students and its highest value."""
+    steps, low, high, students = spread_over_students(rows, curve.key)
+    if not students:
+        return 0, 0.0
+    axis.fill_between(steps, low, high, color=curve.colour, alpha=BAND, linewidth=0)
+    return students, float(np.nanmax(high))
 
 
 def _draw_curve(axis: Axes, curve: Curve, rows: Sequence[Mapping[str, Any]]) -> Floats:

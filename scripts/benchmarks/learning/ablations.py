@@ -23,7 +23,8 @@ from pathlib import Path
 
 from custom_data.world.texts.students import HELD_OUT_STUDENTS
 from trainers.evaluation.comparison import compare, write_comparison
-from trainers.evaluation.reports.results import Results, read_results
+from trainers.evaluation.measures.results import Results
+from trainers.evaluation.reports.results import read_results
 from trainers.evaluation.reports.results_table import ResultsTable
 from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.paths import ROOT

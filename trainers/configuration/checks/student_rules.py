@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from trainers.configuration.cli.command_line import is_secret, suggestion
+from trainers.configuration.devices.placement import record_name, teacher_entries
 from trainers.configuration.settings.checking import check_section
 from trainers.configuration.settings.experiments import EvaluationExperiment, StudentExperiment
 from trainers.configuration.settings.in_words import kind, written
-from trainers.configuration.settings.key import Resume
-from trainers.configuration.settings.keys import holds, keys_in
 from trainers.configuration.settings.models.student import StudentSettings
+from trainers.configuration.settings.student_tables import shaping_values
 from trainers.configuration.settings.students import (
     POOLS,
     SYSTEM_PROMPT,
     WEIGHT,
     Member,
     all_members,
+    chosen_names,
     entry_keys,
     heldout_members,
     members,
@@ -39,16 +41,33 @@ def check_entries(keys: Mapping[str, Any]) -> list[Problem]:
         table = keys.get(pool)
         if isinstance(table, Mapping):
             found += _table(pool, table)
-    return found
+    return found or [*_chosen(keys)]
+
+
+def _chosen(keys: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong with the names by which an evaluation chooses among its students."""
+    student = keys.get("student")
+    if not isinstance(student, str | list) or not all(isinstance(name, str) for name in student):
+        return
+    given, chosen = f"student={written(student)}", chosen_names(student) or ()
+    known = [str(name) for pool in POOLS for name in keys.get(pool) or ()]
+    if not known:
+        remedy = "write student_model=… for one student, or name several in students={NAME: {model: …}}"
+        yield Problem(given, "chooses among students by name, and there is no table of students", remedy)
+        return
+    if not chosen:
+        yield Problem(given, "expected a name or more", f"choose among {', '.join(known)}, or leave it out for all")
+    for name, count in Counter(chosen).items():
+        if name not in known:
+            yield Problem(given, f"there is no student {name}", suggestion(name, known))
+        elif count > 1:
+            yield Problem(given, f"{name} is named {count} times", "name each student once")
 
 
 def check_pool(config: StudentExperiment) -> Iterator[Problem]:
     """Yield what does not agree between the students of a run."""
-    for pool in POOLS if isinstance(config, EvaluationExperiment) else ():
-        if getattr(config.pool, pool) is not None:
-            names = ", ".join(getattr(config.pool, pool))
-            remedy = f"leave {pool} out and evaluate one student at a time: student_model=…"
-            yield Problem(f"{pool}={{{names}}}", "an evaluation has one student", remedy)
+    if isinstance(config, EvaluationExperiment):
+        yield from _usage_records(config)
     trained = members(config)
     for held_out in heldout_members(config):
         same = next((member for member in trained if _identity(member) == _identity(held_out)), None)
@@ -59,6 +78,18 @@ def check_pool(config: StudentExperiment) -> Iterator[Problem]:
             yield Problem(given, f"it is also trained on: {who} has the same settings", remedy)
         elif held_out.name in {member.name for member in trained if member.pool}:
             yield Problem(given, "students has an entry of that name too", "give each student a name of its own")
+
+
+def _usage_records(config: EvaluationExperiment) -> Iterator[Problem]:
+    """Yield a problem for each teacher whose record of usage would be that of one of several students."""
+    asked = [member for member in all_members(config) if member.pool and member.config.student.base_url]
+    students = {record_name(f"{THE_STUDENT}-{member.name}"): member for member in asked}
+    for name, entry in teacher_entries(config).items():
+        if isinstance(entry, Mapping) and (member := students.get(record_name(name))) is not None:
+            remedy = "give every teacher a name of its own: teacher_names=[…]"
+            yield Problem(
+                f"teacher {name}", f"its record of usage would be that of {member.pool}.{member.name}", remedy
+            )
 
 
 def each_student(
@@ -134,8 +165,4 @@ def _is_weight(value: Any) -> bool:
 
 def _identity(member: Member) -> tuple[Any, ...]:
     """Return what a student's answers depend on: equal ones are one student under two names."""
-    keys = keys_in(StudentSettings)
-    shaping = [key.attribute for key in keys.values() if holds(key, resume=Resume.SHAPES)]
-    student, prompts = member.config.student, member.config.prompts
-    own = (*(getattr(student, attribute) for attribute in shaping), student.base_url, prompts.student_system_prompt)
-    return tuple(written(value) for value in own)
+    return tuple(written(value) for value in (*shaping_values(member).values(), member.config.student.base_url))

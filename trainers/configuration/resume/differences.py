@@ -10,6 +10,8 @@ from trainers.configuration.schedule.evaluation_metrics import FOLLOWS_METRIC
 from trainers.configuration.settings.experiments import Experiment, TrainingExperiment
 from trainers.configuration.settings.key import EvaluationResume, Resume
 from trainers.configuration.settings.keys import keys_of, names_where
+from trainers.configuration.settings.student_tables import same_students, table_changes
+from trainers.configuration.settings.students import POOLS
 
 GONE = "(no key any more)"
 _RATE_WITHOUT_END = ("constant", "constant_with_warmup", "inverse_sqrt", *FOLLOWS_METRIC)
@@ -26,9 +28,9 @@ def difference(old: Mapping[str, Any], new: Experiment) -> dict[str, str]:
     now = new.flat()
     compared = (before.keys() | now.keys()) - _free(before, now)
     return {
-        name: f"{name}: {before.get(name)} → {now.get(name, GONE)}"
+        name: _change(name, before.get(name), now.get(name, GONE))
         for name in sorted(compared)
-        if not _same(before.get(name), now.get(name))
+        if not _same(name, before.get(name), now.get(name))
     }
 
 
@@ -83,8 +85,14 @@ def _free(before: Mapping[str, Any], now: Mapping[str, Any]) -> frozenset[str]:
     return free
 
 
-def _same(old: Any, new: Any) -> bool:
-    """Return whether values are equal, or two spellings of one path, of which one begins at the root."""
+def _change(name: str, old: Any, new: Any) -> str:
+    return table_changes(name, old, new) if name in POOLS else f"{name}: {old} → {new}"
+
+
+def _same(name: str, old: Any, new: Any) -> bool:
+    """Return whether values of a key are equal, or two spellings of one path, of which one begins at the root."""
+    if name in POOLS:
+        return same_students(old, new)
     if isinstance(old, str) and isinstance(new, str) and Path(old).is_absolute() != Path(new).is_absolute():
         return Path(old).resolve() == Path(new).resolve()
     return bool(old == new)

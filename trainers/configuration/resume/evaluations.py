@@ -13,6 +13,9 @@ from trainers.configuration.settings.experiments import EvaluationExperiment
 from trainers.configuration.settings.key import EvaluationResume, Resume
 from trainers.configuration.settings.keys import holds, keys_in, names_where
 from trainers.configuration.settings.models.api_teacher import ApiTeacherSettings
+from trainers.configuration.settings.student_tables import shaping_values
+from trainers.configuration.settings.students import Member, all_members
+from trainers.teaching.lesson import THE_STUDENT
 
 MODELS = "models.json"
 OUTPUT = ("student_alone.jsonl", "lessons.jsonl", "summary.json")
@@ -51,7 +54,7 @@ def evaluation_action(
         return "set_aside", "it holds an evaluation of which too little is known to continue it"
     if differing:
         return "set_aside", "it holds another evaluation, which differs in " + "; ".join(differing)
-    changed = [name for name in (STUDENT, DATASET) if recorded.get(name) != found[name]]
+    changed = [name for name in (STUDENT, DATASET) if name in found and recorded.get(name, found[name]) != found[name]]
     if changed:
         return "set_aside", f"since the evaluation that it holds the {' and the '.join(changed)} changed"
     same_models = all(recorded.get(name) == fingerprint for name, fingerprint in found.items())
@@ -67,13 +70,25 @@ def _same_parts(earlier: Mapping[str, Any], config: EvaluationExperiment) -> boo
 
 
 def fingerprints(config: EvaluationExperiment) -> dict[str, str]:
-    """Return what tells models and data from others of the same name, by `student`, `dataset` and `teacher NAME`."""
-    found = {
-        STUDENT: fingerprint(str(config.student.model), _model_files),
-        DATASET: fingerprint(config.data.dataset_id_or_path, _all_files),
-    }
+    """Return what tells models and data from others of the same name: `student NAME`, `dataset` and `teacher NAME`.
+
+    A student that has no name is `student`; its settings are keys of their own.
+    """
+    found = {student_record(member.name): _student_fingerprint(member) for member in all_members(config)}
+    found[DATASET] = fingerprint(config.data.dataset_id_or_path, _all_files)
     entries = teacher_entries(config)
     return found | {f"teacher {name}": _teacher_fingerprint(entry) for name, entry in entries.items()}
+
+
+def student_record(name: str) -> str:
+    """Return the name that a student has among the fingerprints."""
+    return STUDENT if name == THE_STUDENT else f"{STUDENT} {name}"
+
+
+def _student_fingerprint(member: Member) -> str:
+    """Return the fingerprint of a model's files and, in a table of students, the settings its answers depend on."""
+    model = fingerprint(str(member.config.student.model), _model_files)
+    return model if member.pool is None else json.dumps(shaping_values(member) | {"files": model}, sort_keys=True)
 
 
 def _teacher_fingerprint(entry: Any) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainers.configuration.settings.experiments import StudentExperiment
+from trainers.configuration.settings.experiments import EvaluationExperiment, StudentExperiment
 from trainers.configuration.settings.keys import keys_in
 from trainers.configuration.settings.models.student import StudentSettings
 from trainers.teaching.lesson import THE_STUDENT
 
-POOLS = ("students", "heldout_students")
+TRAINED, HELD_OUT = "students", "heldout_students"
+POOLS = (TRAINED, HELD_OUT)
 WEIGHT, SYSTEM_PROMPT = "weight", "system_prompt"
 
 
@@ -37,16 +38,22 @@ class Member:
 
 
 def members(config: StudentExperiment) -> tuple[Member, ...]:
-    """Return the students that a run teaches, in the order of their table: one where `student_model` stands alone."""
-    if config.pool.students is None:
-        alone = config if config.pool.heldout_students is None else config.with_keys(heldout_students=None)
-        return (Member(THE_STUDENT, None, 1, alone),)
-    return _entries(config, "students")
+    """Return the students that a run teaches, in the order of their table: one where `student_model` stands alone.
+
+    Of an evaluation they are those that it chooses; none where it only has held-out ones.
+    """
+    if config.pool.students is not None:
+        return _entries(config, TRAINED)
+    if config.pool.heldout_students is None:
+        return (Member(THE_STUDENT, None, 1, config),)
+    if isinstance(config, EvaluationExperiment):
+        return ()
+    return (Member(THE_STUDENT, None, 1, config.with_keys(heldout_students=None)),)
 
 
 def heldout_members(config: StudentExperiment) -> tuple[Member, ...]:
     """Return the students that only evaluations meet; none where there is no such table."""
-    return () if config.pool.heldout_students is None else _entries(config, "heldout_students")
+    return () if config.pool.heldout_students is None else _entries(config, HELD_OUT)
 
 
 def all_members(config: StudentExperiment) -> tuple[Member, ...]:
@@ -54,15 +61,22 @@ def all_members(config: StudentExperiment) -> tuple[Member, ...]:
     return members(config) + heldout_members(config)
 
 
+def chosen_names(student: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the names that an evaluation's `student` chooses, `None` for all there are."""
+    return (student,) if isinstance(student, str) else None if student is None else tuple(student)
+
+
 def entry_keys(pool: str) -> frozenset[str]:
     """Return the keys that an entry of a table of students can have."""
-    own = {WEIGHT, SYSTEM_PROMPT} if pool == "students" else {SYSTEM_PROMPT}
+    own = {WEIGHT, SYSTEM_PROMPT} if pool == TRAINED else {SYSTEM_PROMPT}
     return frozenset(StudentSettings.model_fields) | own
 
 
 def _entries(config: StudentExperiment, pool: str) -> tuple[Member, ...]:
     table: Mapping[str, Mapping[str, Any]] = getattr(config.pool, pool)
-    return tuple(Member(name, pool, entry.get(WEIGHT, 1), _with(config, entry)) for name, entry in table.items())
+    chosen = chosen_names(config.evaluation.student) if isinstance(config, EvaluationExperiment) else None
+    asked = {name: entry for name, entry in table.items() if chosen is None or name in chosen}
+    return tuple(Member(name, pool, entry.get(WEIGHT, 1), _with(config, entry)) for name, entry in asked.items())
 
 
 def _with(config: StudentExperiment, entry: Mapping[str, Any]) -> StudentExperiment:
@@ -75,4 +89,5 @@ def _with(config: StudentExperiment, entry: Mapping[str, Any]) -> StudentExperim
     if not (entry.get("base_url") or config.student.base_url):
         of_api = {name: key for name, key in keys_in(StudentSettings).items() if key.facts.of_api}
         inherited = {name: key.default for name, key in of_api.items()}
-    return config.with_keys(**inherited | stated, **dict.fromkeys(POOLS))
+    chosen = {"student": None} if isinstance(config, EvaluationExperiment) else {}
+    return config.with_keys(**inherited | stated, **dict.fromkeys(POOLS), **chosen)

@@ -26,7 +26,19 @@ _NUMBER = re.compile(r"((?:(?<!\S)-)?\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
 
 
 def gain_breakdowns(taught: Sequence[Taught], level_column: str | None = None) -> dict[str, dict[str, Estimate]]:
-    """Return the accuracy gain by breakdown and part; parts stand in the order in which one reads them.
+    """Return the accuracy gain by breakdown and part; parts stand in the order in which one reads them."""
+    return known_gains(gain_measures(taught, level_column))
+
+
+def known_gains(measures: Mapping[str, Mapping[str, Measure]]) -> dict[str, dict[str, Estimate]]:
+    """Return gains with their intervals, without the parts of which nothing is known."""
+    found = {by: {part: measure.estimate() for part, measure in parts.items()} for by, parts in measures.items()}
+    known = {by: {part: e for part, e in parts.items() if e.known} for by, parts in found.items()}
+    return {by: parts for by, parts in known.items() if parts}
+
+
+def gain_measures(taught: Sequence[Taught], level_column: str | None = None) -> dict[str, dict[str, Measure]]:
+    """Measure the accuracy gain by breakdown and part.
 
     `baseline` parts questions into those that the student never, sometimes and always solves alone, by the very
     baselines that the gain is taken from: chance puts some questions into `never` that it can solve, and makes the gain
@@ -34,13 +46,11 @@ def gain_breakdowns(taught: Sequence[Taught], level_column: str | None = None) -
     """
     base, correct = compared(taught)
     gain = mean_of(correct - base, DIFFERENCE)
-    found = {
-        BASELINE: {part: gain.where(chosen).estimate() for part, chosen in _by_baseline(base).items()},
-        LENGTH: {part: measure.estimate() for part, measure in _by_length(taught, correct - base).items()},
-        LEVEL: {part: gain.where(chosen).estimate() for part, chosen in _by_level(taught, level_column).items()},
+    return {
+        BASELINE: {part: gain.where(chosen) for part, chosen in _by_baseline(base).items()},
+        LENGTH: _by_length(taught, correct - base),
+        LEVEL: {part: gain.where(chosen) for part, chosen in _by_level(taught, level_column).items()},
     }
-    known = {by: {part: e for part, e in parts.items() if e.known} for by, parts in found.items()}
-    return {by: parts for by, parts in known.items() if parts}
 
 
 def largest(gains: Mapping[str, Estimate]) -> str | None:

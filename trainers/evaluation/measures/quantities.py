@@ -13,6 +13,8 @@ from trainers.confidence_intervals import (
     Bounds,
     Estimate,
     Floats,
+    bootstrap_mean_ratio,
+    bootstrap_mean_ratio_difference,
     bootstrap_ratio,
     bootstrap_ratio_difference,
     question_means,
@@ -29,6 +31,8 @@ Prices = Mapping[str, float]
 class Measure:
     """One quantity: the sum of `above` over the sum of `below`, both of shape (questions,).
 
+    Of several students it is the mean over them of each one's, and both have the shape (questions, students).
+
     A question that says nothing about it is NaN in `above`. A mean has `below` = 1, a conditional share such as
     P(taught 1 | base 0) the weight of its condition. `bounds` are the least and the greatest value possible.
     """
@@ -39,12 +43,15 @@ class Measure:
 
     def estimate(self) -> Estimate:
         """Return the quantity with its interval."""
-        return bootstrap_ratio(self.above, self.below, bounds=self.bounds)
+        over = bootstrap_ratio if self.above.ndim == 1 else bootstrap_mean_ratio
+        return over(self.above, self.below, bounds=self.bounds)
 
     def difference(self, other: Measure) -> Estimate:
         """This less the other, on the same questions in the same order, paired."""
         bounds = (self.bounds[0] - self.bounds[1], self.bounds[1] - self.bounds[0]) if self.bounds else None
-        return bootstrap_ratio_difference((self.above, self.below), (other.above, other.below), bounds=bounds)
+        alone = self.above.ndim == other.above.ndim == 1
+        over = bootstrap_ratio_difference if alone else bootstrap_mean_ratio_difference
+        return over((self.above, self.below), (other.above, other.below), bounds=bounds)
 
     def where(self, chosen: np.ndarray) -> Measure:
         """Return the same of some questions only; `chosen` has the shape (questions,)."""
@@ -55,6 +62,12 @@ def mean_of(values: Floats, bounds: Bounds | None = None) -> Measure:
     """Return the mean over questions of `values`, shape (questions,) or (questions, samples)."""
     means = question_means(values)
     return Measure(means, np.ones_like(means), bounds)
+
+
+def over_students(measures: Sequence[Measure]) -> Measure:
+    """Return the mean over students of a measure that each of them has on the same questions in the same order."""
+    above, below = (np.stack([getattr(each, side) for each in measures], axis=1) for side in ("above", "below"))
+    return Measure(above, below, measures[0].bounds)
 
 
 def alone_measures(alone: Sequence[Alone], prices: Prices | None = None) -> dict[str, Measure]:

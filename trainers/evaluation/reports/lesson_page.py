@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trainers.evaluation.lesson_files import meeting
 from trainers.evaluation.measures.quantities import baseline_accuracy
 from trainers.evaluation.measures.solved_questions import Alone, Taught
 from trainers.teaching.lesson import Lesson, Solution
@@ -39,30 +40,39 @@ def page_data(
     heading: str,
     max_characters: int = MAX_CHARACTERS,
 ) -> dict[str, Any]:
-    """Collect the lessons to show, and the questions that they refer to by row, in about `max_characters` of JSON.
+    """Collect the lessons to show, in about `max_characters` of JSON.
 
-    The first lessons of all questions come before any second ones; `left_out` counts those that found no room.
+    They refer to `questions` by row, and by student and row to what was `solved` alone. The first lessons of all
+    questions come before any second ones; `left_out` counts those that found no room.
     """
-    by_row = {item.prepared.question.row: item for item in alone}
+    found = {meeting(item.prepared): item for item in alone}
     lessons = [(name, lesson) for name, items in taught.items() for item in items for lesson in item.group.lessons]
     lessons.sort(key=lambda pair: pair[1].member)
     shown: list[dict[str, Any]] = []
     questions: dict[int, dict[str, Any]] = {}
+    solved: dict[str, dict[str, Any]] = {}
     room = max_characters
     for name, lesson in lessons:
-        row, record = lesson.prepared.question.row, _lesson(name, lesson)
-        question = {} if row in questions else {row: _question(by_row[row])}
-        room -= len(json.dumps(record)) + len(json.dumps(question))
+        where = meeting(lesson.prepared)
+        row, record = where[1], _lesson(name, lesson)
+        question = {} if row in questions else {row: _question(found[where])}
+        own = {} if record["solved"] in solved else {record["solved"]: _solved(found[where])}
+        room -= sum(len(json.dumps(each)) for each in (record, question, own))
         if room < 0 and shown:
             break
         shown.append(record)
         questions |= question
-    order = {row: index for index, row in enumerate(by_row)}
-    shown.sort(key=lambda record: (order[record["row"]], record["member"]))
+        solved |= own
+    order = {row: index for index, row in enumerate(dict.fromkeys(row for _, row in found))}
+    students = list(dict.fromkeys(student for student, _ in found))
+    place = {student: index for index, student in enumerate(students)}
+    shown.sort(key=lambda record: (order[record["row"]], place[record["student"]], record["member"]))
     return {
         "heading": heading,
         "teachers": list(taught),
+        "students": students,
         "questions": questions,
+        "solved": solved,
         "lessons": shown,
         "left_out": len(lessons) - len(shown),
     }
@@ -90,6 +100,12 @@ def _question(item: Alone) -> dict[str, Any]:
     return {
         "text": prepared.question.text,
         "answer": prepared.question.ground_truth,
+    }
+
+
+def _solved(item: Alone) -> dict[str, Any]:
+    prepared = item.prepared
+    return {
         "approach": prepared.approach.text if prepared.approach else None,
         "baselines": [_solution(solution) for solution in prepared.baselines],
         "failure": prepared.failure,
@@ -97,9 +113,12 @@ def _question(item: Alone) -> dict[str, Any]:
 
 
 def _lesson(teacher: str, lesson: Lesson) -> dict[str, Any]:
+    student, row = meeting(lesson.prepared)
     return {
         "teacher": teacher,
-        "row": lesson.prepared.question.row,
+        "student": student,
+        "row": row,
+        "solved": f"{student}/{row}",
         "member": lesson.member,
         "marks": marks(lesson),
         "thinking": lesson.thinking,

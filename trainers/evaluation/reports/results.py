@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,74 +12,41 @@ from rich.console import Console
 
 from trainers.configuration.devices.placement import teacher_entries
 from trainers.configuration.settings.experiments import EVALUATION, EvaluationExperiment
-from trainers.configuration.settings.keys import keys_of
-from trainers.evaluation.lesson_files import SUMMARY, read_alone, read_taught
+from trainers.configuration.settings.keys import keys_in, keys_of
+from trainers.configuration.settings.models.student import StudentSettings
+from trainers.configuration.settings.students import HELD_OUT, SYSTEM_PROMPT, Member, all_members
+from trainers.evaluation.lesson_files import SUMMARY, Meeting, read_alone, read_taught
 from trainers.evaluation.measures.breakdowns import BASELINE, LENGTH, LEVEL, MAX_LEVELS
 from trainers.evaluation.measures.quantities import Prices, baseline_accuracy, teaching_length
-from trainers.evaluation.measures.solved_questions import Alone, Taught
-from trainers.evaluation.measures.summary import Arm, student_alone, taught_arm
+from trainers.evaluation.measures.results import STUDENTS, TEACHER_PRICES, Results, results_of
+from trainers.evaluation.measures.solved_questions import Taught
+from trainers.evaluation.measures.summary import Arm
 from trainers.evaluation.reports.lesson_page import write_lesson_page
 from trainers.evaluation.reports.results_table import ResultsTable, breakdown_tables, results_table
+from trainers.evaluation.reports.student_matrix import matrix_of
 from trainers.plotting import accuracy_bars, gain_by_length, gain_by_part, length_by_baseline, token_bars
+from trainers.teaching.lesson import THE_STUDENT
 
 logger = logging.getLogger(__name__)
-TEACHER_PRICES = "teacher_price_per_million_tokens"
-"""In a summary, not a key: the price tables of teachers behind APIs, by name."""
-SETTINGS = (*(name for name, key in keys_of(EVALUATION).items() if key.facts.reported), TEACHER_PRICES)
+SETTINGS = (*(name for name, key in keys_of(EVALUATION).items() if key.facts.reported), TEACHER_PRICES, STUDENTS)
 """Settings that a summary states besides the results."""
 LEAST_WIDTH = 80
-
-
-@dataclass(frozen=True)
-class Results:
-    """All questions of an evaluation, and every teacher's lessons on them in the same order.
-
-    `settings` are the keys of its configuration that say how the lessons were made and are to be read.
-    """
-
-    alone: tuple[Alone, ...]
-    taught: Mapping[str, tuple[Taught, ...]] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def prices(self) -> Prices | None:
-        """The prices of the student's tokens, where they are known."""
-        return self.settings.get("student_price_per_million_tokens")
-
-    @property
-    def teacher_prices(self) -> Mapping[str, Prices]:
-        """The prices of teachers' tokens, by name, where they are known."""
-        return self.settings.get(TEACHER_PRICES) or {}
-
-    def arms(self) -> list[Arm]:
-        """Return an arm for the student alone, then one for each teacher."""
-        level = self.settings.get("level_column")
-        taught = [
-            taught_arm(name, self.alone, items, self.prices, level, self.teacher_prices.get(name))
-            for name, items in self.taught.items()
-        ]
-        return [student_alone(self.alone, self.prices), *taught]
-
-
-def results_of(alone: Iterable[Alone], taught: Mapping[str, Iterable[Taught]], settings: Mapping[str, Any]) -> Results:
-    """Return results in which all times were measured at the concurrency that the settings state.
-
-    Others are left out.
-    """
-    at = settings.get("eval_concurrency")
-    if at is not None:
-        alone = [replace(item, solving=item.solving.at(at), probing=item.probing.at(at)) for item in alone]
-        taught = {
-            name: [replace(each, teaching=each.teaching.at(at)) for each in items] for name, items in taught.items()
-        }
-    return Results(tuple(alone), {name: tuple(items) for name, items in taught.items()}, settings)
 
 
 def settings_of(config: EvaluationExperiment) -> dict[str, Any]:
     """Return the settings of an evaluation's results."""
     prices = {name: price for name, entry in teacher_entries(config).items() if (price := price_of(entry))}
-    known = config.flat() | {TEACHER_PRICES: prices or None}
+    pool = {member.name: described(member) for member in all_members(config) if member.pool is not None}
+    known = config.flat() | {TEACHER_PRICES: prices or None, STUDENTS: pool or None}
     return {name: known[name] for name in SETTINGS}
+
+
+def described(member: Member) -> dict[str, Any]:
+    """Return what a summary says of a student of several: its settings that results state, and its system prompt."""
+    reported = [key.attribute for key in keys_in(StudentSettings).values() if key.facts.reported]
+    stated = {attribute: getattr(member.config.student, attribute) for attribute in reported}
+    system_prompt = member.config.prompts.student_system_prompt
+    return {"held_out": member.pool == HELD_OUT, **stated, SYSTEM_PROMPT: system_prompt}
 
 
 def price_of(entry: Any) -> Prices | None:
@@ -92,29 +58,37 @@ def read_results(directory: Path) -> Results:
     """Read the results that a summary is of; without a summary, of what all teachers held lessons on."""
     path = directory / SUMMARY
     summary = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    by_row = read_alone(directory)
-    lessons = read_taught(directory, by_row)
-    names, rows = list(lessons), sorted(by_row)
+    solved = read_alone(directory)
+    lessons = read_taught(directory, solved)
+    names, rows = list(lessons), sorted({row for _, row in solved})
+    students = list(dict.fromkeys(student for student, _ in solved))
     if arms := summary.get("arms"):
         names = [arm["name"] for arm in arms[1:]]
         rows = [row for row in rows if row < arms[0]["counts"]["questions"]]
-    rows = [row for row in rows if all(row in lessons.get(name, {}) for name in names)]
-    taught = {name: [lessons[name][row] for row in rows] for name in names}
-    return results_of((by_row[row] for row in rows), taught, {name: summary.get(name) for name in SETTINGS})
+        students = list(summary.get(STUDENTS) or [THE_STUDENT])
+    parts: list[Mapping[Meeting, object]] = [solved, *(lessons.get(name, {}) for name in names)]
+    rows = [row for row in rows if all((student, row) in part for student in students for part in parts)]
+    asked = [(student, row) for student in students for row in rows]
+    taught = {name: [lessons[name][where] for where in asked] for name in names}
+    return results_of((solved[where] for where in asked), taught, {name: summary.get(name) for name in SETTINGS})
 
 
 def write_results(config: EvaluationExperiment, results: Results) -> None:
     """Write `summary.json`, `summary.md`, plots and `lessons.html` to `output_dir`, and show the tables."""
     output = Path(config.output.output_dir)
     arms, settings = results.arms(), results.settings
-    summary = dict(settings) | {"arms": [arm.as_dict() for arm in arms]}
+    matrix = matrix_of(results) if len(results.students) > 1 else None
+    summary = dict(settings) | {"arms": [arm.as_dict() for arm in arms]} | (matrix.as_dict() if matrix else {})
     (output / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    tables = [results_table(arms, "Results"), *breakdown_tables(arms)]
+    title = f"Mean over {len(results.students)} students" if matrix else "Results"
+    tables = [results_table(arms, title), *(matrix.tables() if matrix else ()), *breakdown_tables(arms)]
     heading = f"Evaluation on {config.data.dataset_id_or_path}"
     (output / "summary.md").write_text(
-        markdown(heading, describe(settings, len(results.alone)), tables), encoding="utf-8"
+        markdown(heading, describe(settings, results.questions), tables), encoding="utf-8"
     )
     draw(output, arms, results)
+    if matrix:
+        matrix.draw(output / "students.png")
     show(tables)
     if settings.get("level_column") and len(arms) > 1 and not any(LEVEL in arm.gains for arm in arms):
         reason = f"no scored question has such a column, or it has more than {MAX_LEVELS} values"
@@ -130,8 +104,28 @@ def describe(settings: Mapping[str, Any], questions: int) -> str:
     return (
         f"{questions} questions; per question {settings['num_baselines']} solutions alone and "
         f"{settings['num_rollouts']} lessons with each teacher, {settings['eval_concurrency']} questions at a time. "
-        f"Student {settings['student_model']} at temperature {settings['student_temperature']}, teachers at "
-        f"{settings['temperature']}, seed {settings['seed']}. Brackets are 95% intervals over questions."
+        f"{_whom(settings)}, teachers at {settings['temperature']}, seed {settings['seed']}. Brackets are 95% "
+        f"intervals over questions{_drawn(settings)}."
+    )
+
+
+def _whom(settings: Mapping[str, Any]) -> str:
+    pool = settings.get(STUDENTS)
+    if not pool:
+        return f"Student {settings['student_model']} at temperature {settings['student_temperature']}"
+    listed = (
+        f"{name}{' (held out)' if entry['held_out'] else ''}: {entry['model']} at {entry['temperature']}"
+        for name, entry in pool.items()
+    )
+    return f"Students, each asked all of them: {'; '.join(listed)}"
+
+
+def _drawn(settings: Mapping[str, Any]) -> str:
+    if not settings.get(STUDENTS):
+        return ""
+    return (
+        ", each drawn with what all students did on it; the students are those that they are, so that the intervals "
+        "say nothing about others"
     )
 
 

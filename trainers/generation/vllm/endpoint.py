@@ -14,6 +14,8 @@ from trainers.generation.types import Completion, GenerationError, MalformedResp
 from trainers.generation.vllm.completions import Completions, EventStream
 
 _ERROR_EXCERPT = 300
+SILENT_S = 60.0
+"""Seconds for which an address that refused a connection is asked last, and once only."""
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -25,11 +27,17 @@ class Endpoint:
         self.load = 0
         self._busy_s = 0.0
         self._busy_since = 0.0
+        self._silent_until = 0.0
 
     @property
     def busy_s(self) -> float:
         """Seconds during which it has had anything to do for us."""
         return self._busy_s + (time.monotonic() - self._busy_since if self.load else 0.0)
+
+    @property
+    def is_silent(self) -> bool:
+        """True while nothing has listened there for a short while: others are asked first."""
+        return time.monotonic() < self._silent_until
 
     async def complete(
         self, session: aiohttp.ClientSession, body: Mapping[str, Any], completions: Completions
@@ -47,6 +55,7 @@ class Endpoint:
                     for index, completion in completions.feed(document):
                         self._add_load(-1)
                         running -= 1
+                        self._silent_until = 0.0
                         yield index, completion
             if completions.missing:
                 raise MalformedResponse(f"{completions.missing} completions are missing")
@@ -59,6 +68,8 @@ class Endpoint:
                 "timeout",
             ) from error
         except aiohttp.ClientError as error:
+            if isinstance(error, aiohttp.ClientConnectorError):
+                self._silent_until = time.monotonic() + SILENT_S
             raise GenerationError(
                 f"{self.base_url} cannot be reached ({error!r}); see the log of the server", "connection"
             ) from error

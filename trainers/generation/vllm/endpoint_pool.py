@@ -214,6 +214,8 @@ class EndpointPool:
         start = time.monotonic()
         failed: list[Endpoint] = []
         seen: set[int] = set()
+        # A server that has ended is told by what was asked first, and costs what follows no waiting.
+        known_to_be_silent = all(endpoint.is_silent for endpoint in self.endpoints)
         while True:
             endpoint = self._choose(failed)
             expected = Completions(request.completions, request.max_tokens, request.logprobs)
@@ -230,14 +232,14 @@ class EndpointPool:
             except GenerationError as error:
                 failed.append(endpoint)
                 delay = self._retry.delay_s(len(failed), time.monotonic() - start, error.cause)
-                if delay is None:
+                if delay is None or (known_to_be_silent and error.cause == "connection"):
                     raise
                 logger.warning("%s; attempt %d follows in %.1f s", error, len(failed) + 1, delay)
                 self.traffic.retries += 1
             await asyncio.sleep(delay)
 
     def _choose(self, failed: Sequence[Endpoint]) -> Endpoint:
-        return min(self.endpoints, key=lambda endpoint: (failed.count(endpoint), endpoint.load))
+        return min(self.endpoints, key=lambda endpoint: (failed.count(endpoint), endpoint.is_silent, endpoint.load))
 
     async def _check_lengths(self, prompt_ids: Sequence[TokenIds], max_tokens: int) -> None:
         context = await self._context_length()

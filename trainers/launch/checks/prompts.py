@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from trainers.configuration import Problem
-from trainers.configuration.settings.experiments import Experiment
+from trainers.configuration.settings.experiments import Experiment, StudentExperiment
 from trainers.configuration.settings.keys import keys_of
 from trainers.generation.chat_templates.accepted_roles import taken
 from trainers.generation.types import Prompt
@@ -41,6 +41,19 @@ def stage_problems(use: ModelUse, tokenizer: Any, config: Experiment) -> Iterato
         yield Problem(
             given, f"the chat template of {use.model} does not write it: the model would never read it", remedy
         )
+    elif system and isinstance(config, StudentExperiment):
+        yield from _too_long(use, tokenizer, config, given, system)
+
+
+def _too_long(use: ModelUse, tokenizer: Any, config: StudentExperiment, given: str, system: str) -> Iterator[Problem]:
+    """Yield a problem for a system prompt that leaves no room for any question in a model's context."""
+    of_teacher = use.role == "teacher"
+    key = "max_completion_length" if of_teacher else "student_max_tokens"
+    budget = config.sampling.max_completion_length if of_teacher else config.student.max_tokens
+    tokens = len(tokenizer.encode(system, add_special_tokens=False))
+    if use.length is not None and tokens + budget >= use.length:
+        expected = f"its {tokens} tokens and {key}={budget} leave no room for a question in {use.length} tokens"
+        yield Problem(given, expected, f"shorten it, lower {key}, or raise {use.length_key}")
 
 
 def unread_kwargs(use: ModelUse, tokenizer: Any, config: Experiment) -> Iterator[str]:

@@ -21,7 +21,7 @@ from trainers.configuration.settings.experiments import (
     TrainingExperiment,
 )
 from trainers.configuration.settings.runs.data import DataSettings
-from trainers.configuration.settings.students import members
+from trainers.configuration.settings.students import all_members, members
 from trainers.launch.estimates.disk import GIGABYTE, checkpoints_kept, disk_needed
 from trainers.launch.estimates.earlier_run import changes, measured
 from trainers.launch.estimates.model_sizes import ModelShape
@@ -81,7 +81,9 @@ def _evaluation(config: EvaluationExperiment, rows: int | None) -> Iterator[str]
     most = config.evaluation.eval_max_samples
     asked = min(rows, most or rows) if rows else most
     many = f"{asked:,}" if asked else "all"
-    yield f"{many} questions, each with {number(config.teaching.num_baselines, 'baseline')}"
+    students = len(all_members(config))
+    whom = f" for each of {students} students" if students > 1 else ""
+    yield f"{many} questions{whom}, each with {number(config.teaching.num_baselines, 'baseline')}"
     lessons, teachers = config.evaluation.num_rollouts, len(teacher_list(config))
     yield f"and {number(lessons, 'lesson')} by each of {number(teachers, 'teacher')}"
 
@@ -136,9 +138,11 @@ def _sampled_at_most(config: GRPOExperiment) -> str:
 
 def _per_question(config: EvaluationExperiment) -> str:
     lessons = config.evaluation.num_rollouts * len(teacher_list(config))
-    student = config.prompts.max_probe_tokens + (config.teaching.num_baselines + lessons) * config.student.max_tokens
-    teacher = lessons * config.sampling.max_completion_length
-    return f"tokens sampled per question: at most {teacher:,} by teachers and {student:,} by the student"
+    solutions, students = config.teaching.num_baselines + lessons, [member.config for member in all_members(config)]
+    student = sum(one.prompts.max_probe_tokens + solutions * one.student.max_tokens for one in students)
+    teacher = lessons * len(students) * config.sampling.max_completion_length
+    who = "the student" if len(students) == 1 else "the students"
+    return f"tokens sampled per question: at most {teacher:,} by teachers and {student:,} by {who}"
 
 
 def total_steps(config: TrainingExperiment, rows: int | None) -> int | None:

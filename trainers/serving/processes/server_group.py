@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -137,12 +137,28 @@ class ServerGroup:
     """All servers of a run. A context manager: they are ready inside it, and gone after it whatever happened.
 
     `output_dir/servers/{role}-{i}.log` receives their output and `output_dir/servers.json` says where they listen.
+
+    Args:
+        specs: the servers.
+        output_dir: of the run.
+        spared: whether all the servers that have ended, once all were up, can be done without.
+        start_timeout_s: seconds in which they must be ready.
     """
 
-    def __init__(self, specs: Sequence[ServerSpec], output_dir: Path, *, start_timeout_s: float = 600.0) -> None:
+    def __init__(
+        self,
+        specs: Sequence[ServerSpec],
+        output_dir: Path,
+        spared: Callable[[Sequence[ServerSpec]], bool] = lambda _: False,
+        *,
+        start_timeout_s: float = 600.0,
+    ) -> None:
         self.specs = tuple(specs)
         self._output_dir = output_dir
+        self._spared = spared
         self._start_timeout_s = start_timeout_s
+        self._told: list[Server] = []
+        self._up = False
         self.servers = tuple(Server(spec, output_dir / "servers" / f"{spec.name}.log") for spec in specs)
 
     def __enter__(self) -> ServerGroup:
@@ -168,20 +184,27 @@ class ServerGroup:
                     server.start()
                 self._write_addresses()
                 self._wait_until_ready(servers)
+            self._up = True
         except BaseException:
             self.stop()
             raise
 
     def poll(self) -> None:
-        """Check that every server still runs.
+        """Check that every server still runs; one that ended and is spared is told once.
 
         Raises:
-            ServerError: naming the first one that ended, with the end of its log.
+            ServerError: naming the first one that ended and is not spared, with the end of its log.
         """
-        for server in self.servers:
-            status = server.exit_status()
-            if status is not None:
-                raise server.error(f"ended with status {status}")
+        ended = [server for server in self.servers if server.exit_status() is not None]
+        for server in ended:
+            if server in self._told:
+                continue
+            error = server.error(f"ended with status {server.exit_status()}")
+            if not self._up or not self._spared([each.spec for each in ended]):
+                raise error
+            self._told.append(server)
+            whose = ", ".join(server.spec.students)
+            logger.error("%s\nThe run goes on without it: what it does not answer of %s is lost alone", error, whose)
 
     def stop(self, grace_s: float = 10.0) -> None:
         """End all servers: politely, then, after `grace_s` seconds, for certain. Repeating it does nothing."""

@@ -30,7 +30,13 @@ class EvaluationSettings(EvaluationSizeSettings):
         parts=EvaluationResume.FREE,
         in_card=False,
     )
-    num_rollouts: int = key(1, "Lessons per question and teacher.", ge=1, reported=True)
+    student: str | list[str] | None = key(
+        None,
+        "Names of the students to ask, of those in students and heldout_students; null asks all of them.",
+        parts=EvaluationResume.FREE,
+        in_card=False,
+    )
+    num_rollouts: int = key(1, "Lessons per question, teacher and student.", ge=1, reported=True)
     eval_concurrency: int = key(32, "Questions worked on at a time.", ge=1, parts=EvaluationResume.FREE, reported=True)
     level_column: str | None = key(
         None,

@@ -1,0 +1,77 @@
+"""A figure of every teacher with every student."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import fill
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgb
+
+from trainers.confidence_intervals import Estimate
+from trainers.plotting.style import BLUE, GREEN, GREY, INK, VERMILION, new_figure, save, title
+
+Cells = Mapping[str, Mapping[str, Estimate]]
+"""Estimates by column (a student) and row (the students alone, or a teacher)."""
+_SHARES = LinearSegmentedColormap.from_list("shares", ["#FFFFFF", BLUE])
+_GAINS = LinearSegmentedColormap.from_list("gains", [VERMILION, "#FFFFFF", GREEN])
+_DARK = 0.45
+"""Luminance below which a cell's words are white."""
+
+
+def student_matrix(accuracy: Cells, gain: Cells, output_path: Path, *, students: int) -> None:
+    """Draw a map of accuracies and, where there are teachers, one of gains: arms down, students and means across.
+
+    Args:
+        accuracy: accuracies by student and arm (shares).
+        gain: accuracy gains by student and teacher (shares; shown in points).
+        output_path: where the picture goes.
+        students: the number of columns that are students; a line parts them from the means behind.
+    """
+    rows = max(len(cells) for cells in accuracy.values())
+    taught = max(len(cells) for cells in gain.values())
+    width = 2.6 + 1.25 * len(accuracy)
+    figure, axes = new_figure(2 if taught else 1, 1, (width, 1.6 + 0.62 * (rows + taught) + (1.0 if taught else 0)))
+    _draw(axes[0], accuracy, _SHARES, (0.0, 1.0), ".1%", 1)
+    title(axes[0], "Accuracy by student")
+    if taught:
+        most = max((abs(e.mean) for cells in gain.values() for e in cells.values() if e.known), default=0) or 1
+        _draw(axes[1], gain, _GAINS, (-most, most), "+z.1f", 100)
+        title(axes[1], "Gain by student, percentage points", x="brackets are 95% intervals over questions")
+    for axis in axes:
+        axis.axvline(students - 0.5, color=INK, linewidth=1.4)
+    save(figure, output_path)
+
+
+def _draw(axis: Axes, cells: Cells, colours: Colormap, ends: tuple[float, float], spec: str, scale: float) -> None:
+    names = list(dict.fromkeys(row for column in cells.values() for row in column))
+    found = [[column.get(name) for column in cells.values()] for name in names]
+    known = [[np.nan if e is None or not e.known else e.mean for e in row] for row in found]
+    axis.imshow(np.array(known), cmap=colours, vmin=ends[0], vmax=ends[1], aspect="auto")
+    for y, row in enumerate(found):
+        for x, estimate in enumerate(row):
+            _write(axis, x, y, estimate, colours, ends, spec, scale)
+    axis.set_xticks(range(len(cells)), [fill(name, 14) for name in cells])
+    axis.set_yticks(range(len(names)), [fill(name, 22) for name in names])
+    axis.tick_params(length=0)
+    axis.grid(visible=False)
+    axis.spines[["left", "bottom"]].set_visible(False)
+
+
+def _write(
+    axis: Axes, x: int, y: int, estimate: Estimate | None, colours: Colormap, ends: tuple[float, float], spec: str,
+    scale: float,
+) -> None:  # fmt: skip
+    if estimate is None or not estimate.known:
+        axis.text(x, y, "n/a", ha="center", va="center", fontsize=9, color=GREY)
+        return
+    ink = "white" if _luminance(colours, (estimate.mean - ends[0]) / (ends[1] - ends[0])) < _DARK else INK
+    mean, low, high = (format(value * scale, spec) for value in (estimate.mean, estimate.low, estimate.high))
+    axis.text(x, y - 0.14, mean, ha="center", va="center", fontsize=10.5, fontweight="bold", color=ink)
+    axis.text(x, y + 0.24, f"[{low}, {high}]", ha="center", va="center", fontsize=7, color=ink)
+
+
+def _luminance(colours: Colormap, share: float) -> float:
+    return float(np.dot(to_rgb(colours(share)), (0.299, 0.587, 0.114)))
