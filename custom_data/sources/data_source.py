@@ -226,7 +226,8 @@ class DataSource:
 
     def _explain(self, error: Exception) -> Problem:
         cause = error.__cause__ or error
-        text = " ".join(str(cause if isinstance(cause, _READ_ERRORS) else error).split()).rstrip(".")
+        tells = isinstance(cause, _READ_ERRORS) and not isinstance(cause, RecursionError)
+        text = " ".join(str(cause if tells else error).split()).rstrip(".")
         local = "give the path of a local copy instead"
         if "scripts are no longer supported" in text:
             remedy = f"download its files, and name the one to read: {self.prefix}dataset_id_or_path=…/train.jsonl"

@@ -27,7 +27,7 @@ READER = ROOT / "trainers" / "teaching" / "verifiers"
 
 
 class TruthReader(Protocol):
-    """What a verifier knows of ground truths before anything is asked; see `MathVerifier`."""
+    """Knowledge of ground truths that a verifier has before anything is asked; see `MathVerifier`."""
 
     def expressions_in(self, question: Question) -> list[str]:
         """Return the parts of a question's ground truths that have to be read."""

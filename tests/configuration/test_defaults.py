@@ -27,6 +27,9 @@ OF_THEIR_OWN = {
     *(("AdaptiveTeacher", name) for name in ("max_completion_length", "temperature", "seed")),
     # Without a run there is no seed to derive others from.
     *((name, "seed") for name in ("bootstrap_mean", "bootstrap_difference", "bootstrap_ratio")),
+    *((name, "seed") for name in ("bootstrap_mean_ratio", "bootstrap_mean_ratio_difference")),
+    # Most tests of prompts make no blind checks; a run's template comes from its recipe.
+    ("PromptTemplates", "blind_template"),
     *((name, "seed") for name in ("bootstrap_ratio_difference", "Protocol", "ServerSpec", "StudentPool")),
     # As the checkpoint says, which a training does not follow.
     *((name, "dtype") for name in ("LocalModel", "ServerSpec")),

@@ -151,7 +151,7 @@ BAD = [
     ("teacher_rcl load_best_model_at_end=true save_strategy=epoch", "load_best_model_at_end=true", "must be saved", "save_strategy=steps"),
     ("teacher_rcl load_best_model_at_end=true save_steps=20", "save_steps=20", "eval_steps=10", "save_steps=10"),
     ("teacher_rcl load_best_model_at_end=true save_only_model=true", "save_only_model=true", "optimizer states", "save_only_model=false"),
-    ("teacher_rcl load_best_model_at_end=true save_total_limit=1", "save_total_limit=1", ">= 2", "save_total_limit=3"),
+    ("teacher_rcl load_best_model_at_end=true save_total_limit=1", "save_total_limit=1", ">= 2", "save_total_limit=null"),
     ("teacher_rcl load_best_model_at_end=true max_steps=5", "load_best_model_at_end=true", "nothing is evaluated", "at most 5"),
     ("teacher_rcl save_strategy=best eval_strategy=no", "save_strategy=best", "only by evaluating", "eval_strategy=steps"),
     ("teacher_rcl metric_for_best_model=bleu", "metric_for_best_model=bleu", "the first one would end the run", "choose one of eval_reward"),

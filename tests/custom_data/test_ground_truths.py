@@ -110,7 +110,7 @@ def test_a_part_never_matches_and_the_whole_does():
 
     try:
         for answer in ("2", "3", "7", "France", "x", "0"):
-            assert asyncio.run(verdicts(answer)) == [None] * len(UNREADABLE), answer
+            assert True not in asyncio.run(verdicts(answer)), answer
         assert asyncio.run(verdicts(None)) == [True] * len(UNREADABLE)
     finally:
         verifier.close()

@@ -137,11 +137,12 @@ def solve_or_read(user: str, index: int) -> str:
 
 def audited(output: Path, student, **kwargs) -> Evaluation:
     one = evaluation(output, student, **kwargs)
+    [(name, protocol)] = one.protocols.items()
     audit = BlindAudit(
-        one.protocol.student, TEMPLATES, one.protocol.verifier,
+        protocol.student, TEMPLATES, protocol.verifier,
         max_tokens=8, share=1.0, samples=4, alpha=0.01, guess_seed=1,
     )  # fmt: skip
-    return replace(one, protocol=replace(one.protocol, audit=audit))
+    return replace(one, protocols={name: replace(protocol, audit=audit)})
 
 
 def test_leaks_that_no_words_tell_are_a_row_with_an_interval_and_cost_no_lesson_anything(tmp_path):

@@ -26,7 +26,10 @@ def trainer_with(batch: LessonBatch) -> Any:
     made.max_lost_groups = 0.25
     made.stopped_early = False
     made.schedule = SimpleNamespace(take=lambda number: batch, look_ahead=made.started.append)
-    made._asked = lambda number: [SimpleNamespace(row=0)]
+    made.order = SimpleNamespace(rollout=lambda number: [0])
+    made.questions = [SimpleNamespace(row=0)]
+    made.remembered = []
+    made.records = SimpleNamespace(add=lambda *outcomes: made.remembered.append(outcomes), save=lambda _: None)
     made._record = made.recorded.append
     return made
 
@@ -38,11 +41,12 @@ def test_a_rollout_that_lost_too_much_is_discarded(lost: int, discarded: bool) -
     if not discarded:
         assert trainer._run_rollout([0]) == []
         assert (trainer.recorded, trainer.started) == ([batch], [4])
+        assert trainer.remembered == [(3, batch.outcomes)]
         return
     with pytest.raises(RolloutDiscarded, match=rf"step 3: lost {lost} of 4 groups .* nothing is learned"):
         trainer._run_rollout([0])
-    # Neither a row of metrics nor another rollout.
-    assert (trainer.recorded, trainer.started) == ([], [])
+    # Neither a row of metrics nor another rollout, and nothing is remembered of its questions.
+    assert (trainer.recorded, trainer.started, trainer.remembered) == ([], [], [])
 
 
 @pytest.mark.parametrize(("step", "kept"), [(0, []), (3, [3])])

@@ -20,7 +20,7 @@ import pytest
 import train
 from trainers.configuration import ConfigurationError
 from trainers.launch import __main__ as launcher
-from trainers.launch import sweep
+from trainers.launch.sweep import __main__ as sweep
 from trainers.output import lock
 from trainers.output.lock import HELD_BY, LOCK, STALE_AFTER_S, is_gone, locked, this_process
 from trainers.paths import ROOT

@@ -1,4 +1,4 @@
-"""What came of every question is remembered, survives a checkpoint, and decides which questions are asked."""
+"""The outcome of every question is remembered, survives a checkpoint, and decides which questions are asked."""
 
 import json
 from collections import Counter

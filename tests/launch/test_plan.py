@@ -136,6 +136,7 @@ def test_an_evaluation_says_how_many_students_are_asked():
         "eval_max_samples=8",
         "num_rollouts=2",
         "max_probe_tokens=10",
+        "leak_audit_share=0",
     ]
     pool = "students={a: {max_tokens: 100}, b: {max_tokens: 200}}"
     one, two = (compose([*arguments, *more], Machine((0,)), servers=1).config for more in ([], [pool]))

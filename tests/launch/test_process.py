@@ -198,15 +198,17 @@ def test_accelerate_ends_as_its_first_failed_rank_did(failure: str, status: int,
     assert "ChildFailedError" not in ended.stderr
 
 
-def test_a_failed_trainer_is_explained_last(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_trainer_is_explained_last(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = compose(["teacher_rcl", f"output_dir={tmp_path}"], assume(8), 4, 4).config
-    (tmp_path / "checkpoint-10").mkdir()
+    monkeypatch.setattr(launcher, "newest_whole", lambda _: (tmp_path / "checkpoint-10", {}))
     with caplog.at_level("INFO"):
         launcher.conclude(make_plan(config, assume(8), 4, 4), 1, "torch.OutOfMemoryError: CUDA out of memory.")
     said = [entry.getMessage() for entry in caplog.records]
     assert said[0] == f"the trainer failed with status 1; what it wrote is in {tmp_path / 'trainer.log'}"
     assert said[1].startswith("the GPU's memory ran out in training. → lower max_completion_length")
-    assert "continues from the last checkpoint" in said[2]
+    assert said[2] == f"the same command continues from {tmp_path / 'checkpoint-10'}"
 
 
 @pytest.mark.parametrize(("recipe", "ends"), [("teacher_rcl", 4), ("teacher_sft", 4), ("evaluate", 0)])
@@ -221,7 +223,7 @@ def test_only_a_training_that_has_done_all_its_steps_is_finished(
     with caplog.at_level("INFO"):
         assert launcher.conclude(plan, 0, "") == ends
     assert caplog.messages[-1].startswith("stopped early" if ends else "finished")
-    (tmp_path / "finished.json").touch()
+    (tmp_path / "finished.json").write_text("{}", encoding="utf-8")
     with caplog.at_level("INFO"):
         assert launcher.conclude(plan, 0, "") == 0
     assert caplog.messages[-1] == f"finished; output is in {tmp_path}"

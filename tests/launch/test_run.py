@@ -33,7 +33,7 @@ def main():
     if behaviour.isdigit():
         print("arguments", *sys.argv[1:])
         if behaviour == "0":
-            (Path(os.environ["STAND_IN_OUTPUT"]) / "finished.json").touch()
+            (Path(os.environ["STAND_IN_OUTPUT"]) / "finished.json").write_text("{}")
         sys.exit(int(behaviour))
     rank = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     pids.write_text(f"{os.getpid()} {rank.pid}")
@@ -214,6 +214,7 @@ output = pathlib.Path({output!r})
 while not (output / "stop").is_file() or not (reason := (output / "stop").read_text()):
     time.sleep(0.05)
 (output / "checkpoint-3").mkdir()
+(output / "checkpoint-3" / "trainer_state.json").write_text('{{"global_step": 3}}')
 (output / "checkpoint-3" / "reason").write_text(reason)
 if {finishes}:
     (output / "finished.json").write_text("{{}}")
@@ -237,7 +238,7 @@ def test_a_trainer_that_lost_a_server_is_asked_to_save(
     assert reason == "Server student-0 ended with status 1."
     assert servers.stopped
     assert not (plan.output_dir / "stop").exists()
-    told = f"the same command continues from the last checkpoint in {plan.output_dir}"
+    told = f"the same command continues from {plan.output_dir / 'checkpoint-3'}"
     assert (told in caplog.text) is not finishes
 
 

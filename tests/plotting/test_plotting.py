@@ -148,8 +148,9 @@ def test_a_map_of_students_has_a_cell_for_every_pair(monkeypatch):
     shares, gains = _drawn(monkeypatch, student_matrix, accuracy, gain, students=2).axes
     assert np.ma.filled(shares.images[0].get_array(), -1).tolist() == [[0.2, 0.2, 0.2], [0.8, -1, 0.8]]
     assert gains.images[0].get_array().tolist() == [[0.6, 0.6, 0.6]]
-    assert [text.split("\n")[0] for text in _texts(shares)] == ["20.0%"] * 3 + ["80.0%", "n/a", "80.0%"]
-    assert [text.split("\n")[0] for text in _texts(gains)] == ["+60.0"] * 3
+    alone, taught = ["20.0%", "[10.0%, 30.0%]"], ["80.0%", "[70.0%, 90.0%]"]
+    assert _texts(shares) == [*alone * 3, *taught, "n/a", *taught]
+    assert _texts(gains) == ["+60.0", "[+50.0, +70.0]"] * 3
     assert [label.get_text() for label in shares.get_yticklabels()] == ["student alone", "T"]
     alone = {name: {"student alone": cells["student alone"]} for name, cells in accuracy.items()}
     assert len(_drawn(monkeypatch, student_matrix, alone, {name: {} for name in accuracy}, students=2).axes) == 1

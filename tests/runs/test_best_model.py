@@ -89,7 +89,7 @@ def test_a_best_model_that_is_gone_is_not_found_out_at_the_end(tmp_path):
     checkpoint = tmp_path / "run" / "checkpoint-4"
     checkpoint.mkdir(parents=True)
     (checkpoint / "trainer_state.json").write_text(
-        json.dumps({"best_model_checkpoint": str(checkpoint)}), encoding="utf-8"
+        json.dumps({"global_step": 4, "best_model_checkpoint": str(checkpoint)}), encoding="utf-8"
     )
     command = ["teacher_rcl", "load_best_model_at_end=true", f"resume={checkpoint}", f"output_dir={tmp_path}/new"]
     config = compose(command, assume(8), 4, 4).config

@@ -15,7 +15,7 @@ LIMITS = ResourceLimits(cpu_s=1, wall_s=60)
 isolated = pytest.mark.skipif(
     os.environ.get("CI") != "true" and not _can_isolate(), reason="this kernel offers no user or network namespaces"
 )
-"""What needs a sandbox; where CI=true it fails without one, because a broken sandbox looks the same."""
+"""Tests that need a sandbox; where CI=true they fail without one, because a broken sandbox looks the same."""
 
 
 def run_python(program: str, limits: ResourceLimits = LIMITS, *, isolate: bool | None = None) -> Outcome:

@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from scripts.benchmarks.learning.overlap_learning import call, prepare, slug, spread
+from trainers.terminal.log_lines import log_to_standard_error
 
 logger = logging.getLogger("curriculum")
 PLAIN = "random, nothing replaced"
@@ -63,7 +64,7 @@ class Run:
 
 def main() -> None:
     """Runs what is missing, then reports."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log_to_standard_error()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--output", type=Path, default=Path("results/curriculum"))
@@ -98,7 +99,7 @@ def command(directory: Path, seed: int, name: str, steps: int, overrides: Sequen
         *(f"workspace={directory}", f"seed={seed}", f"output_dir={directory / slug(name)}", f"max_steps={steps}"),
         *("logging_steps=1", "eval_strategy=steps", f"eval_steps={every}", "eval_on_start=true"),
         *("eval_max_samples=128", "num_generations_eval=2"),
-        *("save_strategy=steps", f"save_steps={every}", "save_total_limit=1", "save_completions_probability=0.1"),
+        *("save_strategy=steps", f"save_steps={every}", "save_total_limit=2", "save_completions_probability=0.1"),
     ]
     recipe = ["bash", "scripts/launch_with_server.sh", "1", "1", "configs/run/quickstart_rl.yaml"]
     return [*recipe, *common, *VARIANTS[name], *overrides]

@@ -42,6 +42,7 @@ from trainers.generation.types import Prompt, Sampling
 from trainers.jsonl import as_lines
 from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.plotting import several_seeds
+from trainers.terminal.log_lines import log_to_standard_error
 
 logger = logging.getLogger("leak_tricks")
 POLICIES = ("penalise", "blind")
@@ -99,7 +100,7 @@ def trick_of(teaching: str, answer: int) -> str | None:
 
 def main() -> None:
     """Reads the options; a signal ends what runs."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log_to_standard_error()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--output", type=Path, default=Path("results/leak_tricks"))

@@ -29,6 +29,7 @@ from trainers.generation.models import local_model
 from trainers.generation.types import Generator, Prompt, Sampling
 from trainers.teaching.prompts import EMPTY_APPROACH, read_reply
 from trainers.teaching.verifiers.extraction import extract_answer
+from trainers.terminal.log_lines import log_to_standard_error
 
 logger = logging.getLogger("probe_swaps")
 PROBE, SOLUTION, REPLY = Sampling(16, 0.7), Sampling(32, 0.7), Sampling(80, 1.0)
@@ -45,7 +46,7 @@ ARMS = {
 
 def main() -> None:
     """Measure what is missing, then report."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log_to_standard_error()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("results/ablations"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])

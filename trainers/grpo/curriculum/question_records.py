@@ -15,7 +15,7 @@ BY_QUESTION = "by_question.jsonl"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of the groups of one question, over all students; only solutions with a verdict are counted.
+    """Outcomes of the groups of one question, over all students; only solutions with a verdict are counted.
 
     Args:
         row: of the question.

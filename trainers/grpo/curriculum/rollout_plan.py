@@ -14,7 +14,7 @@ from trainers.grpo.curriculum.question_records import Outcome
 
 @dataclass(frozen=True)
 class Curriculum:
-    """How a training chooses its questions.
+    """The way in which a training chooses its questions.
 
     Args:
         question_order: `random` asks every question once in an epoch; `difficulty` prefers those whose taught solutions

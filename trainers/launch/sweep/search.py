@@ -13,7 +13,7 @@ import numpy as np
 
 from trainers.configuration import ConfigurationError, Problem
 from trainers.launch.sweep.comparison import figures
-from trainers.launch.sweep.values import Choices, Interval, Run, Space, run_of, typed
+from trainers.launch.sweep.values import Interval, Listed, Run, Space, run_of, typed
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -134,8 +134,8 @@ def _ended(study: Study) -> int:
 def _distributions(space: Space) -> dict[str, BaseDistribution]:
     from optuna import distributions
 
-    def of(values: Choices | Interval) -> BaseDistribution:
-        if isinstance(values, Choices):
+    def of(values: Listed | Interval) -> BaseDistribution:
+        if isinstance(values, Listed):
             return distributions.CategoricalDistribution(values.values)
         if values.whole:
             return distributions.IntDistribution(int(values.low), int(values.high), log=values.log)

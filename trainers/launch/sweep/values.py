@@ -34,8 +34,8 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Choices:
-    """Values to choose from, as they are typed."""
+class Listed:
+    """Values that a key is given one after the other, as they are typed."""
 
     values: tuple[str, ...]
 
@@ -54,10 +54,10 @@ class Interval:
         return isinstance(self.low, int) and isinstance(self.high, int)
 
 
-Space = Mapping[str, Choices | Interval]
+Space = Mapping[str, Listed | Interval]
 
 
-def divided(arguments: Sequence[str]) -> tuple[list[str], dict[str, Choices | Interval]]:
+def divided(arguments: Sequence[str]) -> tuple[list[str], dict[str, Listed | Interval]]:
     """Return the arguments that all runs have, and the keys that differ with what they may be.
 
     Raises:
@@ -84,13 +84,13 @@ def _sweep_override(argument: str) -> Override | None:
     return override if override.is_sweep_override() else None
 
 
-def _values(override: Override) -> Choices | Interval:
+def _values(override: Override) -> Listed | Interval:
     value = override.value()
     if isinstance(value, IntervalSweep):
         return Interval(value.start or 0, value.end or 0, "log" in value.tags)
     if isinstance(value, RangeSweep) and "log" in value.tags:
         return Interval(value.start or 0, value.stop or 0, log=True)
-    return Choices(tuple(override.sweep_string_iterator()))
+    return Listed(tuple(override.sweep_string_iterator()))
 
 
 def runs_of(space: Space, output: Path) -> list[Run]:
@@ -104,7 +104,7 @@ def runs_of(space: Space, output: Path) -> list[Run]:
         remedy = "list the values: key=a,b,c or key=range(1,4); or search: --trials 20 --maximize taught"
         expected = "an interval has no end of values"
         raise ConfigurationError([Problem(key, expected, remedy) for key in endless])
-    listed = (values.values for values in space.values() if isinstance(values, Choices))
+    listed = (values.values for values in space.values() if isinstance(values, Listed))
     return [run_of(dict(zip(space, combination, strict=True)), output) for combination in product(*listed)]
 
 
@@ -123,8 +123,8 @@ def extremes(space: Space, output: Path) -> Iterator[Run]:
             yield run_of({**first, key: value}, output)
 
 
-def _typed_ends(values: Choices | Interval) -> tuple[str, ...]:
-    return values.values if isinstance(values, Choices) else (typed(values.low), typed(values.high))
+def _typed_ends(values: Listed | Interval) -> tuple[str, ...]:
+    return values.values if isinstance(values, Listed) else (typed(values.low), typed(values.high))
 
 
 def typed(number: float) -> str:
