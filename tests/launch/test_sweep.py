@@ -22,7 +22,7 @@ from trainers.launch.supervise.interruption import Interrupted
 from trainers.launch.sweep import __main__ as sweep
 from trainers.launch.sweep.__main__ import main
 from trainers.launch.sweep.comparison import figures
-from trainers.launch.sweep.values import Choices, Interval, Run, divided, extremes, runs_of, typed
+from trainers.launch.sweep.values import Interval, Listed, Run, divided, extremes, runs_of, typed
 from trainers.paths import ROOT
 
 
@@ -30,7 +30,7 @@ def test_values_are_told_from_lists_and_texts() -> None:
     arguments = ["quickstart_sft", "seed=1,2", "teacher=[a,b]", "run_name='a,b'", "max_steps=range(2,4)", "zero2"]
     assert divided(arguments) == (
         ["quickstart_sft", "teacher=[a,b]", "run_name='a,b'", "zero2"],
-        {"seed": Choices(("1", "2")), "max_steps": Choices(("2", "3"))},
+        {"seed": Listed(("1", "2")), "max_steps": Listed(("2", "3"))},
     )
 
 
@@ -56,7 +56,7 @@ def test_all_combinations_of_an_interval_are_refused_with_both_ways_out(tmp_path
 
 
 def test_each_combination_has_a_directory_of_its_own(tmp_path: Path) -> None:
-    runs = list(runs_of({"seed": Choices(("1", "2")), "data": Choices(("a/b", "c"))}, tmp_path))
+    runs = list(runs_of({"seed": Listed(("1", "2")), "data": Listed(("a/b", "c"))}, tmp_path))
     assert [run.name for run in runs] == ["seed=1 data=a/b", "seed=1 data=c", "seed=2 data=a/b", "seed=2 data=c"]
     assert runs[0].output_dir == tmp_path / "seed-1_data-a_b"
     assert len({run.output_dir for run in runs}) == 4

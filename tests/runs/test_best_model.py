@@ -22,6 +22,7 @@ from trainers.configuration.schedule.evaluation_metrics import DIRECTIONS
 from trainers.configuration.schedule.rules import GREEDY_MIN_LR, SCHEDULE_TAKES
 from trainers.configuration.settings.experiments import GRPO, SFT
 from trainers.evaluation.periodic import periodic_metrics, with_chosen_metric
+from trainers.teaching.lesson import BlindCheck
 
 JUDGED = (
     *("eval_strategy=steps", "eval_steps=1", "eval_max_samples=4", "num_generations_eval=4"),
@@ -33,7 +34,8 @@ PLATEAU = ("lr_scheduler_type=reduce_lr_on_plateau", "lr_scheduler_kwargs={patie
 def everything() -> list:
     """Groups of which every metric can be said."""
     right, wrong = lesson([True], True), lesson([False], True, row=1)
-    return [group(right, replace(right, member=1)), group(wrong, replace(wrong, member=1))]
+    audited = replace(right, blind=BlindCheck(right=1, asked=4, guessed=0, guesses=16, leaked=False))
+    return [group(audited, replace(right, member=1)), group(wrong, replace(wrong, member=1))]
 
 
 def test_the_names_that_compose_are_those_that_evaluations_return():

@@ -40,7 +40,7 @@ def connect_students(config: StudentExperiment, students: Sequence[Member]) -> d
             groups alone.
     """
     connected: dict[str, ModelClient] = {}
-    pools: dict[str, EndpointPool] = {}
+    shared: dict[str, ModelClient] = {}
     first_at: dict[tuple[str, ...], EndpointPool] = {}
     for member in students:
         student = member.config.student
@@ -49,16 +49,14 @@ def connect_students(config: StudentExperiment, students: Sequence[Member]) -> d
             continue
         specs = servers_of(config, member)
         urls = tuple(spec.base_url for spec in specs)
-        shared = written([urls or [student.model, student.dtype], student.chat_template_kwargs])
-        if shared not in pools:
+        answering = written([urls or [student.model, student.dtype], student.chat_template_kwargs])
+        if answering not in shared and urls:
+            pool = connect_pool(member.config, specs, beside=first_at.get(urls))
+            shared[answering] = first_at[urls] = pool
+        elif answering not in shared:
             # Without servers of ours a model is loaded into this process.
-            pools[shared] = (
-                connect_pool(member.config, specs, beside=first_at.get(urls))
-                if specs
-                else connect_student(member.config, member)
-            )
-            first_at.setdefault(urls, pools[shared])
-        connected[member.name] = pools[shared]
+            shared[answering] = connect_student(member.config, member)
+        connected[member.name] = shared[answering]
     return connected
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -103,7 +103,7 @@ def _study(output: Path, goal: Goal) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     output.mkdir(parents=True, exist_ok=True)
     storage = JournalStorage(JournalFileBackend(str(output / JOURNAL)))
-    direction = "maximize" if goal.maximize else "minimize"
+    direction: Literal["maximize", "minimize"] = "maximize" if goal.maximize else "minimize"
     return optuna.create_study(storage=storage, study_name=STUDY, direction=direction, load_if_exists=True)
 
 
