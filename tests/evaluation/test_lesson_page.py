@@ -70,7 +70,7 @@ def cards(page: str) -> list[str]:
 
 
 def filters(page: str) -> dict[str, int]:
-    found = re.findall(r'data-mark="(\w+)"[^>]*>\w+<small>(\d+)</small>', page)
+    found = re.findall(r'data-mark="([\w ]+)"[^>]*>[\w ]+<small>(\d+)</small>', page)
     return {name: int(count) for name, count in found}
 
 
