@@ -43,6 +43,7 @@ def evaluation(servers, questions, output, teacher_url, *arguments):
             f"dataset_id_or_path={questions}",
             f"output_dir={output}",
             *("num_rollouts=2", "num_baselines=2", "request_timeout_s=20", "verifier=exact", *SHORT),
+            "leak_audit_share=0",
             *arguments,
         ],
         Machine(),
