@@ -15,11 +15,11 @@ from trainers.paths import resource
 from trainers.teaching.prompts import PromptTemplates
 
 TEMPLATES = resource("configs", "trainer", "reward", "world.yaml")
-STAGES = ("baseline_template", "probe_template", "teacher_template", "taught_template")
+STAGES = ("baseline_template", "probe_template", "teacher_template", "taught_template", "blind_template")
 
 
 def load_templates(path: Path = TEMPLATES) -> PromptTemplates:
-    """Return the four templates that training and evaluation use too."""
+    """Return the templates that training and evaluation use too."""
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     return PromptTemplates(**{stage: recipe[stage] for stage in STAGES})
 
