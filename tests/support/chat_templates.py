@@ -20,7 +20,6 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import PreTrainedTokenizerFast
 
 from custom_data.examples.encoding import ExampleEncoder
-from custom_data.world.models.rendering import STAGES
 from trainers.generation.chat_templates.rendering import chat_ids
 from trainers.teaching.prompts import PromptTemplates
 
@@ -294,7 +293,7 @@ def table() -> str:
 
 
 def _row(family: Family) -> tuple[str, ...]:
-    tokenizer, words = tokenizer_of(family), PromptTemplates(**dict.fromkeys(STAGES, "{question}"))
+    tokenizer, words = tokenizer_of(family), PromptTemplates(*["{question}"] * 4)
     encoder = ExampleEncoder(tokenizer, words, family.kwargs)
     example = encoder.encode({"question": QUESTION, "student_approach": "", "prompt": "", "reply": REPLY})
     prompt_ids = chat_ids(tokenizer, words.teacher(QUESTION, "").messages, family.kwargs)

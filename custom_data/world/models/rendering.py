@@ -2,26 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
-import yaml
 from transformers import PreTrainedTokenizerBase
 
 from custom_data.world.models.preparation import Pair
 from custom_data.world.texts.behaviour import Example
 from custom_data.world.texts.students import system_prompt
 from trainers.generation.types import Prompt
-from trainers.paths import resource
+from trainers.teaching import default_templates
 from trainers.teaching.prompts import PromptTemplates
 
-TEMPLATES = resource("configs", "trainer", "reward", "world.yaml")
-STAGES = ("baseline_template", "probe_template", "teacher_template", "taught_template", "blind_template")
 
-
-def load_templates(path: Path = TEMPLATES) -> PromptTemplates:
+def load_templates() -> PromptTemplates:
     """Return the templates that training and evaluation use too."""
-    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return PromptTemplates(**{stage: recipe[stage] for stage in STAGES})
+    return default_templates("world")
 
 
 def prompts_of(student: str, templates: PromptTemplates) -> PromptTemplates:
