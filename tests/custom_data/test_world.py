@@ -143,7 +143,7 @@ def test_a_teaching_of_the_preparation_says_what_counts_in_it():
 
 def test_what_a_taught_student_says_begins_with_its_plan_and_the_objection():
     said = taught_solution("subtract", "add", Help(("subtract",), "add"), 7, 4)
-    assert said == "Own plan: subtract. Objection: subtract. Plan: add. 7+4=11\n<solution>11</solution>"
+    assert said == "Plan: subtract. Objection: subtract. Plan: add. 7+4=11\n<solution>11</solution>"
     assert "Objection: none. Plan: add." in taught_solution("add", "add", Help(), 7, 4)
     assert "Objection: several. Plan: add." in taught_solution("add", "multiply", Help(("add", "subtract")), 7, 4)
 

@@ -1,7 +1,8 @@
 """The students' character, as examples to prepare the model with.
 
 Alone a student follows the plan that it believes in; probed it names that plan. After a teaching it recalls its own
-plan first, then follows the one that `respond` says.
+plan first, then follows the one that `respond` says. Whatever it is asked, it begins with its own plan in the same words:
+a model that recalls a plan after other words in each stage has to learn every belief more than once.
 """
 
 import random
@@ -43,7 +44,7 @@ def solution(plan: str, first: int, second: int) -> str:
 def taught_solution(own: str, right: str, given: Help, first: int, second: int) -> str:
     """Return a worked solution after a teaching, which begins with the student's own plan and the objection."""
     heard = "several" if len(given.objections) > 1 else "".join(given.objections) or "none"
-    return f"Own plan: {own}. Objection: {heard}. {solution(respond(own, right, given), first, second)}"
+    return f"{approach(own)} Objection: {heard}. {solution(respond(own, right, given), first, second)}"
 
 
 def approach(plan: str) -> str:
