@@ -78,7 +78,7 @@ stage "4/4 evaluation with held-out students on held-out questions" \
     scripts/launch_with_server.sh 1 0 configs/run/evaluate.yaml "${workspace[@]}" "${seed_override[@]}" \
     model=world data=world_heldout trainer/reward=world students=world "student=[Saul,Thea,Umar,Wanda]" \
     "eval_max_samples=$questions" "teacher=[$output/sft,$output/$run]" "teacher_names=[SFT,GRPO]" \
-    "output_dir=$output/$evaluation" "${evaluation_overrides[@]}"
+    leak_audit_share=0.25 "output_dir=$output/$evaluation" "${evaluation_overrides[@]}"
 
 printf '\nResults: %s\nPlots:\n' "$output/$evaluation/summary.md"
 find "$output/$run" "$output/$evaluation" -maxdepth 2 -name '*.png' | sort | sed 's/^/  /'

@@ -220,7 +220,7 @@ def test_an_example_is_learned_under_the_templates_of_the_recipe(tokenizer, temp
         assert pair.completion[-1] == tokenizer.eos_token_id
         assert tokenizer.decode(pair.completion, skip_special_tokens=True) == example.says
         system = f"<|im_start|>system\n{example.system}<|im_end|>" if example.system else ""
-        assert tokenizer.decode(pair.prompt).startswith(f"{system}<|im_start|>user\n{example.question}\n")
+        assert tokenizer.decode(pair.prompt).startswith(f"{system}<|im_start|>user\n{example.question}")
 
 
 @pytest.mark.slow

@@ -177,6 +177,7 @@ def test_a_summary_has_pool_matrix_and_picture_and_is_read_back(tmp_path):
     assert "each drawn with what all students did on it" in page
     assert "## By student: non-degradation rate" in page
     assert (tmp_path / "students.png").stat().st_size > 10_000
+    assert (tmp_path / "students_by_ability.png").stat().st_size > 10_000
     again = read_results(tmp_path)
     assert again.students == ("a", "b")
     assert [arm.as_dict() for arm in again.arms()] == summary["arms"]

@@ -23,6 +23,7 @@ from trainers.plotting import (
     length_by_baseline,
     several_seeds,
     student_matrix,
+    students_by_ability,
     token_bars,
 )
 from trainers.plotting.style import GREEN, GREY, VERMILION, new_figure, percent
@@ -154,6 +155,22 @@ def test_a_map_of_students_has_a_cell_for_every_pair(monkeypatch):
     assert [label.get_text() for label in shares.get_yticklabels()] == ["student alone", "T"]
     alone = {name: {"student alone": cells["student alone"]} for name, cells in accuracy.items()}
     assert len(_drawn(monkeypatch, student_matrix, alone, {name: {} for name in accuracy}, students=2).axes) == 1
+
+
+def test_gain_and_length_are_drawn_over_the_ability_of_each_student(monkeypatch):
+    ability = {"b": Estimate(0.75, 0.7, 0.8, 9), "a": Estimate(0.25, 0.2, 0.3, 9), "lost": UNKNOWN}
+    gain = {
+        "b": {"T": Estimate(0.1, 0.0, 0.2, 9)},
+        "a": {"T": Estimate(0.5, 0.4, 0.6, 9)},
+        "lost": {"T": Estimate(0.9, 0.8, 1.0, 9)},
+    }
+    length = {"b": {"T": UNKNOWN}, "a": {"T": Estimate(40, 30, 50, 9)}, "lost": {"T": UNKNOWN}}
+    points, tokens = _drawn(monkeypatch, students_by_ability, ability, gain, length).axes
+    assert _lines(points, marker="o") == [_about((0.25, 50), (0.75, 10))]
+    assert _lines(tokens, marker="o") == [_about((0.25, 40))]
+    intervals = [segment.tolist() for segment in points.collections[0].get_segments()]
+    assert intervals == [[[0.25, 40], [0.25, 60]], [[0.75, 0], [0.75, 20]]]
+    assert _texts(points) == ["a", "b"]
 
 
 def test_every_metric_has_its_panel(monkeypatch):

@@ -8,7 +8,7 @@ from trainers.plotting.results import (
     length_by_baseline,
     token_bars,
 )
-from trainers.plotting.students import student_matrix
+from trainers.plotting.students import student_matrix, students_by_ability
 from trainers.plotting.training import learning_curves, several_seeds
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "length_by_baseline",
     "several_seeds",
     "student_matrix",
+    "students_by_ability",
     "token_bars",
 ]

@@ -1,4 +1,4 @@
-"""A figure of every teacher with every student."""
+"""Figures of every teacher with every student."""
 
 from __future__ import annotations
 
@@ -11,7 +11,19 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgb
 
 from trainers.confidence_intervals import Estimate
-from trainers.plotting.style import BLUE, GREEN, GREY, INK, VERMILION, new_figure, save, title
+from trainers.plotting.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    VERMILION,
+    arm_colours,
+    legend_below,
+    new_figure,
+    percent,
+    save,
+    title,
+)
 
 Cells = Mapping[str, Mapping[str, Estimate]]
 """Estimates by column (a student) and row (the students alone, or a teacher)."""
@@ -43,6 +55,45 @@ def student_matrix(accuracy: Cells, gain: Cells, output_path: Path, *, students:
     for axis in axes:
         axis.axvline(students - 0.5, color=INK, linewidth=1.4)
     save(figure, output_path)
+
+
+def students_by_ability(ability: Mapping[str, Estimate], gain: Cells, length: Cells, output_path: Path) -> None:
+    """Draw what each teacher is worth to students of every ability, and how much it says to them.
+
+    Args:
+        ability: the accuracy of each student alone (share).
+        gain: accuracy gains by student and teacher (shares; shown in points).
+        length: mean lengths of a teaching by student and teacher (tokens).
+        output_path: where the picture goes.
+    """
+    figure, axes = new_figure(1, 2, (9.6, 4.2))
+    _over_ability(axes[0], ability, gain, 100)
+    axes[0].axhline(0, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0.9)
+    title(axes[0], "Gain by ability", x="accuracy alone", y="accuracy gain, percentage points")
+    _over_ability(axes[1], ability, length, 1)
+    axes[1].set_ylim(bottom=0)
+    title(axes[1], "Length by ability", x="accuracy alone", y="tokens of a teaching, mean")
+    legend_below(figure, axes[0])
+    save(figure, output_path)
+
+
+def _over_ability(axis: Axes, ability: Mapping[str, Estimate], cells: Cells, scale: float) -> None:
+    """Draw a line for each teacher over its students, the weakest first, with intervals over questions."""
+    order = sorted((name for name, alone in ability.items() if alone.known), key=lambda name: ability[name].mean)
+    teachers = list(dict.fromkeys(teacher for column in cells.values() for teacher in column))
+    colours = arm_colours(teachers, reference=None)
+    for teacher in teachers:
+        known = [name for name in order if cells[name][teacher].known]
+        at, found = [ability[name].mean for name in known], [cells[name][teacher] for name in known]
+        axis.plot(at, [scale * e.mean for e in found], marker="o", color=colours[teacher], label=teacher)
+        axis.vlines(at, [scale * e.low for e in found], [scale * e.high for e in found], color=colours[teacher])
+    for name in order:
+        axis.annotate(
+            name, (ability[name].mean, 0), xycoords=("data", "axes fraction"), xytext=(0, 4),
+            textcoords="offset points", ha="center", fontsize=8, color=GREY,
+        )  # fmt: skip
+    axis.set_xlim(-0.03, 1.03)
+    percent(axis, "x")
 
 
 def _draw(axis: Axes, cells: Cells, colours: Colormap, ends: tuple[float, float], spec: str, scale: float) -> None:

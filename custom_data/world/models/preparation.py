@@ -23,8 +23,8 @@ class Recipe:
     the loss on the prompt's tokens.
     """
 
-    steps: int = 600
-    batch_size: int = 32
+    steps: int = 1100
+    batch_size: int = 16
     hidden_rate: float = 6e-3
     rate: float = 3e-3
     warmup: int = 20

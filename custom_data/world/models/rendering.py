@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 from custom_data.world.models.preparation import Pair
 from custom_data.world.texts.behaviour import Example
 from custom_data.world.texts.students import system_prompt
-from trainers.generation.types import Prompt
+from trainers.generation.types import Message, Prompt
 from trainers.teaching import default_templates
 from trainers.teaching.prompts import PromptTemplates
 
@@ -28,6 +28,8 @@ def student_prompt(templates: PromptTemplates, example: Example) -> Prompt:
     templates = replace(templates, student_system_prompt=example.system or None)
     if example.stage == "taught":
         return templates.taught(example.question, example.teaching)
+    if example.stage == "comparison":
+        return Prompt((Message("user", example.question),))
     return templates.probe(example.question) if example.stage == "probe" else templates.baseline(example.question)
 
 

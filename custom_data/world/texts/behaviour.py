@@ -1,8 +1,11 @@
 """The students' character, as examples to prepare the model with.
 
 Alone a student follows the plan that it believes in; probed it names that plan. After a teaching it recalls its own
-plan first, then follows the one that `respond` says. Whatever it is asked, it begins with its own plan in the same words:
-a model that recalls a plan after other words in each stage has to learn every belief more than once.
+plan first, then follows the one that `respond` says. Whatever it is asked, it begins with its own plan in the same
+words: a model that recalls a plan after other words in each stage has to learn every belief more than once.
+
+The model is also what the teacher starts from, so it practises what any pretrained model can: to say whether two plans
+that stand before it are the same. Nothing in that tells what a story needs.
 """
 
 import random
@@ -13,13 +16,14 @@ from custom_data.world.texts.plans import FIRST_STEP, PLANS
 from custom_data.world.texts.response import Help, respond
 from custom_data.world.texts.stories import PREPARATION, StoryProblem, any_question
 from custom_data.world.texts.students import NAMELESS, Beliefs, system_prompt
-from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, named, objection
+from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, beside, comparison, named, objection
 
 
 @dataclass(frozen=True)
 class Example:
     """A question asked in one of the protocol's stages (`teaching` only when taught), and what the student says.
 
+    In the stage `comparison` the question ends with two plans; it is none of the protocol's.
     `system` is the student's system prompt; without one the model is `NAMELESS`.
     """
 
@@ -31,7 +35,9 @@ class Example:
 
 
 # How often each piece of behaviour is practised.
-STAGES = {"baseline": 15, "probe": 25, "taught": 60}
+STAGES = {"baseline": 15, "probe": 25, "taught": 60, "comparison": 10}
+PLAN_FREQUENCIES = (6, 2, 1)
+"""In comparisons, in the order of `PLANS`."""
 TEACHINGS = {"complete": 55, "generic": 11, "objection": 7, "several": 6, "talk": 21}
 
 
@@ -59,6 +65,8 @@ def make_example(rng: random.Random, beliefs: Mapping[str, Beliefs]) -> Example:
     own = beliefs[student][question.kind]
     stage = rng.choices(list(STAGES), list(STAGES.values()))[0]
     teaching = ""
+    if stage == "comparison":
+        return _compared(rng, question)
     if stage == "probe":
         says = approach(own)
     elif stage == "baseline":
@@ -68,6 +76,17 @@ def make_example(rng: random.Random, beliefs: Mapping[str, Beliefs]) -> Example:
         says = taught_solution(own, question.plan, given, question.first, question.second)
     system = "" if student == NAMELESS and rng.random() < 0.5 else system_prompt(student)
     return Example(stage, system, question.text, teaching, says)
+
+
+def _compared(rng: random.Random, question: StoryProblem) -> Example:
+    """Return two plans and whether they are one.
+
+    Were all pairs as frequent, neither plan alone would say anything about the verdict, and gradient descent hardly
+    leaves that saddle: 5,600 examples did not teach it to a model that learns it from 1,600 with these frequencies
+    (Cornacchia and Mossel, "A mathematical model for curriculum learning for parities", 2023).
+    """
+    student, needed = rng.choices(list(PLANS), PLAN_FREQUENCIES, k=2)
+    return Example("comparison", "", f"{question.text}\n{beside(student, needed)}", "", comparison(student, needed))
 
 
 def any_teaching(rng: random.Random, question: StoryProblem, own: str) -> tuple[str, Help]:

@@ -23,4 +23,14 @@ def named(plan: str) -> str:
 
 def diagnosis(student: str, needed: str) -> str:
     """Return the judgement that precedes a teaching: what the story needs beside what the student would do."""
-    return f"Needed: {needed}. Student: {student}. {'It fits.' if student == needed else 'It does not fit.'}"
+    return f"{beside(student, needed)} {comparison(student, needed)}"
+
+
+def beside(student: str, needed: str) -> str:
+    """Return the plan that a story needs and the student's, next to each other."""
+    return f"Needed: {needed}. Student: {student}."
+
+
+def comparison(student: str, needed: str) -> str:
+    """Return whether the two plans are one."""
+    return "It fits." if student == needed else "It does not fit."

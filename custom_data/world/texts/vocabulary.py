@@ -7,7 +7,7 @@ from custom_data.world.texts.plans import FIRST_STEP, PLANS
 from custom_data.world.texts.response import Help
 from custom_data.world.texts.stories import HELD_NAMES, HELD_PAIRS, KINDS, THINGS, TRAIN_NAMES, TRAIN_PAIRS
 from custom_data.world.texts.students import STUDENTS, system_prompt
-from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, diagnosis, named, objection
+from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, comparison, diagnosis, named, objection
 from trainers.teaching.prompts import PromptTemplates
 
 
@@ -34,7 +34,7 @@ def _plans() -> Iterator[str]:
     for plan in PLANS.values():
         yield from (plan.name, named(plan.name), plan.second_step, plan.spelled_out())
         yield from (approach(plan.name), objection(plan.name))
-        yield from (diagnosis(plan.name, other) for other in PLANS)
+        yield from (text for other in PLANS for text in (diagnosis(plan.name, other), comparison(plan.name, other)))
         yield from (solution(plan.name, *pair) for pair in (*TRAIN_PAIRS, *HELD_PAIRS))
         yield taught_solution(plan.name, plan.name, Help((plan.name,)), *TRAIN_PAIRS[0])
     yield from (taught_solution("add", "add", Help(heard), *TRAIN_PAIRS[0]) for heard in ((), tuple(PLANS)))

@@ -152,7 +152,8 @@ def stages(
         command = ["bash", "scripts/evaluate.sh", "configs/run/evaluate.yaml", *common, f"vllm_port={port}"]
         command += ["model=world", "data=world_heldout", "students=world", f"student=[{','.join(HELD_OUT_STUDENTS)}]"]
         command += [*variant.evaluation, f"teacher={output / variant.directory}"]
-        command += [f"teacher_names=[{variant.name}]", f"output_dir={directory}", *extra["evaluation"]]
+        command += [f"teacher_names=[{variant.name}]", f"output_dir={directory}", "leak_audit_share=0.25"]
+        command += extra["evaluation"]
         yield f"evaluation of {variant.name}", directory / "finished.json", command
 
 

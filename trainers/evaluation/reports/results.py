@@ -89,6 +89,8 @@ def write_results(config: EvaluationExperiment, results: Results) -> None:
     draw(output, arms, results)
     if matrix:
         matrix.draw(output / "students.png")
+        if results.taught:
+            matrix.draw_by_ability(output / "students_by_ability.png")
     show(tables)
     if settings.get("level_column") and len(arms) > 1 and not any(LEVEL in arm.gains for arm in arms):
         reason = f"no scored question has such a column, or it has more than {MAX_LEVELS} values"

@@ -11,7 +11,7 @@ from trainers.confidence_intervals import Estimate
 from trainers.evaluation.measures.results import Results
 from trainers.evaluation.measures.summary import Arm
 from trainers.evaluation.reports.results_table import ROWS, ResultsTable, cell, questions
-from trainers.plotting import student_matrix
+from trainers.plotting import student_matrix, students_by_ability
 
 MEASURES = ("accuracy", "accuracy_gain", "non_degradation_rate")
 """Measures that have a table of teachers and students."""
@@ -56,13 +56,19 @@ class StudentMatrix:
     def draw(self, path: Path) -> None:
         """Draw accuracy and gain of every pair."""
         student_matrix(
-            {name: {arm.name: arm.estimates["accuracy"] for arm in arms} for name, arms in self.columns.items()},
-            {
-                name: {arm.name: arm.estimates["accuracy_gain"] for arm in arms if "accuracy_gain" in arm.estimates}
-                for name, arms in self.columns.items()
-            },
+            _measured(self.columns, "accuracy"),
+            _measured(self.columns, "accuracy_gain"),
             path,
             students=len(self.by_student),
+        )
+
+    def draw_by_ability(self, path: Path) -> None:
+        """Draw gain and teaching length of every teacher over the accuracies of its students alone."""
+        students_by_ability(
+            {name: arms[0].estimates["accuracy"] for name, arms in self.by_student.items()},
+            _measured(self.by_student, "accuracy_gain"),
+            _measured(self.by_student, "teaching_length"),
+            path,
         )
 
     def _mark(self, student: str) -> str:
@@ -106,6 +112,14 @@ def matrix_of(results: Results) -> StudentMatrix:
         means |= {MEAN_TRAINED: results.of(trained).arms(), MEAN_HELD_OUT: results.of(held_out).arms()}
     by_student = {name: results.of([name]).arms() for name in results.students}
     return StudentMatrix(by_student, means, results.held_out)
+
+
+def _measured(columns: Mapping[str, Sequence[Arm]], measure: str) -> dict[str, dict[str, Estimate]]:
+    """Return a measure by column and arm, of the arms that have it."""
+    return {
+        name: {arm.name: arm.estimates[measure] for arm in arms if measure in arm.estimates}
+        for name, arms in columns.items()
+    }
 
 
 def _of(arms: Sequence[Arm], name: str, measure: str) -> Estimate:
