@@ -126,7 +126,8 @@ def test_a_machine_that_cannot_isolate_is_named_once(monkeypatch, caplog):
 class Protection:
     """A part of the runner's source that protects, what stands there when it is off, and a program that needs it off.
 
-    `{port}`, `{pid}` and `{shared}` in the program are a listening port, a process and shared memory of the machine.
+    `{port}`, `{pid}` and `{shared}` in the program are a listening port, a process and the number of shared memory of
+    the machine.
     """
 
     source: str
@@ -142,7 +143,9 @@ PROTECTIONS = {
     "process table": Protection(
         " | _CLONE_NEWPID", "", "import os\ntry: os.kill({pid}, 0)\nexcept PermissionError: pass"
     ),
-    "shared memory": Protection(" | _CLONE_NEWIPC", "", LIBC + "assert libc.shmget({shared}, 0, 0) >= 0"),
+    "shared memory": Protection(
+        " | _CLONE_NEWIPC", "", LIBC + "libc.shmat.restype = ctypes.c_ssize_t\nassert libc.shmat({shared}, 0, 0) != -1"
+    ),
     "files and /proc": Protection(
         # Another user could not even read an interpreter that lies in root's home.
         '_hide_machine(request, request["uid"] if as_root else 0)', 'request["uid"] = None', "open('/proc/stat', 'rb')"
@@ -155,7 +158,9 @@ PROTECTIONS = {
         '_drop_privileges(request["uid"] if as_root else None)', "pass", "import socket\nsocket.sethostname('other')"
     ),
     "new privileges": Protection(
-        "_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)", "pass", LIBC + "assert libc.prctl(39, 0, 0, 0, 0) == 0"
+        # The kernel takes no filter from who could still gain any.
+        "_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)", 'request["filter"] = ""',
+        LIBC + "assert libc.prctl(39, 0, 0, 0, 0) == 0"
     ),
     "access by others": Protection(
         "_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)", "pass",
@@ -176,6 +181,13 @@ PROTECTIONS = {
         '(resource.RLIMIT_AS, request["memory_bytes"], request["memory_bytes"]),', "",
         "import mmap\nmmap.mmap(-1, 3 * 2**30)",
     ),
+    "number of files": Protection(
+        ",nr_inodes={_SCRATCH_FILES}", "",
+        "for name in range(5000): open(f'/tmp/{{name}}', 'w').close()",
+    ),
+    "system calls": Protection(
+        '_filter_calls(bytes.fromhex(request["filter"]))', "pass", "import os\nos.memfd_create('kept')"
+    ),
     "core files": Protection(
         "(resource.RLIMIT_CORE, 0, 0),", "(resource.RLIMIT_CORE, 1, 1),",
         "import resource\nassert resource.getrlimit(resource.RLIMIT_CORE)[0]",
@@ -191,7 +203,7 @@ def machine() -> Iterator[dict[str, int]]:
     assert shared >= 0
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
-            yield {"port": server.getsockname()[1], "pid": os.getpid(), "shared": key}
+            yield {"port": server.getsockname()[1], "pid": os.getpid(), "shared": shared}
     finally:
         libc.shmctl(shared, 0, None)  # IPC_RMID
 

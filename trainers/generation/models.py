@@ -5,12 +5,14 @@ Each gives a generator that `trainers.teaching.AdaptiveTeacher` takes as teacher
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainers.generation.api.model import ApiModel, ApiSettings
 from trainers.generation.chat_templates.rendering import ChatRenderer
 from trainers.generation.vllm.endpoint_pool import EndpointPool
+from trainers.serving.run_token import RUN_TOKEN
 
 if TYPE_CHECKING:
     from trainers.generation.local.model import LocalModel
@@ -23,13 +25,16 @@ def served_model(
     model: str,
     *,
     tokenizer: str | None = None,
+    api_key_env: str = RUN_TOKEN,
     chat_template_kwargs: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> EndpointPool:
     """Return a model on `vllm serve` processes of yours, addressed without `/v1`; options are those of `EndpointPool`.
 
-    `tokenizer` is a path or hub id, by default the name under which the servers know the model.
+    `tokenizer` is a path or hub id, by default the name under which the servers know the model. `api_key_env` is the
+    environment variable with the key that they ask for, if it is set.
     """
+    options.setdefault("api_key", os.environ.get(api_key_env))
     urls = [base_urls] if isinstance(base_urls, str) else list(base_urls)
     return EndpointPool(urls, model, ChatRenderer(tokenizer or model, chat_template_kwargs), **options)
 

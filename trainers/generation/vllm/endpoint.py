@@ -12,6 +12,7 @@ import msgspec
 
 from trainers.generation.types import Completion, GenerationError, MalformedResponse
 from trainers.generation.vllm.completions import Completions, EventStream
+from trainers.serving.run_token import REFUSED, refusal
 
 _ERROR_EXCERPT = 300
 SILENT_S = 60.0
@@ -113,4 +114,6 @@ class Endpoint:
     def _refusal(self, status: int, text: str) -> GenerationError:
         too_long = status == 400 and ("context length" in text or "max_model_len" in text)
         cause = "context" if too_long else f"http_{status}"
+        if status == REFUSED:
+            return GenerationError(refusal(self.base_url), cause)
         return GenerationError(f"{self.base_url} answered {status}: {text[:_ERROR_EXCERPT]}", cause)

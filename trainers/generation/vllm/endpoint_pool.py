@@ -22,6 +22,7 @@ from trainers.generation.types import Completion, Generation, GenerationError, P
 from trainers.generation.vllm.admission import AdmissionQueue
 from trainers.generation.vllm.completions import Completions, TokenIds, distinct_completions, request_body
 from trainers.generation.vllm.endpoint import Endpoint
+from trainers.serving.run_token import REFUSED, refusal, run_token
 from trainers.serving.server_spec import ServerSpec
 
 logger = logging.getLogger(__name__)
@@ -84,11 +85,15 @@ class EndpointPool:
     def from_specs(
         cls, specs: Sequence[ServerSpec], *, chat_template_kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> EndpointPool:
-        """Return the pool of servers that all serve the same model; `options` are those of the constructor."""
+        """Return the pool of servers of a run that all serve the same model; `options` are those of the constructor.
+
+        The key is the token of the run.
+        """
         models = sorted({spec.model for spec in specs})
         if len(models) != 1:
             raise ValueError(f"A pool serves one model, these servers have {len(models)}: {', '.join(models)}.")
         first = specs[0]
+        options.setdefault("api_key", run_token())
         renderer = ChatRenderer(
             first.tokenizer, chat_template_kwargs, revision=first.revision, trust_remote_code=first.trust_remote_code
         )
@@ -266,6 +271,8 @@ class EndpointPool:
             url = f"{self.endpoints[0].base_url}/v1/models"
             try:
                 async with self._connect().get(url) as response:
+                    if response.status == REFUSED:
+                        raise GenerationError(refusal(self.endpoints[0].base_url), f"http_{REFUSED}")
                     models = (await response.json())["data"]
                 self._max_model_len = next(model["max_model_len"] for model in models if model["id"] == self.model)
             except (aiohttp.ClientError, TimeoutError, KeyError, ValueError, StopIteration) as error:

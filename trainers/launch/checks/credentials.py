@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from trainers.configuration import Problem
+from trainers.configuration import ConfigurationError, Problem
 from trainers.configuration.checks.api_keys import missing_keys
 from trainers.configuration.settings.experiments import Experiment, StudentExperiment, TrainingExperiment
 from trainers.configuration.settings.in_words import written
 from trainers.configuration.settings.runs.trainer import TrainerSettings
 from trainers.launch.reporting import reports_to_wandb
+from trainers.serving.run_token import run_token
 
 WANDB_HOST = "https://api.wandb.ai"
 WITHOUT_WANDB = ("offline", "disabled", "dryrun")
@@ -23,9 +24,17 @@ def missing_credentials(config: Experiment) -> Iterator[Problem]:
     """Yield a problem for each key that is not in the environment, nor where its tool keeps it."""
     if isinstance(config, StudentExperiment):
         yield from missing_keys(config)
+        yield from _run_token()
     if isinstance(config, TrainingExperiment):
         yield from _hub(config.trainer)
     yield from _wandb(config)
+
+
+def _run_token() -> Iterator[Problem]:
+    try:
+        run_token()
+    except ConfigurationError as error:
+        yield from error.problems
 
 
 def _hub(trainer: TrainerSettings) -> Iterator[Problem]:

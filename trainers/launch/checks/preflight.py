@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from trainers.configuration import Problem, server_layout
+from trainers.configuration import ConfigurationError, Problem, server_layout
 from trainers.configuration.checks.files import all_local, missing_paths
 from trainers.configuration.devices.machine import Machine
 from trainers.configuration.settings.experiments import EVALUATION, SFT, Experiment, StudentExperiment
@@ -32,6 +32,7 @@ from trainers.launch.supervise.process import Process
 from trainers.serving.processes.command import Command
 from trainers.serving.processes.readiness import served_models
 from trainers.serving.processes.server_group import is_elsewhere, unavailable_ports
+from trainers.serving.run_token import TokenRefused
 from trainers.serving.server_spec import ServerSpec
 
 INSPECTION = "trainers.launch.checks.inspection"
@@ -102,7 +103,13 @@ def _ports(plan: LaunchPlan, config: StudentExperiment) -> Iterator[Problem]:
 
 def _running(specs: Sequence[ServerSpec]) -> Iterator[Problem]:
     """Yield a problem for servers that should run already and do not answer, or do not serve the model expected."""
-    found = {spec: served_models(spec.base_url) for spec in specs}
+    try:
+        found = {spec: served_models(spec.base_url) for spec in specs}
+    except TokenRefused as refused:
+        yield refused.problem
+        return
+    except ConfigurationError:
+        return  # the token in the environment is none, which is told with the credentials
     silent = [spec for spec, models in found.items() if models is None]
     if silent:
         listed = ", ".join(f"{spec.base_url} ({spec.name})" for spec in silent)

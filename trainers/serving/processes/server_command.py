@@ -13,9 +13,11 @@ from trainers.serving.server_spec import ServerSpec
 from trainers.serving.weights.transports import transport_entry
 
 _ENTRY_MODULE = "trainers.serving.processes.vllm_entry"
+# Named and not imported: a launcher need not load the web framework of its servers.
+_MIDDLEWARE = "trainers.serving.processes.access.TokenRequired"
 _WORKER_EXTENSION = "trainers.serving.weights.worker.vllm_plugin.WorkerExtension"
-# Settings of the user's shell that would change what our servers are: they have no key, and the launcher's own
-# process group variables are not theirs.
+# Settings of the user's shell that would change what our servers are: the run's token is all that they ask for, and the
+# launcher's own process group variables are not theirs.
 _NOT_INHERITED = ("VLLM_API_KEY", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # The ranks that vLLM's --max-lora-rank takes; an adapter is padded to the next.
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -37,6 +39,8 @@ def server_command(spec: ServerSpec) -> Command:
     argv += _adapter_arguments(spec) if spec.adapter else []
     argv += _weight_transfer_arguments(spec)
     argv += spec.extra_args
+    # The last one is the outermost.
+    argv += ["--middleware", _MIDDLEWARE]
     return Command(tuple(argv), _environment(spec))
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from trainers.serving.processes.health_watch import HealthWatch
 from trainers.serving.processes.readiness import served_models
 from trainers.serving.processes.server_command import inherited_environment, server_command
+from trainers.serving.run_token import TokenRefused, own_run_token
 from trainers.serving.server_spec import ServerSpec
 
 logger = logging.getLogger(__name__)
@@ -108,8 +109,15 @@ class Server:
         return self._process.returncode
 
     def is_ready(self) -> bool:
-        """Return whether the server is healthy and lists its model."""
-        return self.spec.model in (served_models(self.spec.base_url) or ())
+        """Return whether the server is healthy and lists its model.
+
+        Raises:
+            ServerError: when what answers there does not know the run's token.
+        """
+        try:
+            return self.spec.model in (served_models(self.spec.base_url) or ())
+        except TokenRefused as refused:
+            raise self.error(f"is not what answers there: {refused}") from refused
 
     def error(self, what: str) -> ServerError:
         """Return the error that says what happened to this server and shows the end of its log."""
@@ -142,7 +150,8 @@ class ServerGroup:
     """All servers of a run. A context manager: they are ready inside it, and gone after it whatever happened.
 
     `output_dir/servers/{role}-{i}.log` receives their output and `output_dir/servers.json` says where they listen.
-    Every `told_every_s` seconds the log says which ones are waited for.
+    Every `told_every_s` seconds the log says which ones are waited for. They ask for the token of the run, which this
+    process and those that it starts have in their environment from then on.
 
     Args:
         specs: the servers.
@@ -188,6 +197,7 @@ class ServerGroup:
             ServerError: when a port is taken, a server ends, or one is not ready in time. Nothing is left running.
         """
         self._check_ports()
+        own_run_token()
         try:
             for wave in start_waves(self.specs):
                 servers = [server for server in self.servers if server.spec in wave]

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from trainers.concurrency.threads import in_background
+from trainers.serving.run_token import REFUSED, authorization, refusal
 
 INCOMPLETE = "incomplete"
 """The weight version of a server whose last update was broken off: some of its weights may be new, some old."""
@@ -35,7 +36,7 @@ class ControlPlane:
         self.base_urls = tuple(url.rstrip("/") for url in base_urls)
         self.timeout_s = timeout_s
         # Loopback and cluster addresses: no proxy of the user's environment may stand between.
-        self._client = httpx.Client(timeout=timeout_s, trust_env=False)
+        self._client = httpx.Client(timeout=timeout_s, trust_env=False, headers=authorization())
         self._calls: dict[Future[Any], str] = {}
         self._given_up: Future[None] = Future()
         self.next_version = 0
@@ -156,6 +157,8 @@ class ControlPlane:
             ) from error
         except httpx.HTTPError as error:
             raise WeightSyncError(f"{url} cannot be reached ({error!r}); see the server's log") from error
+        if response.status_code == REFUSED:
+            raise WeightSyncError(refusal(url))
         if response.status_code != httpx.codes.OK:
             raise WeightSyncError(
                 f"{url} answered {response.status_code}: {response.text[:_ERROR_EXCERPT]}; see the server's log"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import socket
 
 from torch.distributed import ProcessGroupGloo, TCPStore
 
@@ -10,9 +11,23 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def open_store(host: str, world_size: int, timeout_s: float) -> TCPStore:
-    """Return the trainer's meeting point, on a free port (`.port`) of this machine."""
+    """Return the trainer's meeting point, on a free port (`.port`) of this address alone.
+
+    It asks nobody who they are, and would by itself listen on all addresses of the machine.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as listener:
+        listener.bind(address)
+        listener.listen()
+        port, descriptor = listener.getsockname()[1], listener.detach()
     return TCPStore(
-        host, 0, world_size, is_master=True, timeout=datetime.timedelta(seconds=timeout_s), wait_for_workers=False
+        host,
+        port,
+        world_size,
+        is_master=True,
+        timeout=datetime.timedelta(seconds=timeout_s),
+        wait_for_workers=False,
+        master_listen_fd=descriptor,
     )
 
 

@@ -24,6 +24,7 @@ from trainers.teaching.verifiers.code import case_runs, remote_calls
 from trainers.teaching.verifiers.code.packages import NO_PACKAGES, Packages
 from trainers.teaching.verifiers.code.process_memory import resident_bytes
 from trainers.teaching.verifiers.code.row_tests import RowTests
+from trainers.teaching.verifiers.code.system_calls import can_filter, denial_filter
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,8 @@ def run_tests(code: str, tests: RowTests, limits: ResourceLimits, packages: Pack
 
     Either has a process of its own, with no network, no environment, an empty `/tmp`, and nothing of the machine's
     files but the interpreter, its library and `packages`, where the kernel offers namespaces; elsewhere it has resource
-    limits and an empty environment only (logged once). The tests call the answer's functions over a socket with plain
+    limits and an empty environment only (logged once). System calls that no answer needs are refused where the kernel
+    filters them. The tests call the answer's functions over a socket with plain
     values and compare by themselves, so that the answer reaches neither the tests nor what they expect. A program that
     is tested by what it prints is run anew for every input, each with the CPU time of the limits.
     """
@@ -76,11 +78,23 @@ def run_tests(code: str, tests: RowTests, limits: ResourceLimits, packages: Pack
 def _can_isolate() -> bool:
     if _run(_PROBE, RowTests("", "", ()), ResourceLimits(), NO_PACKAGES, isolate=True) == "passed":
         return True
+    reached = "read your files" if can_filter() else "reach the network and read your files"
     logger.warning(
         "this machine does not let us create user and network namespaces: answers' code runs with resource limits and "
-        "an empty environment only, but can reach the network and read your files; use verifier=code in a container"
+        "an empty environment only, but can %s; use verifier=code in a container",
+        reached,
     )
     return False
+
+
+def protections() -> str:
+    """Return what this kernel protects the machine with from answers' code, in words; tries it out once."""
+    found = ["limits of time, memory, processes and files", "an empty environment"]
+    if can_filter():
+        found.append("a filter of system calls")
+    if _can_isolate():
+        found.append("no network, no process and no file of the machine but the interpreter's library")
+    return ", ".join(found)
 
 
 def _run(code: str, tests: RowTests, limits: ResourceLimits, packages: Packages, *, isolate: bool) -> Outcome:
@@ -135,6 +149,7 @@ class _Sandbox:
             "memory_bytes": limits.memory_bytes,
             "processes": limits.processes,
             "isolate": isolate,
+            "filter": denial_filter(isolate).hex() if can_filter() else "",
             # An own user each, so that the limit on processes counts those of one program.
             "uid": _FIRST_UID + secrets.randbelow(_UIDS),
             **_paths(),

@@ -3,7 +3,8 @@
 Its source is passed to `python -I -S -c`, so it runs wherever the interpreter is visible. It reads one JSON request on
 standard input: `modules`, their names and texts, `function`, the dotted name of the one that is called with `given` and
 a socket, `channel`, the descriptor of that socket, `cpu_s`, `wall_s`, `memory_bytes`, `processes`, `isolate`, `uid`,
-`visible` and `hidden` (paths), `packages` (name to path) and `token`, which it prints when the function has returned.
+`visible` and `hidden` (paths), `packages` (name to path), `filter`, which the kernel applies to system calls (in
+hexadecimal, empty for none), and `token`, which it prints when the function has returned.
  Exit status: 0 returned, 1 raised, 70 could not confine itself.
 """
 
@@ -24,12 +25,12 @@ from typing import Any
 _CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 _CLONE_NEWUSER, _CLONE_NEWPID, _CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 _MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 2, 4, 4096, 16384, 1 << 18, 2
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _MODE_FILTER = 1, 4, 38, 22, 2
 _SYS_MOUNT_SETATTR, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = 442, 0x8000, 1
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _CAPABILITY_VERSION = 0x20080522
 _CANNOT_CONFINE = 70
-_SCRATCH_BYTES = 64 * 2**20
+_SCRATCH_BYTES, _SCRATCH_FILES = 64 * 2**20, 4096
 _ROOT, _PACKAGES = "/proc", "/packages"
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 
@@ -54,7 +55,7 @@ def _enter_namespaces(as_root: bool) -> None:
 
 
 def _mount_empty(path: str, size: int, owner: int = 0, mode: str = "0755") -> None:
-    options = f"size={size},mode={mode},uid={owner},gid={owner}".encode()
+    options = f"size={size},nr_inodes={_SCRATCH_FILES},mode={mode},uid={owner},gid={owner}".encode()
     _check(_libc.mount(b"none", path.encode(), b"tmpfs", _MS_NOSUID | _MS_NODEV, options), f"mount {path}")
 
 
@@ -128,6 +129,16 @@ def _limit(request: dict[str, Any]) -> None:
         resource.setrlimit(kind, (soft, hard))
 
 
+class _Filter(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def _filter_calls(instructions: bytes) -> None:
+    """Have the kernel refuse system calls from now on, whoever makes them in this process or starts in it."""
+    given = ctypes.byref(_Filter(len(instructions) // 8, instructions))
+    _check(_libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_MODE_FILTER), given, 0, 0), "mount: seccomp")
+
+
 def _run_program(request: dict[str, Any], as_root: bool) -> int:
     """Confine for good, run and report, in the grandchild."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -145,6 +156,8 @@ def _run_program(request: dict[str, Any], as_root: bool) -> int:
     _limit(request)
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    if request["filter"]:
+        _filter_calls(bytes.fromhex(request["filter"]))
     # Without the module `site` nobody has defined them.
     vars(builtins).update(exit=sys.exit, quit=sys.exit)
     for name, source in request["modules"]:

@@ -13,7 +13,7 @@ from trainers.teaching.lesson import Question
 from trainers.teaching.verifiers.code.answer_code import code_in_prose, complete, extract_code
 from trainers.teaching.verifiers.code.packages import find_packages, missing_packages
 from trainers.teaching.verifiers.code.row_tests import RowTests, read_tests
-from trainers.teaching.verifiers.code.sandbox import Outcome, ResourceLimits, run_tests
+from trainers.teaching.verifiers.code.sandbox import Outcome, ResourceLimits, protections, run_tests
 from trainers.teaching.verifiers.verdict import CORRECT, NO_ANSWER, Verdict
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,11 @@ def _tell_missing(names: str) -> None:
     )
 
 
+@lru_cache(maxsize=1)
+def _tell_protections() -> None:
+    logger.info("answers' code runs behind: %s", protections())
+
+
 class CodeVerifier:
     """Runs answers against their rows' tests in sandboxes, `workers` at a time.
 
@@ -56,6 +61,7 @@ class CodeVerifier:
         self._limits = ResourceLimits(cpu_s=timeout_s, wall_s=10 + 2 * timeout_s)
         self._packages = find_packages(packages)
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="code-verifier")
+        _tell_protections()
 
     async def verify(self, solution: str, question: Question) -> Verdict:
         """See `Verifier.verify`; the ground truth of a code row is its tests, in `extra`."""
