@@ -129,11 +129,8 @@ class Sync:
 
 def served(sync: Sync, monkeypatch: pytest.MonkeyPatch, verifier: Any = None) -> tuple[ServedTeacher, list[Any]]:
     monkeypatch.setattr(served_teacher, "checkpoint_metadata", lambda _: [])
-    monkeypatch.setattr(
-        served_teacher,
-        "checkpoint_tensors",
-        lambda *_, **__: SimpleNamespace(skip_rest=lambda: sync.done.append("rest")),
-    )
+    tensors = SimpleNamespace(skip_rest=lambda: sync.done.append("rest"))
+    monkeypatch.setattr(served_teacher, "checkpoint_tensors", lambda *_, **__: tensors)
     accelerator = SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=None), num_processes=1)
     told: list[Any] = []
     made = ServedTeacher(

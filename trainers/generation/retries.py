@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 # Code of a user's own (`function`) mostly asks others, whose failures pass.
-_RETRYABLE_CAUSES = frozenset({"connection", "timeout", "garbage", "http_429", "function", "restarted"})
+_RETRYABLE_CAUSES = frozenset({"connection", "timeout", "garbage", "http_429", "function"})
 
 
 @dataclass(frozen=True)

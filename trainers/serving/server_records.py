@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from trainers.concurrency.deadlines import SERVER_START_S
 from trainers.output.files import write_whole
 
 SERVERS_FILE = "servers.json"
 State = Literal["starting", "up", "restarting", "gone", "stopped"]
-RETURN_S = 660.0
+RETURN_S = SERVER_START_S + 60
 """Seconds after which a server that is to come back counts as gone: its start, and before it the time to notice."""
 
 
@@ -38,13 +39,15 @@ class ServerRecords:
 
     def __init__(self, output_dir: Path) -> None:
         self._path = output_dir / SERVERS_FILE
-        self._written = 0
+        self._written = (0, 0)
         self._records: dict[str, ServerRecord] = {}
 
     def now(self) -> Mapping[str, ServerRecord]:
         """Return the records by address, read again only where they were written again."""
         try:
-            written = self._path.stat().st_mtime_ns
+            found = self._path.stat()
+            # Each writing makes another file; the clock of a disk may tick too seldom to tell two apart.
+            written = (found.st_ino, found.st_mtime_ns)
             if written != self._written:
                 self._records = {entry["url"]: ServerRecord(**entry) for entry in json.loads(self._path.read_bytes())}
                 self._written = written

@@ -17,6 +17,8 @@ from trainers.serving.instances import INSTANCE, OTHER_INSTANCE
 _ERROR_EXCERPT = 300
 SILENT_S = 60.0
 """Seconds for which an address that refused a connection is asked last, and once only."""
+RESTARTED = "restarted"
+"""The cause of a request that was meant for an earlier start of its server."""
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -110,7 +112,7 @@ class Endpoint:
         async with session.post(url, data=data, headers=_JSON | meant) as response:
             if response.status == OTHER_INSTANCE and meant:
                 self.outdated = True
-                raise GenerationError(f"{self.base_url} was started anew and has the weights of its start", "restarted")
+                raise GenerationError(f"{self.base_url} was started anew and has the weights of its start", RESTARTED)
             if response.status != 200:
                 raise self._refusal(response.status, await response.text(errors="replace"))
             if not body.get("stream"):

@@ -21,7 +21,7 @@ from trainers.generation.traffic import Traffic
 from trainers.generation.types import Completion, Generation, GenerationError, Prompt, SampledCompletion, Sampling
 from trainers.generation.vllm.admission import AdmissionQueue
 from trainers.generation.vllm.completions import Completions, TokenIds, distinct_completions, request_body
-from trainers.generation.vllm.endpoint import Endpoint, ServersRestarted
+from trainers.generation.vllm.endpoint import RESTARTED, Endpoint, ServersRestarted
 from trainers.generation.vllm.returning import Returning
 from trainers.serving.server_spec import ServerSpec
 
@@ -252,6 +252,8 @@ class EndpointPool:
                     logger.warning("%s answers again", endpoint.base_url)
                 return
             except GenerationError as error:
+                if error.cause == RESTARTED:
+                    continue
                 failed.append(endpoint)
                 delay = self._retry.delay_s(len(failed), time.monotonic() - start, error.cause)
                 if delay is None or (known_to_be_silent and error.cause == "connection"):
