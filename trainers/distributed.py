@@ -90,14 +90,16 @@ def _one_for_each(shares: Sequence[T], ranks: int) -> list[T]:
 
 
 @contextmanager
-def reported_as(kind: type[RuntimeError], what: str) -> Iterator[None]:
+def reported_as(kind: type[RuntimeError], what: str, *others: type[Exception]) -> Iterator[None]:
     """Turn any failure of the body into an error of a kind, which says on which rank what failed and why.
 
-    A `ConfigurationError` stays one: it is the user's to mend, and says how. So does an error of that kind already.
+    A `ConfigurationError` stays one: it is the user's to mend, and says how. So does an error of that kind already,
+    and so do `others`.
     """
+    told: tuple[type[Exception], ...] = (ConfigurationError, kind, *others)
     try:
         yield
-    except (ConfigurationError, kind):
+    except told:
         raise
     except Exception as error:
         logger.exception("The %s failed", what)

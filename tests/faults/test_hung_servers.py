@@ -43,7 +43,7 @@ def stand_in() -> Iterator[Any]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
         engine = int(process.stdout.readline())
-        spec = SimpleNamespace(name="student-0", model="m", base_url=f"http://127.0.0.1:{port}")
+        spec = SimpleNamespace(name="student-0", role="student", model="m", base_url=f"http://127.0.0.1:{port}")
         made = SimpleNamespace(pid=process.pid, engine=engine, spec=spec, process=process)
         deadline = time.monotonic() + 60
         while trouble_of(made) is not None and time.monotonic() < deadline:

@@ -15,6 +15,7 @@ import torch
 
 from trainers.concurrency.threads import in_background
 from trainers.launch.plan import ROOT
+from trainers.serving.instances import INSTANCE, OTHER_INSTANCE
 from trainers.serving.weights.control_calls import ControlPlane, WeightSyncError
 from trainers.serving.weights.weight_sync import WeightSync, make_transport, metadata_of
 
@@ -31,7 +32,7 @@ class FakeServer:
         self.calls, self.answered = [], []
         self.failing, self.slow, self.hanging = set(), set(), set()
         self.closed = threading.Event()
-        self.version = "default"
+        self.version, self.start = "default", "first"
         self.world_size = world_size
         fake = self
 
@@ -51,9 +52,12 @@ class FakeServer:
                 if path in fake.hanging:
                     fake.closed.wait(60)
                 status = 500 if path in fake.failing else 200
+                if self.headers.get(INSTANCE, fake.start) != fake.start:
+                    status = OTHER_INSTANCE
                 if path == "/finish_weight_update" and status == 200 and body:
                     fake.version = body["weight_version"]
                 self.send_response(status)
+                self.send_header(INSTANCE, fake.start)
                 self.end_headers()
                 answer = {"world_size": fake.world_size, "weight_version": fake.version, "error": "no such weight"}
                 fake.answered.append(path)
@@ -309,3 +313,76 @@ def test_ipc_refuses_more_than_one_worker(fakes, cuda_transport):
     sync = WeightSync([fake.url for fake in fakes], make_transport("ipc"), timeout_s=5)
     with pytest.raises(WeightSyncError, match=r"one teacher server on one GPU, got workers \[1, 2, 1\]"):
         sync.connect()
+
+
+def restart(fake):
+    """Let a stand-in be another start of its server, which knows nothing of the last."""
+    fake.start = f"{fake.start}+"
+    fake.version = "default"
+
+
+def test_an_update_does_not_reach_a_server_that_was_started_anew_and_meeting_it_again_mends_that(fakes):
+    sync = connected(fakes)
+    sync.update(TENSORS, METADATA, 7)
+    assert sync.instances == {fake.url: "first" for fake in fakes}
+    assert not sync.restarted()
+    restart(fakes[1])
+    with pytest.raises(WeightSyncError, match=f"{fakes[1].url} was started anew"):
+        sync.update(TENSORS, METADATA, 8)
+    assert "/start_weight_update" not in fakes[1].paths[len(ONE_UPDATE) :]
+    assert not sync.connected
+    assert sync.restarted()
+    sync.connect()
+    sync.update(TENSORS, METADATA, 8)
+    assert [fake.version for fake in fakes] == ["8"] * 3
+    assert sync.instances[fakes[1].url] == "first+"
+
+
+def test_a_server_that_comes_back_is_waited_for_and_others_are_not(fakes):
+    answering = []
+
+    def comes_back(url):
+        answering.append(url)
+        if len(answering) == 3:
+            fakes[2].failing.discard("/health")
+        return comes
+
+    comes = True
+    sync = WeightSync([fake.url for fake in fakes], PlainTransport(), comes_back=comes_back)
+    sync.meet()
+    fakes[2].failing.add("/health")
+    assert sync.restarted()
+    assert answering == [fakes[2].url] * 3
+    comes = False
+    fakes[2].failing.add("/health")
+    assert not sync.restarted()
+    comes, sync._return_s = True, 0.1
+    assert not sync.restarted()
+
+
+def test_what_fails_at_servers_that_were_not_restarted_is_not_tried_for_ever(fakes):
+    fakes[0].failing.add("/init_weight_transfer_engine")
+    sync = WeightSync([fake.url for fake in fakes], PlainTransport())
+    with pytest.raises(WeightSyncError, match="no such weight"):
+        sync.meet()
+    assert fakes[0].paths.count("/init_weight_transfer_engine") == 1
+
+
+def test_a_server_that_is_started_anew_while_it_is_met_is_met_again(fakes):
+    fakes[0].failing.add("/init_weight_transfer_engine")
+    meet, tries = PlainTransport(), []
+
+    class Restarting(PlainTransport):
+        def connect(self, control):
+            tries.append(1)
+            try:
+                meet.connect(control)
+            finally:
+                if len(tries) == 1:
+                    fakes[0].failing.clear()
+                    restart(fakes[0])
+
+    sync = WeightSync([fake.url for fake in fakes], Restarting())
+    sync.meet()
+    assert len(tries) == 2
+    sync.update(TENSORS, METADATA, 1)

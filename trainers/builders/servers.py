@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
@@ -11,6 +12,8 @@ from trainers.configuration.settings.experiments import StudentExperiment
 from trainers.configuration.settings.students import Member
 from trainers.generation.chat_templates.plain_text import text_ids
 from trainers.generation.vllm.endpoint_pool import EndpointPool
+from trainers.generation.vllm.returning import Returning
+from trainers.serving.server_records import ServerRecords
 from trainers.serving.server_spec import Role, ServerSpec
 
 
@@ -33,6 +36,7 @@ def connect_pool(
         chat_template_kwargs=config.of_role(specs[0].role).chat_template_kwargs,
         request_timeout_s=config.serving.request_timeout_s,
         max_concurrent_requests=config.serving.max_concurrent_requests,
+        returning=Returning(ServerRecords(Path(config.output.output_dir))),
         beside=beside,
     )
 

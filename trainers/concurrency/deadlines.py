@@ -7,3 +7,6 @@ VERDICT_S = 10.0
 
 REQUEST_S = 600.0
 """Until one request to a model, or one step of a weight update, has failed."""
+
+SERVER_START_S = 600.0
+"""Until a server that was started must be ready."""

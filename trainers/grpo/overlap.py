@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from trainers.generation.vllm.endpoint import ServersRestarted
 from trainers.grpo.curriculum.question_records import Outcome
 from trainers.grpo.rollouts import Rollout, TrainingRow
 
@@ -95,6 +96,9 @@ class RolloutSchedule:
         start = time.perf_counter()
         try:
             self._ready = self._harvest(number, pending.result())
+        except ServersRestarted as error:
+            # Run by `take`, once the servers have weights again.
+            logger.warning("Rollout %d was given up: %s", number, error)
         except Exception as error:
             logger.exception("Rollout %d failed", number)
             self._failure = error

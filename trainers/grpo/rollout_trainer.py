@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -17,6 +17,7 @@ from trl import GRPOConfig
 from trainers.configuration.epochs import steps_per_rollout
 from trainers.distributed import on_all_ranks, reported_as, shared_out
 from trainers.evaluation.periodic import periodic_metrics, save_periodic_summary, with_chosen_metric
+from trainers.generation.vllm.endpoint import ServersRestarted
 from trainers.grpo.curriculum.dynamic_sampling import Spares
 from trainers.grpo.curriculum.question_order import QuestionOrder, QuestionSampler
 from trainers.grpo.curriculum.question_records import QuestionRecords
@@ -44,6 +45,7 @@ from trainers.teaching.lesson import Question
 from trainers.training.empty_steps import EmptySteps
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 EMPTY = "empty"
 """Beside the columns of a micro-batch: whether no lesson of its optimizer step, on any rank, can be learned from."""
@@ -109,7 +111,13 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
 
         def served_teacher(model: PreTrainedModel, accelerator: Accelerator, **_: Any) -> ServedTeacher:
             return ServedTeacher(
-                model, accelerator, weight_sync, self._weights_arrived, self._before_weights, weight_verifier
+                model,
+                accelerator,
+                weight_sync,
+                self._weights_arrived,
+                self._before_weights,
+                self._servers_have_weights,
+                weight_verifier,
             )
 
         with weights_sent_by(served_teacher):
@@ -130,6 +138,10 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
     def _weights_arrived(self, version: int) -> None:
         if self.runner is not None:
             self.runner.teacher_pool.weight_version = version
+
+    def _servers_have_weights(self, instances: Mapping[str, str]) -> None:
+        if self.runner is not None:
+            self.runner.teacher_pool.ask_only(instances)
 
     def _before_weights(self) -> None:
         """No request may span two weight versions."""
@@ -193,11 +205,26 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
             lessons = iter(self._run_rollout(list(chain.from_iterable(rows))))
             return [(list(islice(lessons, len(share))), self.stopped_early) for share in rows]
 
-        lessons, self.stopped_early = shared_out(shares)
+        lessons, self.stopped_early = self._with_weights(lambda: shared_out(shares))
         return lessons
 
+    def _with_weights(self, ask: Callable[[], T]) -> T:
+        """Return what servers answer; where the teacher's are started anew meanwhile, send weights and ask again.
+
+        Every rank calls this, and every rank's `ask` raises what any rank's does.
+        """
+        while True:
+            try:
+                return ask()
+            except ServersRestarted as error:
+                if self.accelerator.is_main_process:
+                    logger.warning(
+                        "step %d: %s: weights are sent, and all is asked again", self.state.global_step, error
+                    )
+                self.vllm_generation.sync_weights()
+
     def _run_rollout(self, rows: Sequence[int]) -> list[TrainingRow]:
-        with reported_as(RolloutFailed, f"rollout at step {self.state.global_step}"):
+        with reported_as(RolloutFailed, f"rollout at step {self.state.global_step}", ServersRestarted):
             return self._next_lessons(rows)
 
     def _next_lessons(self, rows: Sequence[int]) -> list[TrainingRow]:
@@ -290,7 +317,7 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
         if self.state.global_step != self._last_loaded_step:
             self.vllm_generation.sync_weights()
             self._last_loaded_step = self.state.global_step
-        metrics = on_all_ranks(lambda: self._run_evaluation(metric_key_prefix))
+        metrics = self._with_weights(lambda: on_all_ranks(lambda: self._run_evaluation(metric_key_prefix)))
         [metrics] = broadcast_object_list([metrics])
         was_training = self.model.training
         self.model.eval()
@@ -305,7 +332,7 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
     def _run_evaluation(self, prefix: str) -> dict[str, float]:
         if self.runner is None:
             return {}
-        with reported_as(EvaluationFailed, f"evaluation at step {self.state.global_step}"):
+        with reported_as(EvaluationFailed, f"evaluation at step {self.state.global_step}", ServersRestarted):
             number = self.num_generations_eval
             rollout = self.runner.evaluate(self.evaluation_questions, num_generations=number)
             save_periodic_summary(self.args.output_dir, self.state.global_step, rollout.groups)

@@ -34,7 +34,7 @@ from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.launch.supervise.process import Process
 from trainers.launch.supervise.ranks import FAILURE_FILE, recorded_failure
 from trainers.launch.supervise.screen import Screen, screen_shown
-from trainers.launch.supervise.spared_servers import goes_on_without
+from trainers.launch.supervise.spared_servers import goes_on_without, max_restarts
 from trainers.output.checkpoints import newest_whole
 from trainers.output.files import FULL, cannot_write, told
 from trainers.output.lock import locked
@@ -216,18 +216,19 @@ def run(plan: LaunchPlan) -> int:
             raise recorded
         if status:
             # A server that died is why the trainer failed, even where the trainer was quicker to say so.
-            servers.poll()
+            servers.check()
     return conclude(plan, status, trainer.tail)
 
 
 def _servers_of(plan: LaunchPlan, screen: Screen | None) -> ServerGroup:
     """Return the servers of a run, not started; what shows the time is not told every five seconds to wait."""
-    spared = partial(goes_on_without, plan.config, plan.servers)
+    restarts = max_restarts(plan.config)
+    grouped = partial(ServerGroup, plan.servers, plan.output_dir, partial(goes_on_without, plan.config, plan.servers))
     if screen is None:
-        return ServerGroup(plan.servers, plan.output_dir, spared)
+        return grouped(max_restarts=restarts)
     if plan.servers:
         screen.tell({"stage": "starting the servers"})
-    return ServerGroup(plan.servers, plan.output_dir, spared, told_every_s=WAITING_TOLD_EVERY_S)
+    return grouped(max_restarts=restarts, told_every_s=WAITING_TOLD_EVERY_S)
 
 
 def watched(plan: LaunchPlan, servers: ServerGroup, trainer: Process) -> int:

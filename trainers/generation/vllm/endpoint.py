@@ -12,24 +12,40 @@ import msgspec
 
 from trainers.generation.types import Completion, GenerationError, MalformedResponse
 from trainers.generation.vllm.completions import Completions, EventStream
+from trainers.serving.instances import INSTANCE, OTHER_INSTANCE
 from trainers.serving.run_token import REFUSED, refusal
 
 _ERROR_EXCERPT = 300
 SILENT_S = 60.0
 """Seconds for which an address that refused a connection is asked last, and once only."""
+RESTARTED = "restarted"
+"""The cause of a request that was meant for an earlier start of its server."""
 _JSON = {"Content-Type": "application/json"}
 
 
+class ServersRestarted(RuntimeError):
+    """Every server of a model was started anew, with the weights of its start: none is asked until it has others."""
+
+
 class Endpoint:
-    """One server address. `load` is the number of completions it is working on for us."""
+    """One server address. `load` is the number of completions it is working on for us.
+
+    Where `instance` is set, only that start of the server is asked; once another one answers there, it is `outdated`.
+    """
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url.rstrip("/")
         self.load = 0
+        self.instance: str | None = None
+        self.outdated = False
         self._busy_s = 0.0
         self._busy_since = 0.0
         self._silent_until = 0.0
         self._failing: set[str] = set()
+
+    def ask_only(self, instance: str | None) -> None:
+        """Ask one start of the server from now on; any, for `None`."""
+        self.instance, self.outdated = instance, False
 
     def fails(self, cause: str) -> bool:
         """Note a failed request; return whether its cause is news, since the server last answered."""
@@ -93,7 +109,11 @@ class Endpoint:
     async def _documents(self, session: aiohttp.ClientSession, body: Mapping[str, Any]) -> AsyncGenerator[bytes]:
         """Yield the JSON documents of an answer: one, or one per event of a stream."""
         url, data = f"{self.base_url}/v1/completions", msgspec.json.encode(body)
-        async with session.post(url, data=data, headers=_JSON) as response:
+        meant = {INSTANCE: self.instance} if self.instance is not None else {}
+        async with session.post(url, data=data, headers=_JSON | meant) as response:
+            if response.status == OTHER_INSTANCE and meant:
+                self.outdated = True
+                raise GenerationError(f"{self.base_url} was started anew and has the weights of its start", RESTARTED)
             if response.status != 200:
                 raise self._refusal(response.status, await response.text(errors="replace"))
             if not body.get("stream"):

@@ -16,12 +16,13 @@ import aiohttp
 
 from trainers.concurrency.deadlines import REQUEST_S
 from trainers.generation.chat_templates.rendering import ChatRenderer
-from trainers.generation.retries import RetryPolicy
+from trainers.generation.retries import RetryPolicy, is_retryable
 from trainers.generation.traffic import Traffic
 from trainers.generation.types import Completion, Generation, GenerationError, Prompt, SampledCompletion, Sampling
 from trainers.generation.vllm.admission import AdmissionQueue
 from trainers.generation.vllm.completions import Completions, TokenIds, distinct_completions, request_body
-from trainers.generation.vllm.endpoint import Endpoint
+from trainers.generation.vllm.endpoint import RESTARTED, Endpoint, ServersRestarted
+from trainers.generation.vllm.returning import Returning
 from trainers.serving.run_token import REFUSED, refusal, run_token
 from trainers.serving.server_spec import ServerSpec
 
@@ -45,6 +46,7 @@ class EndpointPool:
         max_concurrent_requests: completions in flight per server; requests beyond them wait their turn.
         retry: when failed requests are repeated.
         api_key: bearer token for servers that want one.
+        returning: which servers come back when they end: requests wait for those.
         extra_body: further fields of every request, such as `{"ignore_eos": True}`.
         beside: another pool over the same servers, say with other template arguments. The two take turns together, so
             that a server has no more completions in flight than for one, and know how busy it is with both.
@@ -61,6 +63,7 @@ class EndpointPool:
         max_concurrent_requests: int = 256,
         retry: RetryPolicy | None = None,
         api_key: str | None = None,
+        returning: Returning | None = None,
         extra_body: Mapping[str, Any] | None = None,
         beside: EndpointPool | None = None,
     ) -> None:
@@ -78,6 +81,7 @@ class EndpointPool:
         self._turns: AdmissionQueue = AdmissionQueue(limit) if beside is None else beside._turns
         self._retry = retry or RetryPolicy()
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._returning = returning
         self._extra_body = dict(extra_body or {})
         self._session: aiohttp.ClientSession | None = None
 
@@ -110,6 +114,14 @@ class EndpointPool:
             views.append(view)
         return views
 
+    def ask_only(self, instances: Mapping[str, str]) -> None:
+        """Ask each server only as long as it is of the start that stands under its address: that one has the weights.
+
+        No request may be running.
+        """
+        for endpoint in self.endpoints:
+            endpoint.ask_only(instances.get(endpoint.base_url))
+
     @property
     def busy_s(self) -> float:
         """Seconds during which a server had anything to do for this pool, on average over its servers."""
@@ -141,6 +153,7 @@ class EndpointPool:
         Raises:
             GenerationError: with cause `context` when a prompt leaves no room for `max_tokens`, else when the request
                 failed and its retries are spent.
+            ServersRestarted: when no server has this pool's weights any more; see `ask_only`.
         """
         if not prompts:
             return []
@@ -221,12 +234,14 @@ class EndpointPool:
             raise
 
     async def _attempts(self, request: _Request) -> AsyncGenerator[tuple[int, Completion]]:
-        start = time.monotonic()
+        start, started = time.monotonic(), self._started()
         failed: list[Endpoint] = []
         seen: set[int] = set()
-        # A server that has ended is told by what was asked first, and costs what follows no waiting.
+        # A server that has ended is told by what was asked first, and costs what follows no retries.
         known_to_be_silent = all(endpoint.is_silent for endpoint in self.endpoints)
         while True:
+            if all(endpoint.outdated for endpoint in self.endpoints):
+                raise ServersRestarted(f"{', '.join(each.base_url for each in self.endpoints)} was started anew")
             endpoint = self._choose(failed)
             expected = Completions(request.completions, request.max_tokens, request.logprobs)
             self.traffic.requests += 1
@@ -242,18 +257,37 @@ class EndpointPool:
                     logger.warning("%s answers again", endpoint.base_url)
                 return
             except GenerationError as error:
+                if error.cause == RESTARTED:
+                    continue
                 failed.append(endpoint)
                 delay = self._retry.delay_s(len(failed), time.monotonic() - start, error.cause)
                 if delay is None or (known_to_be_silent and error.cause == "connection"):
-                    raise
+                    if not is_retryable(error.cause) or not await self._came_back(started):
+                        raise
+                    start, started, delay = time.monotonic(), self._started(), 0.0
+                    failed, known_to_be_silent = [], False
                 # A server that died fails every request there is, each several times.
                 if endpoint.fails(error.cause):
                     logger.warning("%s; its requests have %d attempts each", error, self._retry.attempts)
                 self.traffic.retries += 1
             await asyncio.sleep(delay)
 
+    def _started(self) -> Mapping[str, int]:
+        """Return how often each server that is of use had been restarted by now."""
+        return self._returning.records.seen(self._of_use()) if self._returning is not None else {}
+
+    async def _came_back(self, started: Mapping[str, int]) -> bool:
+        """Wait for a server that was restarted since, where there will be one."""
+        return self._returning is not None and await self._returning.wait(self._connect(), self._of_use(), started)
+
+    def _of_use(self) -> list[str]:
+        return [endpoint.base_url for endpoint in self.endpoints if not endpoint.outdated]
+
     def _choose(self, failed: Sequence[Endpoint]) -> Endpoint:
-        return min(self.endpoints, key=lambda endpoint: (failed.count(endpoint), endpoint.is_silent, endpoint.load))
+        return min(
+            self.endpoints,
+            key=lambda endpoint: (endpoint.outdated, failed.count(endpoint), endpoint.is_silent, endpoint.load),
+        )
 
     async def _check_lengths(self, prompt_ids: Sequence[TokenIds], max_tokens: int) -> None:
         context = await self._context_length()
@@ -267,19 +301,25 @@ class EndpointPool:
             )
 
     async def _context_length(self) -> int:
-        if self._max_model_len is None:
-            url = f"{self.endpoints[0].base_url}/v1/models"
+        while self._max_model_len is None:
+            started = self._started()
             try:
-                async with self._connect().get(url) as response:
-                    if response.status == REFUSED:
-                        raise GenerationError(refusal(self.endpoints[0].base_url), f"http_{REFUSED}")
-                    models = (await response.json())["data"]
-                self._max_model_len = next(model["max_model_len"] for model in models if model["id"] == self.model)
-            except (aiohttp.ClientError, TimeoutError, KeyError, ValueError, StopIteration) as error:
-                raise GenerationError(
-                    f"{url} does not tell the context of {self.model} ({error!r})", "models"
-                ) from error
+                self._max_model_len = await self._served_context()
+            except GenerationError:
+                if not await self._came_back(started):
+                    raise
         return self._max_model_len
+
+    async def _served_context(self) -> int:
+        url = f"{self.endpoints[0].base_url}/v1/models"
+        try:
+            async with self._connect().get(url) as response:
+                if response.status == REFUSED:
+                    raise GenerationError(refusal(self.endpoints[0].base_url), f"http_{REFUSED}")
+                models = (await response.json())["data"]
+            return next(int(model["max_model_len"]) for model in models if model["id"] == self.model)
+        except (aiohttp.ClientError, TimeoutError, KeyError, ValueError, TypeError, StopIteration) as error:
+            raise GenerationError(f"{url} does not tell the context of {self.model} ({error!r})", "models") from error
 
     def _connect(self) -> aiohttp.ClientSession:
         if self._session is None:

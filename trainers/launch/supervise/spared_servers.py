@@ -1,4 +1,4 @@
-"""Servers that a run can do without: those of students of a pool, as long as others answer."""
+"""Servers that end in the middle of a run: how often one is restarted, and which ones can be done without then."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from collections.abc import Sequence
 from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, StudentExperiment
 from trainers.configuration.settings.students import all_members, members
 from trainers.serving.server_spec import ServerSpec
+
+
+def max_restarts(config: Experiment) -> int:
+    """Return how often a launch restarts each of its servers."""
+    if not isinstance(config, StudentExperiment) or not config.serving.restart_servers:
+        return 0
+    return config.serving.max_server_restarts
 
 
 def goes_on_without(config: Experiment, servers: Sequence[ServerSpec], ended: Sequence[ServerSpec]) -> bool:

@@ -59,10 +59,12 @@ class HealthWatch:
         self._interval_s = interval_s
         self._ended = threading.Event()
         self._hung: dict[int, str] = {}
+        self._well: dict[int, float] = {}
 
     def start(self) -> HealthWatch:
         """Begin to watch."""
         for number in range(len(self._servers)):
+            self.excuse(number)
             threading.Thread(target=self._watch, args=(number,), daemon=True).start()
         return self
 
@@ -70,17 +72,20 @@ class HealthWatch:
         """Watch no longer."""
         self._ended.set()
 
+    def excuse(self, number: int) -> None:
+        """Count a server as well at this moment: it is being started, and does no work yet."""
+        self._well[number] = time.monotonic()
+        self._hung.pop(number, None)
+
     def hung(self, but: Collection[int] = ()) -> tuple[int, str] | None:
         """Return the number of a server that hangs, and what is known of it; `None` while all work, `but` some."""
         return next(((number, why) for number, why in self._hung.copy().items() if number not in but), None)
 
     def _watch(self, number: int) -> None:
-        well = time.monotonic()
         while not self._ended.wait(self._interval_s):
             trouble = self._look(self._servers[number])
-            now = time.monotonic()
+            idle_s = time.monotonic() - self._well[number]
             if trouble is None:
-                well = now
-                self._hung.pop(number, None)
-            elif now - well >= self._hung_after_s:
-                self._hung[number] = f"hangs: {trouble}, for {now - well:.0f} s now"
+                self.excuse(number)
+            elif idle_s >= self._hung_after_s:
+                self._hung[number] = f"hangs: {trouble}, for {idle_s:.0f} s now"

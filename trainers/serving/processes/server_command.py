@@ -14,7 +14,8 @@ from trainers.serving.weights.transports import transport_entry
 
 _ENTRY_MODULE = "trainers.serving.processes.vllm_entry"
 # Named and not imported: a launcher need not load the web framework of its servers.
-_MIDDLEWARE = "trainers.serving.processes.access.TokenRequired"
+_TOKEN_MIDDLEWARE = "trainers.serving.processes.access.TokenRequired"
+_INSTANCE_MIDDLEWARE = "trainers.serving.instances.InstanceMiddleware"
 _WORKER_EXTENSION = "trainers.serving.weights.worker.vllm_plugin.WorkerExtension"
 # Settings of the user's shell that would change what our servers are: the run's token is all that they ask for, and the
 # launcher's own process group variables are not theirs.
@@ -35,12 +36,13 @@ def server_command(spec: ServerSpec) -> Command:
     # Log-probabilities of the distribution that was sampled from, as the importance correction needs them.
     argv += ["--logprobs-mode", "processed_logprobs"]
     argv += ["--max-num-seqs", str(spec.max_num_seqs), "--seed", str(spec.seed), "--disable-uvicorn-access-log"]
+    argv += ["--middleware", _INSTANCE_MIDDLEWARE]
     argv += _gpu_arguments(spec) if spec.gpus else _cpu_arguments(spec)
     argv += _adapter_arguments(spec) if spec.adapter else []
     argv += _weight_transfer_arguments(spec)
     argv += spec.extra_args
     # The last one is the outermost.
-    argv += ["--middleware", _MIDDLEWARE]
+    argv += ["--middleware", _TOKEN_MIDDLEWARE]
     return Command(tuple(argv), _environment(spec))
 
 

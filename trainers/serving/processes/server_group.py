@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,12 +16,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
+from trainers.concurrency.deadlines import SERVER_START_S
+from trainers.output.files import told
+from trainers.serving.instances import INSTANCE_VARIABLE
 from trainers.serving.processes.health_watch import HealthWatch
 from trainers.serving.processes.readiness import served_models
 from trainers.serving.processes.server_command import inherited_environment, server_command
 from trainers.serving.run_token import TokenRefused, own_run_token
+from trainers.serving.server_records import SERVERS_FILE, ServerRecord, State, write_records
 from trainers.serving.server_spec import ServerSpec
 
 logger = logging.getLogger(__name__)
@@ -64,11 +67,17 @@ def log_tail(path: Path, lines: int = _LOG_TAIL_LINES) -> str:
 
 
 class Server:
-    """One server process with its log, in a process group of its own that ends when this process ends."""
+    """One server process with its log, in a process group of its own that ends when this process ends.
+
+    `state` is its group's to keep; `restarts` counts the starts after the first.
+    """
 
     def __init__(self, spec: ServerSpec, log_path: Path) -> None:
         self.spec = spec
         self.log_path = log_path
+        self.state: State = "starting"
+        self.restarts = 0
+        self._began = 0.0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -83,8 +92,28 @@ class Server:
             raise ServerError(f"Server {self.spec.name} has not been started.")
         return self._process.pid
 
+    @property
+    def record(self) -> ServerRecord:
+        """What others may know of it."""
+        spec, pid = self.spec, self.pid if self.is_started else None
+        return ServerRecord(spec.name, spec.role, spec.model, spec.base_url, pid, self.state, self.restarts)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it was started last."""
+        return time.monotonic() - self._began
+
+    def restart(self) -> None:
+        """Start it once more, as before, when it has ended; the log of the start before is kept beside the new one."""
+        self.kill()
+        with told(self.log_path):
+            self.log_path.replace(self.log_path.with_suffix(f".before-restart-{self.restarts + 1}.log"))
+        self.restarts += 1
+        self.start()
+
     def start(self) -> None:
         """Start the process; returns at once, long before the server is ready."""
+        self._began = time.monotonic()
         command = server_command(self.spec)
         logger.info("starting %s: %s on %s", self.spec.name, self.spec.model, self.spec.base_url)
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +122,7 @@ class Server:
             log.flush()
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "trainers.serving.processes.die_with_parent", *command.argv],
-                env=inherited_environment(os.environ) | dict(command.env),
+                env=inherited_environment(os.environ) | {INSTANCE_VARIABLE: secrets.token_hex(8), **command.env},
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -150,13 +179,15 @@ class ServerGroup:
     """All servers of a run. A context manager: they are ready inside it, and gone after it whatever happened.
 
     `output_dir/servers/{role}-{i}.log` receives their output and `output_dir/servers.json` says where they listen.
-    Every `told_every_s` seconds the log says which ones are waited for. They ask for the token of the run, which this
-    process and those that it starts have in their environment from then on.
+    Every `told_every_s` seconds the log says which ones are waited for. Once all were up, `poll` restarts what ends.
+    They ask for the token of the run, which this process and those that it starts have in their environment from then
+    on.
 
     Args:
         specs: the servers.
         output_dir: of the run.
         spared: whether all the servers that have ended, once all were up, can be done without.
+        max_restarts: of each server.
         start_timeout_s: seconds in which they must be ready.
         told_every_s: seconds between two words on which servers are waited for.
     """
@@ -167,7 +198,8 @@ class ServerGroup:
         output_dir: Path,
         spared: Callable[[Sequence[ServerSpec]], bool] = lambda _: False,
         *,
-        start_timeout_s: float = 600.0,
+        max_restarts: int = 0,
+        start_timeout_s: float = SERVER_START_S,
         told_every_s: float = 5.0,
     ) -> None:
         self.specs = tuple(specs)
@@ -175,7 +207,9 @@ class ServerGroup:
         self._spared = spared
         self._start_timeout_s = start_timeout_s
         self._told_every_s = told_every_s
-        self._told: list[Server] = []
+        self._max_restarts = max_restarts
+        self._waiting: list[Server] = []  # for another that starts on the same GPU
+        self._losses: dict[Server, ServerError] = {}
         self._up = False
         self._health: HealthWatch | None = None
         self.servers = tuple(Server(spec, output_dir / "servers" / f"{spec.name}.log") for spec in specs)
@@ -203,7 +237,7 @@ class ServerGroup:
                 servers = [server for server in self.servers if server.spec in wave]
                 for server in servers:
                     server.start()
-                self._write_addresses()
+                self._write_records()
                 self._wait_until_ready(servers)
             self._up = True
         except BaseException:
@@ -211,31 +245,79 @@ class ServerGroup:
             raise
 
     def poll(self) -> None:
-        """Check that every server still runs, and, once all have started, works; one that is spared is told once.
+        """Check that every server still runs, and, once all have started, works.
+
+        One that does not is restarted as long as it may be; then it is told once, if it is spared. One that hangs is
+        killed first: whoever waits for it would do so until a deadline.
 
         Raises:
-            ServerError: naming the first one that ended and is not spared, with the end of its log, or one that hangs,
-                which is killed: whoever waits for it would do so until a deadline.
+            ServerError: naming the first one that ended and is neither restarted nor spared, with the end of its log.
         """
         for server in self.servers:
-            status = server.exit_status()
-            if status is not None and server not in self._told:
-                self._lose(server, how_it_ended(status, _end_of(server.log_path)))
-        told = [number for number, server in enumerate(self.servers) if server in self._told]
-        hung = self._health.hung(but=told) if self._health is not None else None
+            if server.state == "restarting":
+                self._attend(server)
+            elif server.state != "gone" and (how := _end(server)) is not None:
+                self._lose(server, how)
+        unwatched = [number for number, server in enumerate(self.servers) if server.state in ("restarting", "gone")]
+        hung = self._health.hung(but=unwatched) if self._health is not None else None
         if hung is not None:
             number, trouble = hung
             self.servers[number].kill()
             self._lose(self.servers[number], f"{trouble}; it was killed")
 
+    def check(self) -> None:
+        """Look why a trainer has failed beside these servers; nothing is restarted any more.
+
+        Raises:
+            ServerError: naming one that is not there, and not spared.
+        """
+        for server in self.servers:
+            how = _end(server) if server.state == "up" else None
+            error = self._losses.get(server) if how is None else server.error(how)
+            if error is not None and not self._spares(server):
+                raise error
+
     def _lose(self, server: Server, how: str) -> None:
-        """Tell that a server is no more, and that the run goes on without it, if it can."""
-        error = server.error(how)
-        if not self._up or not self._spared([each.spec for each in self.servers if each.exit_status() is not None]):
+        """Restart a server that is no more, or tell that the run goes on without it, if it can."""
+        error = self._losses[server] = server.error(how)
+        if self._up and server.restarts < self._max_restarts:
+            logger.error("%s\nIt is restarted: %d of at most %d times", error, server.restarts + 1, self._max_restarts)
+            self._enter(server, "restarting")
+            self._waiting.append(server)
+            self._attend(server)
+            return
+        self._enter(server, "gone")
+        if not self._up or not self._spares(server):
             raise error
-        self._told.append(server)
         whose = ", ".join(server.spec.students)
         logger.error("%s\nThe run goes on without it: what it does not answer of %s is lost alone", error, whose)
+
+    def _attend(self, server: Server) -> None:
+        """Take a server that is being restarted a step further."""
+        if self._health is not None:
+            self._health.excuse(self.servers.index(server))
+        if server in self._waiting:
+            starting = [each for each in self.servers if each.state == "restarting" and each not in self._waiting]
+            if not any(set(each.spec.gpus) & set(server.spec.gpus) for each in starting):
+                self._waiting.remove(server)
+                server.restart()
+                self._write_records()
+        elif (how := _end(server)) is not None:
+            self._lose(server, f"{how} while it was restarted")
+        elif server.is_ready():
+            logger.warning("%s is up again after %.0f s", server.spec.name, server.age_s)
+            self._losses.pop(server, None)
+            self._enter(server, "up")
+        elif server.age_s > self._start_timeout_s:
+            server.kill()
+            self._lose(server, f"was not ready {self._start_timeout_s:.0f} s after it was restarted")
+
+    def _enter(self, server: Server, state: State) -> None:
+        server.state = state
+        self._write_records()
+
+    def _spares(self, lost: Server) -> bool:
+        return self._spared([each.spec for each in self.servers if each is lost or each.state == "gone"])
 
     def stop(self, grace_s: float = 10.0) -> None:
         """End all servers: politely, then, after `grace_s` seconds, for certain. Repeating it does nothing."""
@@ -249,6 +331,9 @@ class ServerGroup:
             time.sleep(_POLL_INTERVAL_S)
         for server in self.servers:
             server.kill()
+            server.state = "stopped"
+        if any(server.is_started for server in self.servers):
+            self._write_records()
 
     def _check_ports(self) -> None:
         taken = unavailable_ports(self.specs)
@@ -259,9 +344,9 @@ class ServerGroup:
                 "port with vllm_port=…; server i listens on vllm_port + i."
             )
 
-    def _write_addresses(self) -> None:
-        addresses = [_address(server) for server in self.servers if server.is_started]
-        (self._output_dir / "servers.json").write_text(json.dumps(addresses, indent=2) + "\n")
+    def _write_records(self) -> None:
+        with told(self._output_dir / SERVERS_FILE):
+            write_records(self._output_dir, [server.record for server in self.servers if server.is_started])
 
     def _wait_until_ready(self, servers: Sequence[Server]) -> None:
         start = time.monotonic()
@@ -272,6 +357,7 @@ class ServerGroup:
             for server in [server for server in waiting if server.is_ready()]:
                 logger.info("%s is ready after %.0f s", server.spec.name, time.monotonic() - start)
                 waiting.remove(server)
+                self._enter(server, "up")
             now = time.monotonic()
             if waiting and now - start > self._start_timeout_s:
                 raise waiting[0].error(f"was not ready after {self._start_timeout_s:.0f} s")
@@ -292,6 +378,12 @@ def how_it_ended(status: int, log: str) -> str:
     if status > _SIGNALLED:
         return f"was killed by signal {status - _SIGNALLED} and ended with status {status}"
     return f"ended with status {status}" + (", though nobody asked it to" if status == 0 else "")
+
+
+def _end(server: Server) -> str | None:
+    """Return how a server ended; `None` while it runs."""
+    status = server.exit_status()
+    return None if status is None else how_it_ended(status, _end_of(server.log_path))
 
 
 def _end_of(path: Path) -> str:
@@ -327,11 +419,6 @@ def _has_exited(pid: int) -> bool:
 def _says_something(line: str) -> bool:
     text = _LOG_PREFIX.sub("", line)
     return bool(text.strip()) and not _LOG_NOISE.search(line) and not _TRACEBACK_FRAME.match(text)
-
-
-def _address(server: Server) -> dict[str, Any]:
-    spec = server.spec
-    return {"name": spec.name, "role": spec.role, "model": spec.model, "url": spec.base_url, "pid": server.pid}
 
 
 def _refused(spec: ServerSpec) -> OSError | None:

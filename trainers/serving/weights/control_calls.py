@@ -12,10 +12,13 @@ from typing import Any
 import httpx
 
 from trainers.concurrency.threads import in_background
+from trainers.serving.instances import INSTANCE, OTHER_INSTANCE
 from trainers.serving.run_token import REFUSED, authorization, refusal
 
 INCOMPLETE = "incomplete"
 """The weight version of a server whose last update was broken off: some of its weights may be new, some old."""
+HEALTH_S = 5.0
+"""Seconds in which a server answers `/health` that is well."""
 _ERROR_EXCERPT = 300
 
 
@@ -28,6 +31,8 @@ class ControlPlane:
 
     Has the methods of vLLM's `VLLMWeightSyncClient`, so that vLLM's own trainer engines can drive it: each call goes
     to all servers in parallel and returns when all have answered.
+
+    `instances` are the starts of servers that were met, by address: a call to another start of one is refused.
     """
 
     def __init__(self, base_urls: Sequence[str], timeout_s: float) -> None:
@@ -39,8 +44,25 @@ class ControlPlane:
         self._client = httpx.Client(timeout=timeout_s, trust_env=False, headers=authorization())
         self._calls: dict[Future[Any], str] = {}
         self._given_up: Future[None] = Future()
+        self.instances: dict[str, str] = {}
         self.next_version = 0
         self._open: set[str] = set()
+
+    def meet_anew(self) -> None:
+        """Take whichever start of each server answers next for the one that is meant from then on."""
+        self.instances = {}
+
+    def answering(self) -> dict[str, str | None]:
+        """Return the start of each server that is well now, `None` for one that does not name it; leave others out."""
+        found = {}
+        for url in self.base_urls:
+            try:
+                answer = self._client.get(f"{url}/health", timeout=HEALTH_S)
+            except httpx.HTTPError:
+                continue
+            if answer.status_code == httpx.codes.OK:
+                found[url] = answer.headers.get(INSTANCE)
+        return found
 
     def world_sizes(self) -> list[int]:
         """Return the number of workers of each server, in the order of `base_urls`."""
@@ -148,8 +170,9 @@ class ControlPlane:
 
     def _call(self, method: str, base_url: str, path: str, payload: dict[str, Any] | None) -> Any:
         url = base_url + path
+        meant = {INSTANCE: self.instances[base_url]} if base_url in self.instances else None
         try:
-            response = self._client.request(method, url, json=payload)
+            response = self._client.request(method, url, json=payload, headers=meant)
         except httpx.TimeoutException as error:
             raise WeightSyncError(
                 f"{url} did not answer within {self.timeout_s:g} s; see the server's log, and raise "
@@ -159,6 +182,10 @@ class ControlPlane:
             raise WeightSyncError(f"{url} cannot be reached ({error!r}); see the server's log") from error
         if response.status_code == REFUSED:
             raise WeightSyncError(refusal(url))
+        if meant is None and INSTANCE in response.headers:
+            self.instances[base_url] = response.headers[INSTANCE]
+        if response.status_code == OTHER_INSTANCE and meant:
+            raise WeightSyncError(f"{base_url} was started anew and has the weights of its start")
         if response.status_code != httpx.codes.OK:
             raise WeightSyncError(
                 f"{url} answered {response.status_code}: {response.text[:_ERROR_EXCERPT]}; see the server's log"

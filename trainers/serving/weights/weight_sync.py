@@ -9,13 +9,14 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, cast
 
 import torch
 
 from trainers.concurrency.deadlines import REQUEST_S
 from trainers.dotted_path import resolve
+from trainers.serving.server_records import RETURN_S
 from trainers.serving.weights.buckets import DEFAULT_BUCKET_BYTES, TensorMeta
 from trainers.serving.weights.control_calls import ControlPlane, WeightSyncError
 from trainers.serving.weights.transports import transport_entry
@@ -25,6 +26,7 @@ __all__ = ["TensorMeta", "Transport", "WeightSync", "WeightSyncError", "metadata
 logger = logging.getLogger(__name__)
 
 _RECOVERY_TIMEOUT_S = 10.0
+_LOOK_EVERY_S = 0.5
 
 
 class Transport(Protocol):
@@ -52,12 +54,62 @@ class WeightSync:
         base_urls: every server that gets the weights.
         transport: how they get there; see `make_transport`.
         timeout_s: deadline of each single step of an update, in seconds.
+        comes_back: whether a server of an address that does not answer is restarted by somebody.
+        return_s: seconds after which such a server counts as gone.
     """
 
-    def __init__(self, base_urls: Sequence[str], transport: Transport, *, timeout_s: float = REQUEST_S) -> None:
+    def __init__(
+        self,
+        base_urls: Sequence[str],
+        transport: Transport,
+        *,
+        timeout_s: float = REQUEST_S,
+        comes_back: Callable[[str], bool] = lambda _: False,
+        return_s: float = RETURN_S,
+    ) -> None:
         self._control = ControlPlane(base_urls, timeout_s)
         self._transport = transport
+        self._comes_back = comes_back
+        self._return_s = return_s
         self._connected = False
+
+    @property
+    def connected(self) -> bool:
+        """True while the servers that were met can be sent weights, as far as is known here."""
+        return self._connected
+
+    @property
+    def instances(self) -> Mapping[str, str]:
+        """The starts of the servers that were met, by address, of those that name it."""
+        return dict(self._control.instances)
+
+    def restarted(self) -> bool:
+        """Return whether a server was started anew since it was met, after waiting for those that come back.
+
+        False where one does not, too: what failed will fail again.
+        """
+        until, missed = time.monotonic() + self._return_s, False
+        while missing := set(self._control.base_urls) - (answering := self._control.answering()).keys():
+            if time.monotonic() > until or not all(map(self._comes_back, missing)):
+                return False
+            missed = True
+            time.sleep(_LOOK_EVERY_S)
+        met = self._control.instances
+        return missed or any(url in met and start != met[url] for url, start in answering.items())
+
+    def meet(self) -> None:
+        """Connect, and again where a server is started anew meanwhile.
+
+        Raises:
+            WeightSyncError: when a server does not answer in time or refuses, and none was started anew.
+        """
+        while True:
+            try:
+                self.connect()
+                return
+            except WeightSyncError:
+                if not self.restarted():
+                    raise
 
     def connect(self) -> None:
         """Meet the servers, once per trainer; servers that still know an earlier trainer leave it.
@@ -65,6 +117,8 @@ class WeightSync:
         Raises:
             WeightSyncError: when a server does not answer in time or refuses.
         """
+        self._connected = False
+        self._control.meet_anew()
         self._transport.connect(self._control)
         self._connected = True
 

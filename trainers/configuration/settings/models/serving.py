@@ -21,3 +21,15 @@ class ServingSettings(Settings):
         REQUEST_S, "Seconds one generation request, or one step of a weight update, may take.", gt=0, resume=Resume.FREE
     )
     max_concurrent_requests: int = key(256, "Completions in flight per server.", ge=1, resume=Resume.FREE)
+    restart_servers: bool = key(
+        True,
+        "Restart a server of ours that ends or hangs; requests to it wait, and a teacher's is sent the weights again.",
+        resume=Resume.FREE,
+    )
+    max_server_restarts: int = key(
+        3,
+        "Restarts of each server in one launch, after which its end ends the run with a checkpoint.",
+        ge=1,
+        resume=Resume.FREE,
+        needs="restart_servers",
+    )
