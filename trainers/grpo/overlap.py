@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from trainers.grpo.abandonment import RolloutAbandoned
 from trainers.grpo.curriculum.question_records import Outcome
 from trainers.grpo.rollouts import Rollout, TrainingRow
 
@@ -95,6 +96,8 @@ class RolloutSchedule:
         start = time.perf_counter()
         try:
             self._ready = self._harvest(number, pending.result())
+        except RolloutAbandoned as error:
+            self._failure = error
         except Exception as error:
             logger.exception("Rollout %d failed", number)
             self._failure = error
