@@ -21,7 +21,8 @@ from trainers.configuration.cli.command_line import parse
 from trainers.configuration.composition.show import show
 from trainers.configuration.resume.decision import settle
 from trainers.configuration.settings.experiments import TrainingExperiment
-from trainers.launch.supervise.ranks import FAILURE_FILE, name_run, outlast_requests, prepare_rank, record_failure
+from trainers.launch.supervise.interruption import outlast_requests
+from trainers.launch.supervise.ranks import FAILURE_FILE, name_run, prepare_rank, record_failure
 from trainers.output.lock import locked
 from trainers.progress import tell
 from trainers.terminal.log_lines import log_to_standard_error

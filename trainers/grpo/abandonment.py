@@ -16,7 +16,7 @@ class RolloutAbandoned(Exception):
     """A rollout was given up on request; the message says what becomes of the run."""
 
 
-class Pending(Protocol):
+class PartlyWaited(Protocol):
     """A rollout on its way that can be waited for by the piece."""
 
     def ended(self, timeout_s: float) -> bool:
@@ -40,7 +40,7 @@ class Abandonable:
         output_dir: of the run.
     """
 
-    def __init__(self, pending: Pending, output_dir: str) -> None:
+    def __init__(self, pending: PartlyWaited, output_dir: str) -> None:
         self._pending = pending
         self._request = Path(output_dir) / STOP_ROLLOUT
 

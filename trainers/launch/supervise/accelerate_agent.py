@@ -12,7 +12,7 @@ import os
 import sys
 from typing import Any
 
-from trainers.launch.supervise.ranks import outlast_requests
+from trainers.launch.supervise.interruption import outlast_requests
 
 
 def main() -> int:

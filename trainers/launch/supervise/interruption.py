@@ -6,10 +6,12 @@ machine: a trainer that can save does so first.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 AT_ONCE = (signal.SIGINT, signal.SIGHUP)
@@ -101,6 +103,17 @@ def deferring() -> Iterator[Request]:
             # One that raised has had all of them ignored meanwhile.
             if signal.getsignal(number) is note:
                 signal.signal(number, handler)
+
+
+def outlast_requests() -> None:
+    """Let the launcher alone decide what TERM and USR1 mean: Slurm sends them to every process of a job.
+
+    Processes that this one starts or forks end by them as usual.
+    """
+    for number in MAKE_ROOM:
+        # Not ignored: a command that is started would inherit that.
+        signal.signal(number, lambda *_: None)
+        os.register_at_fork(after_in_child=partial(signal.signal, number, signal.SIG_DFL))
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:

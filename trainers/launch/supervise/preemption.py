@@ -20,7 +20,7 @@ ROLLOUT_SHARE = 0.5
 logger = logging.getLogger("launch")
 
 
-class Trainer(Protocol):
+class RunningTrainer(Protocol):
     """A trainer as far as it is waited for."""
 
     def status(self, timeout_s: float) -> int | None:
@@ -28,7 +28,7 @@ class Trainer(Protocol):
         ...
 
 
-class Server(Protocol):
+class RunningServer(Protocol):
     """A server as far as it is looked at."""
 
     def exit_status(self) -> int | None:
@@ -37,7 +37,7 @@ class Server(Protocol):
 
 
 def make_room(
-    output_dir: Path, trainer: Trainer, servers: Sequence[Server], request: Request, grace_s: float
+    output_dir: Path, trainer: RunningTrainer, servers: Sequence[RunningServer], request: Request, grace_s: float
 ) -> int | None:
     """Have a trainer end its step and save; return its exit status, `None` when its time was up.
 
@@ -91,7 +91,7 @@ def made_room(output_dir: Path, status: int | None, grace_s: float) -> int:
         logger.info("finished all the same; output is in %s", output_dir)
         return 0
     if status is None:
-        logger.error("what the trainer was doing took longer than save_grace_s=%g, and is lost", grace_s)
+        logger.error("the trainer did not end within save_grace_s=%g: what it had not saved is lost", grace_s)
     elif status:
         logger.error("the trainer failed with status %d instead of saving", status)
     whole, damaged = newest_whole(output_dir)

@@ -6,9 +6,7 @@ import importlib
 import json
 import os
 import secrets
-import signal
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 from trainers.configuration.settings.experiments import Experiment, TrainingExperiment
@@ -33,17 +31,6 @@ def prepare_rank(config: Experiment) -> None:
     # With it accelerate would choose plain multi-CPU training instead of DeepSpeed.
     os.environ.pop("ACCELERATE_USE_CPU", None)
     importlib.import_module("deepspeed.ops").__compatible_ops__["deepspeed_shm_comm"] = False
-
-
-def outlast_requests() -> None:
-    """Let the launcher alone decide what TERM and USR1 mean: Slurm sends them to every process of a job.
-
-    Processes that this one starts or forks end by them as usual.
-    """
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        # Not ignored: a command that is started would inherit that.
-        signal.signal(number, lambda *_: None)
-        os.register_at_fork(after_in_child=partial(signal.signal, number, signal.SIG_DFL))
 
 
 def name_run(config: Experiment) -> None:
