@@ -20,7 +20,9 @@ from trainers.configuration import ConfigurationError, compose
 from trainers.configuration.cli.command_line import parse
 from trainers.configuration.composition.show import show
 from trainers.configuration.resume.decision import settle
-from trainers.launch.supervise.ranks import name_run, prepare_rank, record_failure
+from trainers.configuration.settings.experiments import TrainingExperiment
+from trainers.launch.supervise.interruption import outlast_requests
+from trainers.launch.supervise.ranks import FAILURE_FILE, name_run, prepare_rank, record_failure
 from trainers.output.lock import locked
 from trainers.progress import tell
 from trainers.terminal.log_lines import log_to_standard_error
@@ -48,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for note in notes:
                 logger.info(note)
             if config is not None:
+                if os.environ.get(FAILURE_FILE) and isinstance(config, TrainingExperiment):
+                    outlast_requests()
                 prepare_rank(config)
                 name_run(config)
                 logger.info("loading torch and what else %s needs", config.output.experiment)

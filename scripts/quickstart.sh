@@ -54,13 +54,22 @@ workspace=()
 # Everything a run needs is made here, so nothing is looked up on a model hub.
 export HF_HUB_OFFLINE=1
 
+end_stage() { # end_stage SIGNAL…: ends the running stage, and this script
+    local signal
+    for signal in "$@"; do kill -"$signal" "$running" 2> /dev/null || true; done
+    wait "$running" || true
+    exit 130
+}
+
 stage() { # stage TITLE COMMAND…: what ends this script ends the command as well, and everything that it started
     local title="$1" started="$SECONDS" status=0
     shift
     printf '\n=== %s\n$ %s\n' "$title" "$*"
     "$@" &
     running=$!
-    trap 'kill -TERM "$running" 2> /dev/null || true; wait "$running" || true; exit 130' INT TERM HUP
+    trap 'end_stage TERM' TERM
+    # In the background it ignores INT; HUP ends it at once, too.
+    trap 'end_stage HUP TERM' INT HUP
     wait "$running" || status=$?
     trap - INT TERM HUP
     ((status == 0)) || fail "The stage '$title' failed with status $status (see above)." \

@@ -23,6 +23,7 @@ from trainers.models.end_of_turn import declare_end
 from trainers.models.final_model import push_to_hub, save_final_model
 from trainers.models.loading import load_model, load_tokenizer
 from trainers.models.lora import new_adapter
+from trainers.training.stopping import EndsEarly, StopEarly
 from trainers.training.whole_checkpoints import WholeCheckpoints
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ def run(config: SFTExperiment) -> None:
     """Build the SFT trainer from a resolved configuration, train, and save the model where RL looks for it."""
     trainer = build_trainer(config)
     trainer.train(resume_from_checkpoint=config.training.resume_from)
+    if trainer.interrupted:
+        return
     if config.training.save_final_model:
         save_final_model(trainer, config)
     if trainer.is_world_process_zero():
@@ -40,11 +43,11 @@ def run(config: SFTExperiment) -> None:
             push_to_hub(config)
 
 
-class TeacherSFTTrainer(WholeCheckpoints, SFTTrainer):
-    """TRL's `SFTTrainer`, whose checkpoints are whole or not there."""
+class TeacherSFTTrainer(WholeCheckpoints, EndsEarly, SFTTrainer):
+    """TRL's `SFTTrainer`, which can be asked to stop, and whose checkpoints are whole or not there."""
 
 
-def build_trainer(config: SFTExperiment) -> SFTTrainer:
+def build_trainer(config: SFTExperiment) -> TeacherSFTTrainer:
     """Join model, rows and TRL's `SFTTrainer`; the loss is on the teacher's reply and its end of turn only."""
     arguments = SFTConfig(**trl_arguments(config))
     model = load_model(config)
@@ -54,6 +57,7 @@ def build_trainer(config: SFTExperiment) -> SFTTrainer:
     examples, held_out = load_examples(config)
     whole = arguments.completion_only_loss is False
     rows = encoded(examples, encoder, whole=whole)
+    stop_early = StopEarly()
     trainer = TeacherSFTTrainer(
         model=model,
         args=arguments,
@@ -61,7 +65,9 @@ def build_trainer(config: SFTExperiment) -> SFTTrainer:
         eval_dataset=None if held_out is None else encoded(held_out, encoder, whole=whole),
         processing_class=tokenizer,
         peft_config=new_adapter(config),
+        callbacks=[stop_early],
     )
+    stop_early.trainer = trainer
     agree_on_accumulation(trainer)
     install_records(trainer, config)
     install_patience(trainer, config)

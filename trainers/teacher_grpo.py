@@ -52,6 +52,8 @@ def run(config: GRPOExperiment) -> None:
     trainer = build_trainer(config)
     try:
         trainer.train(resume_from_checkpoint=config.training.resume_from)
+        if trainer.interrupted:
+            return
         if config.training.save_final_model:
             save_final_model(trainer, config)
         if trainer.is_world_process_zero():

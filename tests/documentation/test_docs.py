@@ -7,6 +7,7 @@ import re
 import shlex
 import tomllib
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,9 @@ def shell_lines(block: str) -> list[str]:
 
 
 ALL = commands()
-LAUNCHES = [command for command in ALL if re.match(r"(bash )?scripts/(launch|evaluate.sh configs)", command.text)]
+LAUNCHES = [
+    command for command in ALL if re.match(r"(bash )?scripts/(launch|evaluate.sh configs)|sbatch ", command.text)
+]
 
 
 def test_the_pages_show_commands():
@@ -77,7 +80,7 @@ def test_the_pages_show_commands():
 
 @pytest.mark.parametrize("command", LAUNCHES, ids=str)
 def test_launch_commands_are_accepted(command: Command, capsys: pytest.CaptureFixture[str]):
-    servers, trainers, rest = placement([word for word in command.words if word not in ("bash", "--dry-run")])
+    servers, trainers, rest = placement([word for word in launched(command.words) if word not in ("bash", "--dry-run")])
     gpus = "0" if any("quickstart" in word for word in rest) else GPUS_OF_A_LARGE_MACHINE
     if "--assume-gpus" in rest:
         del rest[rest.index("--assume-gpus") : rest.index("--assume-gpus") + 2]
@@ -88,12 +91,17 @@ def test_launch_commands_are_accepted(command: Command, capsys: pytest.CaptureFi
     assert "Nothing was started" in printed.out
 
 
+def launched(words: list[str]) -> list[str]:
+    """What is launched, without `sbatch` and its options."""
+    return list(dropwhile(lambda word: not word.startswith("scripts/"), words)) if words[0] == "sbatch" else words
+
+
 def placement(words: list[str]) -> tuple[str, str, list[str]]:
     """V and T as the script of a command gives them to the launcher, and what else it gives."""
     script, *arguments = words
-    if script.endswith("launch.sh"):
+    if script.endswith(("launch.sh", "launch.sbatch")):
         return "0", arguments[0], arguments[1:]
-    if script.endswith("launch_with_server.sh"):
+    if script.endswith(("launch_with_server.sh", "launch_with_server.sbatch")):
         return arguments[0], arguments[1], arguments[2:]
     if "--servers" not in arguments:
         return "1", "0", arguments

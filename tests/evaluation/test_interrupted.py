@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from trainers.launch.supervise.interruption import PREEMPTED
+
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 QUESTIONS = 16
 LESSONS = 2
@@ -67,7 +69,7 @@ def test_an_interrupted_evaluation_ends_with_the_same_summary(command, tmp_path)
     while process.poll() is None and lines(cut / "lessons.jsonl") < 3 * LESSONS:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 128 + signal.SIGTERM
+    assert process.wait(60) == PREEMPTED
     kept = lines(cut / "lessons.jsonl") // LESSONS
     assert 0 < kept < QUESTIONS
     assert not (cut / "summary.json").exists()
@@ -95,7 +97,7 @@ def test_an_interrupted_evaluation_of_several_students_ends_with_the_same_summar
     while process.poll() is None and lines(cut / "lessons.jsonl") < (QUESTIONS + 3) * LESSONS:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 128 + signal.SIGTERM
+    assert process.wait(60) == PREEMPTED
     assert 0 < lines(cut / "lessons.jsonl") < 4 * QUESTIONS * LESSONS
     completed(command(cut, POOL, HELD_OUT))
     assert untimed(cut) == untimed(whole)

@@ -204,6 +204,37 @@ def test_a_lock_is_touched_and_one_that_was_taken_over_ends_its_holder(
     assert (tmp_path / LOCK).exists()
 
 
+def test_a_job_that_was_queued_again_waits_for_the_lock_of_a_lost_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lock, "STALE_AFTER_S", 2.0)
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 30.0)
+    other = json.dumps(asdict(replace(this_process(), place="another boot", host="node7", pid=99)))
+    (tmp_path / LOCK).write_text(other)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
+    with pytest.raises(ConfigurationError, match="pid 99 on host node7"), locked(tmp_path):
+        pass
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    (tmp_path / LOCK).write_text(other)
+    with locked(tmp_path):
+        assert not lock.is_lost(tmp_path)
+        assert "waiting for pid 99 on host node7" in caplog.text
+        (tmp_path / LOCK).write_text(other)
+        assert lock.is_lost(tmp_path)
+
+
+def test_a_job_that_was_queued_again_does_not_wait_for_one_that_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "STALE_AFTER_S", 0.6)
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(lock, "_silence", lambda *_: 0.0)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    (tmp_path / LOCK).write_text(json.dumps(asdict(replace(this_process(), place="another boot", host="node7"))))
+    with pytest.raises(ConfigurationError, match="on host node7"), locked(tmp_path):
+        pass
+
+
 @pytest.mark.parametrize("torn", [b"", b'{"pid": 1', b"\0\0\0"])
 def test_a_torn_lock_holds_nothing(torn: bytes, tmp_path: Path) -> None:
     (tmp_path / LOCK).write_bytes(torn)

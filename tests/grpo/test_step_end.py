@@ -14,8 +14,9 @@ from trainers.grpo.lesson_batches import LessonBatchMaker
 from trainers.grpo.overlap import LessonBatch
 from trainers.grpo.rollouts import Rollout
 from trainers.grpo.step_metrics import StepMetrics
-from trainers.grpo.stopping import StopEarly, asked_to_stop, lost_too_many, nothing_left_to_spend
+from trainers.grpo.stopping import lost_too_many, nothing_left_to_spend
 from trainers.teaching.metrics import teaching_metrics
+from trainers.training.stopping import StopEarly, asked_to_stop
 
 
 def test_metrics_are_means_over_the_rollouts_since_the_last_log():
@@ -129,7 +130,7 @@ def test_a_file_asks_a_run_to_stop_once(text, expected, tmp_path):
 def test_a_run_that_is_asked_to_stop_saves_and_does_not_evaluate(step, stops, tmp_path, caplog):
     (tmp_path / "stop").touch()
     callback = StopEarly()
-    callback.trainer = SimpleNamespace(stopped_early=False)
+    callback.trainer = SimpleNamespace(stopped_early=False, interrupted=False)
     control = TrainerControl(should_evaluate=True)
     state = TrainerState(global_step=step, max_steps=5)
     callback.on_step_end(SimpleNamespace(output_dir=str(tmp_path)), state, control)

@@ -22,6 +22,7 @@ from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.devices.machine import Machine, assume
 from trainers.launch import __main__ as launcher
 from trainers.launch.plan import ROOT, make_plan
+from trainers.launch.supervise.interruption import Request
 from trainers.launch.supervise.log_copy import TAIL_BYTES
 from trainers.launch.supervise.process import Process
 from trainers.launch.supervise.ranks import FAILURE_FILE, record_failure, recorded_failure
@@ -80,6 +81,7 @@ time.sleep(0.8)
 DRAWS = """
 import logging, sys
 from pathlib import Path
+from trainers.launch.supervise.interruption import Request
 from trainers.launch.supervise.process import Process
 from trainers.launch.supervise.screen import screen_shown
 from trainers.serving.processes.command import Command
@@ -278,6 +280,6 @@ def test_a_trainer_that_is_silent_at_first_is_said_to_be_waited_for(
     monkeypatch.setattr(launcher, "SILENCE_S", 0.01)
     caplog.set_level("INFO")
     plan = make_plan(compose(["quickstart_sft", f"workspace={tmp_path}"], assume(0), 1, 0).config, assume(0), 0, 1)
-    assert launcher.watched(plan, ServerGroup((), tmp_path), SlowStarter()) == 0
+    assert launcher.watched(plan, ServerGroup((), tmp_path), SlowStarter(), Request()) == 0
     waited = [record.message for record in caplog.records]
     assert waited == ["waiting for the trainer's first line (0 s)"] * 3

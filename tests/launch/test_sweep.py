@@ -18,7 +18,7 @@ import pytest
 
 from trainers.configuration import ConfigurationError, compose
 from trainers.configuration.devices.machine import assume
-from trainers.launch.supervise.interruption import Interrupted
+from trainers.launch.supervise.interruption import PREEMPTED, Interrupted
 from trainers.launch.sweep import __main__ as sweep
 from trainers.launch.sweep.__main__ import main
 from trainers.launch.sweep.comparison import figures
@@ -175,7 +175,7 @@ def test_an_interrupted_trial_is_launched_again_where_it_was(
         raise Interrupted(signal.SIGTERM)
 
     monkeypatch.setattr(sweep, "launched", interrupted)
-    assert main(asked) == 128 + signal.SIGTERM
+    assert main(asked) == PREEMPTED
     monkeypatch.setattr(sweep, "launched", launch)
     assert main(asked) == 0
     assert len(launches) == 4
@@ -240,14 +240,18 @@ def test_an_array_of_slurm_has_a_task_for_each_run(
     script = output / "sweep.sbatch"
     assert seen.read_text().splitlines() == ["--array=0-2", str(script)]
     lines = script.read_text().splitlines()
-    assert lines[1:5] == [
+    assert lines[1:8] == [
         "#SBATCH --job-name=my sweep",
         f"#SBATCH --output={output}/task-%a.log",
+        "#SBATCH --requeue",
+        "#SBATCH --signal=B:USR1@300",
+        "#SBATCH --open-mode=append",
         "#SBATCH --gres=gpu:8",
         "#SBATCH --time=1:00:00",
     ]
     task = shlex.split(lines[-1])
-    assert task[:2] == ["exec", "scripts/sweep.sh"]
+    assert task[:2] == ["launch_and_requeue", "scripts/sweep.sh"]
+    assert (ROOT / lines[-2].split()[1]).is_file()
     assert task[2:] == [
         "4",
         "4",

@@ -24,10 +24,10 @@ from trainers import teacher_grpo
 from trainers.callbacks import MetricsFile
 from trainers.distributed import on_all_ranks, shared_out
 from trainers.generation.types import GenerationError
-from trainers.grpo.stopping import StopEarly
 from trainers.grpo.trainer import TeacherGRPOTrainer
 from trainers.models.served_teacher import ServedTeacher
 from trainers.problems import ConfigurationError, Problem
+from trainers.training.stopping import StopEarly
 
 
 class Broken:
@@ -143,7 +143,7 @@ def slow(main: bool) -> None:
 def asked_to_stop(main: bool, request: Path) -> bool:
     """End a step of a run and return True if that stops it; only rank 0's output directory is the request's."""
     callback, control = StopEarly(), TrainerControl()
-    callback.trainer = SimpleNamespace(stopped_early=False)
+    callback.trainer = SimpleNamespace(stopped_early=False, interrupted=False)
     output = request.parent if main else request.parent / "elsewhere"
     callback.on_step_end(SimpleNamespace(output_dir=str(output)), TrainerState(global_step=3, max_steps=5), control)
     return control.should_save and control.should_training_stop

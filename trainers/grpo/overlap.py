@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from trainers.generation.vllm.endpoint import ServersRestarted
+from trainers.grpo.abandonment import RolloutAbandoned
 from trainers.grpo.curriculum.question_records import Outcome
 from trainers.grpo.rollouts import Rollout, TrainingRow
 
@@ -99,6 +100,8 @@ class RolloutSchedule:
         except ServersRestarted as error:
             # Run by `take`, once the servers have weights again.
             logger.warning("Rollout %d was given up: %s", number, error)
+        except RolloutAbandoned as error:
+            self._failure = error
         except Exception as error:
             logger.exception("Rollout %d failed", number)
             self._failure = error

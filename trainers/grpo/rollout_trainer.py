@@ -18,6 +18,7 @@ from trainers.configuration.epochs import steps_per_rollout
 from trainers.distributed import on_all_ranks, reported_as, shared_out
 from trainers.evaluation.periodic import periodic_metrics, save_periodic_summary, with_chosen_metric
 from trainers.generation.vllm.endpoint import ServersRestarted
+from trainers.grpo.abandonment import Abandonable, RolloutAbandoned
 from trainers.grpo.curriculum.dynamic_sampling import Spares
 from trainers.grpo.curriculum.question_order import QuestionOrder, QuestionSampler
 from trainers.grpo.curriculum.question_records import QuestionRecords
@@ -25,9 +26,9 @@ from trainers.grpo.curriculum.rollout_plan import RANDOM, Curriculum, plan_rollo
 from trainers.grpo.lesson_batches import AGREEMENT, LessonBatchMaker
 from trainers.grpo.overlap import LessonBatch, RolloutSchedule
 from trainers.grpo.rollout_costs import check_affordable, rollout_cost
-from trainers.grpo.rollouts import PendingRollout, RolloutRunner, TrainingRow
+from trainers.grpo.rollouts import RolloutRunner, TrainingRow
 from trainers.grpo.step_metrics import StepMetrics
-from trainers.grpo.stopping import StopEarly, lost_too_many, nothing_left_to_spend
+from trainers.grpo.stopping import lost_too_many, nothing_left_to_spend
 from trainers.grpo.trl.rollout_function import (
     exclude_quietly,
     prompt_dataset,
@@ -43,6 +44,7 @@ from trainers.models.weight_verification import WeightVerifier
 from trainers.serving.weights.weight_sync import WeightSync
 from trainers.teaching.lesson import Question
 from trainers.training.empty_steps import EmptySteps
+from trainers.training.stopping import EndsEarly, StopEarly
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -59,11 +61,15 @@ class RolloutDiscarded(RolloutFailed):
     """A rollout lost more groups than it may; every rank raises this before anything is learned from it."""
 
 
+class RolloutGivenUp(RolloutFailed):
+    """A rollout was given up on request; every rank raises this before anything is learned from it."""
+
+
 class EvaluationFailed(RuntimeError):
     """The periodic evaluation on rank 0 raised; every rank raises this with rank 0's message."""
 
 
-class RolloutTrainer(UnpaddedGRPOTrainer):
+class RolloutTrainer(EndsEarly, UnpaddedGRPOTrainer):
     """Train on lessons that rank 0 makes for all ranks; `TeacherGRPOTrainer` adds checkpoints, and its arguments."""
 
     control: TrainerControl
@@ -103,7 +109,6 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
         self.num_baselines = num_baselines
         self.save_completions_probability = save_completions_probability
         self.max_lost_groups = max_lost_groups
-        self.stopped_early = False
         self._history = StepMetrics()
 
         stop_early, self._empty_steps = StopEarly(), EmptySteps()
@@ -236,7 +241,10 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
             raise ValueError(
                 f"rollout {number} was to ask rows {planned[:16]}…, the data loaders brought {asked[:16]}…"
             )
-        batch = self._rollouts().take(number)
+        try:
+            batch = self._rollouts().take(number)
+        except RolloutAbandoned as error:
+            raise RolloutGivenUp(f"step {self.state.global_step}: {error}") from error
         if reason := self._lost_too_many(batch):
             self._note_costs(batch)
             raise RolloutDiscarded(f"step {self.state.global_step}: {reason}")
@@ -248,19 +256,20 @@ class RolloutTrainer(UnpaddedGRPOTrainer):
             self._rollouts().look_ahead(number + 1)
         return batch.rows
 
-    def _start_rollout(self, number: int) -> PendingRollout:
+    def _start_rollout(self, number: int) -> Abandonable:
         assert self.runner is not None
         for role, account in self.runner.accounts.items():
             check_affordable(account, role)
         plan = plan_rollout(self.order, number, self.curriculum, self.records.before(number))
         asked, others = ([self.questions[index] for index in indices] for indices in (plan.asked, plan.spares))
-        return self.runner.start(
+        pending = self.runner.start(
             asked,
             spares=Spares(others, self.curriculum.most) if self.curriculum.replaces else None,
             step=number * self.steps_per_rollout,
             num_generations=self.num_generations,
             num_baselines=self.num_baselines,
         )
+        return Abandonable(pending, self.args.output_dir)
 
     def _record(self, batch: LessonBatch) -> None:
         waited, sync = self._rollouts().seconds_waited(), self.vllm_generation.seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -77,6 +78,10 @@ class PendingRollout:
     def done(self) -> bool:
         """True when `result` does not wait."""
         return self._future.done()
+
+    def ended(self, timeout_s: float) -> bool:
+        """Wait for the rollout up to `timeout_s` seconds; return whether it has ended, well or not."""
+        return bool(futures.wait([self._future], timeout_s).done)
 
     def result(self) -> Rollout:
         """Wait for the rollout; an interrupt while waiting cancels it."""

@@ -26,7 +26,13 @@ from trainers.grpo.checkpoint_files import (
     steps_of,
 )
 from trainers.grpo.rollout_costs import CapTooLow
-from trainers.grpo.rollout_trainer import EvaluationFailed, RolloutDiscarded, RolloutFailed, RolloutTrainer
+from trainers.grpo.rollout_trainer import (
+    EvaluationFailed,
+    RolloutDiscarded,
+    RolloutFailed,
+    RolloutGivenUp,
+    RolloutTrainer,
+)
 from trainers.serving.weights.weight_sync import WeightSyncError
 from trainers.training.whole_checkpoints import WholeCheckpoints
 
@@ -76,6 +82,13 @@ class TeacherGRPOTrainer(WholeCheckpoints, RolloutTrainer):
                 logger.error("%s", error)
             self.stopped_early = True
             self._keep_last_step()
+            ended = None
+        except RolloutGivenUp as error:
+            if self.accelerator.is_main_process:
+                logger.error("%s", error)
+            self.stopped_early = self.interrupted = True
+            if self.state.global_step > 0:
+                self._save_checkpoint(self.model, None)
             ended = None
         except (RolloutFailed, EvaluationFailed, WeightSyncError, CapTooLow):
             self._keep_last_step()

@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import yaml
 from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.composition.compose import Composition
 from trainers.configuration.devices.machine import Machine, assume, detect
-from trainers.configuration.resume.decision import STOP, decide, is_finished, settle
+from trainers.configuration.resume.decision import STOP, STOP_ROLLOUT, decide, is_finished, settle
 from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, TrainingExperiment
 from trainers.configuration.settings.keys import all_keys
 from trainers.launch.checks.inspection import Findings
@@ -30,7 +31,8 @@ from trainers.launch.estimates.model_sizes import local_shape
 from trainers.launch.plan import ACCELERATE_FILE, LaunchPlan, accelerate_settings, make_plan
 from trainers.launch.report import devices, report
 from trainers.launch.supervise.failure_hints import server_hints, trainer_hints
-from trainers.launch.supervise.interruption import Interrupted, interruptible
+from trainers.launch.supervise.interruption import PREEMPTED, Interrupted, Request, deferring, interruptible
+from trainers.launch.supervise.preemption import made_room, make_room
 from trainers.launch.supervise.process import Process
 from trainers.launch.supervise.ranks import FAILURE_FILE, recorded_failure
 from trainers.launch.supervise.screen import Screen, screen_shown
@@ -81,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             logger.error("%s", hint)
         return SERVER_ERROR
     except Interrupted as error:
-        logger.info("stopped by %s", error)
+        continues = ": the same command continues" if error.status == PREEMPTED else ""
+        logger.info("stopped by %s (status %d)%s", error, error.status, continues)
         return error.status
     except OSError as error:
         if error.errno not in FULL:
@@ -199,7 +202,8 @@ def run(plan: LaunchPlan) -> int:
         logger.info("%s", line)
     failure = plan.output_dir / "failure.json"
     failure.unlink(missing_ok=True)
-    (plan.output_dir / STOP).unlink(missing_ok=True)
+    for asked in (STOP, STOP_ROLLOUT):
+        (plan.output_dir / asked).unlink(missing_ok=True)
     command = Command(plan.trainer.argv, {**plan.trainer.env, FAILURE_FILE: str(failure.absolute())})
     with screen_shown() as screen, _servers_of(plan, screen) as servers:
         for server in servers.servers:
@@ -208,16 +212,24 @@ def run(plan: LaunchPlan) -> int:
         logger.info("starting the trainer, which loads libraries, model and data first  (log: %s)", log)
         if screen is not None:
             screen.tell({"stage": "starting the trainer"})
-        with Process(command, "trainer", log, screen) as trainer:
-            status = watched(plan, servers, trainer)
+        # What cannot save goes on where it stopped: it ends at once.
+        noting = deferring() if isinstance(plan.config, TrainingExperiment) else nullcontext(Request())
+        with noting as request, Process(command, "trainer", log, screen) as trainer:
+            status = watched(plan, servers, trainer, request)
         recorded = recorded_failure(failure)
         if recorded is not None:
             failure.unlink()
             raise recorded
-        if status:
+        if status and not request.made:
             # A server that died is why the trainer failed, even where the trainer was quicker to say so.
             servers.check()
+    if status is None or request.made:
+        return made_room(plan.output_dir, status, _save_grace_s(plan))
     return conclude(plan, status, trainer.tail)
+
+
+def _save_grace_s(plan: LaunchPlan) -> float:
+    return float(plan.config.training.save_grace_s) if isinstance(plan.config, TrainingExperiment) else 0.0
 
 
 def _servers_of(plan: LaunchPlan, screen: Screen | None) -> ServerGroup:
@@ -231,15 +243,18 @@ def _servers_of(plan: LaunchPlan, screen: Screen | None) -> ServerGroup:
     return grouped(max_restarts=restarts, told_every_s=WAITING_TOLD_EVERY_S)
 
 
-def watched(plan: LaunchPlan, servers: ServerGroup, trainer: Process) -> int:
-    """Return the status with which a trainer ends beside its servers.
+def watched(plan: LaunchPlan, servers: ServerGroup, trainer: Process, request: Request) -> int | None:
+    """Return the status with which a trainer ends beside its servers, `None` when it had no more time to make room.
 
     Raises:
         ServerError: when a server ended before it that the run needs. A GRPO training has saved a checkpoint then, if
             that could be done.
     """
     started = told = time.monotonic()
-    while (status := trainer.status(WATCH_INTERVAL_S)) is None:
+    while not request.made:
+        status = trainer.status(WATCH_INTERVAL_S)
+        if status is not None:
+            return status
         if not trainer.said_something and time.monotonic() - told >= SILENCE_S:
             told = time.monotonic()
             logger.info("waiting for the trainer's first line (%.0f s)", told - started)
@@ -248,15 +263,17 @@ def watched(plan: LaunchPlan, servers: ServerGroup, trainer: Process) -> int:
         except ServerError as error:
             if not isinstance(plan.config, GRPOExperiment):
                 raise
-            if saved(plan, str(error).partition(" The end of its log")[0], trainer) == 0 and not stopped_early(plan):
+            status = saved(plan, str(error).partition(" The end of its log")[0], trainer, request)
+            if status == 0 and not stopped_early(plan):
                 return 0
-            _say_how_to_continue(plan)
-            raise
-    return status
+            if not request.made:
+                _say_how_to_continue(plan)
+                raise
+    return make_room(plan.output_dir, trainer, servers.servers, request, _save_grace_s(plan))
 
 
-def saved(plan: LaunchPlan, reason: str, trainer: Process) -> int | None:
-    """Have a trainer end its step and save; return its status after a deadline, `None` while it still runs."""
+def saved(plan: LaunchPlan, reason: str, trainer: Process, request: Request) -> int | None:
+    """Have a trainer end its step and save; return its status, `None` after a deadline or when asked to make room."""
     logger.error("%s", reason)
     logger.error(
         "waiting up to %.0f min for the trainer to end its step with a checkpoint; Ctrl-C ends everything at once",
@@ -264,7 +281,10 @@ def saved(plan: LaunchPlan, reason: str, trainer: Process) -> int | None:
     )
     with told(plan.output_dir / STOP):
         (plan.output_dir / STOP).write_text(reason, encoding="utf-8")
-    status = trainer.status(SAVING_GRACE_S)
+    deadline = time.monotonic() + SAVING_GRACE_S
+    status = None
+    while status is None and not request.made and time.monotonic() < deadline:
+        status = trainer.status(WATCH_INTERVAL_S)
     (plan.output_dir / STOP).unlink(missing_ok=True)
     return status
 

@@ -34,6 +34,8 @@ STALE_AFTER_S = 180.0
 """Seconds without a heartbeat after which a holder that cannot be looked at, on another host, counts as gone."""
 DECIDING_S = 1.0
 """Most seconds to wait for another launch that is just deciding about the same lock."""
+REQUEUED = "SLURM_RESTART_COUNT"
+"""Environment variable of a job that Slurm has started again, perhaps on another host than before."""
 ENDING_S = 30.0
 """Most seconds to wait for the processes of a launch that was killed; their guards end them meanwhile."""
 _POLL_S = 0.25
@@ -133,13 +135,22 @@ def locked(output_dir: str | Path) -> Iterator[None]:
         _let_go(directory, mine, made)
 
 
+def is_lost(output_dir: str | Path) -> bool:
+    """Return whether somebody else has taken over the lock that this process works under."""
+    mine, holder = os.environ.get(HELD_BY), _read(Path(output_dir).absolute() / LOCK)
+    return mine is not None and holder is not None and holder.token != mine
+
+
 def _take(directory: Path, mine: Holder) -> bool:
     """Write our record into the lock.
 
     Raises:
         ConfigurationError: when another holder has it.
     """
-    deadline = time.monotonic() + ENDING_S
+    now = time.monotonic()
+    deadline = now + ENDING_S
+    # Slurm starts a job again when its node is lost, whose lock looks alive for a while.
+    patience = now + (STALE_AFTER_S + HEARTBEAT_S) * (os.environ.get(REQUEUED, "0") != "0")
     told = False
     while True:
         with _decision(directory / LOCK) as file:
@@ -149,15 +160,18 @@ def _take(directory: Path, mine: Holder) -> bool:
                 if not left:
                     _write(file, mine)
                     return True
+                waited_for = f"the processes of a launch that was killed: {left}"
                 if time.monotonic() > deadline:
                     raise _refused(
                         directory, f"processes of a launch that was killed still run: {left}", f"kill {left}"
                     )
+            elif holder.place != mine.place and time.monotonic() < patience:
+                waited_for = f"{holder}, which may be this job before it was queued again, to fall silent"
             else:
                 remedy = f"choose another output_dir, or stop that launch; if it is gone for good, delete {LOCK} there"
                 raise _refused(directory, f"another launch writes there: {holder}", remedy)
         if not told:
-            logger.warning("waiting for the processes of a launch that was killed: %s", left)
+            logger.warning("waiting for %s", waited_for)
             told = True
         time.sleep(_POLL_S)
 

@@ -31,7 +31,9 @@ from trainers.problems import ConfigurationError, Problem
 
 FINISHED = "finished.json"
 STOP = "stop"
-"""A file in the output of a GRPO run that asks it to end after its step, with a checkpoint; it may say why."""
+"""A file in the output of a training that asks it to end after its step, with a checkpoint; it may say why."""
+STOP_ROLLOUT = "stop_rollout"
+"""A file in the output of a GRPO run that asks it to give up the rollout that runs, and end likewise."""
 OWN_OUTPUT = ("metrics.jsonl", "lessons", "servers")
 INSIDE = "earlier-"
 """Before the time in the name of a directory that old output is set aside in, inside an output directory."""

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 from typing import Any
+
+from trainers.launch.supervise.interruption import outlast_requests
 
 
 def main() -> int:
     """Run `accelerate launch` with our arguments; return the exit status of the rank that failed first."""
     # It reports failures as warnings and errors, which the ranks have said better.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    outlast_requests()
+    # torchrun's --signals-to-handle: it would end the ranks at a TERM.
+    os.environ["PET_SIGNALS_TO_HANDLE"] = "SIGINT,SIGHUP,SIGQUIT"
     try:
         importlib.import_module("accelerate.commands.launch").main()
     except _rank_failed() as error:

@@ -86,13 +86,13 @@ class Process:
         """End the command and its children: politely, then, after `STOP_GRACE_S` seconds, for certain."""
         process = self._running()
         family = _family(process.pid)
+        # The agent, and ranks, outlast polite requests, which Slurm sends to every process of a job.
+        outlasting = _generations(process.pid, 2) if is_agent(self._command) else set()
         if process.poll() is None:
             logger.info("stopping the %s", self._name)
         for member in family:
             with suppress(psutil.NoSuchProcess):
-                # accelerate answers a polite request with pages of traceback; its ranks are asked one by one.
-                agent = is_agent(self._command) and member.ppid() == process.pid
-                member.kill() if agent else member.terminate()
+                member.kill() if member.pid in outlasting else member.terminate()
         _, left = psutil.wait_procs(family, timeout=STOP_GRACE_S)
         for member in left:
             with suppress(psutil.NoSuchProcess):
@@ -107,6 +107,17 @@ class Process:
         if self._process is None:
             raise RuntimeError(f"the {self._name} was not started; enter it as a context manager")
         return self._process
+
+
+def _generations(pid: int, number: int) -> set[int]:
+    """Return the children of a process, their children, and so on, over a number of generations."""
+    if not number:
+        return set()
+    try:
+        children = {child.pid for child in psutil.Process(pid).children()}
+    except psutil.NoSuchProcess:
+        return set()
+    return children.union(*(_generations(child, number - 1) for child in children))
 
 
 def _family(pid: int) -> list[psutil.Process]:

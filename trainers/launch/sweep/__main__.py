@@ -121,8 +121,8 @@ def launched(run: Run, fixed: Sequence[str], options: argparse.Namespace) -> int
     with subprocess.Popen(command) as process:
         try:
             status = process.wait()
-        except Interrupted:
-            process.terminate()
+        except Interrupted as error:
+            process.send_signal(error.number)
             raise
     if status:
         logger.error("%s ended with status %d", run.name, status)

@@ -12,10 +12,15 @@ from trainers.configuration import ConfigurationError, Problem
 
 SCRIPT = "sweep.sbatch"
 LAUNCHER = "scripts/sweep.sh"
+REQUEUE = "scripts/slurm/requeue.sh"
+CONTINUED = ("--requeue", "--signal=B:USR1@300", "--open-mode=append")
+"""Options of sbatch with which a job is warned of its end, and goes on after it."""
 
 
 def batch_script(root: Path, command: Sequence[str], output: Path, options: str) -> str:
     """Return the script of a task, which does the sweep's own command with the number of the task.
+
+    A task that runs out of time, or is preempted, saves and queues itself again, as the scripts in scripts/slurm do.
 
     Args:
         root: the checkout, where every task starts.
@@ -31,9 +36,11 @@ def batch_script(root: Path, command: Sequence[str], output: Path, options: str)
             "#!/usr/bin/env bash",
             f"#SBATCH --job-name={output.name}",
             f"#SBATCH --output={log}",
+            *(f"#SBATCH {option}" for option in CONTINUED),
             *asked,
             f"cd {shlex.quote(str(root))} || exit 1",
-            f'exec {task} --only "$SLURM_ARRAY_TASK_ID"',
+            f"source {REQUEUE} || exit 1",
+            f'launch_and_requeue {task} --only "$SLURM_ARRAY_TASK_ID"',
             "",
         ]
     )

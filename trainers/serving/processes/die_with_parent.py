@@ -30,6 +30,8 @@ def main() -> None:
     # The group's SIGTERM is for the command: the guard leaves when the command has left.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A warning to every process of a job. The command ignores it too, unless it handles it.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     # Orphans become our children, so that they can be found.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, preexec_fn=_prepare_child)

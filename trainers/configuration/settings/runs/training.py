@@ -40,4 +40,11 @@ class TrainingSettings(Settings):
         resume=Resume.FREE,
         needs="early_stopping_patience",
     )
+    save_grace_s: Number = key(
+        25,
+        "Seconds after TERM in which the trainer may end its step and save; Slurm kills KillWait (30 s) after TERM.",
+        ge=0,
+        resume=Resume.FREE,
+        in_card=False,
+    )
     save_final_model: bool = key(True, "Write the final model and tokenizer to output_dir.", resume=Resume.FREE)

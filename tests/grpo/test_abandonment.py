@@ -1,0 +1,104 @@
+"""A rollout that there is no time for is given up, and what was learned before it is saved."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.faults.test_discarded_rollouts import trainer_with
+from trainers.concurrency.event_loop import EventLoopThread
+from trainers.distributed import reported_as
+from trainers.grpo import abandonment
+from trainers.grpo.abandonment import Abandonable, RolloutAbandoned
+from trainers.grpo.overlap import LessonBatch, RolloutSchedule
+from trainers.grpo.rollout_trainer import RolloutFailed, RolloutGivenUp, RolloutTrainer
+from trainers.grpo.rollouts import PendingRollout
+
+
+@pytest.fixture
+def loop() -> Iterator[EventLoopThread]:
+    """Where rollouts run."""
+    thread = EventLoopThread()
+    yield thread
+    thread.close()
+
+
+def pending(loop: EventLoopThread, seconds: float) -> PendingRollout:
+    async def work() -> Any:
+        await asyncio.sleep(seconds)
+        return "lessons"
+
+    return PendingRollout(loop.start(work()))
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait for the request long."""
+    monkeypatch.setattr(abandonment, "LOOK_EVERY_S", 0.02)
+
+
+def test_a_rollout_is_given_up_at_once_with_its_requests(loop: EventLoopThread, tmp_path: Path) -> None:
+    rollout = pending(loop, 600)
+    threading.Timer(0.2, (tmp_path / "stop_rollout").touch).start()
+    begun = time.monotonic()
+    with pytest.raises(RolloutAbandoned, match="stopping with the last whole step"):
+        Abandonable(rollout, str(tmp_path)).result()
+    assert time.monotonic() - begun < 10
+    assert rollout.done
+
+
+def test_a_rollout_that_nobody_asks_to_give_up_is_waited_for(loop: EventLoopThread, tmp_path: Path) -> None:
+    assert Abandonable(pending(loop, 0.2), str(tmp_path)).result() == "lessons"
+    # What has come by then is used.
+    (tmp_path / "stop_rollout").touch()
+    done = pending(loop, 0.0)
+    done.ended(5)
+    assert Abandonable(done, str(tmp_path)).result() == "lessons"
+
+
+def test_one_that_ran_ahead_is_not_in_the_checkpoint(
+    loop: EventLoopThread, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    schedule = RolloutSchedule(
+        lambda _: Abandonable(pending(loop, 600), str(tmp_path)),
+        lambda number, _: LessonBatch(number, [], {}, None, groups=1, lost=[]),
+        ahead=True,
+    )
+    schedule.look_ahead(4)
+    (tmp_path / "stop_rollout").touch()
+    assert schedule.state() is None
+    assert "Traceback" not in caplog.text
+    with pytest.raises(RolloutAbandoned):
+        schedule.take(4)
+
+
+@pytest.mark.parametrize(("step", "kept"), [(0, []), (3, [3])])
+def test_the_last_step_is_saved_also_where_nothing_else_is(
+    step: int, kept: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trainer_with(LessonBatch(3, [], {}, None, groups=1, lost=[]))
+    trainer.state.global_step = step
+    trainer.args.save_strategy = "no"
+    trainer.accelerator = SimpleNamespace(is_main_process=True)
+    trainer.model = None
+    saved: list[int] = []
+    trainer._save_checkpoint = lambda *_: saved.append(trainer.state.global_step)
+
+    def gives_up(self: Any, **_: Any) -> None:
+        raise RolloutGivenUp("step 3: gave up")
+
+    monkeypatch.setattr(RolloutTrainer, "train", gives_up)
+    assert trainer.train() is None
+    assert (trainer.stopped_early, trainer.interrupted, saved) == (True, True, kept)
+
+
+def test_one_that_was_given_up_is_told_as_that() -> None:
+    with pytest.raises(RolloutGivenUp), reported_as(RolloutFailed, "rollout"):
+        raise RolloutGivenUp("gave up")

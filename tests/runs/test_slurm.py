@@ -1,0 +1,160 @@
+"""Runs on a real Slurm that a job of higher priority preempts, or that are warned, and that end as undisturbed ones.
+
+`ATLAS_PREEMPTIONS=5 python -m pytest -v tests/runs/test_slurm.py` does so five times in each of eight ways.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.conftest import consecutive_free_ports
+from tests.support.grpo_runs import arguments, metrics, weights
+from tests.support.slurm_cluster import Cluster, slurm_cluster, why_not
+from trainers.paths import ROOT
+
+pytestmark = pytest.mark.slow
+REPEATS = int(os.environ.get("ATLAS_PREEMPTIONS", "0"))
+STEPS = {"sft": 24, "grpo": 6}
+TIMEOUT_S = 900
+SAME = ("loss", "reward", "grad_norm")
+DONE = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of one node."""
+    if missing := why_not():
+        pytest.skip(missing)
+    # The path of munge's socket may not be long.
+    with slurm_cluster(tmp_path_factory.mktemp("slurm")) as running:
+        yield running
+
+
+class Job:
+    """One run as a job, into a directory of its own.
+
+    Args:
+        cluster: where it runs.
+        script: of `scripts/slurm`.
+        words: its arguments, without `output_dir`.
+        directory: for output and log.
+    """
+
+    def __init__(self, cluster: Cluster, script: str, words: list[str], directory: Path) -> None:
+        directory.mkdir(parents=True)
+        self.cluster, self.output, self.log = cluster, directory / "run", directory / "job.log"
+        options = (f"--output={self.log}", "--mem=100", f"scripts/slurm/{script}")
+        self.number = cluster.submit(*options, *words, f"output_dir={self.output}", cwd=ROOT)
+
+    def wait_for_step(self, step: int) -> None:
+        """Wait until a step is logged."""
+        self._wait(lambda: (self.output / "metrics.jsonl").exists() and len(metrics(self.output)) >= step)
+
+    def wait_for_save(self) -> None:
+        """Wait until a checkpoint is being written."""
+        self._wait(lambda: any(self.output.glob("checkpoint-*/unfinished")), every_s=0.002)
+
+    def _wait(self, condition: Callable[[], bool], every_s: float = 0.05) -> None:
+        deadline = time.monotonic() + TIMEOUT_S
+        while not condition():
+            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            time.sleep(every_s)
+
+    def finished(self) -> dict[str, str]:
+        """Wait for its end, over all turns; return what Slurm says of it."""
+        facts = self.cluster.wait_for(self.number, lambda facts: facts["JobState"] in DONE, TIMEOUT_S)
+        assert facts["JobState"] == "COMPLETED", self.log.read_text()[-3000:]
+        assert json.loads((self.output / "finished.json").read_text())
+        return facts
+
+
+@pytest.fixture(scope="module")
+def sft(cluster: Cluster, workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Job]:
+    """An SFT run that nothing disturbs, and how to begin another."""
+    words = ["1", "quickstart_sft", f"workspace={workspace}", f"max_steps={STEPS['sft']}", "logging_steps=1"]
+    words += ["save_strategy=steps", "save_steps=1", "save_total_limit=2", "--no-preflight"]
+    return _undisturbed(cluster, "launch.sbatch", words, tmp_path_factory.mktemp("sft"))
+
+
+@pytest.fixture(scope="module")
+def grpo(
+    cluster: Cluster, tiny_teacher_dir: Path, tiny_student_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, Job]:
+    """A GRPO run with its own servers that nothing disturbs, and how to begin another."""
+    directory, port = tmp_path_factory.mktemp("grpo"), consecutive_free_ports(2)
+    models = SimpleNamespace(
+        teacher=SimpleNamespace(model=str(tiny_teacher_dir), port=port),
+        student=SimpleNamespace(model=str(tiny_student_dir)),
+    )
+    words = ["1", "1", *arguments(models, directory), f"max_steps={STEPS['grpo']}", "rollout_overlap=0"]
+    words += ["save_strategy=steps", "save_steps=1", "save_total_limit=2", "--no-preflight"]
+    words = [word for word in words if not word.startswith("output_dir=")]
+    return _undisturbed(cluster, "launch_with_server.sbatch", words, directory)
+
+
+def _undisturbed(cluster: Cluster, script: str, words: list[str], directory: Path) -> tuple[Any, Job]:
+    def begin(name: str) -> Job:
+        return Job(cluster, script, words, directory / name)
+
+    whole = begin("whole")
+    assert whole.finished()["Restarts"] == "0"
+    return begin, whole
+
+
+def same(whole: Job, other: Job) -> None:
+    """Compare two runs: every step, and the weights."""
+    expected, found = metrics(whole.output), metrics(other.output)
+    assert list(found) == list(expected)
+    for step, row in expected.items():
+        for name in SAME:
+            assert found[step].get(name) == pytest.approx(row.get(name), abs=1e-6), (step, name)
+    before, after = weights(whole.output), weights(other.output)
+    assert max((after[name] - before[name]).abs().max().item() for name in before) <= 1e-6
+
+
+def preempt(cluster: Cluster, job: Job) -> None:
+    cluster.preempt()
+
+
+def warn(cluster: Cluster, job: Job) -> None:
+    cluster.run("scancel", "--batch", "--signal=USR1", str(job.number))
+
+
+WAYS = [(kind, moment, how) for kind in STEPS for moment in ("step", "save") for how in (preempt, warn)]
+IN_SHORT = [("sft", "save", warn), ("grpo", "step", preempt)]
+
+
+@pytest.mark.parametrize("repeat", range(REPEATS or 1))
+@pytest.mark.parametrize(("kind", "moment", "how"), WAYS if REPEATS else IN_SHORT)
+def test_a_job_that_made_room_ends_as_the_undisturbed_one(
+    kind: str,
+    moment: str,
+    how: Callable[[Cluster, Job], None],
+    repeat: int,
+    cluster: Cluster,
+    request: pytest.FixtureRequest,
+) -> None:
+    chance = random.Random(f"{kind} {moment} {how.__name__} {repeat}")
+    begin, whole = request.getfixturevalue(kind)
+    job = begin(f"{how.__name__}-{moment}-{repeat}")
+    job.wait_for_step(chance.randint(1, STEPS[kind] - 3))
+    if moment == "save":
+        job.wait_for_save()
+    else:
+        # Somewhere in a step: sampling, sending weights, or training.
+        time.sleep(chance.uniform(0, 1) * max(row.get("step_time", 0.2) for row in metrics(job.output).values()))
+    how(cluster, job)
+    assert job.finished()["Restarts"] == "1"
+    same(whole, job)
+    said = job.log.read_text()
+    assert "made room (status 75)" in said
+    assert ("waits for its next turn" in said) == (how is warn)

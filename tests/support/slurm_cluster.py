@@ -1,0 +1,170 @@
+"""A real Slurm cluster of one node on this machine, without systemd: as root, with Debian's packages.
+
+Partitions: `main` is preempted at once (TERM to every process, KILL after `KILL_WAIT_S`), `graced` after a warning (the
+job's own `--signal`) of `GRACE_S`, by jobs of `urgent`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
+KILL_WAIT_S = 30
+GRACE_S = 120
+MEGABYTES = 4000
+
+
+def why_not() -> str | None:
+    """Return why no cluster can be had here; installs what is missing first. `None` when one can."""
+    if os.geteuid() != 0:
+        return "a cluster of its own needs root"
+    if all(map(shutil.which, ("slurmctld", "slurmd", "sbatch", "munged"))):
+        return None
+    if shutil.which("apt-get") is None:
+        return f"there is no apt-get to install {' '.join(PACKAGES)}"
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *PACKAGES]):
+        done = subprocess.run(["apt-get", *command], env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            return f"apt-get {command[0]} failed: {done.stderr.strip()[-300:]}"
+    return None
+
+
+class Cluster:
+    """A cluster that runs: submits jobs, and looks at them.
+
+    Args:
+        directory: of its configuration and logs.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.environment = os.environ | {"SLURM_CONF": str(directory / "slurm.conf")}
+
+    def run(self, *command: str, cwd: Path | None = None) -> str:
+        """Return what a command of Slurm prints; it has to succeed."""
+        done = subprocess.run(command, env=self.environment, cwd=cwd, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout
+
+    def submit(self, *arguments: str, cwd: Path | None = None) -> int:
+        """Submit a batch job and return its number."""
+        return int(self.run("sbatch", "--parsable", *arguments, cwd=cwd))
+
+    def facts(self, job: int) -> dict[str, str]:
+        """Return what Slurm says of a job."""
+        words = self.run("scontrol", "show", "job", "--oneliner", str(job)).split()
+        return dict(word.split("=", 1) for word in words if "=" in word)
+
+    def wait_for(self, job: int, condition: Callable[[dict[str, str]], bool], timeout_s: float) -> dict[str, str]:
+        """Wait until the facts of a job meet a condition; a job that was queued again is let start now."""
+        deadline = time.monotonic() + timeout_s
+        while not condition(facts := self.facts(job)):
+            assert time.monotonic() < deadline, facts
+            if facts["JobState"] == "PENDING" and facts["Reason"] == "BeginTime":
+                self.run("scontrol", "update", f"job={job}", "StartTime=now")
+            time.sleep(0.5)
+        return facts
+
+    def preempt(self, seconds: float = 2) -> int:
+        """Submit a job that outranks all others and needs the node for itself; return its number."""
+        return self.submit("--partition=urgent", "--exclusive", "--output=/dev/null", f"--wrap=sleep {seconds}")
+
+
+@contextmanager
+def slurm_cluster(directory: Path) -> Iterator[Cluster]:
+    """Start a cluster, wait until its node is idle, and stop it afterwards."""
+    cluster = Cluster(directory)
+    (directory / "state").mkdir(parents=True)
+    (directory / "munge.key").write_bytes(secrets.token_bytes(1024))
+    (directory / "munge.key").chmod(0o400)
+    (directory / "slurm.conf").write_text(_configuration(directory), encoding="utf-8")
+    try:
+        named = {"socket": "sock", "pid-file": "pid", "log-file": "log", "seed-file": "seed", "key-file": "key"}
+        cluster.run("munged", "--force", *(f"--{option}={directory}/munge.{name}" for option, name in named.items()))
+        cluster.run("slurmctld")
+        cluster.run("slurmd", "-N", "n1")
+        deadline = time.monotonic() + 60
+        while set(cluster.run("sinfo", "-h", "-N", "-o", "%T").split()) != {"idle"}:
+            assert time.monotonic() < deadline, (directory / "slurmctld.log").read_text()[-2000:]
+            time.sleep(0.5)
+        yield cluster
+    finally:
+        with suppress(AssertionError):
+            cluster.run("scancel", "--user=root", "--full", "--signal=KILL")
+            cluster.run("scancel", "--user=root")
+        for name in ("slurmd", "slurmctld", "munge"):
+            _stop(directory / f"{name}.pid")
+
+
+def _stop(pid_file: Path) -> None:
+    with suppress(FileNotFoundError, psutil.NoSuchProcess):
+        process = psutil.Process(int(pid_file.read_text()))
+        process.terminate()
+        process.wait(30)
+
+
+def _configuration(directory: Path) -> str:
+    host = socket.gethostname()
+    control, node = _free_ports(2)
+    settings = {
+        "ClusterName": "trial",
+        "SlurmctldHost": f"{host}(127.0.0.1)",
+        "SlurmctldPort": control,
+        "AuthType": "auth/munge",
+        "AuthInfo": f"socket={directory}/munge.sock",
+        "CryptoType": "crypto/munge",
+        "SlurmUser": "root",
+        "SlurmdUser": "root",
+        "StateSaveLocation": directory / "state",
+        "SlurmdSpoolDir": directory / "spool",
+        "SlurmctldPidFile": directory / "slurmctld.pid",
+        "SlurmdPidFile": directory / "slurmd.pid",
+        "SlurmctldLogFile": directory / "slurmctld.log",
+        "SlurmdLogFile": directory / "slurmd.log",
+        "ProctrackType": "proctrack/linuxproc",
+        "TaskPlugin": "task/none",
+        "SelectType": "select/cons_tres",
+        "SelectTypeParameters": "CR_CPU",
+        "ReturnToService": 2,
+        "SwitchType": "switch/none",
+        "MpiDefault": "none",
+        "JobAcctGatherType": "jobacct_gather/none",
+        "AccountingStorageType": "accounting_storage/none",
+        "PreemptType": "preempt/partition_prio",
+        "PreemptMode": "REQUEUE",
+        "SchedulerParameters": "preempt_send_user_signal,sched_interval=2,bf_interval=2",
+        "KillWait": KILL_WAIT_S,
+        "MinJobAge": 3600,
+    }
+    lines = [f"{name}={value}" for name, value in settings.items()]
+    cpus = os.cpu_count() or 1
+    lines += [f"NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.2 Port={node} CPUs={cpus} RealMemory={MEGABYTES}"]
+    for name, more in {
+        "main": "Default=YES PriorityTier=1",
+        "graced": f"PriorityTier=1 GraceTime={GRACE_S}",
+        "urgent": "PriorityTier=10",
+    }.items():
+        lines.append(f"PartitionName={name} Nodes=ALL MaxTime=INFINITE State=UP {more}")
+    return "\n".join([*lines, ""])
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
