@@ -1,0 +1,75 @@
+"""Whatever process of a launch is ended, at whatever moment: nothing is left running, and the run goes on as it was."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.fault_runs import Notice
+from tests.support.stand_in_runs import StandInRun
+from tests.support.stand_in_training import STEPS
+
+NO_ORPHAN_S = 10.0
+START_S = 1.0
+"""Seconds that a process takes to start, about."""
+VICTIMS = ("launcher", "guard", "agent", "rank 0", "rank 1")
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+IGNORED = {"guard": {signal.SIGTERM, signal.SIGINT}}
+"""A guard leaves when what it guards has left."""
+
+
+def find(launcher: int, victim: str) -> psutil.Process | None:
+    """Return a process of a launch, if it has started."""
+    family = [psutil.Process(launcher)]
+    for _ in VICTIMS.index(victim) * [None]:
+        children = family[-1].children()
+        if not children:
+            return None
+        family.append(min(children, key=lambda child: child.create_time()))
+        if victim == "rank 1" and len(family) == 4:
+            ranks = sorted(children, key=lambda child: child.create_time())
+            return ranks[1] if len(ranks) == 2 else None
+    return family[-1]
+
+
+def end_at_some_moment(
+    run: StandInRun, victim: str, how: signal.Signals, chance: random.Random, notice: Notice
+) -> bool:
+    """Start a launch and end one of its processes; return False if the run was over before that."""
+    step = chance.choice((0, chance.randrange(1, STEPS)))
+    with run.running(start_new_session=True) as launch:
+        found = None
+        while launch.poll() is None and (found is None or run.steps() < step):
+            with suppress(psutil.NoSuchProcess):
+                found = find(launch.pid, victim)
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0.0, 0.1 if step else START_S))
+        if found is None or launch.poll() is not None or not found.is_running():
+            return False
+        found.send_signal(how)
+        with notice.within(NO_ORPHAN_S):
+            run.wait_until_gone()
+        launch.wait()
+        return True
+
+
+@pytest.mark.fault(
+    "launcher, guard, agent or a rank ended by KILL, TERM, INT or HUP at any moment",
+    "no process is left after 10 s; the same command ends as an undisturbed run",
+    sample=4,
+)
+def test_a_run_outlives_the_end_of_any_of_its_processes(chance: random.Random, notice: Notice, tmp_path: Path) -> None:
+    run = StandInRun(tmp_path)
+    victim = chance.choice(VICTIMS)
+    how = chance.choice([each for each in SIGNALS if each not in IGNORED.get(victim, ())])
+    while not end_at_some_moment(run, victim, how, chance, notice):
+        run = StandInRun(tmp_path / "again")
+    status, said = run.to_its_end()
+    assert status == 0, f"{victim} {how.name}: {said}"
+    run.check_as_undisturbed()
