@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.fault_runs import Notice
 from tests.support.stand_in_runs import StandInRun
-from tests.support.stand_in_training import STEPS
+from tests.support.stand_in_training import PAUSE, STEPS
 
 NO_ORPHAN_S = 10.0
 START_S = 1.0
@@ -73,3 +73,16 @@ def test_a_run_outlives_the_end_of_any_of_its_processes(chance: random.Random, n
     status, said = run.to_its_end()
     assert status == 0, f"{victim} {how.name}: {said}"
     run.check_as_undisturbed()
+
+
+def test_a_killed_guard_leaves_no_rank(tmp_path: Path) -> None:
+    run = StandInRun(tmp_path, {PAUSE: "1"})
+    with run.running(start_new_session=True) as launch:
+        while run.steps() == 0:
+            time.sleep(0.02)
+        guard = find(launch.pid, "guard")
+        assert guard is not None
+        guard.kill()
+        launch.wait(60)
+        assert launch.returncode == 128 + signal.SIGKILL
+        assert run.processes() == []

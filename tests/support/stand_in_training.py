@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -52,9 +53,13 @@ def agent() -> None:
         subprocess.Popen([sys.executable, "-c", code, path], env=environment, start_new_session=True)
         for code in (_FIRST, _OTHER)
     ]
-    while all(each.poll() is None for each in ranks):
+    asked: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda number, _: asked.append(-number))
+    while all(each.poll() is None for each in ranks) and not asked:
         time.sleep(0.02)
-    status = next(each.returncode for each in ranks if each.returncode is not None)
+    status = next((each.returncode for each in ranks if each.returncode is not None), 0)
+    status = asked[0] if asked else status
     for each in ranks:
         each.terminate()
         each.wait()
