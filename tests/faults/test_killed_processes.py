@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.support.fault_runs import Notice
-from tests.support.stand_in_runs import StandInRun
+from tests.support.stand_in_runs import Launched, StandInRun
 from tests.support.stand_in_training import PAUSE, STEPS
 
 NO_ORPHAN_S = 10.0
@@ -22,6 +22,11 @@ VICTIMS = ("launcher", "guard", "agent", "rank 0", "rank 1")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 IGNORED = {"guard": {signal.SIGTERM, signal.SIGINT}}
 """A guard leaves when what it guards has left."""
+
+
+def signals_to(victim: str) -> list[signal.Signals]:
+    """Return the signals that end a process."""
+    return [each for each in SIGNALS if each not in IGNORED.get(victim, ())]
 
 
 def find(launcher: int, victim: str) -> psutil.Process | None:
@@ -39,17 +44,27 @@ def find(launcher: int, victim: str) -> psutil.Process | None:
 
 
 def end_at_some_moment(
-    run: StandInRun, victim: str, how: signal.Signals, chance: random.Random, notice: Notice
+    run: Launched, victim: str, how: signal.Signals, chance: random.Random, notice: Notice, steps: int, step_s: float
 ) -> bool:
-    """Start a launch and end one of its processes; return False if the run was over before that."""
-    step = chance.choice((0, chance.randrange(1, STEPS)))
+    """Start a launch and end one of its processes; return False if the run was over before that.
+
+    Args:
+        run: the launch.
+        victim: the process.
+        how: the signal.
+        chance: draws the moment: while something starts, or after a step.
+        notice: takes the time until no process is left.
+        steps: of the run.
+        step_s: seconds that each takes, about.
+    """
+    step = chance.choice((0, chance.randrange(1, steps)))
     with run.running(start_new_session=True) as launch:
         found = None
         while launch.poll() is None and (found is None or run.steps() < step):
             with suppress(psutil.NoSuchProcess):
                 found = find(launch.pid, victim)
             time.sleep(0.005)
-        time.sleep(chance.uniform(0.0, 0.1 if step else START_S))
+        time.sleep(chance.uniform(0.0, step_s if step else START_S))
         if found is None or launch.poll() is not None or not found.is_running():
             return False
         found.send_signal(how)
@@ -67,8 +82,8 @@ def end_at_some_moment(
 def test_a_run_outlives_the_end_of_any_of_its_processes(chance: random.Random, notice: Notice, tmp_path: Path) -> None:
     run = StandInRun(tmp_path)
     victim = chance.choice(VICTIMS)
-    how = chance.choice([each for each in SIGNALS if each not in IGNORED.get(victim, ())])
-    while not end_at_some_moment(run, victim, how, chance, notice):
+    how = chance.choice(signals_to(victim))
+    while not end_at_some_moment(run, victim, how, chance, notice, STEPS, step_s=0.1):
         run = StandInRun(tmp_path / "again")
     status, said = run.to_its_end()
     assert status == 0, f"{victim} {how.name}: {said}"

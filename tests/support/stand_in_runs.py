@@ -1,4 +1,4 @@
-"""Launches of the stand-in training: the real launcher, from its command to the end of its last process."""
+"""Launches as tests start and end them: the real launcher, from its command to the end of its last process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +23,7 @@ from trainers.paths import ROOT
 
 TOKEN = "ATLAS_TEST_RUN"
 """Environment variable that tells the processes of one test's run from all others."""
-LONGEST_S = 180.0
+LONGEST_S = 240.0
 """Most seconds that a launch may take, on a machine with much else to do."""
 NOTHING: Mapping[str, str | None] = MappingProxyType({})
 _AGENT = "from tests.support.stand_in_training import agent as main\n"
@@ -35,34 +35,26 @@ def heed_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-class StandInRun:
-    """A launch with this training in a workspace, its processes, and what it has written.
+class Launched:
+    """A launch as a test starts it, its processes, and what it has written.
 
     Args:
-        workspace: a directory, which is made to look like one with a world.
+        arguments: of the launcher.
+        output: the output directory of the run.
+        directory: one that is this run's alone; it is started there.
         environment: variables on top of this process's; `None` takes one away.
-        overrides: further arguments of the launch.
     """
 
-    def __init__(self, workspace: Path, environment: Mapping[str, str | None] = NOTHING, *overrides: str) -> None:
-        self.output = workspace / "sft"
-        self._token = str(workspace)
-        world, package = workspace / "world", workspace / "shim" / "accelerate" / "commands"
-        for directory in (world / "teacher_base", package):
-            directory.mkdir(parents=True, exist_ok=True)
-        (world / "teacher_base" / "config.json").write_text("{}", encoding="utf-8")
-        for name in ("sft.jsonl", "world.json"):
-            (world / name).write_text("{}\n", encoding="utf-8")
-        for directory in (package, package.parent):
-            (directory / "__init__.py").touch()
-        (package / "launch.py").write_text(_AGENT, encoding="utf-8")
-        ours = {"PYTHONPATH": f"{workspace / 'shim'}:{ROOT}", TOKEN: self._token, "CUDA_VISIBLE_DEVICES": ""}
-        self.environment = {
-            name: value for name, value in {**os.environ, HELD_BY: None, **ours, **environment}.items() if value
-        }
-        arguments = ["--servers", "0", "--trainers", "2", "quickstart_sft", f"workspace={workspace}", "--no-preflight"]
-        self.command = [sys.executable, "-m", "trainers.launch", *arguments, *overrides]
-        self.workspace = workspace
+    def __init__(
+        self, arguments: Sequence[str], output: Path, directory: Path, environment: Mapping[str, str | None] = NOTHING
+    ) -> None:
+        self.output = output
+        self.directory = directory
+        self._token = str(directory)
+        ours = {HELD_BY: None, "PYTHONPATH": str(ROOT), TOKEN: self._token, "CUDA_VISIBLE_DEVICES": ""}
+        every = {**os.environ, **ours, **environment}
+        self.environment = {name: value for name, value in every.items() if value is not None}
+        self.command = [sys.executable, "-m", "trainers.launch", *arguments, "--no-preflight"]
 
     def start(self, *before: str, **how: Any) -> subprocess.Popen[str]:
         """Start the launch; `before` goes in front of its command."""
@@ -72,7 +64,7 @@ class StandInRun:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=self.workspace,
+            cwd=self.directory,
             **{"preexec_fn": heed_signals, **how},
         )
 
@@ -107,6 +99,24 @@ class StandInRun:
         while left := self.processes():
             assert time.monotonic() < deadline, left
             time.sleep(0.05)
+
+
+class StandInRun(Launched):
+    """A launch with the stand-in training in a workspace, which is made to look like one with a world."""
+
+    def __init__(self, workspace: Path, environment: Mapping[str, str | None] = NOTHING) -> None:
+        world, package = workspace / "world", workspace / "shim" / "accelerate" / "commands"
+        for directory in (world / "teacher_base", package):
+            directory.mkdir(parents=True, exist_ok=True)
+        (world / "teacher_base" / "config.json").write_text("{}", encoding="utf-8")
+        for name in ("sft.jsonl", "world.json"):
+            (world / name).write_text("{}\n", encoding="utf-8")
+        for directory in (package, package.parent):
+            (directory / "__init__.py").touch()
+        (package / "launch.py").write_text(_AGENT, encoding="utf-8")
+        arguments = ["--servers", "0", "--trainers", "2", "quickstart_sft", f"workspace={workspace}"]
+        found_first = {"PYTHONPATH": f"{workspace / 'shim'}{os.pathsep}{ROOT}"}
+        super().__init__(arguments, workspace / "sft", workspace, {**found_first, **environment})
 
     def check_as_undisturbed(self, *, every_row: bool = True) -> None:
         """Check that the run ended, with the model and the rows of one that nobody disturbed, and left nothing.
