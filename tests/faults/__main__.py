@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(sys.argv[1:] if arguments is None else arguments)
     # What is needed and missing is an error then, and no reason to leave a fault out.
     os.environ["CI"] = "true"
+    os.environ.setdefault("ATLAS_SOAK_STEPS", "2000")
     tally = Tally()
     status = pytest.main(pytest_arguments(options), plugins=[tally])
     if tally.rows:

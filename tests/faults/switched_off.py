@@ -3,7 +3,8 @@
     python -m tests.faults.switched_off --output docs/benchmarks/data
     python -m tests.faults.switched_off --only lock
 
-It copies the repository, takes one piece of the copy's source away, and runs the test there that would find out. A protection whose test passes all the same is one that nothing holds in place.
+For each it copies the repository, takes a piece of the copy's source away, and runs the test there that would find out.
+A protection whose test passes all the same is one that nothing holds in place.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ PROTECTIONS = (
         _CHECKPOINTS,
         "if (checkpoint / UNFINISHED).exists():",
         "if False:",
-        _WHATEVER,
+        f"{_CHECKPOINTS_TEST}::test_a_save_that_was_cut_off_gives_way_to_what_it_was_to_replace",
     ),
     Protection(
         "checkpoints: hashes of the manifest",

@@ -19,7 +19,7 @@ MOST = 1.01
 @pytest.mark.slow
 @pytest.mark.fault(
     f"a soak of {STEPS:,} steps on simulated servers",
-    "resident memory, descriptors, threads and temporary files grow by less than 1% after the first tenth",
+    "resident memory, objects, descriptors, threads and temporary files grow by less than 1% after the first tenth",
 )
 def test_many_steps_leave_nothing_behind(tmp_path: Path) -> None:
     temporary = tmp_path / "tmp"

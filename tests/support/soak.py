@@ -1,8 +1,8 @@
 """`python -m tests.support.soak STEPS DIRECTORY`: hold rollouts for many steps, and print what the process grew by.
 
-Rollouts are those of training, on simulated servers behind HTTP in another process, with records and usage written at
-every step. One line of JSON tells resident bytes, open descriptors, threads and temporary files after the first tenth
-of the steps, and after the last.
+Rollouts are those of training, on simulated servers behind HTTP in another process, with metrics and lessons written at
+every step, in a process with the libraries of a trainer. One line of JSON tells resident bytes, objects of Python, open
+descriptors, threads and temporary files after the first tenth of the steps, and after the last.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import tempfile
 from pathlib import Path
 
 import psutil
+from transformers import TrainerState
 
 from scripts.benchmarks.tools.simulated_server import Characters, simulated_servers
 from scripts.benchmarks.tools.workload import Budgets, TaggedTeacher, protocol, questions
+from trainers.callbacks import MetricsFile, save_lessons
 from trainers.generation.vllm.endpoint_pool import EndpointPool
 from trainers.grpo.rollouts import RolloutRunner
-from trainers.jsonl import append
-from trainers.teaching.lesson_record import lesson_record
 
 QUESTIONS, GENERATIONS = 2, 2
 
@@ -34,13 +34,13 @@ def main() -> None:
         taught = protocol(pools[0], Budgets().stages())
         runner = RolloutRunner(taught, TaggedTeacher(pools[1]), [pools[0]], len)  # type: ignore[arg-type]
         runner.teacher_pool = pools[1]
-        warm = None
+        metrics, state, warm = MetricsFile(str(directory)), TrainerState(is_world_process_zero=True), None
         for step in range(steps):
             made = runner.run(questions(QUESTIONS), step=step, num_generations=GENERATIONS, num_baselines=1)
             assert not any(group.dropped for group in made.groups)
-            append(directory / "metrics.jsonl", [{"step": step, **made.metrics()}])
-            rows = [lesson_record(lesson) for group in made.groups for lesson in group.lessons]
-            append(directory / "lessons" / f"step_{step:06d}.jsonl", rows)
+            state.global_step = step
+            metrics.on_log(None, state, None, logs=made.metrics())  # type: ignore[arg-type]
+            save_lessons(str(directory), step, made.groups)
             if step + 1 == steps // 10:
                 warm = grown()
         sys.stdout.write(json.dumps({"warm": warm, "end": grown()}) + "\n")
@@ -53,6 +53,7 @@ def grown() -> dict[str, int]:
     process = psutil.Process()
     return {
         "resident bytes": process.memory_info().rss,
+        "objects": len(gc.get_objects()),
         "descriptors": process.num_fds(),
         "threads": process.num_threads(),
         "temporary files": len(list(Path(tempfile.gettempdir()).iterdir())),

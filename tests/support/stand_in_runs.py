@@ -114,7 +114,9 @@ class StandInRun(Launched):
         for directory in (package, package.parent):
             (directory / "__init__.py").touch()
         (package / "launch.py").write_text(_AGENT, encoding="utf-8")
-        arguments = ["--servers", "0", "--trainers", "2", "quickstart_sft", f"workspace={workspace}"]
+        # As the launcher asks for it where a path has spaces or quotes.
+        quoted = '"' + str(workspace).replace('"', '\\"') + '"'
+        arguments = ["--servers", "0", "--trainers", "2", "quickstart_sft", f"workspace={quoted}"]
         found_first = {"PYTHONPATH": f"{workspace / 'shim'}{os.pathsep}{ROOT}"}
         super().__init__(arguments, workspace / "sft", workspace, {**found_first, **environment})
 
