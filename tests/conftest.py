@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fault_runs import add_options, chance, note_row, notice, repeat_faults  # noqa: F401 - fixtures
 from tests.support.quickstarts import quickstart  # noqa: F401 - a fixture
 from tests.support.server_pair import ServerPair
 from tests.support.worlds import workspace  # noqa: F401 - a fixture
@@ -17,8 +18,19 @@ from trainers.serving.server_spec import ServerSpec
 SERVER_CONTEXT = 256
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the tests that do faults."""
+    add_options(parser)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat the tests that do faults."""
+    repeat_faults(metafunc)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs a GPU where the driver lists none; where it lists one that torch cannot use, the test fails."""
+    note_row(item)
     if item.get_closest_marker("gpu") is not None and detect().cpu_only:
         pytest.skip("needs a GPU, and nvidia-smi lists none that is visible here")
 

@@ -62,14 +62,28 @@ def without(value: Any, name: str) -> Any:
     )
 
 
-def test_an_interrupted_evaluation_ends_with_the_same_summary(command, tmp_path):
+@pytest.fixture(scope="module")
+def undisturbed():
+    """The summary of an evaluation that nobody disturbed, once there is one."""
+    return {}
+
+
+@pytest.mark.fault(
+    "an evaluation on real servers ended by TERM or KILL at any lesson",
+    "the same command ends with the same summary",
+    sample=1,
+)
+def test_an_interrupted_evaluation_ends_with_the_same_summary(command, chance, undisturbed, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    completed(command(whole))
+    if not undisturbed:
+        completed(command(whole))
+        undisturbed |= untimed(whole)
+    how, moment = chance.choice((signal.SIGTERM, signal.SIGKILL)), chance.randrange(1, QUESTIONS - 4)
     process = subprocess.Popen(command(cut), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and lines(cut / "lessons.jsonl") < 3 * LESSONS:
+    while process.poll() is None and lines(cut / "lessons.jsonl") < moment * LESSONS:
         time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == PREEMPTED
+    process.send_signal(how)
+    assert process.wait(60) == (PREEMPTED if how == signal.SIGTERM else -how)
     kept = lines(cut / "lessons.jsonl") // LESSONS
     assert 0 < kept < QUESTIONS
     assert not (cut / "summary.json").exists()
@@ -78,7 +92,7 @@ def test_an_interrupted_evaluation_ends_with_the_same_summary(command, tmp_path)
     printed = completed(command(cut))
     assert "continues the evaluation that it holds" in printed
     assert f"taught {{'T': {kept}}}" in printed
-    assert untimed(cut) == untimed(whole)
+    assert untimed(cut) == undisturbed
     assert lines(cut / "lessons.jsonl") == QUESTIONS * LESSONS
     before = (cut / "lessons.jsonl").stat().st_mtime_ns
     assert "this evaluation is complete" in completed(command(cut))

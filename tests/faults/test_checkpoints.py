@@ -76,10 +76,17 @@ def output_of(composition: Composition) -> Path:
     return Path(composition.config.output.output_dir)
 
 
-def test_whatever_happens_to_the_newest_the_one_before_is_used_and_that_is_told(composition: Composition) -> None:
-    output, chance = output_of(composition), random.Random(13)
+@pytest.mark.fault(
+    "the newest checkpoint cut, emptied, lacking a file, a bit flipped, zeroed, files swapped: 5 times each",
+    "the one before is used, the newer one is put away, both are told",
+    sample=4,
+)
+def test_whatever_happens_to_the_newest_the_one_before_is_used_and_that_is_told(
+    chance: random.Random, composition: Composition
+) -> None:
+    output = output_of(composition)
     before = written(output / "checkpoint-2", seed=2)
-    for _ in range(20):
+    for _ in range(5):
         newest = written(output / "checkpoint-3", seed=3)
         assert decide(composition.config).checkpoint == str(newest)
         what = damage(newest, chance)
@@ -133,24 +140,26 @@ while True:
 """
 
 
-def test_a_kill_while_saving_costs_that_checkpoint_alone(tmp_path: Path) -> None:
-    chance = random.Random(13)
-    checkpoint = tmp_path / "checkpoint-3"
-    for _ in range(5):
-        written(checkpoint, seed=3)
-        code = SAVES.format(path=str(checkpoint), pause=0.01)
-        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT) as saving:
-            assert saving.stdout is not None
-            assert saving.stdout.readline() == b"ready\n"
-            try:
-                saving.wait(chance.uniform(0.0, 0.2))
-            except subprocess.TimeoutExpired:
-                saving.kill()
-        recover(tmp_path)
-        assert newest_whole(tmp_path) == (checkpoint, {})
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-3"]
+SAVED_AGAIN = ("a checkpoint killed while it is saved again", "the one of that step that there was is there and whole")
 
 
+@pytest.mark.fault(*SAVED_AGAIN, sample=5)
+def test_a_kill_while_saving_costs_that_checkpoint_alone(chance: random.Random, tmp_path: Path) -> None:
+    checkpoint = written(tmp_path / "checkpoint-3", seed=3)
+    code = SAVES.format(path=str(checkpoint), pause=0.01)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT) as saving:
+        assert saving.stdout is not None
+        assert saving.stdout.readline() == b"ready\n"
+        try:
+            saving.wait(chance.uniform(0.0, 0.2))
+        except subprocess.TimeoutExpired:
+            saving.kill()
+    recover(tmp_path)
+    assert newest_whole(tmp_path) == (checkpoint, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-3"]
+
+
+@pytest.mark.fault(*SAVED_AGAIN)
 @pytest.mark.parametrize("ends", ["begin", "fill_in", "renamed"])
 def test_a_save_that_was_cut_off_gives_way_to_what_it_was_to_replace(ends: str, tmp_path: Path) -> None:
     checkpoint = written(tmp_path / "checkpoint-3", seed=1)
@@ -178,6 +187,7 @@ def test_a_whole_checkpoint_that_could_not_be_put_aside_is_left(tmp_path: Path) 
     assert newest_whole(tmp_path) == (checkpoint, {})
 
 
+@pytest.mark.fault("an empty or torn finished.json", "the run is not finished")
 @pytest.mark.parametrize("content", ["", "{", "null", "[]", "\0\0"])
 def test_an_empty_record_of_the_end_is_no_end(content: str, composition: Composition) -> None:
     output = output_of(composition)
@@ -186,6 +196,7 @@ def test_an_empty_record_of_the_end_is_no_end(content: str, composition: Composi
     assert decide(composition.config).action == "continue"
 
 
+@pytest.mark.fault("an empty config.yaml", "told in a sentence")
 def test_an_empty_configuration_is_told_in_a_line(composition: Composition) -> None:
     output = output_of(composition)
     written(output / "checkpoint-3")
@@ -196,6 +207,7 @@ def test_an_empty_configuration_is_told_in_a_line(composition: Composition) -> N
     assert len(str(refusal.value)) < 500
 
 
+@pytest.mark.fault("output_dir is a mount point", "old output is set aside within it")
 def test_output_on_a_mount_point_is_set_aside_within_it(tmp_path: Path) -> None:
     with small_disk(tmp_path, 256) as disk, locked(disk):
         (disk / "metrics.jsonl").write_text("old")

@@ -13,6 +13,7 @@ from trainers.generation.types import GenerationError
 from trainers.generation.vllm.endpoint_pool import EndpointPool
 
 
+@pytest.mark.fault("a dead server under 40 requests of 4 attempts", "two lines of log, one when it is back")
 def test_a_dead_server_is_told_once_and_once_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
     from aiohttp import web
 

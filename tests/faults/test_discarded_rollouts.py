@@ -34,6 +34,10 @@ def trainer_with(batch: LessonBatch) -> Any:
     return made
 
 
+DISCARDED = ("more groups lost than `max_lost_groups`", "nothing is learned; the last whole step is kept")
+
+
+@pytest.mark.fault(*DISCARDED)
 @pytest.mark.parametrize(("lost", "discarded"), [(1, False), (2, True), (4, True)])
 def test_a_rollout_that_lost_too_much_is_discarded(lost: int, discarded: bool) -> None:
     batch = LessonBatch(3, [], {}, None, groups=4, lost=["probe_connection"] * lost)
@@ -49,6 +53,7 @@ def test_a_rollout_that_lost_too_much_is_discarded(lost: int, discarded: bool) -
     assert (trainer.recorded, trainer.started, trainer.remembered) == ([], [], [])
 
 
+@pytest.mark.fault(*DISCARDED)
 @pytest.mark.parametrize(("step", "kept"), [(0, []), (3, [3])])
 def test_a_discarded_rollout_ends_the_run_with_its_last_whole_step(
     step: int, kept: list[int], monkeypatch: pytest.MonkeyPatch
@@ -96,6 +101,7 @@ def moved(empties: list[list[bool]], protected: bool = True) -> list[bool]:
     return found
 
 
+@pytest.mark.fault("steps without any lesson", "no weight moves; the next rate is the schedule's")
 def test_a_step_without_lessons_moves_no_weight() -> None:
     steps = [[False, False], [True, True], [True, False], [False, True], [True, True], [True, True], [False, False]]
     assert moved(steps) == [True, False, True, True, False, False, True]

@@ -29,6 +29,7 @@ def test_lines_that_were_glued_together_are_left_out(tmp_path: Path) -> None:
 WRITES = "import sys; [sys.stderr.write(str(n) + 'y' * 999 + '\\n') for n in range(999)]"
 
 
+@pytest.mark.fault("a full disk under the trainer's log", "its output never blocks and is shown, and it is told")
 def test_the_thread_that_copies_output_outlives_a_full_disk(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with small_disk(tmp_path, 64) as disk:
         # More than a pipe holds: without its reader the process would hang for good.

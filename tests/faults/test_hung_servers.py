@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -67,11 +68,18 @@ def test_a_hang_is_named_within_a_minute() -> None:
     assert HUNG_AFTER_S + INTERVAL_S <= 60
 
 
+@pytest.mark.fault(
+    "SIGSTOP of a server's front end or engine (the watch waits 0.5 s instead of 45)",
+    "named, and well again when it goes on",
+)
 @pytest.mark.parametrize("frozen", ["front end", "engine"])
-def test_a_frozen_process_is_named_and_one_that_goes_on_is_well_again(frozen: str, stand_in: Any) -> None:
+def test_a_frozen_process_is_named_and_one_that_goes_on_is_well_again(
+    frozen: str, chance: random.Random, stand_in: Any
+) -> None:
     pid = stand_in.pid if frozen == "front end" else stand_in.engine
     watch = HealthWatch([stand_in], hung_after_s=0.5, interval_s=0.1).start()
     assert until_hung(watch, 1.5) is None
+    time.sleep(chance.uniform(0.0, 0.2))
     os.kill(pid, signal.SIGSTOP)
     found = until_hung(watch, 30)
     assert found is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import train
+from tests.support.fault_runs import Notice
 from trainers.configuration import ConfigurationError
 from trainers.launch import __main__ as launcher
 from trainers.launch.sweep import __main__ as sweep
@@ -60,16 +62,25 @@ def held(directory: Path, then: str = "time.sleep(600)") -> Iterator[subprocess.
             other.kill()
 
 
-def test_the_second_launch_is_refused_at_once_with_pid_and_host(tmp_path: Path) -> None:
+@pytest.mark.fault(
+    "a second launch, `train.py`, evaluation or sweep into the same directory",
+    "refused within 2 s of asking, with pid and host of the first",
+)
+def test_the_second_launch_is_refused_at_once_with_pid_and_host(
+    chance: random.Random, notice: Notice, tmp_path: Path
+) -> None:
     with held(tmp_path) as other:
-        start = time.monotonic()
-        with pytest.raises(ConfigurationError) as refusal, locked(tmp_path):
+        time.sleep(chance.uniform(0.0, 0.2))
+        with notice.within(2.0), pytest.raises(ConfigurationError) as refusal, locked(tmp_path):
             pass
-        assert time.monotonic() - start < 2.0
         assert f"another launch writes there: pid {other.pid} on host {socket.gethostname()}" in str(refusal.value)
         assert "stop that launch" in str(refusal.value)
 
 
+@pytest.mark.fault(
+    "a second launch, `train.py`, evaluation or sweep into the same directory",
+    "refused within 2 s of asking, with pid and host of the first",
+)
 @pytest.mark.parametrize("program", ["launcher", "train", "evaluation", "sweep"])
 def test_every_way_to_start_a_run_asks_for_the_lock(
     program: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -91,16 +102,18 @@ def test_every_way_to_start_a_run_asks_for_the_lock(
     assert f"pid {other.pid} on host" in capsys.readouterr().err
 
 
-def test_of_four_launches_at_once_one_runs(tmp_path: Path) -> None:
-    for repeat in range(3):
-        directory = tmp_path / str(repeat)
-        launches = [holding(directory, "sys.stdin.read()") for _ in range(4)]
-        deadline = time.monotonic() + 120
-        while sum(launch.poll() is not None for launch in launches) < 3 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        said = [launch.communicate(timeout=120) for launch in launches]
-        assert sorted(launch.returncode for launch in launches) == [0, 1, 1, 1], said
-        assert not directory.exists()
+@pytest.mark.fault("four launches at once", "one runs, three are refused", sample=3)
+def test_of_four_launches_at_once_one_runs(chance: random.Random, tmp_path: Path) -> None:
+    directory, launches = tmp_path / "run", []
+    for _ in range(4):
+        launches.append(holding(directory, "sys.stdin.read()"))
+        time.sleep(chance.choice((0.0, chance.uniform(0.0, 0.1))))
+    deadline = time.monotonic() + 120
+    while sum(launch.poll() is not None for launch in launches) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    said = [launch.communicate(timeout=120) for launch in launches]
+    assert sorted(launch.returncode for launch in launches) == [0, 1, 1, 1], said
+    assert not directory.exists()
 
 
 def test_no_two_launches_decide_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,6 +141,7 @@ def test_no_two_launches_decide_at_the_same_time(tmp_path: Path, monkeypatch: py
     assert sorted(outcomes) == [False, False, False, True]
 
 
+@pytest.mark.fault("the holder of a directory's lock killed", "its lock counts for nothing")
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_a_launch_that_was_killed_holds_nothing(end: signal.Signals, tmp_path: Path) -> None:
     with held(tmp_path) as other:
@@ -139,6 +153,7 @@ def test_a_launch_that_was_killed_holds_nothing(end: signal.Signals, tmp_path: P
     assert not (tmp_path / LOCK).exists()
 
 
+@pytest.mark.fault("a killed launch whose processes still run", "they are waited for, and named if they stay")
 def test_what_a_killed_launch_left_running_is_waited_for(tmp_path: Path) -> None:
     left = "import subprocess; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid)"
     with held(tmp_path, f"{left}; sys.stdout.flush(); time.sleep(600)") as other:
@@ -172,6 +187,10 @@ def test_a_holder_is_judged_by_its_process_or_by_its_silence() -> None:
     assert is_gone(elsewhere, mine.place, silent_s=STALE_AFTER_S + 1)
 
 
+@pytest.mark.fault(
+    "a launch on another host of a shared disk (a record of such a host stands in)",
+    "refused while it touches its lock, let in after 180 s of silence by the clock of the disk",
+)
 @pytest.mark.parametrize(("silent_s", "refused"), [(STALE_AFTER_S / 2, True), (2 * STALE_AFTER_S, False)])
 def test_a_launch_on_another_host_lives_as_long_as_it_touches_its_lock(
     silent_s: float, refused: bool, tmp_path: Path
@@ -187,6 +206,7 @@ def test_a_launch_on_another_host_lives_as_long_as_it_touches_its_lock(
             pass
 
 
+@pytest.mark.fault("a lock that another launch has overwritten", "its first holder ends itself")
 def test_a_lock_is_touched_and_one_that_was_taken_over_ends_its_holder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

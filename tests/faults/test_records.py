@@ -31,24 +31,30 @@ def log(metrics: MetricsFile, step: int) -> None:
     metrics.on_log(None, STATE, None, logs={"loss": step / 2})  # type: ignore[arg-type]
 
 
-def test_a_line_cut_anywhere_costs_that_line_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path, chance = tmp_path / "metrics.jsonl", random.Random(13)
-    for _ in range(20):
-        path.unlink(missing_ok=True)
-        for step in (1, 2, 3):
-            log(MetricsFile(str(tmp_path)), step)
-        whole = path.read_bytes()
-        cut = chance.randrange(1, len(whole))
-        path.write_bytes(whole[:cut])
-        left = whole[:cut].count(b"\n")
-        resumed = MetricsFile(str(tmp_path))
-        resumed.on_train_begin(None, STATE, None)  # type: ignore[arg-type]
-        log(resumed, 4)
-        assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [*range(1, left + 1), 4]
-        assert last_metrics(path)["loss"] == 2.0
-    assert "ended in the middle of a line" in caplog.text
+@pytest.mark.fault(
+    "metrics.jsonl torn at any place",
+    "that line is cut off and told, no other is lost, the card can be written",
+    sample=20,
+)
+def test_a_line_cut_anywhere_costs_that_line_alone(
+    chance: random.Random, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for step in (1, 2, 3):
+        log(MetricsFile(str(tmp_path)), step)
+    whole = path.read_bytes()
+    cut = chance.randrange(1, len(whole))
+    path.write_bytes(whole[:cut])
+    left = whole[:cut].count(b"\n")
+    resumed = MetricsFile(str(tmp_path))
+    resumed.on_train_begin(None, STATE, None)  # type: ignore[arg-type]
+    log(resumed, 4)
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [*range(1, left + 1), 4]
+    assert last_metrics(path)["loss"] == 2.0
+    assert ("ended in the middle of a line" in caplog.text) is (whole[cut - 1 : cut] != b"\n")
 
 
+@pytest.mark.fault("a full disk under the metrics", "all rows are kept until they can be written, and it is told")
 def test_a_full_disk_costs_no_row_of_metrics_and_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with small_disk(tmp_path, 64) as disk:
         metrics = MetricsFile(str(disk))
@@ -64,6 +70,7 @@ def test_a_full_disk_costs_no_row_of_metrics_and_is_told(tmp_path: Path, caplog:
         assert [row["step"] for row in whole_rows(metrics.path)] == list(range(1, 101))
 
 
+@pytest.mark.fault("a full disk under lessons and charges", "told, and the run goes on")
 def test_lessons_and_charges_on_a_full_disk_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with small_disk(tmp_path, 64) as disk:
         account = Account("student", Prices(1, 1), None, disk / "usage" / "student.json")
@@ -75,6 +82,7 @@ def test_lessons_and_charges_on_a_full_disk_are_told(tmp_path: Path, caplog: pyt
     assert account.usage.rollout_usd == 0.5
 
 
+@pytest.mark.fault("a model card or plot that raises", "a warning; the run is finished")
 def test_a_card_or_plot_that_fails_ends_no_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

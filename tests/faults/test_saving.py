@@ -52,6 +52,7 @@ def saver(monkeypatch: pytest.MonkeyPatch) -> Any:
     return SavesWhole
 
 
+@pytest.mark.fault("a full disk under checkpoints", "the one that does not fit costs itself alone, and is told")
 def test_a_full_disk_costs_a_checkpoint_and_not_the_one_before_nor_the_training(
     saver: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -98,6 +99,7 @@ def test_a_step_is_saved_once(saver: Any, tmp_path: Path) -> None:
     assert (tmp_path / "checkpoint-1" / MANIFEST).stat().st_mtime_ns == before
 
 
+@pytest.mark.fault("rollouts.json of a checkpoint torn", "the rollout that was ahead is run anew, and that is told")
 @pytest.mark.parametrize("content", ["", '{"weight_version": 3, "ahe', "[]", "null"])
 def test_a_record_of_rollouts_that_was_cut_off_costs_the_rollout_that_was_ahead(
     content: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -42,6 +42,7 @@ with own_temporary_directory() as directory:
 """
 
 
+@pytest.mark.fault("a launcher killed", "its temporary files are gone")
 def test_a_launcher_that_is_killed_leaves_no_directory() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([sys.executable, "-c", STARTS], stdout=subprocess.PIPE, text=True, env=environment) as run:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from threading import Event
 
 import pytest
@@ -26,6 +26,7 @@ TEMPLATES = PromptTemplates("SOLVE {question}", "PROBE {question}", "TEACH {ques
 STAGES = Stages(Sampling(40), Sampling(40), Sampling(40))
 WEATHER = ["hang", "error", "drop", "garbage", "short"]
 CAUSES = {"timeout", "http_503", "connection", "garbage"}
+HASTY = RetryPolicy(attempts=3, first_delay_s=0.01, max_delay_s=0.01)
 QUESTIONS = [Question(row, f"q{row}", "1") for row in range(12)]
 
 
@@ -121,22 +122,27 @@ async def listening(weather):
         await runner.cleanup()
 
 
-def rollout(share, **options):
-    """The rollout of all questions with servers of their own thread, and the servers."""
+def rollout(share, before=nullcontext, retry=HASTY, request_timeout_s=0.6, **options):
+    """The rollout of all questions with servers of their own thread, and the servers.
+
+    `before` opens what stands before a server of an address, and yields the address to ask.
+    """
     servers = {"student": Weather(share, student, **options), "teacher": Weather(share, teacher, **options)}
     urls = {}
 
     async def serve(ready):
-        async with listening(servers["student"]) as urls["student"], listening(servers["teacher"]) as urls["teacher"]:
+        async with AsyncExitStack() as open_ones:
+            for role, server in servers.items():
+                url = await open_ones.enter_async_context(listening(server))
+                urls[role] = await open_ones.enter_async_context(before(url))
             ready.set()
             await asyncio.Event().wait()
 
     thread, ready = EventLoopThread(), Event()
     stop = thread.start(serve(ready))
     assert ready.wait(5)
-    retry = RetryPolicy(attempts=3, first_delay_s=0.01, max_delay_s=0.01)
     pools = {
-        role: EndpointPool([url], "m", Letters(), max_model_len=500, request_timeout_s=0.6, retry=retry)
+        role: EndpointPool([url], "m", Letters(), max_model_len=500, request_timeout_s=request_timeout_s, retry=retry)
         for role, url in urls.items()
     }
     verifier = build_verifier("exact")

@@ -12,6 +12,10 @@ TOLERANCE = 1e-6
 STEPS = ("max_steps=3", "save_strategy=steps", "save_steps=50")
 
 
+@pytest.mark.fault(
+    "a rollout of a real run that loses too many groups",
+    "it is discarded; the continued run ends as an undisturbed one",
+)
 @pytest.mark.parametrize("overlap", [0, 1])
 def test_a_rollout_that_loses_too_many_groups_is_discarded_and_the_run_goes_on_as_if_undisturbed(
     overlap, servers, tmp_path, monkeypatch
@@ -45,6 +49,7 @@ def test_a_rollout_that_loses_too_many_groups_is_discarded_and_the_run_goes_on_a
         assert max((trained[name] - expected[name]).abs().max().item() for name in expected) < TOLERANCE
 
 
+@pytest.mark.fault("a weight update of a real run that breaks off", "the run ends with a checkpoint, and continues")
 def test_a_failed_weight_update_ends_the_run_with_a_checkpoint(servers, tmp_path, monkeypatch):
     updates = []
     send = GlooTransport.send

@@ -214,6 +214,9 @@ def test_a_bug_keeps_its_traceback():
     assert [line.splitlines()[:2] for line in lines] == [["failed", "Traceback (most recent call last):"]] * 2
 
 
+@pytest.mark.fault(
+    "1,020 half-sent requests to the service", "`/health` answers meanwhile, the log stays short, TERM ends it"
+)
 @pytest.mark.slow
 def test_a_thousand_half_sent_requests_hold_up_nothing_and_leave_a_short_log(free_port, tmp_path):
     log = tmp_path / "log"

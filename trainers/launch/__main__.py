@@ -43,6 +43,7 @@ from trainers.output.lock import locked
 from trainers.output.temporary import own_temporary_directory
 from trainers.paths import resource
 from trainers.serving.processes.command import Command
+from trainers.serving.processes.orphans import no_orphans
 from trainers.serving.processes.server_group import ServerError, ServerGroup
 from trainers.terminal.log_lines import log_to_standard_error
 
@@ -141,7 +142,7 @@ def launch(options: argparse.Namespace) -> int:
             logger.info("%s", note)
         if config is None:
             return 0
-        with own_temporary_directory():
+        with own_temporary_directory() as temporary, no_orphans(temporary):
             return run(plan_of(config))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import ipaddress
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from aiohttp import web
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
+from trainers.generation.api.loopback import is_loopback
 from trainers.generation.models import api_model, local_model
 from trainers.generation.retries import RetryPolicy
 from trainers.hub_ids import is_hub_id, looks_local
@@ -190,11 +190,7 @@ def check_address(host: str, key: str | None) -> None:
     Raises:
         ValueError: when others than this machine could reach a service without a key.
     """
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if not loopback and not key:
+    if not is_loopback(host) and not key:
         raise ValueError(f"--host {host} is reached from outside: export {KEY}=…, which clients then send as their key")
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from trainers.concurrency.deadlines import REQUEST_S
+from trainers.generation.api.loopback import is_loopback
 from trainers.generation.api.rate_limits import RateLimits
 from trainers.generation.api.relayed import RelayedChat, RelayedChunks, read_choices
 from trainers.generation.api.streamed_answer import StreamedAnswer
@@ -443,13 +444,16 @@ class ApiModel:
     def _connect(self) -> AsyncOpenAI:
         if self._client is None:
             # Loading the client takes a second, which a program that only plans need not spend.
-            from openai import AsyncOpenAI
+            from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
+            here = is_loopback(urlsplit(self.settings.base_url).hostname)
             self._client = AsyncOpenAI(
                 api_key=self._key or "none",
                 base_url=self.settings.base_url,
                 max_retries=0,
                 timeout=self._timeout_s,
+                # A proxy of the environment is the way to other hosts, and knows nothing of this one's loopback.
+                http_client=DefaultAsyncHttpxClient(trust_env=not here),
             )
         return self._client
 

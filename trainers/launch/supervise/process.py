@@ -78,9 +78,11 @@ class Process:
     def status(self, timeout_s: float) -> int | None:
         """Wait up to `timeout_s` seconds for the command to end; return its exit status, or `None` while it runs."""
         try:
-            return self._running().wait(timeout_s)
+            status = self._running().wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
+        # Below 0 the guard itself was killed.
+        return status if status >= 0 else 128 - status
 
     def stop(self) -> None:
         """End the command and its children: politely, then, after `STOP_GRACE_S` seconds, for certain."""

@@ -1,0 +1,103 @@
+"""Whatever process of a launch is ended, at whatever moment: nothing is left running, and the run goes on as it was."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.fault_runs import Notice
+from tests.support.stand_in_runs import Launched, StandInRun
+from tests.support.stand_in_training import PAUSE, STEPS
+
+NO_ORPHAN_S = 10.0
+START_S = 1.0
+"""Seconds that a process takes to start, about."""
+VICTIMS = ("launcher", "guard", "agent", "rank 0", "rank 1")
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+IGNORED = {"guard": {signal.SIGTERM, signal.SIGINT}}
+"""A guard leaves when what it guards has left."""
+
+
+def signals_to(victim: str) -> list[signal.Signals]:
+    """Return the signals that end a process."""
+    return [each for each in SIGNALS if each not in IGNORED.get(victim, ())]
+
+
+def find(launcher: int, victim: str) -> psutil.Process | None:
+    """Return a process of a launch, if it has started."""
+    family = [psutil.Process(launcher)]
+    for _ in VICTIMS.index(victim) * [None]:
+        children = family[-1].children()
+        if not children:
+            return None
+        family.append(min(children, key=lambda child: child.create_time()))
+        if victim == "rank 1" and len(family) == 4:
+            ranks = sorted(children, key=lambda child: child.create_time())
+            return ranks[1] if len(ranks) == 2 else None
+    return family[-1]
+
+
+def end_at_some_moment(
+    run: Launched, victim: str, how: signal.Signals, chance: random.Random, notice: Notice, steps: int, step_s: float
+) -> bool:
+    """Start a launch and end one of its processes; return False if the run was over before that.
+
+    Args:
+        run: the launch.
+        victim: the process.
+        how: the signal.
+        chance: draws the moment: while something starts, or after a step.
+        notice: takes the time until no process is left.
+        steps: of the run.
+        step_s: seconds that each takes, about.
+    """
+    step = chance.choice((0, chance.randrange(1, steps)))
+    with run.running(start_new_session=True) as launch:
+        found = None
+        while launch.poll() is None and (found is None or run.steps() < step):
+            with suppress(psutil.NoSuchProcess):
+                found = find(launch.pid, victim)
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0.0, step_s if step else START_S))
+        if found is None or launch.poll() is not None or not found.is_running():
+            return False
+        found.send_signal(how)
+        with notice.within(NO_ORPHAN_S):
+            run.wait_until_gone()
+        launch.wait()
+        return True
+
+
+@pytest.mark.fault(
+    "launcher, guard, agent or a rank ended by KILL, TERM, INT or HUP at any moment",
+    "no process is left after 10 s; the same command ends as an undisturbed run",
+    sample=4,
+)
+def test_a_run_outlives_the_end_of_any_of_its_processes(chance: random.Random, notice: Notice, tmp_path: Path) -> None:
+    run = StandInRun(tmp_path)
+    victim = chance.choice(VICTIMS)
+    how = chance.choice(signals_to(victim))
+    while not end_at_some_moment(run, victim, how, chance, notice, STEPS, step_s=0.1):
+        run = StandInRun(tmp_path / "again")
+    status, said = run.to_its_end()
+    assert status == 0, f"{victim} {how.name}: {said}"
+    run.check_as_undisturbed()
+
+
+def test_a_killed_guard_leaves_no_rank(tmp_path: Path) -> None:
+    run = StandInRun(tmp_path, {PAUSE: "1"})
+    with run.running(start_new_session=True) as launch:
+        while run.steps() == 0:
+            time.sleep(0.02)
+        guard = find(launch.pid, "guard")
+        assert guard is not None
+        guard.kill()
+        launch.wait(60)
+        assert launch.returncode == 128 + signal.SIGKILL
+        assert run.processes() == []

@@ -1,0 +1,78 @@
+"""The program counts what the tests report, and records it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from tests.faults.__main__ import COLUMNS, outcome, parsed, pytest_arguments, report_of
+from tests.support.fault_runs import FAULT, NOTICED, PROMISE, Notice, Tally
+from trainers.paths import ROOT
+
+ROW: list[tuple[str, object]] = [(FAULT, "a kill"), (PROMISE, "no orphan")]
+
+
+def report(
+    when: Literal["setup", "call", "teardown"], outcome: Literal["passed", "failed", "skipped"], *noticed: float
+) -> Any:
+    """Return what pytest reports of a phase of a test."""
+    said = [*ROW, *((NOTICED, seconds) for seconds in noticed)]
+    return pytest.TestReport("id", ("", 0, ""), {}, outcome, None, when, user_properties=said, duration=1.0)
+
+
+def test_repeats_are_counted_and_the_longest_time_is_kept() -> None:
+    tally = Tally()
+    for each in (
+        [report("setup", "passed"), report("call", "passed"), report("teardown", "passed", 0.5, 2.0)],
+        [report("setup", "passed"), report("call", "failed"), report("teardown", "passed", 1.0)],
+        [report("setup", "failed"), report("teardown", "passed")],
+        [report("setup", "skipped"), report("teardown", "passed")],
+        [pytest.TestReport("other", ("", 0, ""), {}, "passed", None, "call")],
+    ):
+        for phase in each:
+            tally.pytest_runtest_logreport(phase)
+    made = report_of(tally, "reliability")
+    assert made.rows == [("a kill", "no orphan", "3", "1", "2", "2.0 s")]
+    assert made.values["skipped"] == {"a kill": 1}
+    assert outcome(tally) == "1 survived, 2 lost"
+
+
+def test_what_takes_too_long_to_be_noticed_is_lost() -> None:
+    taken = Notice()
+    with pytest.raises(AssertionError, match=r"took 0\.0 s of -1\.0 s"), taken.within(-1.0):
+        pass
+    assert len(taken.seconds) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "chosen", "repeats"),
+    [
+        ([], "fault and not slow and not servers", "--repeats=20"),
+        (["--real"], "fault and (slow or servers)", "--real-repeats=5"),
+        (["--real", "--repeats", "7"], "fault and (slow or servers)", "--real-repeats=7"),
+    ],
+)
+def test_faults_on_stand_ins_and_real_ones_are_done_apart(words: list[str], chosen: str, repeats: str) -> None:
+    arguments = pytest_arguments(parsed([*words, "--seed", "3"]))
+    assert chosen in arguments
+    assert {repeats, "--fault-seed=3"} <= set(arguments)
+    assert arguments[-1] == str(ROOT / "tests")
+
+
+def test_the_program_records_its_table(tmp_path: Path) -> None:
+    chosen = ("tests/faults/test_output_lock.py", "-k", "two_launches or refused_at_once or torn_lock")
+    command = [sys.executable, "-m", "tests.faults", "--repeats", "2", "--output", str(tmp_path), "--", *chosen]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads((tmp_path / "reliability.json").read_text(encoding="utf-8"))
+    assert tuple(record["columns"]) == COLUMNS
+    [[fault, _, repeats, survived, lost, noticed]] = record["rows"]
+    assert (repeats, survived, lost) == ("2", "2", "0")
+    assert "second launch" in fault
+    assert float(noticed.removesuffix(" s")) < 2.0
+    assert record["result"] == "2 survived, 0 lost"

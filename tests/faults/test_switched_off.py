@@ -1,0 +1,42 @@
+"""Each protection that is switched off has a place in the source and a test; a sample of them is missed here."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.switched_off import PROTECTIONS, Protection, copied, outcome, without
+from trainers.paths import ROOT
+
+BY_NAME = {protection.name: protection for protection in PROTECTIONS}
+SAMPLE = ("lock: its record", "checkpoints: hashes of the manifest", "temporary files: those of a run that ended")
+
+
+@pytest.mark.parametrize("protection", BY_NAME.values(), ids=BY_NAME)
+def test_a_protection_stands_where_the_list_says_and_so_does_its_test(protection: Protection) -> None:
+    source = (ROOT / protection.file).read_text(encoding="utf-8")
+    ast.parse(without(protection, source))
+    file, _, name = protection.test.partition("::")
+    assert f"def {name.partition('[')[0]}(" in (ROOT / "tests" / file).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def copy() -> Iterator[Path]:
+    """A copy of the repository."""
+    with copied() as directory:
+        yield directory
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_protection_that_is_switched_off_is_missed(name: str, copy: Path) -> None:
+    assert outcome(BY_NAME[name], copy) == "failed"
+
+
+@pytest.mark.slow
+def test_a_test_that_is_not_there_misses_nothing(copy: Path) -> None:
+    none = Protection("none", "train.py", "USER_ERROR = 2", "USER_ERROR = 2", "faults/test_files.py::test_none")
+    assert outcome(none, copy) == "could not be run (4)"

@@ -1,0 +1,114 @@
+"""Tests that do a fault again and again, at moments drawn by a seed, and are counted for the page on reliability.
+
+A test marked `@pytest.mark.fault("what happens", "what is promised")` belongs to that row of the table there. Where it
+asks for `chance` it is run several times: `sample=N` times (of the marker, 2 by default) in an ordinary run of the
+tests, and as often as `--repeats`, or `--real-repeats` for tests on real servers and trainers, says in
+`python -m tests.faults`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+MARK, FAULT, PROMISE, NOTICED = "fault", "fault", "promise", "noticed_s"
+SAMPLE = 2
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare how often faults are done, and by which seed."""
+    group = parser.getgroup("faults")
+    group.addoption("--repeats", type=int, help="times that a fault on stand-ins is done")
+    group.addoption("--real-repeats", type=int, help="times that a fault on real servers and trainers is done")
+    group.addoption("--fault-seed", type=int, default=1, help="seed of the moments and places of faults")
+
+
+def is_real(item: pytest.Item | pytest.Function) -> bool:
+    """Return whether a test runs real servers or trainers."""
+    return any(item.get_closest_marker(name) is not None for name in ("slow", "servers"))
+
+
+def repeat_faults(metafunc: pytest.Metafunc) -> None:
+    """Run a test that asks for `chance` as often as its marker or the command line says."""
+    if "repeat" not in metafunc.fixturenames:
+        return
+    asked = metafunc.config.getoption("--real-repeats" if is_real(metafunc.definition) else "--repeats")
+    marker = metafunc.definition.get_closest_marker(MARK)
+    sample = marker.kwargs.get("sample", SAMPLE) if marker is not None else SAMPLE
+    metafunc.parametrize("repeat", range(asked or sample))
+
+
+def note_row(item: pytest.Item) -> None:
+    """Tell whoever reads a test's report to which row of the table it belongs."""
+    marker = item.get_closest_marker(MARK)
+    if marker is not None:
+        fault, promise = marker.args
+        item.user_properties += [(FAULT, fault), (PROMISE, promise)]
+
+
+@dataclass
+class Notice:
+    """Takes the seconds from a fault until somebody noticed it, or until its consequences were gone."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    @contextmanager
+    def within(self, limit_s: float) -> Iterator[None]:
+        """Take the time of what happens inside, which must be over in time."""
+        start = time.monotonic()
+        yield
+        self.seconds.append(time.monotonic() - start)
+        assert self.seconds[-1] <= limit_s, f"took {self.seconds[-1]:.1f} s of {limit_s:.1f} s"
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest, repeat: int) -> random.Random:
+    """Draws what a repeat does: the same for one seed, test and number of the repeat."""
+    return random.Random(f"{request.config.getoption('--fault-seed')}/{request.node.name}/{repeat}")
+
+
+@pytest.fixture
+def notice(request: pytest.FixtureRequest) -> Iterator[Notice]:
+    """Takes times to notice, of which the table shows the longest."""
+    taken = Notice()
+    yield taken
+    request.node.user_properties += [(NOTICED, seconds) for seconds in taken.seconds]
+
+
+class Tally:
+    """A plugin of pytest that counts the repeats of every row."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], Row] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count what a test reports."""
+        said = dict(report.user_properties)
+        if FAULT not in said:
+            return
+        row = self.rows.setdefault((str(said[FAULT]), str(said[PROMISE])), Row())
+        row.seconds += report.duration
+        if report.skipped:
+            row.skipped += 1
+        elif report.when == "call" or report.failed:
+            row.survived += report.passed
+            row.lost += report.failed
+        if report.when == "teardown":
+            taken = [float(str(value)) for name, value in report.user_properties if name == NOTICED]
+            row.noticed_s = max([row.noticed_s or 0.0, *taken]) if taken else row.noticed_s
+
+
+@dataclass
+class Row:
+    """The counts of one fault."""
+
+    survived: int = 0
+    lost: int = 0
+    skipped: int = 0
+    noticed_s: float | None = None
+    seconds: float = 0.0
