@@ -198,7 +198,7 @@ def test_a_dead_server_stops_a_trainer_that_does_not_end(plan, tmp_path: Path, m
     servers, pid_file = FakeServers(polls=3), tmp_path / "pid"
     code = f"import os, pathlib, time; pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid())); time.sleep(600)"
     endless = Command((sys.executable, "-c", code), {})
-    monkeypatch.setattr(launcher, "ServerGroup", lambda *_: servers)
+    monkeypatch.setattr(launcher, "ServerGroup", lambda *_, **__: servers)
     monkeypatch.setattr(launcher, "Process", lambda *_: Process(endless, "trainer"))
     monkeypatch.setattr(launcher, "SAVING_GRACE_S", 0.5)
     with pytest.raises(ServerError, match="out of memory"):
@@ -227,7 +227,7 @@ def test_a_trainer_that_lost_a_server_is_asked_to_save(
 ) -> None:
     servers = FakeServers(polls=3)
     code = SAVING.format(output=str(plan.output_dir), finishes=finishes)
-    monkeypatch.setattr(launcher, "ServerGroup", lambda *_: servers)
+    monkeypatch.setattr(launcher, "ServerGroup", lambda *_, **__: servers)
     monkeypatch.setattr(launcher, "Process", lambda *_: Process(Command((sys.executable, "-c", code), {}), "trainer"))
     if finishes:
         assert launcher.run(plan) == 0
@@ -246,7 +246,7 @@ def test_a_trainer_that_lost_a_server_is_asked_to_save(
 def test_nothing_but_grpo_is_waited_for(recipe, plan, monkeypatch: pytest.MonkeyPatch) -> None:
     config = compose([recipe, f"output_dir={plan.output_dir}"], Machine()).config
     endless = Command((sys.executable, "-c", "import time; time.sleep(600)"), {})
-    monkeypatch.setattr(launcher, "ServerGroup", lambda *_: FakeServers(polls=1))
+    monkeypatch.setattr(launcher, "ServerGroup", lambda *_, **__: FakeServers(polls=1))
     monkeypatch.setattr(launcher, "Process", lambda *_: Process(endless, "trainer"))
     with pytest.raises(ServerError, match="out of memory"):
         launcher.run(replace(plan, config=config))
@@ -256,7 +256,7 @@ def test_nothing_but_grpo_is_waited_for(recipe, plan, monkeypatch: pytest.Monkey
 def test_servers_are_stopped_when_the_trainer_has_failed(plan, monkeypatch: pytest.MonkeyPatch) -> None:
     servers = FakeServers(polls=1000)
     failing = Command((sys.executable, "-c", "raise SystemExit(5)"), {})
-    monkeypatch.setattr(launcher, "ServerGroup", lambda *_: servers)
+    monkeypatch.setattr(launcher, "ServerGroup", lambda *_, **__: servers)
     monkeypatch.setattr(launcher, "Process", lambda *_: Process(failing, "trainer"))
     assert launcher.run(plan) == 5
     assert servers.stopped

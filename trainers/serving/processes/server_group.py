@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from trainers.concurrency.deadlines import START_S
 from trainers.serving.processes.health_watch import HealthWatch
 from trainers.serving.processes.readiness import served_models
 from trainers.serving.processes.server_command import inherited_environment, server_command
@@ -158,7 +159,7 @@ class ServerGroup:
         output_dir: Path,
         spared: Callable[[Sequence[ServerSpec]], bool] = lambda _: False,
         *,
-        start_timeout_s: float = 600.0,
+        start_timeout_s: float = START_S,
         told_every_s: float = 5.0,
     ) -> None:
         self.specs = tuple(specs)
@@ -264,7 +265,9 @@ class ServerGroup:
                 waiting.remove(server)
             now = time.monotonic()
             if waiting and now - start > self._start_timeout_s:
-                raise waiting[0].error(f"was not ready after {self._start_timeout_s:.0f} s")
+                raise waiting[0].error(
+                    f"was not ready after {self._start_timeout_s:.0f} s (server_start_timeout_s allows more)"
+                )
             if waiting and now >= next_progress:
                 names = ", ".join(server.spec.name for server in waiting)
                 logger.info("waiting for %s (%.0f s)", names, now - start)
