@@ -47,7 +47,7 @@ BRINGS = {"hydra-core": {"hydra", "omegaconf"}, "math-verify": {"math_verify", "
 
 
 def imported(name):
-    """What is imported where a notebook's modules are, from one to the next: packages that are not ours."""
+    """Packages that are imported with a notebook's modules, and with theirs in turn, and are not ours."""
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
         for folder in ("trainers", "custom_data", "examples")
