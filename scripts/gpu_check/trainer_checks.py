@@ -11,6 +11,7 @@ from scripts.gpu_check.context import CheckFailed, Context
 from scripts.gpu_check.memory_watch import watched_memory
 from scripts.gpu_check.plans import grpo_words, plan_of, sft_words
 from trainers.jsonl import whole_rows
+from trainers.launch.estimates.earlier_run import step_seconds
 from trainers.launch.estimates.memory import GIB, trainer_needs
 from trainers.launch.estimates.model_sizes import local_shape
 from trainers.launch.plan import LaunchPlan
@@ -76,7 +77,7 @@ def _launched(context: Context, plan: LaunchPlan, places: Sequence[str], words: 
     rows = [row for row in whole_rows(metrics) if "loss" in row]
     if not rows:
         raise CheckFailed(f"{metrics} has no steps")
-    context.found(trainers=int(places[-1]), loss=rows[-1]["loss"], step_s=rows[-1].get("step_time"))
+    context.found(trainers=int(places[-1]), loss=rows[-1]["loss"], step_s=step_seconds(rows))
     shape = local_shape(str(context.model("teacher")))
     if not context.machine.cpu_only and shape is not None:
         needs = trainer_needs(plan.config, shape)  # type: ignore[arg-type]

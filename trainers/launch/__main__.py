@@ -39,7 +39,7 @@ from trainers.launch.estimates.model_sizes import declared_shape, local_shape
 from trainers.launch.node.requirements import machine_problems, machine_warnings, server_arguments
 from trainers.launch.node.software import Software, installed
 from trainers.launch.plan import ACCELERATE_FILE, LaunchPlan, accelerate_settings, make_plan
-from trainers.launch.report import devices, report
+from trainers.launch.report import WARNING, devices, report
 from trainers.launch.supervise.failure_hints import server_hints, trainer_hints
 from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.launch.supervise.process import Process
@@ -150,7 +150,9 @@ def launch(options: argparse.Namespace) -> int:
         lacking = tuple(machine_problems(plan, machine, software))
         if lacking:
             raise ConfigurationError(lacking)
-        return show(plan, composition, machine, memory, options.no_preflight)
+        warned = [f"{WARNING}{warning}" for warning in machine_warnings(plan, machine, software)]
+        noted = replace(composition, notes=(*composition.notes, *warned))
+        return show(plan, noted, machine, memory, options.no_preflight)
     with locked(composition.config.output.output_dir):
         config, notes = settle(composition, check=check)
         for note in notes:
