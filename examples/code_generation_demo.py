@@ -16,8 +16,9 @@
 # The student writes a function, alone and after reading what a teacher made of its plan. Whether the function is right is decided
 # by running its tests in a sandbox (a process of its own without network, with limits on time and memory), not by looking at it.
 #
-# On a GPU this loads ATLAS-8B-Instruct as teacher, Qwen3-4B-Instruct as student (23 GiB of weights in bfloat16) and HumanEval. Without
-# one, or with `ATLAS_DEMO=world` in the environment, it uses the small models that `bash scripts/quickstart.sh` has trained, and
+# On a GPU this loads HumanEval, ATLAS-8B-Instruct as teacher and Qwen3-4B-Instruct as student (23 GiB of weights in bfloat16) where
+# 36 GiB or more are there, Qwen3-0.6B as student from 21 GiB on, and on smaller cards Qwen3-1.7B, which was not trained to teach, as
+# teacher. Without a GPU, or with `ATLAS_DEMO=world` in the environment, it uses the small models that `bash scripts/quickstart.sh` has trained, and
 # wraps the student, which knows stories and plans but no Python, in an agent that turns its plan into a function.
 
 # %%
@@ -37,7 +38,7 @@ if "google.colab" in sys.modules and not Path("trainers").exists():
     # A fresh Colab machine: fetch the project, and what it needs on top of what Colab has.
     get_ipython().system("git clone --depth 1 https://github.com/OWNER/ATLAS.git ATLAS")  # noqa: F821
     os.chdir("ATLAS")
-    get_ipython().system("pip install -q 'transformers==5.17.0' math-verify aiohttp openai hydra-core")  # noqa: F821
+    get_ipython().system("pip install -q 'transformers==5.17.0' math-verify aiohttp openai hydra-core msgspec")  # noqa: F821
 elif Path.cwd().name == "examples":
     os.chdir("..")
 sys.path.insert(0, str(Path.cwd()))
@@ -56,8 +57,12 @@ from trainers.teaching.verifiers import build_verifier
 WORKSPACE = Path(os.environ.get("ATLAS_DEMO_WORKSPACE", "results/quickstart"))
 
 if DEMO == "gpu":
-    teacher_model = local_model("Arc-Intelligence/ATLAS-8B-Instruct", dtype="bfloat16")
-    student_model = local_model("Qwen/Qwen3-4B-Instruct-2507", dtype="bfloat16")
+    from examples.demo_models import choose_here
+
+    models, dtype = choose_here("Arc-Intelligence/ATLAS-8B-Instruct")
+    print(f"{models.teacher} teaches {models.student}, in {dtype}")
+    teacher_model = local_model(models.teacher, dtype=dtype, batch_size=models.batch_size)
+    student_model = local_model(models.student, dtype=dtype, batch_size=models.batch_size)
     settings = {"max_tokens": 1024, "max_probe_tokens": 300, "max_completion_length": 1024}
 else:
     if not (WORKSPACE / "rl" / "config.json").exists():

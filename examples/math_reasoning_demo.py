@@ -16,8 +16,9 @@
 # A teacher reads how a student would go about a problem, and writes a short text that the student reads before it solves.
 # This notebook loads both models, teaches three problems, measures a few dozen, and then takes a problem of yours.
 #
-# On a GPU it loads ATLAS-8B-Thinking as teacher and Qwen3-4B-Instruct as student (23 GiB of weights in bfloat16). Without one, or with
-# `ATLAS_DEMO=world` in the environment, it uses the small models that `bash scripts/quickstart.sh` has trained.
+# On a GPU it loads ATLAS-8B-Thinking as teacher and Qwen3-4B-Instruct as student (23 GiB of weights in bfloat16) where 36 GiB or more
+# are there, Qwen3-0.6B as student from 21 GiB on, and on smaller cards Qwen3-1.7B, which was not trained to teach, as teacher. Without a
+# GPU, or with `ATLAS_DEMO=world` in the environment, it uses the small models that `bash scripts/quickstart.sh` has trained.
 
 # %%
 import os
@@ -36,7 +37,7 @@ if "google.colab" in sys.modules and not Path("trainers").exists():
     # A fresh Colab machine: fetch the project, and what it needs on top of what Colab has.
     get_ipython().system("git clone --depth 1 https://github.com/OWNER/ATLAS.git ATLAS")  # noqa: F821
     os.chdir("ATLAS")
-    get_ipython().system("pip install -q 'transformers==5.17.0' math-verify aiohttp openai hydra-core")  # noqa: F821
+    get_ipython().system("pip install -q 'transformers==5.17.0' math-verify aiohttp openai hydra-core msgspec")  # noqa: F821
 elif Path.cwd().name == "examples":
     os.chdir("..")
 sys.path.insert(0, str(Path.cwd()))
@@ -55,8 +56,12 @@ from trainers.teaching.verifiers import build_verifier
 WORKSPACE = Path(os.environ.get("ATLAS_DEMO_WORKSPACE", "results/quickstart"))
 
 if DEMO == "gpu":
-    teacher_model = local_model("Arc-Intelligence/ATLAS-8B-Thinking", dtype="bfloat16")
-    student = local_model("Qwen/Qwen3-4B-Instruct-2507", dtype="bfloat16")
+    from examples.demo_models import choose_here
+
+    models, dtype = choose_here("Arc-Intelligence/ATLAS-8B-Thinking")
+    print(f"{models.teacher} teaches {models.student}, in {dtype}")
+    teacher_model = local_model(models.teacher, dtype=dtype, batch_size=models.batch_size)
+    student = local_model(models.student, dtype=dtype, batch_size=models.batch_size)
     settings = {"max_tokens": 2048, "max_probe_tokens": 500, "max_completion_length": 2048}
 else:
     if not (WORKSPACE / "rl" / "config.json").exists():

@@ -4,12 +4,17 @@
 
 ATLAS_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 PYTORCH_CPU_INDEX="https://download.pytorch.org/whl/cpu"
+LEAST_DRIVER=580
 STAMP_NAME=".atlas-stack"
 VERSIONS_NAME=".atlas-versions"
 
 fail() { # fail MESSAGE REMEDY
     printf 'error: %s\n       %s\n' "$1" "$2" >&2
     exit 1
+}
+
+warn() { # warn MESSAGE REMEDY
+    printf 'warning: %s\n         %s\n' "$1" "$2" >&2
 }
 
 show_help() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$1"; } # show_help SCRIPT: the comment at its top
@@ -53,7 +58,7 @@ preferred_version() { # that of the environment in use, else the first supported
         find_python "$version" > /dev/null && echo "$version" && return 0
     done
     fail "No usable Python 3.11 or 3.12 was found." \
-        "Install one with its venv module, for example: apt-get install python3.11 python3.11-venv"
+        "Install one with its venv module, for example: apt-get install python3.11 python3.11-venv python3.11-dev"
 }
 
 preferred_stack() { # that of the environment in use, else gpu where NVIDIA's driver lists a card
@@ -83,6 +88,38 @@ check_disk() { # check_disk DIRECTORY GIGABYTES
     free="$(df -Pk "$1" | awk 'NR == 2 {print int($4 / 1048576)}')"
     ((free >= $2)) || fail "Installing needs $2 GB of disk; $1 has $free GB free." \
         "Free some space, or activate a virtual environment on a larger disk and run this again."
+}
+
+check_builds() { # check_builds PYTHON VERSION: what Triton needs when servers and trainers first run on a GPU
+    local headers
+    if [[ -z "${CC:-}" ]] && ! command -v gcc > /dev/null && ! command -v clang > /dev/null; then
+        fail "There is no C compiler, with which servers and trainers build kernels when they start." \
+            "Install one with Python's headers (Debian, Ubuntu: apt-get install gcc g++ python$2-dev), or set CC."
+    fi
+    headers="$("$1" -c 'import sysconfig; print(sysconfig.get_path("include"))')"
+    [[ -f "$headers/Python.h" ]] ||
+        fail "$headers/Python.h is not there, with which servers and trainers build kernels when they start." \
+            "Install Python's headers (Debian, Ubuntu: apt-get install python$2-dev)."
+}
+
+warn_of_gpu() { # what keeps the GPU stack from running here, which may be meant for another machine
+    local driver
+    driver="$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2> /dev/null | head -n 1 || true)"
+    if [[ ! "$driver" =~ ^[0-9]+ ]]; then
+        warn "nvidia-smi lists no GPU: what is installed now runs on a machine that has one, and only there." \
+            "For a machine without GPU: bash scripts/install_py3*.sh --cpu"
+    elif ((${driver%%.*} < LEAST_DRIVER)); then
+        warn "NVIDIA's driver is $driver; these CUDA 13 builds need $LEAST_DRIVER or newer." "Update the driver."
+    fi
+    if pip_settings | grep -q 'download\.pytorch\.org/whl/'; then
+        warn "pip is configured with another index of torch, which these builds are not from: files may be fetched twice." \
+            "Without it: PIP_CONFIG_FILE=/dev/null PIP_EXTRA_INDEX_URL= bash scripts/install_py3*.sh"
+    fi
+}
+
+pip_settings() { # what pip is configured with, by files and by the environment
+    "$ATLAS_VENV/bin/python" -m pip config list 2> /dev/null || true
+    env | grep '^PIP_' || true
 }
 
 # --- installing ------------------------------------------------------------------------------------------------------
@@ -133,7 +170,7 @@ install_project() { "$ATLAS_VENV/bin/python" -m pip install --no-deps --no-build
 make_environment() { # make_environment VERSION: prints nothing; a half-made environment is completed
     local python
     python="$(find_python "$1")" || fail "Python $1 was not found (or cannot make virtual environments)." \
-        "Install it with its venv module (Debian, Ubuntu: apt-get install python$1 python$1-venv), or use the script of the other version."
+        "Install it with its venv module (Debian, Ubuntu: apt-get install python$1 python$1-venv python$1-dev), or use the script of the other version."
     mkdir -p "$ATLAS_VENV"
     step "Making $ATLAS_VENV with $python" "$python" -m venv "$ATLAS_VENV"
 }
@@ -203,10 +240,14 @@ install_stack() { # install_stack VERSION STACK
     echo "Installing the $stack stack for Python $version"
     if [[ ! -f "$stamp" ]]; then
         mkdir -p "$ATLAS_VENV"
-        check_disk "$ATLAS_VENV" "$([[ "$stack" == cpu ]] && echo 8 || echo 25)"
+        check_disk "$ATLAS_VENV" "$([[ "$stack" == cpu ]] && echo 8 || echo 17)"
     fi
     : > "$INSTALL_LOG"
     use_environment "$version"
+    if [[ "$stack" == gpu ]]; then
+        check_builds "$ATLAS_VENV/bin/python" "$version"
+        warn_of_gpu
+    fi
     step "Fetching the installer" install_uv
     [[ "$stack" != cpu ]] || step "Installing torch, CPU build" install_torch_cpu
     step "Installing $(grep -c '^[a-z]' "requirements/$stack-py${version/./}.txt") locked packages" \

@@ -43,7 +43,7 @@ def test_a_local_model_says_the_same_on_the_gpu(tiny_student_dir):
 @pytest.mark.slow
 @pytest.mark.parametrize("listed", [True, False], ids=["a GPU is listed", "no GPU is listed"])
 def test_they_are_skipped_only_where_the_driver_lists_no_gpu(tmp_path, listed):
-    executable(tmp_path / "nvidia-smi", f"#!/bin/sh\n{'echo 0' if listed else 'exit 9'}\n")
+    executable(tmp_path / "nvidia-smi", f"#!/bin/sh\n{'echo 0, GPU-0' if listed else 'exit 9'}\n")
     variables = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
     environment = variables | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", __file__]

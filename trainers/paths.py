@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,3 +22,9 @@ def resource(*names: str) -> Path:
 def python_path(environment: Mapping[str, str] = os.environ) -> str:
     """Return the PYTHONPATH with which a process started from any directory imports our packages too."""
     return os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
+
+
+def program_path(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the PATH with which a process finds the programs of our environment, such as ninja, activated or not."""
+    own, others = str(Path(sys.executable).parent), environment.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join([own, *(other for other in others if other != own)])

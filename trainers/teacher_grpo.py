@@ -28,6 +28,7 @@ from trainers.evaluation.early_stopping import install_patience
 from trainers.generation.chat_templates.assistant_turn import assistant_turn
 from trainers.generation.vllm.greedy import GreedySample
 from trainers.grpo.curriculum.rollout_plan import Curriculum
+from trainers.grpo.hopelessness import install_hope
 from trainers.grpo.rollouts import RolloutRunner
 from trainers.grpo.trainer import TeacherGRPOTrainer
 from trainers.models.end_of_turn import declare_end
@@ -155,5 +156,6 @@ def build_trainer(config: GRPOExperiment) -> TeacherGRPOTrainer:
     align_reference(trainer.model)
     agree_on_accumulation(trainer)
     install_records(trainer, config)
+    install_hope(trainer, config)
     install_patience(trainer, config)
     return trainer

@@ -24,6 +24,8 @@ from datasets import (
     load_from_disk,
 )
 from datasets.exceptions import DatasetsError
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import LocalEntryNotFoundError
 from pyarrow.parquet import read_metadata
 
 from custom_data.rows.bad_rows import BadRowError
@@ -124,7 +126,7 @@ class DataSource:
         local = path.is_file() or _saved(path) or (not path.exists() and looks_local(self.dataset_id_or_path))
         if local or self.dataset_config is not None:
             return []
-        name = str(path) if path.exists() else self.dataset_id_or_path
+        name = str(path) if path.exists() else cached_copy(self.dataset_id_or_path)
         return self._guarded(lambda: get_dataset_config_names(name, download_config=DownloadConfig(max_retries=1)))
 
     def _parts(self) -> Iterator[Part]:
@@ -138,7 +140,7 @@ class DataSource:
         elif not path.exists() and looks_local(self.dataset_id_or_path):
             raise self.problem("no such file or directory", "check the path, from the directory you started in")
         else:
-            yield from self._built(str(path) if path.exists() else self.dataset_id_or_path)
+            yield from self._built(str(path) if path.exists() else cached_copy(self.dataset_id_or_path))
 
     def _file(self, path: Path) -> Part:
         suffix = text_suffix(path.name)
@@ -374,6 +376,20 @@ def read_table(table: Dataset) -> Iterator[Placed]:
     for batch in table.with_format("arrow").iter(batch_size=BATCH):
         yield from enumerate(batch_rows(batch), start)
         start += batch.num_rows
+
+
+def cached_copy(name: str) -> str:
+    """Return the directory of a hub dataset's files in the hub's cache, where the hub may not be asked; else its name.
+
+    Offline, `datasets` looks for tables of its own alone, which nobody has made who only downloaded the files.
+    """
+    if not constants.HF_HUB_OFFLINE:
+        return name
+    try:
+        # The module's own value: the library's default argument is that of when it was imported.
+        return snapshot_download(name, repo_type="dataset", cache_dir=constants.HF_HUB_CACHE, local_files_only=True)
+    except (LocalEntryNotFoundError, ValueError):
+        return name
 
 
 def _loader(table: Dataset) -> Callable[[], list[Part]]:

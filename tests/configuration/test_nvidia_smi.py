@@ -14,7 +14,9 @@ from trainers.launch.estimates.gpu_memory import MEBIBYTE, Card, cards
 # Answers as the driver does: the columns that are asked for, in their order.
 TWO_CARDS = """\
 case "$1 $2" in
-    "--query-gpu=index --format=csv,noheader,nounits") printf '0\\n1\\n2\\n' ;;
+    "--query-gpu=index,uuid --format=csv,noheader,nounits") printf '0, GPU-8a1b\\n1, GPU-8a2c\\n2, GPU-55\\n' ;;
+    "-L ") printf '%s\\n' 'GPU 2: H100 (UUID: GPU-55)' '  MIG 1g.10gb     Device  0: (UUID: MIG-77)' \
+        '  MIG 2g.20gb+me  Device  1: (UUID: MIG-88)' ;;
     "--query-gpu=index,memory.total,memory.free --format=csv,noheader,nounits")
         printf '0, 81559, 81000\\n1, 81559, 12\\n2, [N/A], [N/A]\\n' ;;
     *) exit 6 ;;
@@ -43,6 +45,42 @@ def test_gpus_and_their_memory_are_read(driver, monkeypatch) -> None:
     assert cards(detect()) == memory
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert cards(detect()) == {1: memory[1]}
+
+
+@pytest.mark.parametrize(
+    ("listed", "shown"),
+    [
+        ("GPU-8a2", (1,)),
+        ("GPU-55,GPU-8a1b", (2, 0)),
+        ("MIG-88", ("MIG-88",)),
+        ("2,0", (2, 0)),
+        ("-1", ()),
+        ("1,-1,0", (1,)),
+        ("0,7,1", (0,)),
+        ("NoDevFiles", ()),
+        ("", ()),
+    ],
+)
+def test_visible_devices_are_those_that_cuda_would_show(driver, monkeypatch, listed: str, shown: tuple) -> None:
+    driver(TWO_CARDS)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    assert detect() == Machine(shown)
+
+
+@pytest.mark.parametrize(
+    ("listed", "said"), [("GPU-9", "no such GPU"), ("GPU-8a", "2 of this machine's"), ("MIG-1", "no such GPU")]
+)
+def test_an_id_that_names_no_gpu_is_refused_and_no_other_taken(driver, monkeypatch, listed: str, said: str) -> None:
+    driver(TWO_CARDS)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    with pytest.raises(ConfigurationError, match=f"CUDA_VISIBLE_DEVICES={listed}.*{said}"):
+        detect()
+
+
+def test_a_slice_has_the_memory_of_its_profile(driver, monkeypatch) -> None:
+    driver(TWO_CARDS)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-77")
+    assert cards(detect()) == {"MIG-77": Card(10 * 10**9, 10 * 10**9)}
 
 
 @pytest.mark.parametrize(

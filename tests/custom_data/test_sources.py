@@ -228,6 +228,19 @@ def test_a_directory_laid_out_as_on_the_hub(tmp_path):
     assert rows_of(path, dataset_config="level_4_5") == ROWS[4:]
 
 
+def test_the_hub_s_cache_that_was_brought_along_is_read_offline(tmp_path, monkeypatch):
+    repository = tmp_path / "datasets--owner--set"
+    for directory in ("refs", "snapshots/abc"):
+        (repository / directory).mkdir(parents=True)
+    (repository / "refs" / "main").write_text("abc")
+    hub_layout(repository / "snapshots" / "abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    assert rows_of("owner/set") == ROWS[:3]
+    assert rows_of("owner/set", dataset_level_filter="level_4_5") == ROWS[4:]
+
+
 def test_a_level_is_the_configuration_of_that_name(tmp_path):
     assert rows_of(hub_layout(tmp_path), dataset_level_filter="level_4_5") == ROWS[4:]
 

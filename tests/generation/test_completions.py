@@ -74,10 +74,16 @@ def test_every_sampling_parameter_is_stated_and_logprobs_are_asked_for_only_when
     assert request_body("m", PROMPTS, n=2, sampling=SAMPLING, seed=5, logprobs=True)["logprobs"] == 0
 
 
-def test_a_streamed_answer_is_asked_for_in_whole_completions():
+def test_a_short_streamed_answer_is_asked_for_in_whole_completions():
     body = request_body("m", PROMPTS[:1], n=2, sampling=SAMPLING, seed=5, logprobs=True, stream=True)
     assert (body["stream"], body["stream_interval"]) == (True, 4)
     assert "stream" not in request_body("m", PROMPTS, n=2, sampling=SAMPLING, seed=5, logprobs=True)
+
+
+def test_a_long_stream_shows_signs_of_life_before_its_end():
+    long = Sampling(max_tokens=32_000, temperature=0.7)
+    body = request_body("m", PROMPTS[:1], n=2, sampling=long, seed=5, logprobs=True, stream=True)
+    assert body["stream_interval"] == 512
 
 
 def test_greedy_completions_are_asked_for_once():

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from trainers.generation.retries import RetryPolicy, is_retryable
 from trainers.generation.types import GenerationError, Message, Prompt, Sampling
+from trainers.generation.vllm.endpoint import deadline
 from trainers.generation.vllm.endpoint_pool import EndpointPool
 
 PROMPT = Prompt((Message("user", "hello"),))
@@ -260,6 +261,31 @@ def test_a_greedy_stream_is_one_completion_for_every_member():
     members, *_ = stream(script, sampling=Sampling(4, temperature=0))
     assert members == [(i, "ok 0") for i in range(4)]
     assert script.bodies[0]["n"] == 1
+
+
+def test_a_stream_may_take_longer_than_it_may_be_silent():
+    # Each of eight completions comes 0.2 s after the one before.
+    members, end, pool = stream(Script(pause_s=0.2), n=8)
+    assert (len(members), end, pool.traffic.retries) == (8, None, 0)
+
+
+def test_a_silent_stream_is_given_up(caplog):
+    members, end, _ = stream(Script(pause_s=2), n=2)
+    assert (members, end) == ([], "timeout")
+    assert "was silent for 0.5 s; raise request_timeout_s" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("body", "total", "silence"),
+    [
+        ({"stream": True, "max_tokens": 32_000}, None, 600),
+        ({"max_tokens": 2048}, 600, None),
+        ({"max_tokens": 32_000}, 3200, None),
+    ],
+)
+def test_what_comes_whole_has_time_by_its_length(body, total, silence):
+    limit = deadline(body, 600)
+    assert (limit.total, limit.sock_read) == (total, silence)
 
 
 def test_a_stream_that_nobody_reads_on_is_cut_off_and_makes_room():

@@ -196,6 +196,26 @@ def test_a_long_prompt_is_not_overtaken_for_ever(slowly):
 
 
 @pytest.mark.slow
+def test_noise_is_drawn_on_the_device_of_the_scores(monkeypatch):
+    import torch
+
+    from trainers.generation.local.model import SeededChoice
+
+    asked = []
+
+    def generator(device):
+        asked.append(torch.device(device).type)
+        return made(device)
+
+    made = torch.Generator
+    monkeypatch.setattr(torch, "Generator", generator)
+    choice, scores = SeededChoice([3, 4]), torch.zeros(2, 8)
+    first, second = choice(torch.zeros(2, 1), scores), choice(torch.zeros(2, 1), scores)
+    assert asked == [scores.device.type] * 2
+    assert not torch.equal(first, second)
+    assert torch.equal(SeededChoice([4])(torch.zeros(1, 1), scores[:1])[0], first[1])
+
+
 def test_noise_samples_the_distribution():
     import torch
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,42 @@ def test_a_full_disk_is_refused_before_anything_is_made(project: Path):
     assert "needs 8 GB" in result.stderr
     assert "has 3 GB free" in result.stderr
     assert not (project / ".venv/bin").exists()
+
+
+@pytest.mark.parametrize(
+    ("has", "said"),
+    [
+        (("gcc",), "Python.h is not there.*python3.11-dev"),
+        (("include/Python.h",), "no C compiler.*gcc g\\+\\+ python3.11-dev"),
+        (("gcc", "include/Python.h"), ""),
+    ],
+)
+def test_what_kernels_are_built_with_is_looked_for_before_gigabytes_are_fetched(project: Path, has, said: str):
+    for name in has:
+        executable(project / "bin" / name, "#!/bin/sh\n")
+    executable(project / "bin/python", f"#!/bin/sh\necho {project}/bin/include\n")
+    result = shell(f"PATH={project}/bin; check_builds python 3.11; echo fine", project)
+    assert ("fine" in result.stdout) == (not said)
+    assert re.search(said, " ".join(result.stderr.split())), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("driver", "settings", "said"),
+    [
+        ("exit 9", "", "nvidia-smi lists no GPU"),
+        ("echo 570.86.15", "", "driver is 570.86.15; .* need 580"),
+        ("echo 580.65.06; echo 580.65.06", "", ""),
+        ("echo 580.65.06", "global.extra-index-url='https://download.pytorch.org/whl/cu128'", "another index of torch"),
+    ],
+)
+def test_what_keeps_the_gpu_stack_from_running_here_is_a_warning(project: Path, driver: str, settings: str, said: str):
+    executable(project / "bin/nvidia-smi", f"#!/bin/sh\n{driver}\n")
+    executable(project / "env/bin/python", f'#!/bin/sh\necho "{settings}"\n')
+    path = f"{project}/bin:{os.environ['PATH']}"
+    result = shell(f"ATLAS_VENV={project}/env; warn_of_gpu; echo fine", project, PATH=path)
+    assert "fine" in result.stdout, result.stderr
+    assert re.search(said, result.stderr), result.stderr
+    assert bool(result.stderr) == bool(said)
 
 
 def test_another_platform_is_refused(project: Path):

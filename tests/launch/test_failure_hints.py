@@ -69,6 +69,13 @@ def test_a_servers_end_is_explained(text: str, shown: str) -> None:
     assert shown in hint
 
 
+def test_a_server_on_the_cpu_is_not_advised_about_gpus() -> None:
+    text = "To serve at least one request with the model's max seq len (8192), (0.35 GiB KV cache is needed)"
+    [hint] = server_hints(text, on_cpu=True)
+    assert "cpu_cache_gib" in hint
+    assert "GPU" not in hint
+
+
 def record(step: int, **more: float) -> dict:
     return {"step": step, "time": 1000.0 + 10 * step, "loss": 0.1, **more}
 

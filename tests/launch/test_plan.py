@@ -64,6 +64,7 @@ def test_gpu_maps(
     assert seats(plan) == expected
     assert plan.trainer_gpus == trainer_gpus
     assert plan.trainer.env.get("CUDA_VISIBLE_DEVICES", "") == ",".join(map(str, trainer_gpus))
+    assert ("CUDA_DEVICE_ORDER" in plan.trainer.env) == bool(trainer_gpus)
     assert is_agent(plan.trainer) is (trainers > 0)
 
 
@@ -74,6 +75,19 @@ def test_a_cpu_machine_has_no_shares_and_gloo() -> None:
     assert plan.trainer_gpus == ()
     assert plan.accelerate is not None
     assert plan.accelerate["use_cpu"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["quickstart_rl", "evaluate model=world data=world_heldout trainer/reward=world students=world teacher=[a/b,c/d]"],
+)
+def test_the_quickstart_computes_on_a_gpu_as_on_a_cpu(command: str) -> None:
+    """Its models are float32, which vLLM would serve in bfloat16, and a teacher it evaluates is the one it trained."""
+    plan = plan_of(command, 1, int(command == "quickstart_rl"), gpus=1)
+    assert {spec.dtype for spec in plan.servers} == {"float32"}
+    if command == "quickstart_rl":
+        keys = plan.config.flat()
+        assert (keys["dtype"], keys["bf16"], keys["fp16"], keys["tf32"]) == ("float32", False, False, None)
 
 
 def test_the_configuration_is_shown_whole_and_as_yaml() -> None:

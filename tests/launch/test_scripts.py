@@ -59,7 +59,7 @@ def test_the_plan_names_devices_shares_and_commands() -> None:
     lines = [" ".join(line.split()) for line in run.stdout.splitlines()]
     assert "0 teacher-0 Arc-Intelligence/ATLAS-8B-Thinking http://127.0.0.1:8765 90% of the card" in lines
     assert "1 student-0 Qwen/Qwen3-4B http://127.0.0.1:8766 90% of the card" in lines
-    assert any(line.startswith("3 trainer-1 Arc-Intelligence/ATLAS-8B-Thinking 69.7 to") for line in lines)
+    assert any(line.startswith("3 trainer-1 Arc-Intelligence/ATLAS-8B-Thinking 72.0 to") for line in lines)
     assert "CUDA_VISIBLE_DEVICES=2,3" in run.stdout
     assert "trainers.launch.supervise.accelerate_agent" in run.stdout
     assert run.stdout.count("vllm_entry serve") == 2
@@ -93,10 +93,10 @@ def test_a_plan_that_hardly_fits_the_assumed_cards_is_shown_with_a_warning() -> 
     run = script("launch_with_server.sh 1 1 teacher_rcl --dry-run --assume-gpus 8 --assume-gpu-memory 80")
     assert run.returncode == 0
     warned = run.stdout.partition("\nWarnings")[2]
-    assert "trainer-0 on GPU 1 (Arc-Intelligence/ATLAS-8B-Thinking): needs at least 138.3 GiB" in warned
+    assert "trainer-0 on GPU 1 (Arc-Intelligence/ATLAS-8B-Thinking): needs at least 140.6 GiB" in warned
     assert "train on 2 GPUs, or add the word offload" in warned
     fitting = script("launch_with_server.sh 1 2 teacher_rcl --dry-run --assume-gpus 8 --assume-gpu-memory 80")
-    assert fitting.stdout.count("69.7 to") == 2
+    assert fitting.stdout.count("72.0 to") == 2
     assert "trainer-0: about" in fitting.stdout.partition("Warnings")[2]
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import sys
+from pathlib import Path
 
 from trainers.serving.processes.server_command import inherited_environment, server_command
 from trainers.serving.server_spec import ServerSpec
@@ -34,6 +36,7 @@ def test_a_cpu_teacher_receives_weights_by_gloo_and_never_prefills_in_parts():
 def test_a_gpu_student_sees_its_gpus_only_and_opens_no_weight_endpoints():
     command = server_command(GPU_STUDENT)
     assert command.env["CUDA_VISIBLE_DEVICES"] == "2,3"
+    assert command.env["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert option(command, "--tensor-parallel-size") == "2"
     assert option(command, "--gpu-memory-utilization") == "0.4"
     assert "VLLM_SERVER_DEV_MODE" not in command.env
@@ -67,7 +70,8 @@ def test_extra_arguments_come_last_and_the_printed_command_is_one_for_a_shell():
     command = server_command(dataclasses.replace(GPU_STUDENT, revision="v1", extra_args=("--swap-space", "4 GiB")))
     assert command.argv[-2:] == ("--swap-space", "4 GiB")
     assert option(command, "--tokenizer-revision") == "v1"
-    assert str(command).startswith("VLLM_NO_USAGE_STATS=1 VLLM_HTTP_TIMEOUT_KEEP_ALIVE=600 CUDA_VISIBLE_DEVICES=2,3 ")
+    first = "VLLM_NO_USAGE_STATS=1 VLLM_HTTP_TIMEOUT_KEEP_ALIVE=600"
+    assert str(command).startswith(f"{first} CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=2,3 ")
     assert str(command).endswith("--swap-space '4 GiB'")
 
 
@@ -77,4 +81,5 @@ def test_servers_inherit_the_environment_without_keys_and_ranks():
     assert not {"VLLM_API_KEY", "RANK"} & set(inherited)
     assert inherited["PYTHONPATH"].endswith(":/mine")
     assert inherited["OMP_NUM_THREADS"] == "1"
+    assert inherited["PATH"].split(":")[0] == str(Path(sys.executable).parent)
     assert inherited_environment({"OMP_NUM_THREADS": "8"})["OMP_NUM_THREADS"] == "8"

@@ -8,28 +8,39 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.composition.compose import Composition
 from trainers.configuration.devices.machine import Machine, assume, detect
 from trainers.configuration.resume.decision import STOP, STOP_ROLLOUT, decide, is_finished, settle
-from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, TrainingExperiment
+from trainers.configuration.settings.experiments import (
+    Experiment,
+    GRPOExperiment,
+    StudentExperiment,
+    TrainingExperiment,
+)
 from trainers.configuration.settings.keys import all_keys
 from trainers.launch.checks.inspection import Findings
 from trainers.launch.checks.model_uses import model_uses
 from trainers.launch.checks.preflight import check_counts, check_devices, check_surroundings, examine
 from trainers.launch.checks.trained_on import trained_on
+from trainers.launch.downloads import downloaded
+from trainers.launch.estimates.cpu_cache import with_caches
 from trainers.launch.estimates.gpu_memory import cards
 from trainers.launch.estimates.memory_fit import Cards, memory_warnings
-from trainers.launch.estimates.model_sizes import local_shape
+from trainers.launch.estimates.model_sizes import declared_shape, local_shape
+from trainers.launch.node.requirements import machine_problems, machine_warnings, server_arguments
+from trainers.launch.node.software import Software, installed
 from trainers.launch.plan import ACCELERATE_FILE, LaunchPlan, accelerate_settings, make_plan
-from trainers.launch.report import devices, report
+from trainers.launch.report import WARNING, devices, report
 from trainers.launch.supervise.failure_hints import server_hints, trainer_hints
 from trainers.launch.supervise.interruption import PREEMPTED, Interrupted, Request, deferring, interruptible
 from trainers.launch.supervise.preemption import made_room, make_room
@@ -45,6 +56,7 @@ from trainers.paths import resource
 from trainers.serving.processes.command import Command
 from trainers.serving.processes.orphans import no_orphans
 from trainers.serving.processes.server_group import ServerError, ServerGroup
+from trainers.serving.server_spec import ServerSpec
 from trainers.terminal.log_lines import log_to_standard_error
 
 USER_ERROR = 2
@@ -80,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USER_ERROR
     except ServerError as error:
         logger.error("%s", error)
-        for hint in server_hints(str(error)):
+        for hint in server_hints(str(error), on_cpu=detect().cpu_only):
             logger.error("%s", hint)
         return SERVER_ERROR
     except Interrupted as error:
@@ -125,17 +137,26 @@ def launch(options: argparse.Namespace) -> int:
     machine = detect() if options.assume_gpus is None else assume(options.assume_gpus)
     memory = cards(machine, options.assume_gpu_memory)
     composition = composed(options, machine)
+    software = Software() if machine.assumed else installed()
 
     def plan_of(config: Experiment) -> LaunchPlan:
-        return make_plan(config, machine, options.servers, options.trainers)
+        return fitted(make_plan(config, machine, options.servers, options.trainers), software)
 
     def check(config: Experiment) -> tuple[Problem, ...]:
-        found = checked(plan_of(config), memory, options.no_preflight)
-        _warn(found)
+        plan = plan_of(config)
+        lacking = tuple(machine_problems(plan, machine, software))
+        found = Findings(lacking) if lacking else checked(plan, memory, options.no_preflight)
+        _warn(replace(found, warnings=(*machine_warnings(plan, machine, software), *found.warnings)))
         return found.problems
 
     if options.dry_run:
-        return show(plan_of(composition.config), composition, machine, memory, options.no_preflight)
+        plan = plan_of(composition.config)
+        lacking = tuple(machine_problems(plan, machine, software))
+        if lacking:
+            raise ConfigurationError(lacking)
+        warned = [f"{WARNING}{warning}" for warning in machine_warnings(plan, machine, software)]
+        noted = replace(composition, notes=(*composition.notes, *warned))
+        return show(plan, noted, machine, memory, options.no_preflight)
     with locked(composition.config.output.output_dir):
         config, notes = settle(composition, check=check)
         for note in notes:
@@ -143,7 +164,23 @@ def launch(options: argparse.Namespace) -> int:
         if config is None:
             return 0
         with own_temporary_directory() as temporary, no_orphans(temporary):
+            downloaded(config)
             return run(plan_of(config))
+
+
+def fitted(plan: LaunchPlan, software: Software) -> LaunchPlan:
+    """Return a plan whose servers suit this machine: caches by its free memory, kernels that it can build."""
+    config = plan.config
+    if not isinstance(config, StudentExperiment):
+        return plan
+    asked, free = config.serving.cpu_cache_gib, psutil.virtual_memory().available
+    shapes = {spec.model: declared_shape(spec.model) for spec in plan.servers if not spec.gpus}
+    servers = with_caches(plan.servers, shapes, free, float(asked) if asked is not None else None)
+    return replace(plan, servers=tuple(_with_arguments(spec, server_arguments(spec, software)) for spec in servers))
+
+
+def _with_arguments(spec: ServerSpec, arguments: tuple[str, ...]) -> ServerSpec:
+    return replace(spec, extra_args=(*spec.extra_args, *arguments))
 
 
 def composed(options: argparse.Namespace, machine: Machine) -> Composition:
@@ -235,13 +272,15 @@ def _save_grace_s(plan: LaunchPlan) -> float:
 
 def _servers_of(plan: LaunchPlan, screen: Screen | None) -> ServerGroup:
     """Return the servers of a run, not started; what shows the time is not told every five seconds to wait."""
-    restarts = max_restarts(plan.config)
-    grouped = partial(ServerGroup, plan.servers, plan.output_dir, partial(goes_on_without, plan.config, plan.servers))
+    spared = partial(goes_on_without, plan.config, plan.servers)
+    group = partial(ServerGroup, plan.servers, plan.output_dir, spared, max_restarts=max_restarts(plan.config))
+    if isinstance(plan.config, StudentExperiment):
+        group = partial(group, start_timeout_s=float(plan.config.serving.server_start_timeout_s))
     if screen is None:
-        return grouped(max_restarts=restarts)
+        return group()
     if plan.servers:
         screen.tell({"stage": "starting the servers"})
-    return grouped(max_restarts=restarts, told_every_s=WAITING_TOLD_EVERY_S)
+    return group(told_every_s=WAITING_TOLD_EVERY_S)
 
 
 def watched(plan: LaunchPlan, servers: ServerGroup, trainer: Process, request: Request) -> int | None:

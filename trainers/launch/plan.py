@@ -13,11 +13,17 @@ from trainers.configuration import server_layout
 from trainers.configuration.checks.files import all_local
 from trainers.configuration.computed_keys import shares_gpu
 from trainers.configuration.devices.machine import Machine
-from trainers.configuration.settings.experiments import Experiment, StudentExperiment, TrainingExperiment
+from trainers.configuration.settings.experiments import (
+    Experiment,
+    GRPOExperiment,
+    StudentExperiment,
+    TrainingExperiment,
+)
 from trainers.configuration.settings.runs.trainer import TrainerSettings
 from trainers.paths import ROOT
 from trainers.serving.processes.command import Command
-from trainers.serving.server_spec import ServerSpec
+from trainers.serving.processes.cuda_devices import cuda_devices
+from trainers.serving.server_spec import Gpu, ServerSpec
 
 AGENT = "trainers.launch.supervise.accelerate_agent"
 ACCELERATE_FILE = "accelerate.yaml"
@@ -29,7 +35,7 @@ class LaunchPlan:
 
     config: Experiment
     servers: tuple[ServerSpec, ...]
-    trainer_gpus: tuple[int, ...]
+    trainer_gpus: tuple[Gpu, ...]
     trainer: Command
     accelerate: Mapping[str, Any] | None
 
@@ -61,7 +67,7 @@ def make_plan(config: Experiment, machine: Machine, servers: int, trainers: int)
     )
 
 
-def _trainer(config: Experiment, machine: Machine, gpus: tuple[int, ...]) -> Command:
+def _trainer(config: Experiment, machine: Machine, gpus: tuple[Gpu, ...]) -> Command:
     output_dir = Path(config.output.output_dir).absolute()
     program = (str(ROOT / "train.py"), f"--config-path={output_dir}", "--config-name=config")
     if not isinstance(config, TrainingExperiment):
@@ -70,24 +76,53 @@ def _trainer(config: Experiment, machine: Machine, gpus: tuple[int, ...]) -> Com
     return Command((*launcher, *program), _environment(config, machine, gpus))
 
 
-def _environment(config: Experiment, machine: Machine, gpus: tuple[int, ...]) -> dict[str, str]:
+def _environment(config: Experiment, machine: Machine, gpus: tuple[Gpu, ...]) -> dict[str, str]:
     # torch announces its own deprecations once per rank and call.
     quiet = "ignore::FutureWarning:torch.distributed.c10d_logger"
     environment = {"TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": quiet, "TRL_EXPERIMENTAL_SILENCE": "1"}
     if machine.cpu_only:
-        processes = config.training.processes if isinstance(config, TrainingExperiment) else 1
-        threads = max(1, (os.cpu_count() or 1) // processes)
         environment |= {
             "DS_ACCELERATOR": "cpu",
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
+            "OMP_NUM_THREADS": threads(config),
             # Threads that spin while they wait take the cores from the servers: a step is then ten times slower.
             "OMP_WAIT_POLICY": "PASSIVE",
         }
     elif gpus:
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+        environment |= cuda_devices(gpus) | _beside_gpus(config)
     if all_local(config):
         environment["HF_HUB_OFFLINE"] = "1"
     return environment
+
+
+def threads(config: Experiment) -> str:
+    """Return the threads of a training process on the CPU's cores: the user's number, or an equal share of them."""
+    processes = config.training.processes if isinstance(config, TrainingExperiment) else 1
+    return os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+
+
+def _beside_gpus(config: Experiment) -> dict[str, str]:
+    """Return what trainers on GPUs need besides seeing them."""
+    environment: dict[str, str] = {}
+    if isinstance(config, TrainingExperiment) and config.training.deepspeed == "zero3_cpu_offloading":
+        # The optimizer runs on the CPU, for which accelerate's launcher would leave each process a single thread.
+        environment["OMP_NUM_THREADS"] = threads(config)
+    if isinstance(config, GRPOExperiment) and config.rollouts.weight_transfer == "ipc":
+        environment |= without_expandable_segments(os.environ)
+    return environment
+
+
+def without_expandable_segments(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of torch's allocator, where set, less the segments whose memory CUDA IPC may not show.
+
+    A server takes them by a system call that containers forbid.
+    """
+    changed = {}
+    for name in ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"):
+        options = environment.get(name, "").split(",")
+        kept = [option for option in options if not option.strip().lower().startswith("expandable_segments:true")]
+        if kept != options:
+            changed[name] = ",".join(kept)
+    return changed
 
 
 def _accelerate(config: TrainingExperiment, machine: Machine) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from rich.text import Text
 from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, TrainingExperiment
 from trainers.configuration.settings.keys import keys_of
 from trainers.launch.checks.inspection import Findings
-from trainers.launch.estimates.memory import host_needs
+from trainers.launch.estimates.cpu_cache import sequence_bytes
+from trainers.launch.estimates.memory import GIB, host_needs
 from trainers.launch.estimates.memory_fit import (
     Cards,
     Occupant,
@@ -133,10 +134,19 @@ def memory_lines(plan: LaunchPlan, shapes: Shapes, cards: Cards) -> Iterator[str
         if occupant.gpus and occupant.needs is not None and kind not in told:
             told.add(kind)
             yield from _server_memory(occupant, shapes, cards) if occupant.spec else _trainer_memory(occupant)
+    yield from _cpu_caches(plan, shapes)
     shape = trained_shape(plan.config, shapes)
     offloaded = host_needs(plan.config, shape) if isinstance(plan.config, TrainingExperiment) and shape else 0
     if offloaded:
         yield f"{'machine':<8} {gib(offloaded):>6} of its own memory, for what is offloaded"
+
+
+def _cpu_caches(plan: LaunchPlan, shapes: Shapes) -> Iterator[str]:
+    for spec in plan.servers:
+        one = None if spec.gpus else sequence_bytes(spec, shapes.get(spec.model))
+        if one:
+            held = f"{spec.kv_cache_bytes // one:,} sequences of full length"
+            yield f"{spec.name:<12} {spec.kv_cache_bytes / GIB:.2f} of the machine's as cache, which holds {held}"
 
 
 def _trainer_memory(occupant: Occupant) -> Iterator[str]:

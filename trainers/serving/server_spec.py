@@ -8,13 +8,15 @@ from typing import Literal
 from trainers.serving.adapter_files import Adapter
 
 Role = Literal["teacher", "student"]
+Gpu = int | str
+"""A GPU as `CUDA_VISIBLE_DEVICES` takes it: its number in `nvidia-smi`, or the id of a MIG slice."""
 
 
 @dataclass(frozen=True)
 class ServerSpec:
     """One `vllm serve` process.
 
-    `gpus` are the device indices it may use; empty means that it runs on the CPU. `index` counts the servers of one
+    `gpus` are the devices it may use; empty means that it runs on the CPU. `index` counts the servers of one
     role from 0. `weight_transfer` is the transport by which it receives weights (a name of `transports`, or a dotted
     path), `None` for a server that never does.
     `gpu_memory_utilization` is a share of the device's memory, `kv_cache_bytes` the cache of a CPU server in bytes.
@@ -29,7 +31,7 @@ class ServerSpec:
     model: str
     host: str
     port: int
-    gpus: tuple[int, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
     max_model_len: int | None = None
     dtype: str = "auto"
     gpu_memory_utilization: float = 0.9

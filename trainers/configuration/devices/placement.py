@@ -17,7 +17,7 @@ from trainers.configuration.settings.models.student import StudentSettings
 from trainers.configuration.settings.models.teacher import ServedTeacherSettings
 from trainers.configuration.settings.students import POOLS, all_members
 from trainers.serving.adapter_files import read_adapter
-from trainers.serving.server_spec import Role, ServerSpec
+from trainers.serving.server_spec import Gpu, Role, ServerSpec
 
 SERVERS_SHARE = 0.9
 SERVERS_SHARE_BESIDE_TRAINER = 0.5
@@ -41,11 +41,11 @@ class Served:
 @dataclass(frozen=True)
 class _Seat:
     served: Served
-    gpus: tuple[int, ...]
+    gpus: tuple[Gpu, ...]
 
 
 def server_layout(
-    config: StudentExperiment, gpus: tuple[int, ...] = (), shared: bool = False
+    config: StudentExperiment, gpus: tuple[Gpu, ...] = (), shared: bool = False
 ) -> tuple[ServerSpec, ...]:
     """Return the model servers of a run, in the order of their ports.
 
@@ -179,7 +179,7 @@ def _next(listed: Sequence[Served], turns: Sequence[Served], *, halves: bool) ->
     return listed[0]
 
 
-def _seats(config: StudentExperiment, gpus: tuple[int, ...]) -> list[_Seat]:
+def _seats(config: StudentExperiment, gpus: tuple[Gpu, ...]) -> list[_Seat]:
     seats, slot = [], 0
     for served in _turns(config):
         width = served.settings.tensor_parallel_size

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from trainers.concurrency.deadlines import REQUEST_S
+from trainers.concurrency.deadlines import REQUEST_S, whole_answer_s
 from trainers.generation.api.loopback import is_loopback
 from trainers.generation.api.rate_limits import RateLimits
 from trainers.generation.api.relayed import RelayedChat, RelayedChunks, read_choices
-from trainers.generation.api.streamed_answer import StreamedAnswer
+from trainers.generation.api.streamed_answer import StreamedAnswer, never_silent
 from trainers.generation.api.usage import Account, prices_of
 from trainers.generation.api.wire import (
     Answer,
@@ -110,7 +110,7 @@ class ApiModel:
         settings: where the model is, and its limits.
         name: what it is called in the record of usage: `student`, or a teacher's name.
         usage_file: where usage is kept; without one the cap holds for this object only.
-        request_timeout_s: deadline of a single request in seconds.
+        request_timeout_s: seconds that a streamed request may be silent, and a whole one of 6,000 tokens may take.
         max_concurrent_requests: requests in flight; the others wait their turn.
         retry: when failed requests are repeated; `Retry-After` is waited for instead of its delays.
 
@@ -321,13 +321,11 @@ class ApiModel:
 
     async def _stream(self, prompt: Prompt, sampling: Sampling, seed: int) -> AsyncGenerator[str | Completion]:
         """Make one attempt, within the limits and on the account, at a completion in pieces."""
-        streamed, start = StreamedAnswer(prompt), time.monotonic()
+        streamed = StreamedAnswer(prompt)
         async with self._payment(prompt, sampling) as payment:
             with self._failures():
                 async with await self._open(prompt, sampling, seed) as stream:
-                    async for chunk in stream:
-                        if time.monotonic() - start > self._timeout_s:
-                            raise TimeoutError
+                    async for chunk in never_silent(stream, self._timeout_s):
                         if piece := streamed.feed(chunk):
                             yield piece
                 if piece := streamed.end():
@@ -338,13 +336,11 @@ class ApiModel:
 
     async def _relayed_chunks(self, chat: RelayedChat) -> AsyncGenerator[dict[str, Any]]:
         """Make one attempt, within the limits and on the account, at the chunks of an answer."""
-        relayed, start = RelayedChunks(), time.monotonic()
+        relayed = RelayedChunks()
         async with self._payment(chat.prompt, chat.budget) as payment:
             with self._failures():
                 async with await self._open(chat.prompt, chat.sampling, chat.seed, chat.request) as stream:
-                    async for chunk in stream:
-                        if time.monotonic() - start > self._timeout_s:
-                            raise TimeoutError
+                    async for chunk in never_silent(stream, self._timeout_s):
                         if shown := relayed.feed(chunk.to_dict()):
                             yield shown
                 relayed.check_whole()
@@ -381,7 +377,7 @@ class ApiModel:
             request = chat_request(model, prompt, sampling, seed, dialect=dialect, extra_body=extra_body)
             try:
                 with self._failures():
-                    async with asyncio.timeout(self._timeout_s):
+                    async with asyncio.timeout(whole_answer_s(self._timeout_s, sampling.max_tokens)):
                         return await ask(request)
             except ApiFailure as failure:
                 if not self._adapt(failure, dialect):
@@ -451,7 +447,8 @@ class ApiModel:
                 api_key=self._key or "none",
                 base_url=self.settings.base_url,
                 max_retries=0,
-                timeout=self._timeout_s,
+                # Deadlines are ours: of silence for a stream, by length for an answer that comes whole.
+                timeout=None,
                 # A proxy of the environment is the way to other hosts, and knows nothing of this one's loopback.
                 http_client=DefaultAsyncHttpxClient(trust_env=not here),
             )

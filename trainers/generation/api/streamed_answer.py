@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Any
 
 from trainers.generation.api.wire import Answer, read_end, tokens_charged
 from trainers.generation.reasoning import ReasoningFilter
 from trainers.generation.types import Completion, Prompt
+
+
+async def never_silent(stream: AsyncIterable[Any], timeout_s: float) -> AsyncGenerator[Any]:
+    """Yield the chunks of a stream, however many there are.
+
+    Raises:
+        TimeoutError: when the next one does not come within so many seconds.
+    """
+    chunks = aiter(stream)
+    while True:
+        try:
+            async with asyncio.timeout(timeout_s):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        yield chunk
 
 
 class StreamedAnswer:

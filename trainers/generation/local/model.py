@@ -34,7 +34,8 @@ _COLLECT_S = 0.01
 class LocalModel:
     """Generates with a model that is loaded in this process, in batches over all calls that wait.
 
-    A sample depends on its seed and not on its batch, up to the rounding of padded batches. Belongs to one loop.
+    A sample depends on its seed and the kind of device, not on its batch, up to the rounding of padded batches.
+    Belongs to one loop.
 
     Args:
         model: the model; its own sampling defaults are taken away, so that only what is asked for counts.
@@ -280,12 +281,18 @@ class SeededChoice(LogitsProcessor):
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
-        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._seeds = seeds
+        self._generators: list[torch.Generator] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Noise for `scores` of shape (rows, vocabulary), drawn in float32 on the CPU."""
-        rows = [-torch.empty(scores.shape[1]).exponential_(generator=g).log() for g in self._generators]
-        return scores.float() + torch.stack(rows).to(scores.device)
+        """Return scores with noise, for `scores` of shape (rows, vocabulary), drawn in float32 where the scores are."""
+        if not self._generators:
+            # Drawn by the CPU, the noise of a large vocabulary takes longer than the model itself.
+            self._generators = [torch.Generator(scores.device).manual_seed(seed) for seed in self._seeds]
+        noise = torch.empty(scores.shape, dtype=torch.float32, device=scores.device)
+        for row, generator in zip(noise, self._generators, strict=True):
+            row.exponential_(generator=generator)
+        return scores.float() - noise.log_()
 
 
 class RepetitionPenalty(LogitsProcessor):

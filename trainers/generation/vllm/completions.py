@@ -10,6 +10,8 @@ import msgspec
 from trainers.generation.types import Completion, MalformedResponse, Sampling
 
 TokenIds = tuple[int, ...]
+STREAMED_TOKENS = 512
+"""Tokens of a completion that one event of a stream brings."""
 
 
 def request_body(
@@ -27,9 +29,9 @@ def request_body(
 
     Every sampling parameter is stated, none is left to the server.
 
-    Greedy decoding has one completion: it is asked for once. A streamed answer brings each completion when it ends,
-    not piece by piece, which would cost an event per token. Of `stop_token_ids`, the one that is sampled ends a
-    completion as its last token and is left out of the text.
+    Greedy decoding has one completion: it is asked for once. A streamed answer brings its completions in pieces of 512
+    tokens: an event per token would cost too much, none before the end would look like a server that hangs. Of
+    `stop_token_ids`, the one that is sampled ends a completion as its last token and is left out of the text.
     """
     body: dict[str, Any] = {
         "model": model,
@@ -50,7 +52,7 @@ def request_body(
         # Zero alternatives: the sampled token's own log-probability, the smallest answer that has it.
         body["logprobs"] = 0
     if stream:
-        body |= {"stream": True, "stream_interval": sampling.max_tokens}
+        body |= {"stream": True, "stream_interval": min(sampling.max_tokens, STREAMED_TOKENS)}
     return body
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from trainers.concurrency.deadlines import REQUEST_S, whole_answer_s
 from trainers.generation.types import Completion, GenerationError, MalformedResponse
 from trainers.generation.vllm.completions import Completions, EventStream
 from trainers.serving.instances import INSTANCE, OTHER_INSTANCE
@@ -25,6 +26,17 @@ _JSON = {"Content-Type": "application/json"}
 
 class ServersRestarted(RuntimeError):
     """Every server of a model was started anew, with the weights of its start: none is asked until it has others."""
+
+
+def deadline(body: Mapping[str, Any], timeout_s: float) -> aiohttp.ClientTimeout:
+    """Return how long a request may take: a stream may be silent for so long, a whole answer grows with its length."""
+    if body.get("stream"):
+        return aiohttp.ClientTimeout(sock_connect=timeout_s, sock_read=timeout_s)
+    return aiohttp.ClientTimeout(total=whole_answer_s(timeout_s, body["max_tokens"]))
+
+
+def _silence(limit: aiohttp.ClientTimeout) -> str:
+    return f"did not answer within {limit.total:g} s" if limit.total else f"was silent for {limit.sock_read:g} s"
 
 
 class Endpoint:
@@ -93,7 +105,7 @@ class Endpoint:
             raise GenerationError(f"{self.base_url} did not answer as asked: {error}", "garbage") from error
         except TimeoutError as error:
             raise GenerationError(
-                f"{self.base_url} did not answer within {session.timeout.total:g} s; "
+                f"{self.base_url} {_silence(deadline(body, session.timeout.total or REQUEST_S))}; "
                 "raise request_timeout_s or generate fewer tokens at a time",
                 "timeout",
             ) from error
@@ -110,7 +122,8 @@ class Endpoint:
         """Yield the JSON documents of an answer: one, or one per event of a stream."""
         url, data = f"{self.base_url}/v1/completions", msgspec.json.encode(body)
         meant = {INSTANCE: self.instance} if self.instance is not None else {}
-        async with session.post(url, data=data, headers=_JSON | meant) as response:
+        limit = deadline(body, session.timeout.total or REQUEST_S)
+        async with session.post(url, data=data, headers=_JSON | meant, timeout=limit) as response:
             if response.status == OTHER_INSTANCE and meant:
                 self.outdated = True
                 raise GenerationError(f"{self.base_url} was started anew and has the weights of its start", RESTARTED)

@@ -42,7 +42,7 @@ class EndpointPool:
         model: the name under which the servers know the model.
         renderer: turns conversations into the model's token ids.
         max_model_len: context in tokens; asked of the first server when `None`.
-        request_timeout_s: deadline of a single request in seconds.
+        request_timeout_s: seconds that a streamed request may be silent, and a whole one of 6,000 tokens may take.
         max_concurrent_requests: completions in flight per server; requests beyond them wait their turn.
         retry: when failed requests are repeated.
         api_key: bearer token for servers that want one.

@@ -24,6 +24,7 @@ from trainers.configuration.settings.experiments import EVALUATION, SFT, Experim
 from trainers.launch.checks.credentials import missing_credentials
 from trainers.launch.checks.inspection import CONFIG_FILE, FINDINGS_FILE, Findings
 from trainers.launch.checks.trained_on import trained_on
+from trainers.launch.estimates.cpu_cache import cache_warnings
 from trainers.launch.estimates.disk import disk_problems
 from trainers.launch.estimates.memory_fit import Cards, host_warnings, memory_warnings, trained_shape
 from trainers.launch.estimates.steps_and_tokens import number
@@ -134,6 +135,7 @@ def examine(plan: LaunchPlan, cards: Cards) -> Findings:
         *found.warnings,
         *memory_warnings(plan, found.shapes, cards),
         *host_warnings(plan, found.shapes, psutil.virtual_memory().total),
+        *cache_warnings(plan.servers, found.shapes, psutil.virtual_memory().available),
     )
     outcome = number(len(problems), "problem") if problems else "all is well"
     logger.info("preflight: %s after %.1f s", outcome, time.monotonic() - start)

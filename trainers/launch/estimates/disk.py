@@ -10,8 +10,8 @@ from pathlib import Path
 from trainers.configuration import Problem
 from trainers.configuration.settings.experiments import Experiment, TrainingExperiment
 from trainers.configuration.settings.runs.trainer import TrainerSettings
-from trainers.launch.estimates.memory import adapter_parameters
-from trainers.launch.estimates.model_sizes import BYTES, ModelShape
+from trainers.launch.estimates.memory import adapter_parameters, trained_width
+from trainers.launch.estimates.model_sizes import ModelShape
 
 GIGABYTE = 10**9
 LEAST_FREE = GIGABYTE
@@ -35,7 +35,7 @@ def disk_needed(config: Experiment, shape: ModelShape | None) -> int:
     if not isinstance(config, TrainingExperiment) or shape is None:
         return LEAST_FREE
     trained = adapter_parameters(config.lora, shape) if config.lora.use_peft else shape.parameters
-    model = trained * (4 if config.lora.use_peft else BYTES.get(config.model.dtype, shape.bytes_each))
+    model = trained * trained_width(config, shape)
     each = model + (0 if config.trainer.save_only_model else STATE_BYTES * trained)
     return LEAST_FREE + checkpoints_kept(config.trainer) * each + model * int(config.training.save_final_model)
 

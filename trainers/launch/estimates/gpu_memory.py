@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from trainers.configuration.devices.machine import Machine
-from trainers.configuration.devices.nvidia_smi import query
+from trainers.configuration.devices.nvidia_smi import mig_slices, query
 from trainers.launch.estimates.memory import GIB
+from trainers.serving.server_spec import Gpu
 
 MEBIBYTE = 2**20
 COLUMNS = ("index", "memory.total", "memory.free")
@@ -21,12 +22,16 @@ class Card:
     free: int
 
 
-def cards(machine: Machine, assumed_gib: float | None = None) -> dict[int, Card]:
-    """Return the memory of a machine's GPUs by index; empty where it is not known."""
+def cards(machine: Machine, assumed_gib: float | None = None) -> dict[Gpu, Card]:
+    """Return the memory of a machine's GPUs; empty where it is not known."""
     if machine.assumed:
         size = int((assumed_gib or 0) * GIB)
         return dict.fromkeys(machine.gpus, Card(size, size)) if size else {}
-    return {index: card for index, card in read_cards(query(*COLUMNS)).items() if index in machine.gpus}
+    found: dict[Gpu, Card] = dict(read_cards(query(*COLUMNS)).items())
+    if any(isinstance(gpu, str) for gpu in machine.gpus):
+        # How much of a slice is free is not told.
+        found |= {name: Card(size, size) for name, size in mig_slices().items()}
+    return {gpu: card for gpu, card in found.items() if gpu in machine.gpus}
 
 
 def read_cards(rows: Iterable[Sequence[str]]) -> dict[int, Card]:

@@ -20,6 +20,8 @@ CONTEXT = GIB
 SERVER_WORKSPACE = int(1.5 * GIB)
 """CUDA's context, graphs, and the activations of vLLM's profiling run."""
 SYNC_BUCKET = 2**28
+REDUCE_BUCKET = 500_000_000
+"""Numbers in the buffer that DeepSpeed reduces gradients in, whatever the model: its own default."""
 QUESTION_TOKENS = 1024
 """Length taken for a question and the teacher's template, where only the context bounds them."""
 DEFAULT_LORA_TARGETS = ("q_proj", "v_proj")
@@ -65,6 +67,8 @@ def trainer_needs(config: TrainingExperiment, shape: ModelShape) -> MemoryNeeds:
         (
             *states,
             MemoryPart("context", CONTEXT),
+            MemoryPart("reduction", REDUCE_BUCKET * trained_width(config, shape)),
+            *weight_update(config, shape),
             MemoryPart("activations", activations(config, shape, tokens), certain=False),
             MemoryPart("output layer", output_layer(config.lora, shape, tokens), certain=False),
             MemoryPart("buffers", _buffers(config, shape, width), certain=False),
@@ -77,8 +81,7 @@ def model_states(config: TrainingExperiment, shape: ModelShape) -> list[MemoryPa
     width, stage, processes = _width(config, shape), _stage(config), config.training.processes
     adapted = config.lora.use_peft
     trained = adapter_parameters(config.lora, shape) if adapted else shape.parameters
-    # Adapters are float32 of their own, except under ZeRO-3.
-    each = 4 if adapted and stage < 3 else width
+    each = trained_width(config, shape)
     kept = int(_frozen_bytes(config, shape, shape.parameters if adapted else 0)) + each * trained
     found = [
         MemoryPart("weights", _shared(kept, processes, stage >= 3)),
@@ -88,6 +91,18 @@ def model_states(config: TrainingExperiment, shape: ModelShape) -> list[MemoryPa
     if has_reference(config):
         found.append(MemoryPart("reference", _shared(width * shape.parameters, processes, stage >= 3)))
     return found
+
+
+def weight_update(config: TrainingExperiment, shape: ModelShape) -> list[MemoryPart]:
+    """Return what sending weights takes of the trainer's card: a bucket grows to the largest tensor, the embedding.
+
+    NCCL has another one in flight. By CUDA's handles a server on the same card copies the bucket, beyond its share.
+    """
+    if not isinstance(config, GRPOExperiment) or config.rollouts.weight_transfer not in ("nccl", "ipc"):
+        return []
+    largest = max(SYNC_BUCKET, _width(config, shape) * shape.embedding)
+    beside = largest if config.rollouts.weight_transfer == "ipc" else SYNC_BUCKET
+    return [MemoryPart("weight update", largest + beside)]
 
 
 def host_needs(config: TrainingExperiment, shape: ModelShape) -> int:
@@ -184,7 +199,7 @@ def _buffers(config: TrainingExperiment, shape: ModelShape, width: int) -> int:
     """Return the bytes of layers that are whole while they compute (ZeRO-3), and of the bucket for weights."""
     gathered = width * (shape.embedding + 2 * shape.layer) if _stage(config) == 3 else 0
     reduced = width * shape.embedding
-    return gathered + reduced + (SYNC_BUCKET if isinstance(config, GRPOExperiment) else 0)
+    return gathered + reduced
 
 
 def _shared(size: int, processes: int, sharded: bool) -> int:
@@ -193,6 +208,13 @@ def _shared(size: int, processes: int, sharded: bool) -> int:
 
 def _width(config: TrainingExperiment, shape: ModelShape) -> int:
     return BYTES.get(config.model.dtype, shape.bytes_each)
+
+
+def trained_width(config: TrainingExperiment, shape: ModelShape) -> int:
+    """Return the bytes of a number that is trained: DeepSpeed casts adapters too, to the precision of training."""
+    half = config.trainer.bf16 or config.trainer.fp16
+    # Left alone, adapters are float32 of their own, except under ZeRO-3, which gathers them with the base.
+    return 4 if config.lora.use_peft and _stage(config) < 3 and not half else _width(config, shape)
 
 
 def _stage(config: TrainingExperiment) -> int:

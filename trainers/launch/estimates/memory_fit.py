@@ -10,14 +10,14 @@ from trainers.launch.estimates.gpu_memory import Card
 from trainers.launch.estimates.memory import GIB, MemoryNeeds, cache_per_token, host_needs, server_needs, trainer_needs
 from trainers.launch.estimates.model_sizes import ModelShape
 from trainers.launch.plan import LaunchPlan
-from trainers.serving.server_spec import ServerSpec
+from trainers.serving.server_spec import Gpu, ServerSpec
 
 MOST_PROCESSES = 64
 TIGHT = 0.95
 """Share of the memory above which an estimate is worth a warning: it may be wrong by some percent either way."""
 
 Shapes = Mapping[str, ModelShape | None]
-Cards = Mapping[int, Card]
+Cards = Mapping[Gpu, Card]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Occupant:
 
     name: str
     model: str
-    gpus: tuple[int, ...]
+    gpus: tuple[Gpu, ...]
     needs: MemoryNeeds | None
     share: float | None = None
     spec: ServerSpec | None = None
@@ -61,7 +61,7 @@ def _server(spec: ServerSpec, shape: ModelShape | None) -> Occupant:
     return Occupant(spec.name, spec.model, spec.gpus, needs, spec.gpu_memory_utilization, spec)
 
 
-def served_share(listed: tuple[Occupant, ...], gpus: tuple[int, ...]) -> float:
+def served_share(listed: tuple[Occupant, ...], gpus: tuple[Gpu, ...]) -> float:
     """Return the share of a trainer's GPUs that servers on them take."""
     return sum(other.share or 0.0 for other in listed if other.share is not None and set(other.gpus) & set(gpus))
 
@@ -199,7 +199,7 @@ def _shorter(config: TrainingExperiment) -> str:
 
 def _occupied(listed: tuple[Occupant, ...], cards: Cards) -> Iterator[str]:
     """Yield the GPUs whose memory other processes hold already."""
-    wanted: dict[int, int] = {}
+    wanted: dict[Gpu, int] = {}
     for occupant in listed:
         size = occupant.room(cards) if occupant.share is not None else (occupant.needs.least if occupant.needs else 0)
         for gpu in occupant.gpus:

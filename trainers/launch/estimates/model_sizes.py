@@ -145,12 +145,19 @@ def local_shape(model: str) -> ModelShape | None:
     Nothing is downloaded. The weights of a directory are counted, so that unusual architectures count right. An
     adapter has the shape of its base.
     """
+    shape = declared_shape(model)
+    adapter = read_adapter(model)
+    directory = Path(adapter.base if adapter else model).expanduser()
+    return replace(shape, exact=count_weights(directory)) if shape and directory.is_dir() else shape
+
+
+def declared_shape(model: str) -> ModelShape | None:
+    """Return the shape of a model as its `config.json` has it, of which the parameters are not counted."""
     adapter = read_adapter(model)
     model = adapter.base if adapter else model
     directory = Path(model).expanduser()
     if directory.is_dir():
-        shape = _read(directory / "config.json")
-        return replace(shape, exact=count_weights(directory)) if shape else None
+        return _read(directory / "config.json")
     if looks_local(model) or not is_hub_id(model):
         return None
     return _read(_cached(model)) or (shape_of(KNOWN[model]) if model in KNOWN else None)

@@ -47,9 +47,14 @@ def _training_hints(text: str, config: TrainingExperiment) -> Iterator[str]:
         )
 
 
-def server_hints(text: str) -> Iterator[str]:
-    """Yield a line per cause that the end of a server's log shows, with what to change."""
-    if NOT_FREE.search(text):
+def server_hints(text: str, *, on_cpu: bool = False) -> Iterator[str]:
+    """Yield a line per cause that the end of a server's log shows, with what to change; `on_cpu` without a GPU."""
+    if on_cpu and NO_CACHE.search(text):
+        yield (
+            "the cache of a server holds no sequence of full length. → lower teacher_max_model_len or "
+            "student_max_model_len, or raise cpu_cache_gib, as far as the machine's memory allows"
+        )
+    elif NOT_FREE.search(text):
         yield (
             "the GPU holds something else. → end it (nvidia-smi lists processes), or lower "
             "teacher_gpu_memory_utilization and student_gpu_memory_utilization"

@@ -15,7 +15,7 @@ import psutil
 from trainers.launch.plan import is_agent
 from trainers.launch.supervise.log_copy import LogCopy
 from trainers.launch.supervise.screen import Screen
-from trainers.paths import python_path
+from trainers.paths import program_path, python_path
 from trainers.progress import RECORDS
 from trainers.serving.processes.command import Command
 
@@ -43,7 +43,7 @@ class Process:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Process:
-        environment = {**os.environ, **self._command.env, "PYTHONPATH": python_path()}
+        environment = {**os.environ, **self._command.env, "PYTHONPATH": python_path(), "PATH": program_path()}
         written = self._tee.open() if self._tee else None
         if self._screen is not None:
             environment |= {RECORDS: "1", "COLUMNS": str(self._screen.console.width)}

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from trainers.paths import python_path
+from trainers.paths import program_path, python_path
 from trainers.serving.processes.command import Command
+from trainers.serving.processes.cuda_devices import cuda_devices
 from trainers.serving.server_spec import ServerSpec
 from trainers.serving.weights.transports import transport_entry
 
@@ -51,6 +52,7 @@ def inherited_environment(environment: Mapping[str, str]) -> dict[str, str]:
     inherited = {name: value for name, value in environment.items() if name not in _NOT_INHERITED}
     inherited.setdefault("OMP_NUM_THREADS", "1")
     inherited["PYTHONPATH"] = python_path(environment)
+    inherited["PATH"] = program_path(environment)
     return inherited
 
 
@@ -109,12 +111,8 @@ def _environment(spec: ServerSpec) -> dict[str, str]:
     if spec.weight_transfer is not None:
         environment["VLLM_SERVER_DEV_MODE"] = "1"
         environment |= transport_entry(spec.weight_transfer).environment
-    environment |= _gpu_environment(spec) if spec.gpus else _cpu_environment(spec)
+    environment |= cuda_devices(spec.gpus) if spec.gpus else _cpu_environment(spec)
     return environment
-
-
-def _gpu_environment(spec: ServerSpec) -> dict[str, str]:
-    return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.gpus))}
 
 
 def _cpu_environment(spec: ServerSpec) -> dict[str, str]:

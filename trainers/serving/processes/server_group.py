@@ -360,7 +360,9 @@ class ServerGroup:
                 self._enter(server, "up")
             now = time.monotonic()
             if waiting and now - start > self._start_timeout_s:
-                raise waiting[0].error(f"was not ready after {self._start_timeout_s:.0f} s")
+                raise waiting[0].error(
+                    f"was not ready after {self._start_timeout_s:.0f} s (server_start_timeout_s allows more)"
+                )
             if waiting and now >= next_progress:
                 names = ", ".join(server.spec.name for server in waiting)
                 logger.info("waiting for %s (%.0f s)", names, now - start)

@@ -7,6 +7,7 @@ nothing here has run on a GPU yet.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -34,8 +35,23 @@ class UpdateSource(WeightSource):
         return ((name, tensor.detach()) for name, tensor in self._tensors)
 
 
+@contextmanager
+def training_stream() -> Iterator[None]:
+    """Let the block use whatever CUDA stream it likes, and go on with the one that training had.
+
+    vLLM moves a process to a stream of its own where it first asks for the current one.
+    """
+    before = torch.cuda.current_stream()
+    try:
+        yield
+    finally:
+        torch.cuda.set_stream(before)
+
+
 def send_through(engine: TrainerWeightTransferEngine[Any] | None, source: UpdateSource) -> None:
     """Send one update by an engine, which forgets its tensors afterwards.
+
+    Engines pack on streams of their own: training's must have written the weights by then.
 
     Raises:
         WeightSyncError: when there is no engine, since nobody connected.
@@ -43,7 +59,9 @@ def send_through(engine: TrainerWeightTransferEngine[Any] | None, source: Update
     if engine is None:
         raise WeightSyncError("Not connected to the teacher servers: call connect() first.")
     engine.source = source
+    torch.cuda.current_stream().synchronize()
     try:
-        engine.send_weights()
+        with training_stream():
+            engine.send_weights()
     finally:
         engine.source = UpdateSource([], [])

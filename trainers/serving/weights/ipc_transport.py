@@ -56,6 +56,8 @@ class IpcTransport:
         if self._engine is not None:
             largest = max(meta.size_bytes for meta in metadata)
             self._engine.packed_buffer_size_bytes = max(self._bucket_bytes, largest)
+            # The server copies what it is shown, beyond its share: memory that torch keeps for later is in its way.
+            torch.cuda.empty_cache()
         send_through(self._engine, UpdateSource(metadata, tensors))
 
     def close(self) -> None:

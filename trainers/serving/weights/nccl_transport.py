@@ -16,7 +16,7 @@ from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo, NC
 
 from trainers.serving.weights.buckets import TensorMeta
 from trainers.serving.weights.control_calls import ControlPlane
-from trainers.serving.weights.cuda_transport import SENDER_RANK, UpdateSource, send_through
+from trainers.serving.weights.cuda_transport import SENDER_RANK, UpdateSource, send_through, training_stream
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class NcclTransport:
             packed_buffer_size_bytes=self._bucket_bytes,
             rank=SENDER_RANK,
         )
-        with _Watchdog(self._timeout_s, "meeting the teacher servers for weight updates"):
+        with _Watchdog(self._timeout_s, "meeting the teacher servers for weight updates"), training_stream():
             self._engine = NCCLTrainerWeightTransferEngine.trainer_init(
                 init_info, client=control, source=UpdateSource([], [])
             )

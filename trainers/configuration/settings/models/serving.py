@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainers.concurrency.deadlines import REQUEST_S
+from trainers.concurrency.deadlines import REQUEST_S, SERVER_START_S
 from trainers.configuration.settings.key import Number, Resume, Settings, key
 
 
@@ -18,7 +18,21 @@ class ServingSettings(Settings):
         1, "V of the launcher: server slots, one GPU each.", ge=1, resume=Resume.FREE, speed=True
     )
     request_timeout_s: Number = key(
-        REQUEST_S, "Seconds one generation request, or one step of a weight update, may take.", gt=0, resume=Resume.FREE
+        REQUEST_S,
+        "Seconds a streamed request may be silent, or one step of a weight update may take; an answer that comes whole "
+        "may take them for every 6,000 tokens it may have, and at least once.",
+        gt=0,
+        resume=Resume.FREE,
+    )
+    server_start_timeout_s: Number = key(
+        SERVER_START_S, "Seconds a server may take to start; its model is downloaded before.", gt=0, resume=Resume.FREE
+    )
+    cpu_cache_gib: Number | None = key(
+        None,
+        "GiB of keys and values that each server on a CPU holds; null: by its model, context and the free memory.",
+        gt=0,
+        resume=Resume.FREE,
+        speed=True,
     )
     max_concurrent_requests: int = key(256, "Completions in flight per server.", ge=1, resume=Resume.FREE)
     restart_servers: bool = key(

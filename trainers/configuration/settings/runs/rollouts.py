@@ -14,6 +14,11 @@ class RolloutSettings(Settings):
     max_lost_groups: Number = key(
         0.25, "Share of a step's groups that may be lost before the run stops.", ge=0, le=1, resume=Resume.FREE
     )
+    stop_if_hopeless: bool = key(
+        False,
+        "Stop a run whose first steps show that it cannot learn; what they show is warned of in any case.",
+        resume=Resume.FREE,
+    )
     leak_alarm: Number | None = key(
         0.05,
         "Share of blind leaks, among the last 200 checks, above which an alarm is logged; null: none.",

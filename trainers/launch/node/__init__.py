@@ -1,0 +1,1 @@
+"""See that a machine has what servers and trainers on GPUs need of it: driver, compiler, headers."""
