@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,18 @@ class ConfigurationError(Exception):
         super().__init__(self.problems)
 
     def __str__(self) -> str:
-        count = len(self.problems)
-        title = "1 problem" if count == 1 else f"{count} problems"
-        return "\n".join([f"Configuration: {title}", *(f"  {index}. {p}" for index, p in enumerate(self.problems, 1))])
+        told = _told_once(self.problems)
+        title = "1 problem" if len(told) == 1 else f"{len(told)} problems"
+        return "\n".join([f"Configuration: {title}", *(f"  {index}. {p}" for index, p in enumerate(told, 1))])
+
+
+def _told_once(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems, those of several keys that have one value and one remedy as one: ten students, one model."""
+    alike: dict[tuple[str, ...], list[Problem]] = {}
+    for problem in problems:
+        value = problem.given.partition("=")[2] or problem.given
+        alike.setdefault((value, problem.expected, problem.remedy), []).append(problem)
+    return [
+        replace(first, given=f"{first.given} ({len(others)} more like it)") if others else first
+        for first, *others in alike.values()
+    ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trainers.configuration import ConfigurationError, compose
+from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.checks.files import missing_paths
 from trainers.configuration.devices.machine import Machine
 
@@ -258,6 +258,19 @@ def test_a_mistake_is_named_with_expectation_and_remedy(command: str, given: str
     fitting = [problem for problem in caught.value.problems if given in problem.given]
     assert fitting, f"no problem names {given}: {caught.value}"
     assert any(expected in problem.expected and remedy in problem.remedy for problem in fitting), str(caught.value)
+
+
+def test_one_fault_of_many_keys_is_told_once() -> None:
+    of_students = [Problem(f"students.{name}.model=none", "expected a directory", "make it") for name in "abc"]
+    error = ConfigurationError([*of_students, Problem("max_steps=0", "expected more", "write 1"), of_students[0]])
+    assert len(error.problems) == 5
+    assert str(error).splitlines() == [
+        "Configuration: 2 problems",
+        "  1. students.a.model=none (3 more like it): expected a directory.",
+        "    → make it",
+        "  2. max_steps=0: expected more.",
+        "    → write 1",
+    ]
 
 
 def test_all_problems_are_reported_at_once() -> None:

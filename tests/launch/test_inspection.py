@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from dataclasses import replace
@@ -120,6 +121,25 @@ def test_a_function_of_ones_own_is_imported_before_anything_starts(
     assert found["verifier=os.path"] == "expected a function or class, got a module"
     assert found["reward=no_such_package.reward"].startswith("cannot be imported (ModuleNotFoundError: ")
     assert "later" in problems_of(verifier="my_broken_checks.verify")["verifier=my_broken_checks.verify"]
+
+
+def test_a_computer_algebra_that_cannot_be_loaded_is_told_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "latex2sympy2_extended.py").write_text("raise ImportError('antlr is too old')\n", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    [problem] = function_problems(run_config("teacher_grpo", verifier="math"))
+    assert problem.given == "verifier=math"
+    assert problem.expected == "math-verify cannot be loaded (ImportError: antlr is too old)"
+    assert problems_of(verifier="exact") == {}
+
+
+def test_a_computer_algebra_that_is_not_installed_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "math_verify" else found(name))
+    [problem] = function_problems(run_config("teacher_grpo", verifier="math"))
+    assert "needs math_verify, which is not installed" in problem.expected
+    assert problem.remedy == "install what is missing"
 
 
 def test_columns_are_told_before_tokenizers_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

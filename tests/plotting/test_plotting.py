@@ -142,6 +142,25 @@ def test_curves_of_a_pool_have_bands_from_the_least_student_to_the_greatest(monk
     assert (band[:, 1].min(), band[:, 1].max()) == (pytest.approx(0.1), pytest.approx(0.9))
 
 
+def test_a_lonely_leak_stands_below_the_legend_of_its_panel(monkeypatch):
+    rows = [{"step": step, "teaching/blind_leak_rate": step == 50 and 1 / 6, "kl": 0.1} for step in range(1, 61)]
+    rows = [row | dict.fromkeys(("teaching/leak_rate", "teaching/format_failure_rate"), 0.0) for row in rows]
+    figure = _drawn(monkeypatch, learning_curves, rows)
+    figure.canvas.draw()
+    panel = figure.axes[4]
+    legend = panel.get_legend().get_window_extent()
+    leak = panel.transData.transform((50, 1 / 6))
+    assert panel.bbox.contains(*leak)
+    assert not legend.contains(*leak)
+
+
+def test_what_stands_in_brackets_behind_a_name_is_not_broken(monkeypatch):
+    cell = {"student alone": Estimate(0.2, 0.1, 0.3, 9)}
+    cells = {"first kind (held out)": cell, "mean": cell}
+    [axis] = _drawn(monkeypatch, student_matrix, cells, {name: {} for name in cells}, students=1).axes
+    assert axis.get_xticklabels()[0].get_text().replace("\u00a0", " ") == "first kind\n(held out)"
+
+
 def test_a_map_of_students_has_a_cell_for_every_pair(monkeypatch):
     cell = {"student alone": Estimate(0.2, 0.1, 0.3, 9), "T": Estimate(0.8, 0.7, 0.9, 9)}
     accuracy = {"a": cell, "b (held out)": cell | {"T": UNKNOWN}, "mean": cell}

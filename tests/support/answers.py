@@ -79,6 +79,15 @@ RIGHT = [
     # Equations and inequalities.
     ("2x - y + 1 = 0", "y = 2x + 1"), ("3 < x", "x > 3"), (r"\{x \mid x \geq 1\}", r"[1, \infty)"),
     (r"x < 1 \text{ or } x > 2", r"(-\infty, 1) \cup (2, \infty)"), ("x=2, y=3", "(2, 3)"), ("18 sheep", "18"),
+    # Names of what has a value: of points, ratios, lengths, functions; in the order in which they are written.
+    ("(2, 5)", "(m,n)=(2,5)"), (r"(m, n) = (2, 5) \quad \text{and} \quad (5, 2)", "(5,2), (2,5)"), ("3:8", "S_{ABC}:T=3:8"),
+    ("6", "|KL|=6"), (r"\frac{2}{\sqrt{7}}", r"\frac{KL}{MN}=\frac{2}{\sqrt{7}}"), (r"2 < f(t) \le 5", "(2, 5]"),
+    (r"-7, \frac{3}{2}", r"t = -7,\ k = \frac{3}{2}"), (r"k = \frac{3}{2}, t = -7", r"t = -7,\ k = \frac{3}{2}"),
+    (r"4+\sqrt{3}, 4-\sqrt{3}", r"x_{1}=4+\sqrt{3},\quadx_{2}=4-\sqrt{3}"), ("(2, 3)", "y=3, x=2"),
+    # Delimiters inside, commands escaped twice, commas that LaTeX spaces, long decimals.
+    ("4, 5, 6", "$4$ and $5$ and $6$"), ("7,8,9", "$7,8$ or $9$"), (r"62\textnormal{ miles}", "$62$ miles"),
+    (r"\left(\frac{2}{7}, 3\right)", r"\\left(\\frac{2}{7},3\\right)"), ("27 {, }481", "27,481"),
+    (r"\sqrt{19}", "4.35889894354067"), (r"\frac{\pi}{4}", "0.785398163397"),
 ]  # fmt: skip
 
 # (answer, ground truth) where it is wrong
@@ -137,6 +146,12 @@ WRONG = [
     ("1", r"\{x \mid x \geq 1\}"), ("3", r"x \equiv 3 \pmod 7"), ("5", "5 \\text{ if } n \\text{ is odd}"),
     ("x \\geq 2", r"\{x \mid x \geq 1\}"), ("(1, 2), (3, 5)", "(1, 2), (3, 4)"), ("y=2, x=3", "(2, 3)"),
     (r"(-\infty, 1) \cup (2, \infty)", r"(-\infty, 1) \cup [2, \infty)"), ("f(x) = 2", "f(y) = 2x"),
+    # Names.
+    ("(5, 2)", "(m,n)=(2,5)"), ("8:3", "S_{ABC}:T=3:8"), ("T:S_{ABC} = 3:8", "S_{ABC}:T=3:8"), ("1", "x+z=1"), ("4", "|x|=4"),
+    (r"\frac{3}{2}, -7", r"t = -7,\ k = \frac{3}{2}"), ("3, 2", "y=3, x=2"), ("2", r"\frac{x}{y}=2"), ("(n,m)=(2,5)", "(m,n)=(2,5)"),
+    # A long decimal takes what rounds to it and nothing else; an exact truth takes no decimal.
+    (r"\sqrt{19} + 10^{-14}", "4.35889894354067"), (r"\sqrt{2}", "1.4142"), ("4.35889894354067", r"\sqrt{19}"),
+    ("4.35889894354067 + x", "4.35889894354067"), ("$18 or $20", "18"), ("$18 and $20", "18"),
 ]  # fmt: skip
 
 # (whole solution, ground truth, outcome): finding the answer

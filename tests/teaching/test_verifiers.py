@@ -122,6 +122,10 @@ def test_unscorable_is_neither_right_nor_wrong():
         (r"\boxed{\frac{1}{\sqrt{2}}}", r"\frac{1}{\sqrt{2}}"),
         (r"\boxed {7}", "7"),
         (r"<solution>so \boxed{9}</solution>", "9"),
+        (r"\(\boxed{4}\) and \(\boxed{-7}\).", "4, -7"),
+        (r"\[ \boxed{4} \quad \text{and} \quad \boxed{-7}. \]", "4, -7"),
+        (r"\boxed{4} papers and \boxed{7} bins", "7"),
+        (r"So, \\boxed{4} it is.", "4"),
         ("<solution>The final answer is 9</solution>", "9"),
         ("The answer:", None),
         ("-3.5", "-3.5"),
@@ -300,6 +304,8 @@ def test_workers_that_do_not_start_are_not_started_again_and_again():
         ("1.234,5", "1234.5", True),
         ("3,15", "3,14", False),
         ("1, 2", "1, 2", True),
+        ("0.125", "0,125", True),
+        ("0.125", "125", False),
     ],
 )
 def test_decimal_commas_where_they_are_asked_for(answer, truth, correct):

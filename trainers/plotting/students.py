@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import fill
@@ -104,11 +105,16 @@ def _draw(axis: Axes, cells: Cells, colours: Colormap, ends: tuple[float, float]
     for y, row in enumerate(found):
         for x, estimate in enumerate(row):
             _write(axis, x, y, estimate, colours, ends, spec, scale)
-    axis.set_xticks(range(len(cells)), [fill(name, 14) for name in cells])
-    axis.set_yticks(range(len(names)), [fill(name, 22) for name in names])
+    axis.set_xticks(range(len(cells)), [_broken(name, 14) for name in cells])
+    axis.set_yticks(range(len(names)), [_broken(name, 22) for name in names])
     axis.tick_params(length=0)
     axis.grid(visible=False)
     axis.spines[["left", "bottom"]].set_visible(False)
+
+
+def _broken(name: str, width: int) -> str:
+    """Return a name in lines, with what stands in brackets in one of them."""
+    return fill(re.sub(r"\([^()]*\)", lambda match: match[0].replace(" ", "\u00a0"), name), width)
 
 
 def _write(

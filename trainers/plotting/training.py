@@ -59,6 +59,8 @@ BAND = 0.14
 FEW = 3
 """Fewer steps make no line worth the name: their dots must do."""
 
+LEGEND_LINE = 0.14
+"""Share of a panel's data that one line of its legend needs above them."""
 ACCURACY_PANEL = 1
 PANELS = (
     Panel("Reward", "mean reward per lesson", (Curve("reward", "reward", BLUE),)),
@@ -160,7 +162,10 @@ def _draw_panel(axis: Axes, panel: Panel, rows: Sequence[Mapping[str, Any]]) -> 
         axis.set_ylim(bottom=-0.02 * axis.get_ylim()[1])
     if panel.share:
         percent(axis)
-        axis.set_ylim(top=max(1.1 * float(values.max()), 0.05, *(1.02 * highest for _, highest in spreads)))
+        highest = float(values.max())
+        # A long legend would cover the rare point that is far above the others.
+        room = min((1 + LEGEND_LINE * len(panel.curves)) * highest, 1.1) if len(panel.curves) > FEW else 0.0
+        axis.set_ylim(top=max(1.1 * highest, 0.05, room, *(1.02 * most for _, most in spreads)))
     if students:
         label = f"lowest to highest of {students} students"
         axis.fill_between([], [], color=GREY, alpha=BAND, linewidth=0, label=label)

@@ -98,7 +98,8 @@ def build(seam: Seam, config: Experiment) -> Any:
     try:
         made = component(**arguments)
     except Exception as error:  # whatever the constructor of a user raises
-        remedy = f"correct {seam.settings_key}, or the class"
+        missing = isinstance(error, ImportError)
+        remedy = "install what is missing" if missing else f"correct {seam.settings_key}, or the class"
         raise _refused(given, f"cannot be made ({_said(error)})", remedy) from error
     method = getattr(made, seam.method, made)
     if not callable(method):

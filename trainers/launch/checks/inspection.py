@@ -90,8 +90,10 @@ def inspect(config: Experiment) -> Findings:
         return Findings(of_columns)
     warnings: list[str] = []
     shapes: dict[str, ModelShape | None] = {}
-    for use in model_uses(config):
-        logger.info("tokenizer and configuration of the %s, %s", use.role, use.model)
+    uses = model_uses(config)
+    for role, name in dict.fromkeys((use.role, use.model) for use in uses):
+        logger.info("tokenizer and configuration of the %s, %s", role, name)
+    for use in uses:
         try:
             model, shape, tokenizer = load(use, config.model.trust_remote_code)
         except LOADING_ERRORS as error:

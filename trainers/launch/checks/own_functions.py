@@ -1,4 +1,4 @@
-"""A check that components of the user's own can be imported and made: before servers start, not after."""
+"""A check that components, those of the user's own too, can be imported and made: before servers start, not after."""
 
 from __future__ import annotations
 
@@ -9,16 +9,27 @@ from trainers.configuration.checks.student_rules import each_student
 from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, StudentExperiment
 from trainers.problems import ConfigurationError, Problem
 from trainers.serving.weights.transports import TRANSPORTS
+from trainers.teaching.verifiers.mathematics.verifier import MathVerifier
 
 
 def function_problems(config: Experiment) -> Iterator[Problem]:
     """Yield the problems of all components of the user's own that a configuration names, whose modules it imports."""
     if isinstance(config, StudentExperiment):
-        yield from each_student(config, plugins.plugin_problems)
+        yield from tuple(each_student(config, plugins.plugin_problems)) or _verifier_problems(config)
     else:
         yield from plugins.plugin_problems(config)
     yield from _trainer_problems(config)
     yield from _transport_problems(config)
+
+
+def _verifier_problems(config: StudentExperiment) -> Iterator[Problem]:
+    if config.teaching.verifier != "math":
+        return
+    try:
+        MathVerifier().check()
+    except ImportError as error:
+        remedy = "install the packages again (pip install --force-reinstall math-verify), or take another verifier"
+        yield Problem("verifier=math", str(error), remedy)
 
 
 def _trainer_problems(config: Experiment) -> Iterator[Problem]:

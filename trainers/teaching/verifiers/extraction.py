@@ -12,7 +12,8 @@ from trainers.generation.reasoning import strip_reasoning
 from trainers.teaching.verifiers.quotation import is_denied, is_withdrawn, quoted_spans
 
 SOLUTION = re.compile(r"<solution>((?:(?!<solution>).)*?)</solution>", re.DOTALL | re.IGNORECASE)
-_BRACES = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{|\\.|[{}]", re.DOTALL)
+# "\\\\boxed{" comes from texts that were escaped once too often.
+_BRACES = re.compile(r"\\\\?(?:boxed|fbox)\s{0,3}\{|\\.|[{}]", re.DOTALL)
 # "The final answer is: 12", "**Answer:** 12", "#### 12", "The correct option is (A)"
 _CUE = re.compile(
     r"####|\b(?:actually|wait|no|sorry|oops|hmm)\b,?[ \t]{1,3}(?:make (?:that|it)|I meant?|it(?:['’]s| is))"
@@ -46,7 +47,8 @@ _PLACEHOLDER = re.compile(
     r"(?:\s+(?:here|goes here))?\s*[\]})>]?\.?|[.…\s]+",
     re.IGNORECASE,
 )
-_TOGETHER = re.compile(r"[\s$,;]{0,6}(?:(?:and|or)\b)?[\s$]{0,6}")
+_GAP = r"(?:[\s$,;]|\\[()\[\],;:! ]|\\q?quad\b){0,8}"
+_TOGETHER = re.compile(rf"{_GAP}(?:(?:\\text\s?\{{\s{{0,3}})?(?:and|or)\b(?:\s{{0,3}}\}})?)?{_GAP}")
 _VALUE = re.compile(r"[\d\\$√π∞]")
 
 

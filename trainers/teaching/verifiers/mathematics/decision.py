@@ -47,6 +47,7 @@ _CHANGED = re.compile(r"\s*-?(?:more\b|[+*/^=<>\\_!])", re.IGNORECASE)
 _BEFORE = re.compile(r"(?:[<>≥≤≠~]|\\(?:ge|le|ne|geq|leq|neq|gt|lt|approx)\b)\s*$")
 _PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}\s+[A-Za-z]{2,}(?:\s+[A-Za-z]{2,})+|^[A-Z][a-z]+\s+[a-z]+\b.*\d")
 _RATIO = re.compile(r"(\d+(?:\.\d+)?)\s*:\s*(\d+(?:\.\d+)?)")
+_NAMED_RATIO = re.compile(rf"([^=:]+:[^=:]+=\s*)?{_RATIO.pattern}")
 _CLOCK = re.compile(r"\d{1,2}:[0-5]\d(?:\s?[ap]m)?")
 _DIGITS = {name: value for value, name in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])} | {
     "eleven": 11, "twelve": 12, "sixteen": 16,
@@ -110,9 +111,15 @@ def expression_in(ground_truth: str, question: str = "") -> str | None:
     truth = clean(ground_truth)
     if not truth or read_choice(truth) or _based(truth) or _CLOCK.fullmatch(truth) or _is_words(truth):
         return None
-    truth = _RATIO.sub(r"\1/\2", truth) if _RATIO.fullmatch(truth) else truth
+    truth = _with_quotient(truth)
     expected = read_quantity(truth, words_of(question))
     return None if expected.number else expected.expression.removesuffix("%").strip()
+
+
+def _with_quotient(text: str) -> str:
+    """Return "2:3" and "a:b = 2:3" with a quotient for the ratio."""
+    match = _NAMED_RATIO.fullmatch(text)
+    return f"{match[1] or ''}{match[2]}/{match[3]}" if match else text
 
 
 def _is_words(truth: str) -> bool:
@@ -217,7 +224,7 @@ def _decide_value(given: str, truth: str, question: str) -> Verdict | Pairs:
         return UNJUDGEABLE
     if _CLOCK.fullmatch(truth):
         return WRONG
-    given, truth = (_RATIO.sub(r"\1/\2", text) if _RATIO.fullmatch(text) else text for text in (given, truth))
+    given, truth = _with_quotient(given), _with_quotient(truth)
     given = _asked_side(given, truth, question)
     answered = read_quantity(given, words_of(f"{question} {truth}"))
     expected = read_quantity(truth, words_of(question))

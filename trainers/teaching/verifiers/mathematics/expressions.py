@@ -19,6 +19,7 @@ from latex2sympy2_extended import latex2sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 from sympy import Expr, Float, I, Integral, Limit, Product, Rational, Sum, Symbol
 
+from trainers.teaching.verifiers.mathematics.numbers import parse_plain_number
 from trainers.teaching.verifiers.mathematics.structure import UnreadableError
 
 _CONVERSION = ConversionConfig(lowercase_symbols=False)
@@ -44,6 +45,8 @@ _DEGREES = re.compile(r"(\d+(?:\.\d+)?|[a-z]|\([^()]*\))\s*degrees?\b")
 def equal(given: str, truth: str) -> bool:
     """Return whether two expressions have the same value, for all values of their variables.
 
+    A truth that is a long decimal is also the value of what rounds to it, in its own digits.
+
     Raises:
         UnreadableError: when one of them cannot be read as a whole.
     """
@@ -52,7 +55,15 @@ def equal(given: str, truth: str) -> bool:
         return True
     if not first.free_symbols | second.free_symbols and first.is_rational and second.is_rational:
         return bool(first.doit() == second.doit())
-    return _same_values(first, second)
+    return _same_values(first, second) or _rounds_to(first, truth)
+
+
+def _rounds_to(exact: Expr, truth: str) -> bool:
+    rounded = parse_plain_number(truth)
+    if rounded is None or rounded.margin is None or exact.free_symbols:
+        return False
+    value, margin = (Rational(one.numerator, one.denominator) for one in (rounded.value, rounded.margin))
+    return bool(abs(sympy.N(exact - value, _DIGITS)) <= margin)
 
 
 def ratio_sign(given: str, truth: str) -> int:

@@ -40,15 +40,18 @@ _REWRITES = tuple(
         (rf"(?i)^({_LEFT_SIDE})?\s*{_ABOUT}\s*(?=[\d.$€£¥₹\\+-])", r"\1"),
         (r"(?<=\d)\s*[xX]\s*(?=10\s*(?:\^|\*\*))", r"\\times "),
         (r"\\!", ""),
+        (r"(?<=\d)\s*\{,\s*\}\s*(?=\d{3}(?!\d))", ""),
         (r"\{,\}", ","),
         # Not the "\\ " that ends a row of a matrix.
-        (r"(?<!\\)\\[,;:! ]|~|\\quad\b|\\qquad\b", " "),
+        (r"(?<!\\)\\[,;:! ]|~|\\q?quad(?![A-Za-z]{2})", " "),
         (r"\\(?:left|right|displaystyle|bigl?|bigr|Bigl?|Bigr|limits)(?![A-Za-z])", ""),
         (r"^\$([^$]+)\$(?=\s*\\?(?:%|[A-Za-z]))", r"\1 "),
+        # Formulas inside, but not the prices of "$18 or $20".
+        (r"(?<!\\)\$(?=[^\s$])([^$]*[^\s$\\])\$(?!\d)", r"\1"),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\frac\s*(\d)\s*(?=\{)", r"\\frac{\1}"),
         (r"(\\frac\s*\{[^{}]*\})\s*(\d)", r"\1{\2}"),
-        (r"\\(?:text|mathrm|textbf|mathbf|textit|mbox|operatorname)\s*\{([^{}]*)\}", r" \1 "),
+        (r"\\(?:text|textnormal|mathrm|textbf|mathbf|textit|mbox|operatorname)\s*\{([^{}]*)\}", r" \1 "),
         (r"\\%", "%"),
         (r"(?i)(?<=\d)\s*a\.?m\b", " am"),
         (r"(?i)(?<=\d)\s*p\.?m\b", " pm"),
@@ -83,7 +86,11 @@ _WRAPPERS = (
 
 def clean(text: str) -> str:
     r"""Bring notation to one form: no delimiters, Unicode as LaTeX, no spacing commands, `\frac12` of digits as 1/2."""
-    text = _SUPERSCRIPTS.sub(_power, join_thousands(_unwrap(text.strip()))).translate(FRACTIONS).translate(_SYMBOLS)
+    text = (
+        _SUPERSCRIPTS.sub(_power, join_thousands(_unwrap(_escaped_once(text.strip()))))
+        .translate(FRACTIONS)
+        .translate(_SYMBOLS)
+    )
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     text = re.sub(r"\s+", " ", text).strip().rstrip(".,;").strip()
@@ -91,6 +98,12 @@ def clean(text: str) -> str:
     if text.startswith("{") and text.endswith("}"):
         text = rf"\{{{text[1:-1]}\}}"
     return text
+
+
+def _escaped_once(text: str) -> str:
+    """Halve the backslashes of a text in which every command has two, as JSON that was escaped once too often has."""
+    doubled = re.search(r"\\\\[A-Za-z]{2}", text) and not re.search(r"(?<!\\)\\(?!\\)", text)
+    return text.replace("\\\\", "\\") if doubled else text
 
 
 def join_thousands(text: str) -> str:
@@ -111,7 +124,7 @@ def _unwrap(text: str) -> str:
     return text
 
 
-_GROUPED = re.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+|\d+)(?:,(\d+))?(?![\d.,]*\d)")
+_GROUPED = re.compile(r"(?<![\d.,])((?!0)\d{1,3}(?:\.\d{3})+|\d+)(?:,(\d+))?(?![\d.,]*\d)")
 
 
 def with_decimal_points(text: str) -> str:

@@ -29,6 +29,11 @@ class PlainNumber:
     percent: bool = False
     decimals: int | None = None
 
+    @property
+    def margin(self) -> Fraction | None:
+        """Half a unit of the last digit, by which a value that this one rounds may differ; `None` if it rounds none."""
+        return None if self.decimals is None else Fraction(1, 2 * 10**self.decimals)
+
 
 def parse_plain_number(text: str) -> PlainNumber | None:
     """Read an integer, decimal, fraction `a/b`, mixed number `1 1/2`, `1.5e3` or percentage; `None` for all else.
@@ -73,9 +78,7 @@ def close_numbers(answer: PlainNumber, truth: PlainNumber) -> bool:
 
 
 def _rounds_to(exact: PlainNumber, rounded: PlainNumber) -> bool:
-    if rounded.decimals is None:
-        return False
-    return 2 * abs(exact.value - rounded.value) * 10**rounded.decimals <= 1
+    return rounded.margin is not None and abs(exact.value - rounded.value) <= rounded.margin
 
 
 def equal_numbers(answer: PlainNumber, truth: PlainNumber, *, in_percent: bool = False) -> bool:

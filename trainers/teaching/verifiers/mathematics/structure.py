@@ -71,8 +71,13 @@ _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _NAME = re.compile(
     r"\\?[A-Za-z](?:_\{?\w+\}?)?'*|[A-Za-z]{1,2}(?:_\{?\w+\}?)?\s*\([^()=]{1,12}\)|[A-Z]{2,3}|(?:m\s*)?\\angle\s*\w+"
     r"|[A-Za-z]{3,}(?: [A-Za-z]+){0,4}|[A-Za-z]\d?"
+    # The length of a segment, ratios of quantities with names, and the names of a point's coordinates.
+    r"|\|[A-Z]{2}\||\\frac\s*\{[A-Z]{2}\}\s*\{[A-Z]{2}\}"
+    r"|[A-Za-z]{1,4}(?:_\{?\w+\}?)?\s*:\s*[A-Za-z]{1,4}(?:_\{?\w+\}?)?"
+    r"|\(\s*[A-Za-z](?:_\{?\w+\}?)?(?:\s*,\s*[A-Za-z](?:_\{?\w+\}?)?)+\s*\)"
 )
-_VARIABLE = re.compile(r"\\?[A-Za-z]+|[A-Za-z]_\{?\w+\}?")
+_VARIABLE = re.compile(r"\\?[A-Za-z]+|[A-Za-z]_\{?\w+\}?|[A-Za-z]\([A-Za-z]\)")
+_COORDINATES = {"x", "y", "z"}
 _DOTS = re.compile(r"\.{2,3}|…|\\(?:ldots|dots|cdots|dotsc)")
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "\\{": "\\}"}
 
@@ -246,7 +251,9 @@ def _same_leaf(given: str, truth: str, parts: PartComparison) -> bool:
 
 
 def _same_group(given: Bracketed, truth: Bracketed, parts: PartComparison) -> bool:
-    given, truth = _by_name(given), _by_name(truth)
+    given = _by_name(given)
+    if _named(given) or _names(truth) <= _COORDINATES:
+        truth = _by_name(truth)
     kinds = {given.kind, truth.kind}
     if kinds <= {"", "{}"}:
         ordered = any(_is_dots(item) for item in truth.items) or _named(given) or _named(truth)
@@ -264,7 +271,11 @@ def _is_dots(node: Node) -> bool:
 
 def _named(group: Bracketed) -> bool:
     """Return True for "x = 2, y = 3", where order says which value is whose."""
-    return len({item.sides[0] for item in group.items if isinstance(item, Relation)}) > 1
+    return len(_names(group)) > 1
+
+
+def _names(group: Bracketed) -> set[str]:
+    return {item.sides[0] for item in group.items if isinstance(item, Relation)}
 
 
 def _by_name(group: Bracketed) -> Bracketed:
@@ -293,7 +304,7 @@ def _same_relation(given: Relation, truth: Relation, parts: PartComparison) -> b
     if given.signs != truth.signs:
         return False
     symmetric = given.signs in (("=",), ("!=",))
-    if _is_assignment(given) and _is_assignment(truth) and given.sides[0] == truth.sides[0]:
+    if is_assignment(given) and is_assignment(truth) and given.sides[0] == truth.sides[0]:
         return same(parse(given.sides[1]), parse(truth.sides[1]), parts)
     if all(_same_side(g, t, parts) for g, t in zip(given.sides, truth.sides, strict=True)):
         return True
@@ -307,7 +318,8 @@ def _same_side(given: str, truth: str, parts: PartComparison) -> bool:
     return given == truth or (not _VARIABLE.fullmatch(given) and same(parse(given), parse(truth), parts))
 
 
-def _is_assignment(relation: Relation) -> bool:
+def is_assignment(relation: Relation) -> bool:
+    """Return True for "x = …", which gives one thing a value by its name."""
     return relation.signs == ("=",) and _NAME.fullmatch(relation.sides[0]) is not None
 
 

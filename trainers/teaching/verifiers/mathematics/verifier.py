@@ -7,11 +7,14 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import re
+import subprocess
+import sys
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Sequence
 
 from trainers.concurrency.deadlines import VERDICT_S
+from trainers.paths import ROOT
 from trainers.teaching.lesson import Question
 from trainers.teaching.verifiers.accepted_answers import accepted_answers
 from trainers.teaching.verifiers.extraction import extract_answer
@@ -60,6 +63,19 @@ class MathVerifier:
         self._timeout_s = timeout_s
         self._decimal_comma = decimal_comma
         self._truths: OrderedDict[str, _Truth] = OrderedDict()
+
+    def check(self) -> None:
+        """See that computer algebra can be loaded, as an installed package need not be; blocks for a few seconds.
+
+        Raises:
+            ImportError: it cannot, with the last line of what its process said.
+        """
+        tried = subprocess.run(
+            [sys.executable, "-c", f"import {_WORKER}"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        if tried.returncode != 0:
+            said = tried.stderr.strip().rpartition("\n")[2] or f"exit status {tried.returncode}"
+            raise ImportError(f"math-verify cannot be loaded ({said})")
 
     async def verify(self, solution: str, question: Question) -> Verdict:
         """See `Verifier.verify`."""

@@ -16,7 +16,15 @@ import warnings
 from collections.abc import Sequence
 
 from trainers.teaching.verifiers.mathematics import expressions
-from trainers.teaching.verifiers.mathematics.structure import Bracketed, Leaf, Node, UnreadableError, parse, same
+from trainers.teaching.verifiers.mathematics.structure import (
+    Bracketed,
+    Leaf,
+    Node,
+    UnreadableError,
+    is_assignment,
+    parse,
+    same,
+)
 
 _MEMORY_LIMIT_BYTES = 4 * 2**30
 
@@ -60,7 +68,12 @@ def _judge_one(answer: str, truth: str) -> str:
 def _parts(node: Node) -> list[str]:
     if isinstance(node, Bracketed):
         return [part for item in node.items for part in _parts(item)]
-    texts = [node.text] if isinstance(node, Leaf) else [part for side in node.sides for part in _parts(parse(side))]
+    if isinstance(node, Leaf):
+        texts = [node.text]
+    else:
+        # The name of what is given a value need not be an expression: "V_1:V_2 = …".
+        sides = node.sides[1:] if is_assignment(node) else node.sides
+        texts = [part for side in sides for part in _parts(parse(side))]
     return [text for text in texts if text.strip(".") and text not in (r"\ldots", r"\dots", r"\cdots")]
 
 
