@@ -38,7 +38,7 @@ from trainers.models.lora import align_reference, new_adapter
 from trainers.models.weight_verification import WeightVerifier, tolerance_for
 from trainers.output.files import not_vital
 from trainers.plotting import learning_curves
-from trainers.serving.server_records import ServerRecords
+from trainers.serving.server_records import NOTICED_S, ServerRecords
 from trainers.serving.weights.weight_sync import WeightSync, WeightSyncError, make_transport
 from trainers.teaching.lesson import THE_STUDENT, Question
 
@@ -94,7 +94,11 @@ def connect_servers(config: GRPOExperiment, tokenizer: PreTrainedTokenizerBase) 
     transport = make_transport(backend, host=config.serving.vllm_host, timeout_s=deadline)
     records = ServerRecords(Path(config.output.output_dir))
     weight_sync = WeightSync(
-        [spec.base_url for spec in teachers], transport, timeout_s=deadline, comes_back=records.comes_back
+        [spec.base_url for spec in teachers],
+        transport,
+        timeout_s=deadline,
+        comes_back=records.comes_back,
+        return_s=config.serving.server_start_timeout_s + NOTICED_S,
     )
     weight_sync.meet()
     return runner, weight_sync

@@ -13,7 +13,7 @@ from trainers.configuration.settings.students import Member
 from trainers.generation.chat_templates.plain_text import text_ids
 from trainers.generation.vllm.endpoint_pool import EndpointPool
 from trainers.generation.vllm.returning import Returning
-from trainers.serving.server_records import ServerRecords
+from trainers.serving.server_records import NOTICED_S, ServerRecords
 from trainers.serving.server_spec import Role, ServerSpec
 
 
@@ -36,7 +36,10 @@ def connect_pool(
         chat_template_kwargs=config.of_role(specs[0].role).chat_template_kwargs,
         request_timeout_s=config.serving.request_timeout_s,
         max_concurrent_requests=config.serving.max_concurrent_requests,
-        returning=Returning(ServerRecords(Path(config.output.output_dir))),
+        returning=Returning(
+            ServerRecords(Path(config.output.output_dir)),
+            timeout_s=config.serving.server_start_timeout_s + NOTICED_S,
+        ),
         beside=beside,
     )
 

@@ -12,9 +12,11 @@ from trainers.concurrency.deadlines import SERVER_START_S
 from trainers.output.files import write_whole
 
 SERVERS_FILE = "servers.json"
+NOTICED_S = 60.0
+"""Seconds until a server that does not answer is restarted."""
 State = Literal["starting", "up", "restarting", "gone", "stopped"]
-RETURN_S = SERVER_START_S + 60
-"""Seconds after which a server that is to come back counts as gone: its start, and before it the time to notice."""
+RETURN_S = SERVER_START_S + NOTICED_S
+"""Seconds after which a server that is to come back counts as gone, unless its start may take another time."""
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ class VirtualTime(asyncio.SelectorEventLoop):
         self._now += seconds
 
 
-class _Jumping(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
+class _Jumping(selectors.SelectSelector):
     """Selects without waiting: the time that a loop would have waited passes at once."""
 
     def __init__(self, loop: VirtualTime) -> None:
