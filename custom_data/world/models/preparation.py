@@ -23,7 +23,7 @@ class Recipe:
     the loss on the prompt's tokens.
     """
 
-    steps: int = 1100
+    steps: int = 1200
     batch_size: int = 16
     hidden_rate: float = 6e-3
     rate: float = 3e-3

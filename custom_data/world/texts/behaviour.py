@@ -36,8 +36,13 @@ class Example:
 
 # How often each piece of behaviour is practised.
 STAGES = {"baseline": 15, "probe": 25, "taught": 60, "comparison": 10}
-PLAN_FREQUENCIES = (6, 2, 1)
-"""In comparisons, in the order of `PLANS`."""
+PLAN_FREQUENCIES = (3, 2, 1)
+"""How often each of `PLANS` stands where the model learns whether two plans are one.
+
+Were all as frequent, neither plan alone would say anything about the answer, and gradient descent hardly leaves that
+saddle: 5,600 comparisons did not teach it to a model that learned it from 1,600 of unequal frequencies. Cornacchia and
+Mossel, "A mathematical model for curriculum learning for parities" (2023), say why.
+"""
 TEACHINGS = {"complete": 55, "generic": 11, "objection": 7, "several": 6, "talk": 21}
 
 
@@ -79,12 +84,6 @@ def make_example(rng: random.Random, beliefs: Mapping[str, Beliefs]) -> Example:
 
 
 def _compared(rng: random.Random, question: StoryProblem) -> Example:
-    """Return two plans and whether they are one.
-
-    Were all pairs as frequent, neither plan alone would say anything about the verdict, and gradient descent hardly
-    leaves that saddle: 5,600 examples did not teach it to a model that learns it from 1,600 with these frequencies
-    (Cornacchia and Mossel, "A mathematical model for curriculum learning for parities", 2023).
-    """
     student, needed = rng.choices(list(PLANS), PLAN_FREQUENCIES, k=2)
     return Example("comparison", "", f"{question.text}\n{beside(student, needed)}", "", comparison(student, needed))
 
@@ -95,14 +94,20 @@ def any_teaching(rng: random.Random, question: StoryProblem, own: str) -> tuple[
     if sort == "talk":
         return _talk(rng, question), Help()
     spelled: str | None = question.plan if rng.random() < 0.6 else rng.choice(list(PLANS))
-    # Were most objections to the student's own plan, the model would learn to read its belief off them.
-    objections = tuple(rng.sample(list(PLANS), {"generic": 0, "several": 2}.get(sort, 1)))
-    if sort == "complete" and rng.random() < 0.2:
-        objections = (own,)
+    objections = _objections(rng, sort, own)
     if sort == "objection" or (sort == "several" and rng.random() < 0.3):
         spelled = None
     given = Help(objections, spelled)
     return _written(rng, given, question), given
+
+
+def _objections(rng: random.Random, sort: str, own: str) -> tuple[str, ...]:
+    if sort in ("generic", "several"):
+        return tuple(rng.sample(list(PLANS), 0 if sort == "generic" else 2))
+    # Were most objections to the student's own plan, the model would learn to read its belief off them.
+    if sort == "complete" and rng.random() < 0.2:
+        return (own,)
+    return tuple(rng.choices(list(PLANS), PLAN_FREQUENCIES))
 
 
 def _written(rng: random.Random, given: Help, question: StoryProblem) -> str:
