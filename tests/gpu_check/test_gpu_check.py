@@ -47,8 +47,10 @@ def test_a_check_that_fails_says_why_and_keeps_what_it_had(context: Context) -> 
     assert "ZeroDivisionError" in run_isolated(context, f"{STAND_INS}:breaks", 60).reason
 
 
+@pytest.mark.slow
 def test_a_check_that_hangs_is_ended_with_all_it_started(context: Context) -> None:
-    outcome = run_isolated(context, f"{STAND_INS}:hangs", 8)
+    # Long enough to begin on a machine that others use too.
+    outcome = run_isolated(context, f"{STAND_INS}:hangs", 30)
     assert (outcome.status, outcome.figures) == ("timed out", {"begun": True})
     child = int((context.root / "child").read_text())
     deadline = time.monotonic() + 10
