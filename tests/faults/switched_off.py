@@ -213,8 +213,8 @@ PROTECTIONS = (
     Protection(
         "orphans: the launcher takes in those of a killed guard",
         "trainers/serving/processes/orphans.py",
-        "            orphan.terminate()\n",
-        "            pass\n",
+        "orphans = [process for process in psutil.Process().children(recursive=True) if _belongs(process, temporary)]",
+        "orphans: list[psutil.Process] = []",
         "faults/test_killed_processes.py::test_a_killed_guard_leaves_no_rank",
     ),
     Protection(

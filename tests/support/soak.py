@@ -39,7 +39,7 @@ def main() -> None:
             made = runner.run(questions(QUESTIONS), step=step, num_generations=GENERATIONS, num_baselines=1)
             assert not any(group.dropped for group in made.groups)
             state.global_step = step
-            metrics.on_log(None, state, None, logs=made.metrics())  # type: ignore[arg-type]
+            metrics.on_log(None, state, None, logs=made.metrics())
             save_lessons(str(directory), step, made.groups)
             if step + 1 == steps // 10:
                 warm = grown()
