@@ -13,18 +13,27 @@ from tests.support.wandb_offline import logged
 
 pytestmark = pytest.mark.slow
 STEPS = 3
+PLANTED = {
+    "WANDB_API_KEY": "0" * 40,
+    "OPENAI_API_KEY": "sk-planted-openai",
+    "HF_TOKEN": "hf_planted",
+    "ATLAS_RUN_TOKEN": "planted-token-of-the-run",
+    "ATLAS_SERVE_KEY": "planted-key-of-the-service",
+    "KEY_OF_ONES_OWN": "planted-key-of-ones-own",
+}
+"""Secrets that a run finds in its environment."""
 
 
 @pytest.fixture(scope="module")
 def finished(workspace, tmp_path_factory):
     """A real SFT run of a few steps that reports to W&B (offline) and TensorBoard."""
     records = tmp_path_factory.mktemp("records")
-    secret = {"WANDB_API_KEY": "0" * 40}
-    environment = os.environ | secret | {"WANDB_MODE": "offline", "WANDB_DIR": str(records)}
+    environment = os.environ | PLANTED | {"WANDB_MODE": "offline", "WANDB_DIR": str(records)}
     arguments = [f"workspace={workspace}", f"output_dir={records}/sft", f"max_steps={STEPS}", "warmup_steps=1"]
     arguments += ["report_to=[wandb,tensorboard]", "logging_steps=1"]
     command = [sys.executable, "train.py", "run@_global_=quickstart_sft", *arguments]
-    subprocess.run(command, check=True, env=environment, timeout=300)
+    with (records / "screen.log").open("wb") as screen:
+        subprocess.run(command, check=True, env=environment, timeout=300, stdout=screen, stderr=subprocess.STDOUT)
     return records
 
 
@@ -55,7 +64,8 @@ def test_tensorboard_logged_the_same_losses(finished):
 def test_no_secret_is_written(finished):
     for path in finished.rglob("*"):
         if path.is_file():
-            assert b"0" * 40 not in path.read_bytes(), path
+            written = path.read_bytes()
+            assert [name for name, secret in PLANTED.items() if secret.encode() in written] == [], path
 
 
 def test_the_final_model_lies_where_rl_finds_it(finished):

@@ -28,7 +28,7 @@ BECOME = 'exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"'
 SHOW = 'mount --bind "$0" /mnt && mount -t tmpfs -o mode=755 none /root && mkdir -p "$0" && mount --move /mnt "$0" && '
 """An interpreter that lies in root's home is shown to others, in a mount namespace of their own."""
 IMPOSSIBLE_HERE = {errno.EPERM, errno.ENOSYS, errno.EACCES, errno.ENODEV}
-"""What a machine says that allows something nobody, as a container does with keyrings."""
+"""Errors of a machine that allows something nobody, as a container does with keyrings."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def ordinary(command: Sequence[str]) -> list[str]:
 
 @pytest.fixture(scope="module", params=["root", "ordinary user"])
 def outcomes(request: pytest.FixtureRequest, facts: Mapping[str, object]) -> dict[str, str]:
-    """What became of each escape, tried by this user."""
+    """Outcomes of all escapes, tried by this user."""
     if os.getuid() != 0 or not shutil.which("setpriv"):
         pytest.skip("being root, and becoming another user, needs root and setpriv")
     with Path(str(facts["secret"])).open() as inherited:

@@ -13,6 +13,7 @@ from transformers import Trainer
 from trainers.distributed import on_all_ranks, shared_out
 from trainers.output.checkpoints import abandon, begin, finish, last_finished, size_of
 from trainers.output.files import is_full
+from trainers.training.plain_values import named, refuse_pickled_code
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +23,22 @@ _REMEDY = "free some space, or lower save_total_limit, or set save_only_model=tr
 class WholeCheckpoints(Trainer):
     """Writes each checkpoint beside the one that it replaces, and declares it whole when every rank has written.
 
+    What it continues from is read as tensors and plain values.
+
     A disk that is full costs the checkpoint, not the training, where all ranks can agree on that.
     """
 
     _step_saved: int | None = None
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+        """Train as transformers does.
+
+        Raises:
+            ConfigurationError: when the checkpoint holds code.
+        """
+        refuse_pickled_code(deepspeed=self.is_deepspeed_enabled)
+        with named(resume_from_checkpoint):
+            return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
     def save_own_files(self, checkpoint: Path) -> None:
         """Write what a trainer of ours has to add to a checkpoint; every rank calls this."""
