@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
-from rich.table import Table
+from rich.console import Group
 
 # Read when torch is loaded: OpenMP threads that spin while they wait are ten times slower beside other processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -17,6 +16,7 @@ from custom_data.world.build import VERSION, Size, build_world, read_manifest
 from custom_data.world.models.measurement import FIGURES
 from custom_data.world.models.preparation import Recipe
 from trainers.terminal.log_lines import log_to_standard_error
+from trainers.terminal.tables import console_for_tables, tables_within
 
 log = logging.getLogger("custom_data.world")
 CEILINGS = {
@@ -45,7 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
         )  # fmt: skip
         return 2
     manifest = build_world(options.output, options.seed, Size(preparation=Recipe(steps=options.preparation_steps)))
-    Console().print(_report(manifest))
+    console = console_for_tables()
+    console.print(report(manifest, console.width))
     log.info("%s is complete after %.0f s", options.output, manifest["seconds"])
     return 0
 
@@ -64,18 +65,23 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _report(manifest: dict[str, Any]) -> Group:
+def report(manifest: dict[str, Any], width: int) -> Group:
     """Return the tables of what was measured of each student, and of what a teacher of theirs can reach."""
-    students = Table("student", *(name.replace("_", " ") for name in FIGURES), title="held-out questions")
-    for name, figures in manifest["students"].items():
-        students.add_row(name, *(f"{figures[figure]:.0%}" for figure in FIGURES))
+    header = ("student", *(name.replace("_", " ") for name in FIGURES))
+    rows = [(name, *(f"{figures[figure]:.0%}" for figure in FIGURES)) for name, figures in manifest["students"].items()]
     pools = manifest["ceilings"]
-    ceilings = Table("under the students' rule", "students", "held-out students", title=f"world {manifest['seed']}")
+    ceilings = []
     for name, label in CEILINGS.items():
         unit = ".2f" if name.endswith("bits") else ".1%"
-        ceilings.add_row(label, *(f"{pools[pool][name]:{unit}}" for pool in ("students", "heldout_students")))
+        ceilings.append((label, *(f"{pools[pool][name]:{unit}}" for pool in ("students", "heldout_students"))))
     notes = "\n".join(f"{name.replace('_', ' ')}: {meaning}" for name, meaning in FIGURES.items())
-    return Group(students, notes, ceilings)
+    return Group(
+        *(part for table in tables_within(width, "held-out questions", header, rows) for part in ("", table)),
+        f"\n{notes}\n",
+        *tables_within(
+            width, f"world {manifest['seed']}", ("under their rule", "students", "held-out students"), ceilings
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ import random
 import re
 
 import pytest
+from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from custom_data.world.__main__ import main
-from custom_data.world.models.measurement import say
+from custom_data.world.__main__ import CEILINGS, main, report
+from custom_data.world.models.measurement import FIGURES, say
 from custom_data.world.models.rendering import encode_examples, load_templates, render
 from custom_data.world.models.tokenizer import TAGS, build_tokenizer
 from custom_data.world.texts.behaviour import any_teaching, make_example, taught_solution
@@ -224,6 +225,18 @@ def test_an_example_is_learned_under_the_templates_of_the_recipe(tokenizer, temp
 
 
 @pytest.mark.slow
+def test_what_is_printed_of_a_world_fits_a_narrow_terminal_without_cut_words():
+    pools = {pool: dict.fromkeys(CEILINGS, 0.5) for pool in ("students", "heldout_students")}
+    students = {name: dict.fromkeys(FIGURES, 1.0) for name in STUDENTS}
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(report({"seed": 0, "students": students, "ceilings": pools}, 80))
+    words = set(captured.get().split())
+    assert {word for name in FIGURES for word in name.split("_")} <= words
+    assert max(map(len, captured.get().splitlines())) <= 80
+    assert "…" not in captured.get()
+
+
 def test_a_short_world_loads_speaks_and_is_not_made_twice(tmp_path, templates):
     command = ["--output", str(tmp_path), "--preparation-steps", "2"]
     (tmp_path / "sft.jsonl").write_text("half a row", encoding="utf-8")

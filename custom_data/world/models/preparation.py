@@ -14,6 +14,8 @@ from torch.nn import functional
 from tqdm import trange
 from transformers import Qwen3ForCausalLM
 
+from trainers.progress import Count
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -53,7 +55,11 @@ def prepare(model: Qwen3ForCausalLM, pairs: Sequence[Pair], recipe: Recipe, seed
     schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, recipe.scale) for optimizer in optimizers]
     batches = _batches(pairs, recipe.batch_size, random.Random(seed))
     model.train()
-    for _ in (progress := trange(recipe.steps, desc="preparing the student", unit="step")):
+    stage = "preparing the student"
+    progress = trange(recipe.steps, desc=stage, unit="step", disable=None)
+    # Without a terminal a bar is a line for each step.
+    count = Count(stage, recipe.steps, "steps") if progress.disable else None
+    for _ in progress:
         loss = _loss(model, next(batches), recipe.prompt_weight)
         model.zero_grad()
         loss.backward()
@@ -62,6 +68,8 @@ def prepare(model: Qwen3ForCausalLM, pairs: Sequence[Pair], recipe: Recipe, seed
             optimizer.step()
             schedule.step()
         progress.set_postfix(loss=f"{loss.item():.3f}")
+        if count:
+            count.advance()
     model.eval()
 
 
