@@ -92,7 +92,7 @@ def test_launch_commands_are_accepted(command: Command, capsys: pytest.CaptureFi
 
 
 def launched(words: list[str]) -> list[str]:
-    """What is launched, without `sbatch` and its options."""
+    """Return what is launched, without `sbatch` and its options."""
     return list(dropwhile(lambda word: not word.startswith("scripts/"), words)) if words[0] == "sbatch" else words
 
 

@@ -70,7 +70,7 @@ def make_room(
             ended = any(server.exit_status() is not None for server in running)
             if (ended or short > ROLLOUT_SHARE * grace_s) and not gives_up.exists():
                 why = "its servers end" if ended else "the time is short"
-                logger.warning("%s: a rollout that runs is given up for the checkpoint of the last step", why)
+                logger.warning("%s: a rollout, if one runs, is given up for a checkpoint of the last step", why)
                 with told(gives_up):
                     gives_up.touch()
         return status
