@@ -27,8 +27,8 @@ from trainers.distributed import agree_on_accumulation, on_all_ranks, reported_a
 from trainers.evaluation.early_stopping import install_patience
 from trainers.generation.chat_templates.assistant_turn import assistant_turn
 from trainers.generation.vllm.greedy import GreedySample
+from trainers.grpo.alarms.hopelessness import install_hope
 from trainers.grpo.curriculum.rollout_plan import Curriculum
-from trainers.grpo.hopelessness import install_hope
 from trainers.grpo.rollouts import RolloutRunner
 from trainers.grpo.trainer import TeacherGRPOTrainer
 from trainers.models.end_of_turn import declare_end

@@ -16,7 +16,7 @@ from tests.support.stand_in_runs import Launched, StandInRun
 from tests.support.stand_in_training import PAUSE, STEPS
 
 NO_ORPHAN_S = 10.0
-SERVER_START_S = 1.0
+START_S = 1.0
 """Seconds that a process takes to start, about."""
 VICTIMS = ("launcher", "guard", "agent", "rank 0", "rank 1")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -64,7 +64,7 @@ def end_at_some_moment(
             with suppress(psutil.NoSuchProcess):
                 found = find(launch.pid, victim)
             time.sleep(0.005)
-        time.sleep(chance.uniform(0.0, step_s if step else SERVER_START_S))
+        time.sleep(chance.uniform(0.0, step_s if step else START_S))
         if found is None or launch.poll() is not None or not found.is_running():
             return False
         found.send_signal(how)

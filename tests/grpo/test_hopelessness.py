@@ -9,8 +9,8 @@ import pytest
 from transformers import TrainerControl, TrainerState
 
 from trainers.configuration.resume.decision import STOP
-from trainers.grpo.hopelessness import FirstSteps, HopelessnessWatch
-from trainers.grpo.stopping import asked_to_stop
+from trainers.grpo.alarms.hopelessness import FirstSteps, HopelessnessWatch
+from trainers.training.stopping import asked_to_stop
 
 FINE = {
     "teaching/format_failure_rate": 0.1,

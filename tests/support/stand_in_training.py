@@ -18,6 +18,7 @@ from pathlib import Path
 
 import yaml
 
+from trainers.configuration.resume.decision import STOP
 from trainers.jsonl import append, mend
 from trainers.output.checkpoints import abandon, begin, checkpoints, finish
 from trainers.output.files import is_full, told, write_whole
@@ -87,8 +88,11 @@ def train() -> None:
             append(output / "metrics.jsonl", unwritten)
             unwritten = []
         sys.stderr.write(f"step {step}/{STEPS}\n")
-        if step % SAVE_EVERY == 0:
+        asked_to_stop = (output / STOP).exists() and step < STEPS
+        if step % SAVE_EVERY == 0 or asked_to_stop:
             save(output / f"checkpoint-{step}", model, step, pause)
+        if asked_to_stop:
+            return
     write_whole(output / "model.txt", model)
     write_whole(output / "finished.json", json.dumps({"steps": STEPS}))
 

@@ -37,7 +37,7 @@ class Example:
 # How often each piece of behaviour is practised.
 STAGES = {"baseline": 15, "probe": 25, "taught": 60, "comparison": 10}
 PLAN_FREQUENCIES = (3, 2, 1)
-"""How often each of `PLANS` stands where the model learns whether two plans are one.
+"""Weights of `PLANS` where the model learns whether two plans are one.
 
 Were all as frequent, neither plan alone would say anything about the answer, and gradient descent hardly leaves that
 saddle: 5,600 comparisons did not teach it to a model that learned it from 1,600 of unequal frequencies. Cornacchia and

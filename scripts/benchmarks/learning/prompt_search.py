@@ -1,4 +1,4 @@
-"""What is training worth over prompting? Searches a prompt for the untrained teacher of a world, and tests the best.
+"""Searches a prompt for the untrained teacher of a world and tests the best: what is training worth over prompting?
 
     python -m scripts.benchmarks.learning.prompt_search --runs results/ablations --seeds 0 1 2
 
@@ -42,7 +42,7 @@ INSTRUCTIONS = (
     "Teacher: <thinking>",
     "Teacher: <teaching>",
 )
-"""What the tokenizer of a world can read: the words of its own prompts."""
+"""Words of the world's own prompts, which its tokenizer can read."""
 SHOWN = (0, 1, 2, 3)
 SETS = 4
 """Sets of lessons drawn for each of the numbers in `SHOWN` above 0."""
