@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from typing import Any
 
 
 def main() -> int:
@@ -18,15 +17,18 @@ def main() -> int:
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
         importlib.import_module("accelerate.commands.launch").main()
-    except _rank_failed() as error:
-        status = error.get_first_failure()[1].exitcode
+    except Exception as error:
+        if not _is_of_a_rank(error):
+            raise
+        status = error.get_first_failure()[1].exitcode  # type: ignore[attr-defined]
         return status if status >= 0 else 128 - status
     return 0
 
 
-def _rank_failed() -> Any:
-    """Import the error only when there is one: it costs a second."""
-    return importlib.import_module("torch.distributed.elastic.multiprocessing.errors").ChildFailedError
+def _is_of_a_rank(error: Exception) -> bool:
+    """Return whether a rank failed; where nobody has loaded torch, whose error says so, none has begun."""
+    elastic = sys.modules.get("torch.distributed.elastic.multiprocessing.errors")
+    return elastic is not None and isinstance(error, elastic.ChildFailedError)
 
 
 if __name__ == "__main__":
