@@ -177,6 +177,21 @@ if os.environ["RANK"] == "1":
 """
 
 
+def test_an_agent_that_is_asked_to_end_loads_nothing_for_it(tmp_path: Path) -> None:
+    package = tmp_path / "accelerate" / "commands"
+    package.mkdir(parents=True)
+    (package / "launch.py").write_text("def main():\n    raise KeyboardInterrupt\n", encoding="utf-8")
+    code = (
+        "import sys; from trainers.launch.supervise import accelerate_agent as agent\n"
+        "try:\n    agent.main()\nexcept KeyboardInterrupt:\n    sys.exit(7 if 'torch' in sys.modules else 0)\n"
+        "sys.exit(8)"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    for directory in (package, package.parent):
+        (directory / "__init__.py").touch()
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False, cwd=tmp_path).returncode == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("failure", "status"),

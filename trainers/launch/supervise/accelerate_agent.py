@@ -10,7 +10,6 @@ import importlib
 import logging
 import os
 import sys
-from typing import Any
 
 from trainers.launch.supervise.interruption import outlast_requests
 
@@ -24,15 +23,18 @@ def main() -> int:
     os.environ["PET_SIGNALS_TO_HANDLE"] = "SIGINT,SIGHUP,SIGQUIT"
     try:
         importlib.import_module("accelerate.commands.launch").main()
-    except _rank_failed() as error:
-        status = error.get_first_failure()[1].exitcode
+    except Exception as error:
+        if not _is_of_a_rank(error):
+            raise
+        status = error.get_first_failure()[1].exitcode  # type: ignore[attr-defined]
         return status if status >= 0 else 128 - status
     return 0
 
 
-def _rank_failed() -> Any:
-    """Import the error only when there is one: it costs a second."""
-    return importlib.import_module("torch.distributed.elastic.multiprocessing.errors").ChildFailedError
+def _is_of_a_rank(error: Exception) -> bool:
+    """Return whether a rank failed; where nobody has loaded torch, whose error says so, none has begun."""
+    elastic = sys.modules.get("torch.distributed.elastic.multiprocessing.errors")
+    return elastic is not None and isinstance(error, elastic.ChildFailedError)
 
 
 if __name__ == "__main__":
