@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import importlib.metadata
 import itertools
 import json
 import os
@@ -33,6 +34,7 @@ from trainers.problems import ConfigurationError
 from trainers.serving.processes.access import TokenRequired
 from trainers.serving.processes.server_command import inherited_environment, server_command
 from trainers.serving.processes.server_group import Server, ServerError
+from trainers.serving.processes.vllm_entry import vllm_version
 from trainers.serving.run_token import RUN_TOKEN, authorization, own_run_token, run_token
 from trainers.serving.server_spec import ServerSpec
 from trainers.serving.weights.gloo_group import join_store, open_store
@@ -372,3 +374,32 @@ def test_vllm_without_it_does_not_start(tiny_student_dir: Path, free_port: int) 
     done = subprocess.run(command.argv, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode != 0
     assert f"{RUN_TOKEN} is not set" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("guarded_app", [True, False])
+def test_no_route_that_vllm_has_passes_our_middleware(
+    guarded_app: bool, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an engine: the application of `vllm serve`, as it is made from a command line."""
+    monkeypatch.setattr(importlib.metadata, "version", vllm_version)
+    monkeypatch.setenv("VLLM_SERVER_DEV_MODE", "1")
+    from vllm.entrypoints.launchers.app import build_app
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    middleware = ["--middleware", f"{TokenRequired.__module__}.TokenRequired"] if guarded_app else []
+    arguments = make_arg_parser(FlexibleArgumentParser()).parse_args(["--model", "none", *middleware])
+    app = build_app(arguments, ("generate",))
+    paths = {*app.openapi()["paths"], *DEVELOPMENT_PATHS, *SPELLINGS} - {"/health"}
+    assert {"/update_weights", "/collective_rpc", "/pause", "/init_weight_transfer_engine"} <= paths
+
+    async def statuses() -> set[tuple[str, str]]:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            everything = [(method, path) for path in sorted(paths) for method in METHODS]
+            asked = everything if guarded_app else [("GET", "/version")]
+            return {each for each in asked if (await client.request(*each)).status_code != 401}
+
+    answered = asyncio.run(statuses())
+    assert (answered == set()) is guarded_app
