@@ -93,7 +93,7 @@ class Server:
 
     @property
     def record(self) -> ServerRecord:
-        """What others may know of it."""
+        """The facts of it that others may know."""
         spec, pid = self.spec, self.pid if self.is_started else None
         return ServerRecord(spec.name, spec.role, spec.model, spec.base_url, pid, self.state, self.restarts)
 
