@@ -41,8 +41,9 @@ from trainers.serving.processes.command import Command
 __all__ = ["environment", "workspace"]
 
 SEED = 20261128
-MOMENTS = 24
-STEPS, SAVED_EVERY = 600, 50
+MOMENTS, LATEST_S = 20, 1.5
+STEPS, SAVED_EVERY = 3050, 50
+"""A hundred steps take a second at least, so that a run is never over before it was disturbed so often."""
 
 TRAINER = """
 import hashlib, json, sys, time
@@ -142,7 +143,7 @@ def test_a_run_that_makes_room_at_any_moment_ends_as_the_undisturbed_one(
     before, ends = set(psutil.Process().children(recursive=True)), set()
     for _ in range(MOMENTS):
         number = chance.choice([signal.SIGTERM, signal.SIGUSR1])
-        assert launched(plan, {chance.uniform(0.0, 1.5): number}) == PREEMPTED
+        assert launched(plan, {chance.uniform(0.0, LATEST_S): number}) == PREEMPTED
         newest, damaged = newest_whole(plan.output_dir)
         assert damaged == {}
         ends.add(step_of(newest) if newest else 0)
