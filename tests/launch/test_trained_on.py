@@ -62,3 +62,22 @@ def test_a_plan_shows_it(trained, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["evaluate", f"teacher={trained()}", "--dry-run", "--assume-gpus", "8"]
     assert launch(["--servers", "2", "--trainers", "0", *arguments]) == 0
     assert "was trained on these questions" in capsys.readouterr().out
+
+
+POOL = (
+    "students={Ann: {system_prompt: You are Ann.}, Bob: {system_prompt: You are Bob.}}",
+    "student_model=models/student",
+)
+
+
+def test_a_student_held_out_that_the_teacher_was_trained_with_is_told(trained) -> None:
+    teacher = trained(*POOL)
+    heldout = "heldout_students={Zoe: {system_prompt: You are Bob.}, Yan: {system_prompt: You are Yan.}}"
+    [warning] = told(teacher, "data=gsm8k", "student_model=models/student", heldout)
+    assert warning.startswith("heldout_students.Zoe is a student that teacher=")
+    assert "(as Bob)" in warning
+
+
+def test_the_same_words_to_another_model_make_another_student(trained) -> None:
+    heldout = "heldout_students={Zoe: {system_prompt: You are Bob.}}"
+    assert told(trained(*POOL), "data=gsm8k", "student_model=models/other", heldout) == []

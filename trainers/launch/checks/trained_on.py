@@ -1,4 +1,4 @@
-"""A warning for evaluations that ask a teacher what it was trained on, by what its run saved beside its weights."""
+"""Warnings for evaluations that ask a teacher what it was trained on, by what its run saved beside its weights."""
 
 from __future__ import annotations
 
@@ -9,20 +9,43 @@ from trainers.configuration.composition.compose import load
 from trainers.configuration.devices.placement import teachers
 from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment
 from trainers.configuration.settings.keys import names_where
+from trainers.configuration.settings.students import HELD_OUT, SYSTEM_PROMPT, TRAINED, heldout_members
 from trainers.hub_ids import resolved
 
 
 def trained_on(config: Experiment) -> Iterator[str]:
-    """Yield a warning for each teacher of an evaluation that has been trained on the same rows."""
+    """Yield a warning for each teacher of an evaluation that was trained on its rows, or with a held-out student."""
     if not isinstance(config, EvaluationExperiment):
         return
     for path in teachers(config):
         run = load(path)
-        if run is not None and _same_rows(run, config):
+        if run is None:
+            continue
+        yield from _met_students(path, run, config)
+        if _same_rows(run, config):
             yield (
                 f"teacher={path} was trained on these questions: what it gains on them says little about others. "
                 "→ evaluate on another dataset or dataset_split"
             )
+
+
+def _met_students(path: str, run: Mapping[str, Any], config: EvaluationExperiment) -> Iterator[str]:
+    met = {_student(entry, run): name for name, entry in (run.get(TRAINED) or {}).items()}
+    for member in heldout_members(config):
+        keys = member.config.flat()
+        known = met.get((resolved(keys["student_model"]), keys["student_system_prompt"]))
+        if known is not None:
+            yield (
+                f"{HELD_OUT}.{member.name} is a student that teacher={path} was trained with (as {known}): what it "
+                "gains with it says little about students that it has not met. "
+                f"→ name it under {TRAINED}, or evaluate with others"
+            )
+
+
+def _student(entry: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return what makes a student of a table another one: its model or agent, and its system prompt."""
+    model = entry.get("model") or entry.get("agent") or run.get("student_model") or ""
+    return resolved(model), entry.get(SYSTEM_PROMPT, run.get("student_system_prompt"))
 
 
 def _same_rows(run: Mapping[str, Any], config: EvaluationExperiment) -> bool:
