@@ -1,12 +1,12 @@
 """Runs the quickstart with several seeds and reports what each reached: does the teacher really learn to teach?
 
-    python scripts/benchmarks/learning/quickstart_seeds.py --seeds 0 1 2 3 4 --output results/seeds
-    python scripts/benchmarks/learning/quickstart_seeds.py --seeds 0 1 2 3 4 --output results/seeds --report-only
+    python -m scripts.benchmarks.learning.quickstart_seeds --seeds 0 1 2 3 4 --output results/seeds
+    python -m scripts.benchmarks.learning.quickstart_seeds --seeds 0 1 2 3 4 --output results/seeds --report-only
+    python -m scripts.benchmarks.learning.quickstart_seeds … --report-only --record docs/benchmarks/data
 
 Every seed makes a world, a student, a teacher and an evaluation of its own in `OUTPUT/N`. The report is
-`OUTPUT/seeds.md`
-(a table, each number with its 95% interval over held-out questions) with `OUTPUT/seeds_accuracy.png` and
-`OUTPUT/seeds_length.png` (mean and spread over seeds). Finished seeds are not run again.
+`OUTPUT/seeds.md`, a table in which each number has its 95% interval over held-out questions, with
+`OUTPUT/seeds_accuracy.png` and `OUTPUT/seeds_length.png` (mean and spread over seeds). Finished seeds are not run again.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
+from scripts.benchmarks.learning.seed_tables import read_seed, record
 from trainers.paths import ROOT
 from trainers.plotting import several_seeds
 from trainers.terminal.log_lines import log_to_standard_error
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--output", type=Path, default=Path("results/seeds"))
     parser.add_argument("--report-only", action="store_true", help="report the seeds that have finished")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write the tables of README and docs as data, too")
     parser.add_argument("overrides", nargs="*", help="options and overrides for scripts/quickstart.sh")
     arguments = parser.parse_args()
     for seed in arguments.seeds:
@@ -61,6 +63,8 @@ def main() -> None:
     if not done:
         raise SystemExit(f"no seed has finished in {arguments.output}")
     report(done, arguments.output)
+    if arguments.record is not None:
+        record([read_seed(arguments.output / str(seed)) for seed in done], arguments.record)
 
 
 def finished(output: Path) -> bool:
