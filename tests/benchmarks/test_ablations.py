@@ -26,8 +26,8 @@ def test_every_stage_is_accepted_and_leads_to_the_next(tmp_path):
         *("world", "quickstart_sft", "quickstart_rl", "ablation_no_probe_sft", "ablation_no_probe"),
         *("ablation_one_student_sft", "ablation_one_student"),
         *("ablation_one_student_no_probe_sft", "ablation_one_student_no_probe"),
-        *("ablation_no_bonus", "ablation_baselines", "ablation_solution_as_probe", "ablation_leaks_allowed"),
-        "ablation_five_students",
+        *("ablation_no_bonus", "ablation_baselines", "ablation_solution_as_probe", "ablation_probe_4"),
+        *("ablation_leaks_allowed", "ablation_five_students"),
         *(f"evaluation of {variant.name}" for variant in ablations.VARIANTS),
     ]
     made = {str(tmp_path / "world/teacher_base")}
@@ -55,6 +55,7 @@ def test_each_variant_differs_from_the_whole_recipe_in_one_thing(tmp_path):
     assert changed("ablation_baselines") == {"num_baselines"}
     assert changed("ablation_leaks_allowed") == {"leak_policy"}
     assert changed("ablation_solution_as_probe") == {"probe_template", "max_probe_tokens"}
+    assert changed("ablation_probe_4") == {"max_probe_tokens"}
     assert changed("ablation_one_student") == {"students", "model_name_or_path"}
     assert changed("ablation_five_students") == {"students"}
     assert changed("ablation_no_probe") == {"max_probe_tokens", "teacher_template", "model_name_or_path"}

@@ -1,18 +1,20 @@
 """Ablations on the embedded world: trains with and without each part of the method, and compares the teachers.
 
-    python scripts/benchmarks/learning/ablations.py --seeds 0 1 2 --output results/ablations
-    python scripts/benchmarks/learning/ablations.py --seeds 0 1 2 --output results/ablations --report-only
+    python -m scripts.benchmarks.learning.ablations --seeds 0 1 2 --output results/ablations
+    python -m scripts.benchmarks.learning.ablations --seeds 0 1 2 --output results/ablations --report-only
 
 Every seed makes a world in `OUTPUT/N` and trains the whole recipe and every variant in it; each is evaluated with the
 same held-out students on the same held-out questions. `--variants rl ablation_no_probe ablation_one_student
 ablation_one_student_no_probe` is the main table: with and without a probe, a pool and one student. What is finished is
 not run again. The report is `OUTPUT/ablations.md`: the questions of all seeds together, every variant set against the
-whole recipe and paired by question; then accuracies seed by seed.
+whole recipe and paired by question; then means over the seeds, whose intervals have the chance of training in them, and
+accuracies seed by seed. `--record docs/benchmarks/data` writes the means as data of the pages.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import subprocess
 import sys
@@ -22,6 +24,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from custom_data.world.texts.students import HELD_OUT_STUDENTS
+from scripts.benchmarks.learning.over_seeds import across_seeds
+from scripts.benchmarks.tools.measure import provenance
 from trainers.evaluation.comparison import compare, write_comparison
 from trainers.evaluation.measures.results import Results
 from trainers.evaluation.reports.results import read_results
@@ -64,6 +68,12 @@ VARIANTS = (
         ("quickstart_sft", "ablation_solution_as_probe"),
         ("trainer/reward=world", "probe_template=${baseline_template}", "max_probe_tokens=${student_max_tokens}"),
     ),
+    Variant(
+        "probe of 4 tokens",
+        "ablation_probe_4",
+        ("quickstart_sft", "ablation_probe_4"),
+        ("trainer/reward=world", "max_probe_tokens=4"),
+    ),
     Variant("leaks allowed", "ablation_leaks_allowed", ("quickstart_sft", "ablation_leaks_allowed")),
     Variant("five students", "ablation_five_students", ("quickstart_sft", "ablation_five_students")),
     Variant("SFT only", "sft", ("quickstart_sft",)),
@@ -86,6 +96,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=[variant.directory for variant in VARIANTS], metavar="NAME")
     parser.add_argument("--port", type=int, default=PORT, help=f"first port of the model servers (default {PORT})")
     parser.add_argument("--report-only", action="store_true", help="report what has been evaluated")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write the means over seeds as data of the pages")
     parser.add_argument("--smoke", action="store_true", help="few steps: shows that everything runs, learns nothing")
     options = parser.parse_args()
     try:
@@ -102,7 +113,12 @@ def run_and_report(options: argparse.Namespace) -> None:
     if not options.report_only:
         for seed in options.seeds:
             run(seed, output / str(seed), chosen, options.port, SMOKE if options.smoke else WHOLLY)
-    report(output, options.seeds, chosen)
+    found = report(output, options.seeds, chosen)
+    if options.record is not None:
+        table = across_seeds(found, WHOLE)
+        data = {"name": "ablations", **provenance(), "columns": table.columns, "rows": table.rows}
+        options.record.mkdir(parents=True, exist_ok=True)
+        (options.record / "ablations.json").write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def run(seed: int, output: Path, variants: Sequence[Variant], port: int, extra: Mapping[str, tuple[str, ...]]) -> None:
@@ -162,8 +178,8 @@ def evaluation_of(output: Path, variant: Variant) -> Path:
     return output / f"evaluation_{variant.directory}"
 
 
-def report(output: Path, seeds: Sequence[int], variants: Sequence[Variant]) -> None:
-    """Writes and shows the tables of all variants that every seed has."""
+def report(output: Path, seeds: Sequence[int], variants: Sequence[Variant]) -> dict[str, list[Results]]:
+    """Writes and shows the tables of all variants that every seed has; returns what they are made of."""
     found: dict[str, list[Results]] = {}
     for variant in variants:
         directories = [evaluation_of(output / str(seed), variant) for seed in seeds]
@@ -179,9 +195,11 @@ def report(output: Path, seeds: Sequence[int], variants: Sequence[Variant]) -> N
     heading = f"Ablations on the embedded world, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     write_comparison(comparison, output, heading)
     page = f"# {heading}\n\n" + (output / "comparison.md").read_text(encoding="utf-8").partition("\n\n")[2]
+    page += f"\n## Means over the seeds\n\n{across_seeds(found, WHOLE).markdown()}"
     page += f"\n## Accuracy seed by seed\n\n{by_seed(found, seeds).markdown()}"
     (output / "ablations.md").write_text(page, encoding="utf-8")
     logger.info("%s", output / "ablations.md")
+    return found
 
 
 def together(results: Sequence[Results]) -> Results:

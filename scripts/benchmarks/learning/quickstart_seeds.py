@@ -6,7 +6,7 @@
 
 Every seed makes a world, a student, a teacher and an evaluation of its own in `OUTPUT/N`. The report is
 `OUTPUT/seeds.md`, a table in which each number has its 95% interval over held-out questions, with
-`OUTPUT/seeds_accuracy.png` and `OUTPUT/seeds_length.png` (mean and spread over seeds). Finished seeds are not run again.
+`OUTPUT/seeds_accuracy.png` and `OUTPUT/seeds_length.png`, mean and spread over seeds. Finished seeds are not run again.
 """
 
 from __future__ import annotations
