@@ -133,19 +133,19 @@ WAYS = [(kind, moment, how) for kind in STEPS for moment in ("step", "save") for
 IN_SHORT = [("sft", "save", warn), ("grpo", "step", preempt)]
 
 
-@pytest.mark.parametrize("repeat", range(REPEATS or 1))
+@pytest.mark.parametrize("turn", range(REPEATS or 1))
 @pytest.mark.parametrize(("kind", "moment", "how"), WAYS if REPEATS else IN_SHORT)
 def test_a_job_that_made_room_ends_as_the_undisturbed_one(
     kind: str,
     moment: str,
     how: Callable[[Cluster, Job], None],
-    repeat: int,
+    turn: int,
     cluster: Cluster,
     request: pytest.FixtureRequest,
 ) -> None:
-    chance = random.Random(f"{kind} {moment} {how.__name__} {repeat}")
+    chance = random.Random(f"{kind} {moment} {how.__name__} {turn}")
     begin, whole = request.getfixturevalue(kind)
-    job = begin(f"{how.__name__}-{moment}-{repeat}")
+    job = begin(f"{how.__name__}-{moment}-{turn}")
     job.wait_for_step(chance.randint(1, STEPS[kind] - 3))
     if moment == "save":
         job.wait_for_save()

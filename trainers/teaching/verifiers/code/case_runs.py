@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
+from tempfile import TemporaryFile
 from types import CodeType
 from typing import Any
 
@@ -42,25 +43,19 @@ def serve_program(request: dict[str, Any], channel: socket.socket) -> None:
 
 def _printed(code: CodeType, given: str) -> str:
     """Return what a program prints; a file each for input and output, so that neither end waits for the other."""
-    reading, writing = os.memfd_create("input"), os.memfd_create("output")
-    try:
-        with open(reading, "wb", closefd=False) as file:
-            file.write(given.encode())
-        os.lseek(reading, 0, os.SEEK_SET)
+    with TemporaryFile() as reading, TemporaryFile() as writing:
+        reading.write(given.encode())
+        reading.seek(0)
         child = os.fork()
         if child == 0:
-            _become_program(code, reading, writing)
+            _become_program(code, reading.fileno(), writing.fileno())
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if status in _KILLED_BY_CPU_LIMIT:
             os.kill(os.getpid(), signal.SIGXCPU)
         if status != 0:
             raise AnswerError("the program failed", status)
-        os.lseek(writing, 0, os.SEEK_SET)
-        with open(writing, "rb", closefd=False) as file:
-            return file.read().decode(errors="replace")
-    finally:
-        os.close(reading)
-        os.close(writing)
+        writing.seek(0)
+        return writing.read().decode(errors="replace")
 
 
 def _become_program(code: CodeType, reading: int, writing: int) -> None:
