@@ -121,7 +121,7 @@ def test_a_longer_run_needs_a_checkpoint() -> None:
 
 
 def test_a_run_that_goes_on_is_not_finished(tmp_path: Path) -> None:
-    command = ["quickstart_rl", f"workspace={tmp_path}"]
+    command = ["quickstart_rl", f"workspace={tmp_path}", "lr_scheduler_type=constant_with_warmup"]
     short = compose(command, Machine()).config
     save(short)
     write_checkpoint(Path(short.output.output_dir), 60)

@@ -24,7 +24,7 @@ def trainer_with(batch: LessonBatch) -> Any:
     made.args = SimpleNamespace(output_dir="out", save_strategy="steps")
     made.steps_per_rollout = made.num_generations = 1
     made.max_lost_groups = 0.25
-    made.stopped_early = False
+    made.stopped_early = made.is_deepspeed_enabled = False
     made.schedule = SimpleNamespace(take=lambda number: batch, look_ahead=made.started.append)
     made.order = SimpleNamespace(rollout=lambda number: [0])
     made.questions = [SimpleNamespace(row=0)]

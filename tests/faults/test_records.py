@@ -98,6 +98,7 @@ def test_a_card_or_plot_that_fails_ends_no_training(
         is_world_process_zero=lambda: True,
         state=SimpleNamespace(global_step=3),
         stopped_early=False,
+        interrupted=False,
         close=lambda: trained.append("closed"),
     )
     monkeypatch.setattr(teacher_grpo, "build_trainer", lambda _: trainer)

@@ -83,8 +83,7 @@ def test_commands_are_shown_so_that_a_shell_takes_them() -> None:
     shown = run.stdout.partition("Commands\n")[2].partition("\nProcesses")[0].replace("\\\n", "")
     typed = [shlex.split(command) for command in re.split(r"^\s*# .*$", shown, flags=re.MULTILINE) if command.strip()]
     assert [words[-1] for words in typed] == [
-        "trainers.serving.weights.worker.vllm_plugin.WorkerExtension",
-        "1",
+        *["trainers.serving.processes.access.TokenRequired"] * 2,
         "--config-name=config",
     ]
 

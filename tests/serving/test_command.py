@@ -66,13 +66,16 @@ def test_the_engine_stays_in_its_own_processes_when_a_cpu_model_is_split():
     assert server_command(CPU_TEACHER).env["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
 
 
-def test_extra_arguments_come_last_and_the_printed_command_is_one_for_a_shell():
+def test_extra_arguments_come_behind_ours_and_the_printed_command_is_one_for_a_shell():
     command = server_command(dataclasses.replace(GPU_STUDENT, revision="v1", extra_args=("--swap-space", "4 GiB")))
-    assert command.argv[-2:] == ("--swap-space", "4 GiB")
+    *_, option_name, value, middleware, outermost = command.argv
+    assert (option_name, value) == ("--swap-space", "4 GiB")
+    # A middleware of the user's stands behind the one that asks for the token.
+    assert (middleware, outermost) == ("--middleware", "trainers.serving.processes.access.TokenRequired")
     assert option(command, "--tokenizer-revision") == "v1"
     first = "VLLM_NO_USAGE_STATS=1 VLLM_HTTP_TIMEOUT_KEEP_ALIVE=600"
     assert str(command).startswith(f"{first} CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=2,3 ")
-    assert str(command).endswith("--swap-space '4 GiB'")
+    assert "--swap-space '4 GiB' " in str(command)
 
 
 def test_servers_inherit_the_environment_without_keys_and_ranks():

@@ -45,7 +45,10 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.serialization.add_safe_globals(before)
 
 
-def test_the_trap_springs_where_nothing_is_refused(touched: Path, tmp_path: Path) -> None:
+def test_the_trap_springs_where_nothing_is_refused(
+    touched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", raising=False)
     torch.save({"state": Trap(touched)}, tmp_path / "states.pt")
     torch.load(tmp_path / "states.pt", weights_only=False)
     assert touched.exists()
