@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trainers.generation.types import GenerationError, Message, Prompt, Sampling
 from trainers.generation.vllm.endpoint_pool import EndpointPool
+from trainers.serving.run_token import authorization, run_token
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 
@@ -128,7 +129,7 @@ def test_a_streamed_group_is_the_group_that_comes_at_once(spec):
 
 def test_a_server_stops_working_on_what_was_cancelled(spec):
     def running():
-        metrics = httpx.get(f"{spec.base_url}/metrics", trust_env=False).text
+        metrics = httpx.get(f"{spec.base_url}/metrics", headers=authorization(), trust_env=False).text
         return sum(
             float(line.split()[-1]) for line in metrics.splitlines() if line.startswith("vllm:num_requests_running")
         )
@@ -204,7 +205,7 @@ def test_the_servers_own_refusal_of_a_long_prompt_is_a_context_failure(spec):
 def generate_with_context(spec, prompt, **options):
     async def outcome():
         renderer = EndpointPool.from_specs([spec])._renderer
-        pool = EndpointPool([spec.base_url], spec.model, renderer, **options)
+        pool = EndpointPool([spec.base_url], spec.model, renderer, api_key=run_token(), **options)
         try:
             await pool.generate([prompt], n=1, sampling=Sampling(max_tokens=8), seed=1)
         finally:

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 from trainers.concurrency.threads import in_background
 from trainers.generation.types import Message, Prompt, Sampling
 from trainers.generation.vllm.endpoint_pool import EndpointPool
+from trainers.serving.run_token import authorization
 from trainers.serving.weights.buckets import TensorMeta, pack, plan_buckets, unpack
 from trainers.serving.weights.gloo_group import join_group, join_store, open_store
 from trainers.serving.weights.gloo_transport import GlooTransport
@@ -227,6 +228,6 @@ def test_a_broken_update_leaves_a_paused_server_that_the_next_update_mends(serve
     # vLLM gives up an update that breaks off: the server has no weights then, and a request would kill it.
     with pytest.raises(WeightSyncError, match=f"gathering failed.*or a restart: {servers.teacher.base_url}"):
         sync.update(broken(), metadata_of(teacher_model.named_parameters()), 5)
-    assert httpx.get(f"{servers.teacher.base_url}/is_paused").json() == {"is_paused": True}
+    assert httpx.get(f"{servers.teacher.base_url}/is_paused", headers=authorization()).json() == {"is_paused": True}
     push(connect(servers.teacher), teacher_model, 6)
     assert tokens(served(servers.teacher)) == first
