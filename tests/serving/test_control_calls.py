@@ -351,7 +351,9 @@ def test_a_server_that_comes_back_is_waited_for_and_others_are_not(fakes):
     sync = WeightSync([fake.url for fake in fakes], PlainTransport(), comes_back=comes_back)
     sync.meet()
     fakes[2].failing.add("/health")
+    assert sync.connected
     assert sync.restarted()
+    assert not sync.connected
     assert answering == [fakes[2].url] * 3
     comes = False
     fakes[2].failing.add("/health")

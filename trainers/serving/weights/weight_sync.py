@@ -95,7 +95,10 @@ class WeightSync:
             missed = True
             time.sleep(_LOOK_EVERY_S)
         met = self._control.instances
-        return missed or any(url in met and start != met[url] for url, start in answering.items())
+        restarted = missed or any(url in met and start != met[url] for url, start in answering.items())
+        # Those that were met must be met again; where none was started anew, they still can be sent weights.
+        self._connected = self._connected and not restarted
+        return restarted
 
     def meet(self) -> None:
         """Connect, and again where a server is started anew meanwhile.
