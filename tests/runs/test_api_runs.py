@@ -9,6 +9,7 @@ import pytest
 from tests.support.chat_api import Misbehaving, WellFormed, listening
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import Machine
+from trainers.serving.run_token import RUN_TOKEN, run_token
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 
@@ -186,7 +187,9 @@ def steps(output):
 def test_training_with_an_api_student_stops_at_its_spending_cap_and_goes_on(servers, questions, tmp_path, monkeypatch):
     from tests.runs.test_zero import restore
 
-    monkeypatch.setenv("ATLAS_TEST_KEY", "sk-test-key-of-nobody")
+    key = run_token()
+    assert key
+    monkeypatch.setenv("ATLAS_TEST_KEY", key)
     output = tmp_path / "run"
     done = train(servers, questions, output, "student_spending_cap=1.6")
     printed = done.stdout + done.stderr
@@ -214,9 +217,9 @@ def test_training_with_an_api_student_stops_at_its_spending_cap_and_goes_on(serv
     assert [row["step"] for row in steps(output)] == list(range(1, 7))
     assert steps(output)[-1]["student_cost_usd/total"] > spent
     assert (output / "finished.json").exists()
-    assert "sk-test-key-of-nobody" not in printed
+    assert key not in printed
     written = [path for path in output.rglob("*") if path.is_file() and path.suffix in (".json", ".jsonl", ".yaml")]
-    assert not [path for path in written if b"sk-test-key-of-nobody" in path.read_bytes()]
+    assert not [path for path in written if key.encode() in path.read_bytes()]
     restore(servers)
 
 
@@ -225,7 +228,7 @@ def test_a_streamed_answer_is_the_whole_one(servers):
     from trainers.teaching import AdaptiveTeacher, default_templates
 
     async def outcome():
-        student = api_model(f"{servers.student.base_url}/v1", servers.student.model, api_key_env=None)
+        student = api_model(f"{servers.student.base_url}/v1", servers.student.model, api_key_env=RUN_TOKEN)
         mentor = served_model(servers.teacher.base_url, servers.teacher.model)
         brief = {"templates": default_templates("world"), "max_probe_tokens": 8, "max_completion_length": 16}
         teachers = [

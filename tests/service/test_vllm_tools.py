@@ -12,6 +12,7 @@ from tests.service.test_service import ASKED, mentor, serving
 from tests.support.tiny import write_tiny_model
 from trainers.generation.models import api_model
 from trainers.serving.processes.server_group import ServerGroup
+from trainers.serving.run_token import RUN_TOKEN
 from trainers.serving.server_spec import ServerSpec
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(900)]
@@ -60,7 +61,7 @@ def calling(tmp_path_factory):
 
 @asynccontextmanager
 async def before(spec, teacher=mentor):
-    student = api_model(f"{spec.base_url}/v1", spec.model, api_key_env=None)
+    student = api_model(f"{spec.base_url}/v1", spec.model, api_key_env=RUN_TOKEN)
     async with serving(student, teacher) as (client, _):
         yield client
 

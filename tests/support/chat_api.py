@@ -12,6 +12,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from trainers.serving.run_token import authorization
+
 KEY = "sk-very-secret"
 _REASONS = {"filtered": "content_filter", "cut": "length"}
 
@@ -102,7 +104,9 @@ class Misbehaving:
             await asyncio.sleep(self.slow_s)
         async with (
             aiohttp.ClientSession() as session,
-            session.post(f"{self.target}/chat/completions", data=await request.read(), headers=_JSON) as real,
+            session.post(
+                f"{self.target}/chat/completions", data=await request.read(), headers=_JSON | authorization()
+            ) as real,
         ):
             body, status = await real.read(), real.status
         if kind == "truncated":
