@@ -38,6 +38,7 @@ class Broken:
         raise OSError(28, "No space left on device")
 
     update = evaluate = run
+    connected = True
 
     def restarted(self) -> bool:
         """Nobody brings its servers back."""
@@ -65,7 +66,7 @@ def trainer(main: bool, directory: Path) -> Any:
 
 def served_teacher(main: bool) -> ServedTeacher:
     """A policy whose servers cannot be reached."""
-    accelerator = SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=None))
+    accelerator = SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=None), num_processes=2)
     sync: Any = Broken() if main else None
     return ServedTeacher(torch.nn.Linear(2, 2), accelerator, sync, on_version=lambda _: None)
 
