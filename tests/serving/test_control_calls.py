@@ -246,8 +246,12 @@ def test_whoever_waits_for_an_answer_that_never_comes_is_let_go_after_a_failure(
 
 
 @pytest.fixture
-def cuda_transport():
-    """The transports for GPUs; importing them imports vLLM."""
+def cuda_transport(monkeypatch):
+    """The transports for GPUs, without a GPU's streams and memory; importing them imports vLLM."""
+    stream = SimpleNamespace(synchronize=lambda: None)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "set_stream", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     return pytest.importorskip("trainers.serving.weights.cuda_transport")
 
 
