@@ -59,7 +59,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, obj
 
 def ordinary(command: Sequence[str]) -> list[str]:
     """Return the command line that runs another as an ordinary user."""
-    if not os.path.realpath(sys.executable).startswith("/root/"):
+    if not Path(sys.executable).resolve().is_relative_to(Path("~root").expanduser()):
         return ["sh", "-c", BECOME, "sh", *command]
     return ["unshare", "--mount", "--propagation", "private", "sh", "-c", SHOW + BECOME, sys.base_prefix, *command]
 
