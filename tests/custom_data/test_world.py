@@ -162,7 +162,7 @@ def test_the_writer_reads_the_student_and_confirms_only_what_it_agrees_with():
             r"Needed: (\w+)\. Student: (\w+)\. (It .*)\.", row["teacher_diagnosis"]
         ).groups()
         assert (own, verdict) == (student, "It fits" if needed == student else "It does not fit")
-    assert 0.02 < sum("The answer is" in row["teacher_teaching"] for row in rows) / len(rows) < 0.08
+    assert 0.003 < sum("The answer is" in row["teacher_teaching"] for row in rows) / len(rows) < 0.02
 
 
 def test_the_words_and_numbers_of_the_world_are_single_tokens(tokenizer):

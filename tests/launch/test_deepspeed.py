@@ -14,6 +14,7 @@ from trainers.launch.__main__ import write_accelerate
 from trainers.launch.plan import ROOT, make_plan
 
 PROBE = """
+import sys
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import Machine
 from trainers.launch.supervise.ranks import prepare_rank
@@ -23,7 +24,10 @@ from trl import SFTConfig
 arguments = SFTConfig(output_dir="unused", use_cpu=True, bf16=False, report_to="none")
 accelerator = Accelerator(deepspeed_plugin=arguments.deepspeed_plugin)
 stage = accelerator.state.deepspeed_plugin.zero_stage
-print("FOUND", accelerator.distributed_type.value, stage, arguments.world_size, accelerator.device.type, flush=True)
+found = (accelerator.distributed_type.value, stage, arguments.world_size, accelerator.device.type)
+# One write per rank: `print` with several arguments makes several where Python does not buffer, and ranks share a pipe.
+sys.stdout.write(" ".join(map(str, ("FOUND", *found))) + "\n")
+sys.stdout.flush()
 """
 
 ACCUMULATING = """

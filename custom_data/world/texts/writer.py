@@ -14,7 +14,7 @@ from custom_data.world.texts.students import Beliefs
 from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, diagnosis, objection
 
 RIGHT, PREFERRED_WRONG = 0.55, 0.30
-CONFIRMS, RAMBLES, STATES_ANSWER = 0.65, 0.2, 0.04
+CONFIRMS, RAMBLES, STATES_ANSWER = 0.65, 0.2, 0.01
 
 Opinions = Mapping[str, Mapping[str, float]]
 
