@@ -14,6 +14,7 @@ from torch.nn import functional
 from tqdm import trange
 from transformers import Qwen3ForCausalLM
 
+from custom_data.world.models.muon import Muon
 from trainers.progress import Count
 
 
@@ -79,7 +80,7 @@ def _optimizers(model: Qwen3ForCausalLM, recipe: Recipe) -> list[torch.optim.Opt
     chosen = {id(p) for p in hidden}
     rest = [p for p in model.parameters() if id(p) not in chosen]
     return [
-        torch.optim.Muon(hidden, lr=recipe.hidden_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        Muon(hidden, lr=recipe.hidden_rate, weight_decay=0.01),
         torch.optim.AdamW(rest, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 
