@@ -14,8 +14,8 @@ class Muon(torch.optim.Optimizer):
     """Step along the orthogonalized momentum of each matrix.
 
     `torch.optim.Muon` is the same method and orthogonalizes in bfloat16, for which processors without instructions of
-    their own take seven times as long for a whole step of training. Updates have the root mean square that AdamW's have, so that rates
-    mean what they mean there.
+    their own take seven times as long for a whole step of training. Updates have the root mean square that AdamW's
+    have, so that rates mean what they mean there.
 
     Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); Liu et al., "Muon is
     scalable for LLM training" (2025) for the scale of updates.
