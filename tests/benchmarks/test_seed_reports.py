@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from scripts.benchmarks.learning import overlap_learning, quickstart_seeds
 from tests.support.evaluations import evaluated
@@ -39,6 +40,19 @@ def test_quickstarts_that_have_finished_are_reported(monkeypatch, tmp_path, capl
     assert "left out, not finished: seeds [1]" in caplog.text
     assert "| 0 | 50.0%" in (tmp_path / "seeds.md").read_text()
     assert (tmp_path / "seeds_accuracy.png").is_file()
+
+
+def test_a_run_says_in_which_arithmetic_it_was_made(monkeypatch, tmp_path):
+    environments = []
+    monkeypatch.setattr(quickstart_seeds.subprocess, "run", lambda _, **options: environments.append(options["env"]))
+    monkeypatch.setattr(quickstart_seeds, "provenance", lambda: {"commit": "61270ee"})
+    for threads in (1, 2):
+        quickstart_seeds.run(3, tmp_path / str(threads), threads, ())
+    assert [environment["OMP_NUM_THREADS"] for environment in environments] == ["1", "2"]
+    found = [json.loads((tmp_path / name / "origin.json").read_text()) for name in ("1", "2")]
+    kernels = torch.backends.cpu.get_cpu_capability()
+    assert [each["arithmetic"] for each in found] == [f"1 thread, {kernels}", f"2 threads, {kernels}"]
+    assert found[0]["commit"] == "61270ee"
 
 
 def test_runs_that_have_finished_are_reported(monkeypatch, tmp_path, caplog):

@@ -2,9 +2,12 @@
 
     python -m scripts.benchmarks.learning.quickstart_seeds --seeds 0 1 2 3 4 --output results/seeds
     python -m scripts.benchmarks.learning.quickstart_seeds --seeds 0 1 2 3 4 --output results/seeds --report-only
+    python -m scripts.benchmarks.learning.quickstart_seeds --seeds 0 1 --output results/one_thread --threads 1
     python -m scripts.benchmarks.learning.quickstart_seeds … --report-only --record docs/benchmarks/data
 
-Every seed makes a world, a student, a teacher and an evaluation of its own in `OUTPUT/N`. The report is
+Every seed makes a world, a student, a teacher and an evaluation of its own in `OUTPUT/N`. With another number of
+threads sums are rounded otherwise, so that the same seed is another run. What is recorded is added to the runs that
+are, also those of other machines, and the pages' tables are of all of them. The report is
 `OUTPUT/seeds.md`, a table in which each number has its 95% interval over held-out questions, with
 `OUTPUT/seeds_accuracy.png` and `OUTPUT/seeds_length.png`, mean and spread over seeds. Finished seeds are not run again.
 """
@@ -15,16 +18,19 @@ import argparse
 import json
 import logging
 import math
+import os
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.markdown import Markdown
 
-from scripts.benchmarks.learning.seed_tables import read_seed, record
+from scripts.benchmarks.learning.seed_tables import ORIGIN, read_run, record
+from scripts.benchmarks.tools.measure import provenance
 from trainers.paths import ROOT
 from trainers.plotting import several_seeds
 from trainers.terminal.log_lines import log_to_standard_error
@@ -50,13 +56,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--output", type=Path, default=Path("results/seeds"))
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="of arithmetic (default all cores)"
+    )
     parser.add_argument("--report-only", action="store_true", help="report the seeds that have finished")
     parser.add_argument("--record", type=Path, metavar="DIR", help="write the tables of README and docs as data, too")
     parser.add_argument("overrides", nargs="*", help="options and overrides for scripts/quickstart.sh")
     arguments = parser.parse_args()
     for seed in arguments.seeds:
         if not arguments.report_only and not finished(arguments.output / str(seed)):
-            run(seed, arguments.output / str(seed), arguments.overrides)
+            run(seed, arguments.output / str(seed), arguments.threads, arguments.overrides)
     done = [seed for seed in arguments.seeds if finished(arguments.output / str(seed))]
     if left_out := sorted({*arguments.seeds} - {*done}):
         logger.warning("left out, not finished: seeds %s", left_out)
@@ -64,7 +73,7 @@ def main() -> None:
         raise SystemExit(f"no seed has finished in {arguments.output}")
     report(done, arguments.output)
     if arguments.record is not None:
-        record([read_seed(arguments.output / str(seed)) for seed in done], arguments.record)
+        record([read_run(arguments.output / str(seed)) for seed in done], arguments.record)
 
 
 def finished(output: Path) -> bool:
@@ -72,14 +81,18 @@ def finished(output: Path) -> bool:
     return (output / "seconds").is_file()
 
 
-def run(seed: int, output: Path, overrides: Sequence[str]) -> None:
-    """One quickstart; its wall time lands in `OUTPUT/N/seconds`."""
+def run(seed: int, output: Path, threads: int, overrides: Sequence[str]) -> None:
+    """One quickstart; its wall time lands in `OUTPUT/N/seconds`, when it is finished."""
     command = ["bash", "scripts/quickstart.sh", "--seed", str(seed), "--output", str(output), *overrides]
     logger.info("seed %d: %s", seed, " ".join(command))
     output.mkdir(parents=True, exist_ok=True)
+    arithmetic = f"{threads} thread{'s' if threads > 1 else ''}, {torch.backends.cpu.get_cpu_capability()}"
+    origin = provenance() | {"arithmetic": arithmetic}
+    (output / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     start = time.perf_counter()
     with (output / "quickstart.log").open("w", encoding="utf-8") as log:
-        subprocess.run(command, check=True, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
     (output / "seconds").write_text(f"{time.perf_counter() - start:.0f}\n", encoding="utf-8")
 
 

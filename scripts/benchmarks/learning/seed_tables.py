@@ -1,10 +1,14 @@
-"""Tables over the seeds of a recipe: medians with their range, every seed, and how many reach the goals."""
+"""Tables over the runs of a recipe: medians with their range, every run, and how many reach the goals.
+
+A run is a seed in an arithmetic: how many threads add up, and which kernels, decides how sums are rounded, and so which
+of many trainings a seed is. Runs are recorded one by one, on any machine, and the tables are of all that are recorded.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -12,41 +16,48 @@ from typing import Any
 from custom_data.world.texts.students import HELD_OUT_STUDENTS
 from scripts.benchmarks.tools.measure import provenance
 from trainers.evaluation.reports.results import lengths_by_baseline, read_results
+from trainers.evaluation.reports.results_table import ROWS, Row
 
 ALONE, SFT, GRPO = ARMS = ("student alone", "SFT", "GRPO")
 HEADINGS = {ALONE: "student alone", SFT: "with the SFT-only teacher", GRPO: "with the GRPO teacher"}
+RUNS, ORIGIN = "quickstart-runs", "origin.json"
 MEDIAN_RIGHT, MEDIAN_WRONG = "median_length_right", "median_length_wrong"
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A row of the tables: its label, how its values are written, and what they are multiplied by."""
-
-    label: str
-    spec: str
-    scale: float = 1.0
-
-
 MEASURES = {
-    "accuracy": Measure("accuracy", ".1%"),
-    "accuracy_gain": Measure("accuracy gain (points)", "+.1f", 100),
-    "non_degradation_rate": Measure("non-degradation rate", ".1%"),
-    "fix_rate": Measure("wrong students made right", ".1%"),
-    "leak_rate": Measure("leak rate", ".2%"),
-    MEDIAN_RIGHT: Measure("median tokens of a teaching, student right alone", "g"),
-    MEDIAN_WRONG: Measure("median tokens of a teaching, student wrong alone", "g"),
+    "accuracy": ROWS["accuracy"],
+    "accuracy_gain": ROWS["accuracy_gain"],
+    "non_degradation_rate": ROWS["non_degradation_rate"],
+    "fix_rate": Row("wrong students made right", ".1%"),
+    "leak_rate": Row("leak rate", ".2%"),  # the goal is half a percent
+    MEDIAN_RIGHT: Row("median tokens of a teaching, student right alone", "g"),
+    MEDIAN_WRONG: Row("median tokens of a teaching, student wrong alone", "g"),
 }
 
 
 @dataclass(frozen=True)
-class Seed:
-    """One run of the recipe: what each arm came to, by measure; each held-out student's accuracy; the oracle's."""
+class Run:
+    """One run of the recipe.
 
-    number: int
+    Attributes:
+        seed: Its seed.
+        arithmetic: What decides how sums are rounded, such as "2 threads, AVX2".
+        world: Version of the embedded world; runs of different versions are not of one recipe.
+        arms: The mean of each measure by arm.
+        students: The accuracy of each held-out student by arm.
+        oracle: Accuracy that the oracle's help reaches.
+        seconds: Wall time of the whole quickstart.
+        origin: When, where, from which sources and by which command it came about.
+    """
+
+    seed: int
+    arithmetic: str
+    world: int
     arms: Mapping[str, Mapping[str, float]]
     students: Mapping[str, Mapping[str, float]]
     oracle: float
     seconds: float
+    origin: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ class Goal:
     """Something that every run of the recipe is to reach: at least this much, or at most."""
 
     label: str
-    value: Callable[[Seed], float]
+    value: Callable[[Run], float]
     limit: float
     spec: str
     at_most: bool = False
@@ -65,13 +76,13 @@ class Goal:
 
 
 GOALS = (
-    Goal("accuracy ≥ 80% of the oracle's", lambda seed: seed.arms[GRPO]["accuracy"] / seed.oracle, 0.8, ".1%"),
-    Goal("accuracy gain ≥ 30 points", lambda seed: 100 * seed.arms[GRPO]["accuracy_gain"], 30, "+.1f"),
-    Goal("non-degradation ≥ 97%", lambda seed: seed.arms[GRPO]["non_degradation_rate"], 0.97, ".1%"),
-    Goal("leaks ≤ 0.5%", lambda seed: seed.arms[GRPO]["leak_rate"], 0.005, ".2%", at_most=True),
+    Goal("accuracy ≥ 80% of the oracle's", lambda run: run.arms[GRPO]["accuracy"] / run.oracle, 0.8, ".1%"),
+    Goal("accuracy gain ≥ 30 points", lambda run: 100 * run.arms[GRPO]["accuracy_gain"], 30, "+.1f"),
+    Goal("non-degradation ≥ 97%", lambda run: run.arms[GRPO]["non_degradation_rate"], 0.97, ".1%"),
+    Goal("leaks ≤ 0.5%", lambda run: run.arms[GRPO]["leak_rate"], 0.005, ".2%", at_most=True),
     Goal(
         "median teaching where the student is right ≤ half of where it is wrong",
-        lambda seed: seed.arms[GRPO][MEDIAN_RIGHT] / seed.arms[GRPO][MEDIAN_WRONG],
+        lambda run: run.arms[GRPO][MEDIAN_RIGHT] / run.arms[GRPO][MEDIAN_WRONG],
         0.5,
         ".0%",
         at_most=True,
@@ -79,8 +90,8 @@ GOALS = (
 )
 
 
-def read_seed(directory: Path) -> Seed:
-    """Return what a finished quickstart came to."""
+def read_run(directory: Path) -> Run:
+    """Return what a finished quickstart came to; its directory is named by its seed."""
     evaluation = directory / "evaluation"
     summary = json.loads((evaluation / "summary.json").read_text(encoding="utf-8"))
     arms = {arm["name"]: _means(arm) for arm in summary["arms"]}
@@ -94,28 +105,29 @@ def read_seed(directory: Path) -> Seed:
     world = json.loads((directory / "world" / "world.json").read_text(encoding="utf-8"))
     oracle = fmean(world["students"][name]["oracle"] for name in HELD_OUT_STUDENTS)
     seconds = float((directory / "seconds").read_text(encoding="utf-8"))
-    return Seed(int(directory.name), arms, students, oracle, seconds)
+    origin = json.loads((directory / ORIGIN).read_text(encoding="utf-8"))
+    arithmetic = origin.pop("arithmetic")
+    return Run(int(directory.name), arithmetic, world["version"], arms, students, oracle, seconds, origin)
 
 
 def _means(arm: Mapping[str, Any]) -> dict[str, float]:
     return {name: arm[name]["mean"] for name in MEASURES if name in arm and arm[name]["mean"] is not None}
 
 
-def medians(seeds: Sequence[Seed]) -> dict[str, Any]:
-    """Return the table of medians over seeds, each with the least and the most of them."""
+def medians(runs: Sequence[Run]) -> dict[str, Any]:
+    """Return the table of medians over runs, each with the least and the most of them."""
     rows = [
-        [measure.label, *(_spread([seed.arms[arm].get(name) for seed in seeds], measure) for arm in ARMS)]
+        [measure.label, *(_spread([run.arms[arm].get(name) for run in runs], measure) for arm in ARMS)]
         for name, measure in MEASURES.items()
     ]
-    of_students = MEASURES["accuracy"]
     for name in HELD_OUT_STUDENTS:
-        found = [[seed.students.get(name, {}).get(arm) for seed in seeds] for arm in ARMS]
-        rows.append([f"accuracy of {name}", *(_spread(values, of_students) for values in found)])
-    heading = f"median of {len(seeds)} seeds (least to most)" if len(seeds) > 1 else "one seed"
+        found = [[run.students.get(name, {}).get(arm) for run in runs] for arm in ARMS]
+        rows.append([f"accuracy of {name}", *(_spread(values, MEASURES["accuracy"]) for values in found)])
+    heading = f"median of {len(runs)} runs (least to most)" if len(runs) > 1 else "one run"
     return {"columns": [heading, *HEADINGS.values()], "rows": rows}
 
 
-def _spread(values: Sequence[float | None], measure: Measure) -> str:
+def _spread(values: Sequence[float | None], measure: Row) -> str:
     known = [measure.scale * value for value in values if value is not None]
     if not known:
         return ""
@@ -123,36 +135,49 @@ def _spread(values: Sequence[float | None], measure: Measure) -> str:
     return f"{middle} ({least} to {most})" if len(known) > 1 else middle
 
 
-def by_seed(seeds: Sequence[Seed]) -> dict[str, Any]:
-    """Return a row for each seed."""
-    columns = ["seed", *(f"accuracy {HEADINGS[arm]}" for arm in ARMS)]
+def by_run(runs: Sequence[Run]) -> dict[str, Any]:
+    """Return a row for each run."""
+    columns = ["seed", "arithmetic", *(f"accuracy {HEADINGS[arm]}" for arm in ARMS)]
     shown = [name for name in MEASURES if name not in ("accuracy", "accuracy_gain")]
     rows = [
         [
-            str(seed.number),
-            *(f"{seed.arms[arm]['accuracy']:.1%}" for arm in ARMS),
-            *(format(seed.arms[GRPO][name], MEASURES[name].spec) for name in shown),
-            f"{seed.seconds:.0f}",
+            str(run.seed),
+            run.arithmetic,
+            *(f"{run.arms[arm]['accuracy']:.1%}" for arm in ARMS),
+            *(format(run.arms[GRPO][name], MEASURES[name].spec) for name in shown),
+            f"{run.seconds:.0f}",
         ]
-        for seed in seeds
+        for run in runs
     ]
     return {"columns": [*columns, *(MEASURES[name].label for name in shown), "seconds"], "rows": rows}
 
 
-def goals(seeds: Sequence[Seed]) -> dict[str, Any]:
-    """Return for each goal how many seeds reach it, and the one that is farthest from it."""
+def goals(runs: Sequence[Run]) -> dict[str, Any]:
+    """Return for each goal how many runs reach it, and the one that is farthest from it; at last, for all together."""
     rows = []
     for goal in GOALS:
-        values = [goal.value(seed) for seed in seeds]
+        values = [goal.value(run) for run in runs]
         worst = max(values) if goal.at_most else min(values)
         rows.append([goal.label, f"{sum(map(goal.reached, values))} of {len(values)}", format(worst, goal.spec)])
-    return {"columns": ["goal", "seeds that reach it", "the worst of them"], "rows": rows}
+    whole = sum(all(goal.reached(goal.value(run)) for goal in GOALS) for run in runs)
+    rows.append(["all of them", f"{whole} of {len(runs)}", ""])
+    return {"columns": ["goal", "runs that reach it", "the worst of them"], "rows": rows}
 
 
-def record(seeds: Sequence[Seed], directory: Path) -> None:
-    """Write the three tables as recorded data, for the pages."""
-    tables = {"quickstart": medians(seeds), "quickstart-seeds": by_seed(seeds), "quickstart-goals": goals(seeds)}
+def record(runs: Sequence[Run], directory: Path) -> None:
+    """Add runs to those that are recorded, in place of the same seed in the same arithmetic, and write all tables.
+
+    Recorded runs of another version of the world are dropped: they are not of the same recipe.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    for name, table in tables.items():
+    found = {(run.seed, run.arithmetic): run for run in [*_recorded(directory), *runs] if run.world == runs[-1].world}
+    together = [found[key] for key in sorted(found)]
+    each = by_run(together) | {"runs": [asdict(run) for run in together]}
+    for name, table in (("quickstart", medians(together)), (RUNS, each), ("quickstart-goals", goals(together))):
         text = json.dumps({"name": name, **provenance(), **table}, indent=2, ensure_ascii=False)
         (directory / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _recorded(directory: Path) -> list[Run]:
+    path = directory / f"{RUNS}.json"
+    return [Run(**run) for run in json.loads(path.read_text(encoding="utf-8"))["runs"]] if path.is_file() else []
