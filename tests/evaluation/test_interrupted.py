@@ -15,6 +15,7 @@ from trainers.launch.supervise.interruption import PREEMPTED
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 QUESTIONS = 16
+OF_SEVERAL = 6  # for each of four students
 LESSONS = 2
 
 
@@ -99,29 +100,32 @@ def test_an_interrupted_evaluation_ends_with_the_same_summary(command, chance, u
     assert (cut / "lessons.jsonl").stat().st_mtime_ns == before
 
 
-POOL = "students={plain: {}, hurried: {system_prompt: Hurry.}}"
-HELD_OUT = "heldout_students={agent: {agent: tests.support.agents.solve}, lost: {agent: tests.support.agents.fail}}"
+STUDENTS = (
+    f"eval_max_samples={OF_SEVERAL}",
+    "students={plain: {}, hurried: {system_prompt: Hurry.}}",
+    "heldout_students={agent: {agent: tests.support.agents.solve}, lost: {agent: tests.support.agents.fail}}",
+)
 
 
 def test_an_interrupted_evaluation_of_several_students_ends_with_the_same_summary(command, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    printed = completed(command(whole, POOL, HELD_OUT))
-    assert "answered none of 16 questions" in printed
-    process = subprocess.Popen(command(cut, POOL, HELD_OUT), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and lines(cut / "lessons.jsonl") < (QUESTIONS + 3) * LESSONS:
+    printed = completed(command(whole, *STUDENTS))
+    assert f"answered none of {OF_SEVERAL} questions" in printed
+    process = subprocess.Popen(command(cut, *STUDENTS), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and lines(cut / "lessons.jsonl") < (OF_SEVERAL + 3) * LESSONS:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == PREEMPTED
-    assert 0 < lines(cut / "lessons.jsonl") < 4 * QUESTIONS * LESSONS
-    completed(command(cut, POOL, HELD_OUT))
+    assert 0 < lines(cut / "lessons.jsonl") < 4 * OF_SEVERAL * LESSONS
+    completed(command(cut, *STUDENTS))
     assert untimed(cut) == untimed(whole)
     found = json.loads((cut / "summary.json").read_text())
     assert list(found["by_student"]) == ["plain", "hurried", "agent", "lost"]
-    assert found["by_student"]["agent"]["arms"][1]["counts"]["n"] == QUESTIONS * LESSONS
+    assert found["by_student"]["agent"]["arms"][1]["counts"]["n"] == OF_SEVERAL * LESSONS
     assert found["by_student"]["lost"]["arms"][1]["accuracy"]["mean"] is None
     assert not (cut / "finished.json").exists()
     kept = (cut / "student_alone.jsonl").read_text().count('"student": "plain"')
-    assert "this evaluation is complete" not in completed(command(cut, POOL, HELD_OUT, "student=[plain,agent]"))
+    assert "this evaluation is complete" not in completed(command(cut, *STUDENTS, "student=[plain,agent]"))
     assert (cut / "student_alone.jsonl").read_text().count('"student": "plain"') == kept
     assert list(json.loads((cut / "summary.json").read_text())["by_student"]) == ["plain", "agent"]
     assert (cut / "finished.json").exists()

@@ -7,7 +7,8 @@
 
 Every seed makes a world, a student, a teacher and an evaluation of its own in `OUTPUT/N`. With another number of
 threads sums are rounded otherwise, so that the same seed is another run. What is recorded is added to the runs that
-are, also those of other machines, and the pages' tables are of all of them. The report is
+are, also those of other machines, and the pages' tables are of all of them; some are of one run, the median of these.
+The report is
 `OUTPUT/seeds.md`, a table in which each number has its 95% interval over held-out questions, with
 `OUTPUT/seeds_accuracy.png` and `OUTPUT/seeds_length.png`, mean and spread over seeds. Finished seeds are not run again.
 """
@@ -29,6 +30,7 @@ import torch
 from rich.console import Console
 from rich.markdown import Markdown
 
+from scripts.benchmarks.learning.run_tables import median_run, record_run
 from scripts.benchmarks.learning.seed_tables import ORIGIN, read_run, record
 from scripts.benchmarks.tools.measure import provenance
 from trainers.paths import ROOT
@@ -73,7 +75,9 @@ def main() -> None:
         raise SystemExit(f"no seed has finished in {arguments.output}")
     report(done, arguments.output)
     if arguments.record is not None:
-        record([read_run(arguments.output / str(seed)) for seed in done], arguments.record)
+        directories = [arguments.output / str(seed) for seed in done]
+        record([read_run(directory) for directory in directories], arguments.record)
+        record_run(median_run(directories), arguments.record)
 
 
 def finished(output: Path) -> bool:

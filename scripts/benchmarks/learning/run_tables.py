@@ -1,0 +1,69 @@
+"""Tables of one run of the quickstart: its evaluation, each student, and what its world allows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from custom_data.world.__main__ import CEILINGS
+from custom_data.world.models.measurement import FIGURES
+from custom_data.world.texts.students import HELD_OUT_STUDENTS
+from scripts.benchmarks.learning.seed_tables import GRPO, Run, read_run
+from scripts.benchmarks.tools.measure import provenance
+from scripts.benchmarks.tools.recorded_tables import PROVENANCE
+from trainers.confidence_intervals import Estimate
+from trainers.evaluation.reports.results_table import ROWS, cell
+
+
+def median_run(directories: Sequence[Path]) -> Path:
+    """Return the directory of the run whose GRPO teacher is in the middle by accuracy, of an even number the lower."""
+    ordered = sorted(directories, key=lambda directory: read_run(directory).arms[GRPO]["accuracy"])
+    return ordered[(len(ordered) - 1) // 2]
+
+
+def record_run(directory: Path, data: Path) -> None:
+    """Write the tables of one run as recorded data, for the pages."""
+    run = read_run(directory)
+    summary = json.loads((directory / "evaluation" / "summary.json").read_text(encoding="utf-8"))
+    world = json.loads((directory / "world" / "world.json").read_text(encoding="utf-8"))
+    tables = {
+        "run-evaluation": {"arms": summary["arms"]},
+        "run-students": of_students(summary["by_student"]),
+        "run-world": of_world(world["students"]),
+        "run-ceilings": of_ceilings(world["ceilings"]),
+    }
+    for name, table in tables.items():
+        text = json.dumps({"name": name, **_origin(run), "seed": run.seed, **table}, indent=2, ensure_ascii=False)
+        (data / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _origin(run: Run) -> dict[str, Any]:
+    return provenance() | {name: run.origin[name] for name in PROVENANCE}
+
+
+def of_students(by_student: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the accuracy with each teacher, a column for each student."""
+    arms = [arm["name"] for arm in next(iter(by_student.values()))["arms"]]
+    found = {name: {arm["name"]: arm["accuracy"] for arm in each["arms"]} for name, each in by_student.items()}
+    rows = [[arm, *(cell(Estimate(**found[name][arm]), ROWS["accuracy"]) for name in by_student)] for arm in arms]
+    return {"columns": ["", *by_student], "rows": rows}
+
+
+def of_world(students: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Return what was measured of each student before any training."""
+    rows = [
+        [f"{name} (held out)" if name in HELD_OUT_STUDENTS else name, *(f"{figures[each]:.0%}" for each in FIGURES)]
+        for name, figures in students.items()
+    ]
+    return {"columns": ["student", *(name.replace("_", " ") for name in FIGURES)], "rows": rows}
+
+
+def of_ceilings(pools: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Return what a teacher can reach under the students' rule."""
+    rows = [
+        [label, *(f"{pools[pool][name]:{'.2f' if name.endswith('bits') else '.1%'}}" for pool in pools)]
+        for name, label in CEILINGS.items()
+    ]
+    return {"columns": ["", *(pool.replace("heldout_", "held-out ") for pool in pools)], "rows": rows}

@@ -1,0 +1,68 @@
+"""Tables of one run of the quickstart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts.benchmarks.learning import run_tables
+from scripts.benchmarks.learning.run_tables import median_run, of_ceilings, of_students, of_world, record_run
+from scripts.benchmarks.learning.seed_tables import GRPO, Run
+
+ORIGIN = {"date": "2026-11-28", "commit": "61270ee", "machine": "two cores", "command": "python -m measured"}
+ESTIMATE = {"mean": 0.5, "low": 0.25, "high": 0.75, "n": 9}
+FIGURES = dict.fromkeys(run_tables.FIGURES, 0.4) | {"oracle": 1.0}
+CEILINGS = {"alone": 1 / 3, "best_lecture": 0.5, "oracle": 1.0, "mutual_information_bits": 0.514}
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
+    """Directories of runs that are named by their accuracy in percent."""
+
+    def read(directory: Path) -> Run:
+        return Run(3, "1 thread", 7, {GRPO: {"accuracy": int(directory.name) / 100}}, {}, 1.0, 600, ORIGIN)
+
+    monkeypatch.setattr(run_tables, "read_run", read)
+    return [tmp_path / accuracy for accuracy in ("97", "80", "95", "99")]
+
+
+def test_the_median_of_an_even_number_is_the_lower(runs: list[Path]):
+    assert median_run(runs).name == "95"
+    assert median_run(runs[:3]).name == "95"
+    assert median_run(runs[:1]).name == "97"
+
+
+def test_students_are_columns_and_teachers_rows():
+    each = {"arms": [{"name": "student alone", "accuracy": ESTIMATE}, {"name": "GRPO", "accuracy": ESTIMATE}]}
+    found = of_students({"Saul": each, "Thea": each})
+    assert found["columns"] == ["", "Saul", "Thea"]
+    assert found["rows"] == [[name, *["50.0% [25.0%, 75.0%]"] * 2] for name in ("student alone", "GRPO")]
+
+
+def test_a_world_tells_who_is_held_out_and_what_can_be_reached():
+    found = of_world({"Mara": FIGURES, "Saul": FIGURES})
+    assert [row[0] for row in found["rows"]] == ["Mara", "Saul (held out)"]
+    assert found["rows"][0][1:3] == ["40%", "100%"]
+    assert {len(row) for row in found["rows"]} == {len(found["columns"])}
+    ceilings = of_ceilings({"students": CEILINGS, "heldout_students": CEILINGS})
+    assert ceilings["columns"] == ["", "students", "held-out students"]
+    assert [row[1] for row in ceilings["rows"]] == ["33.3%", "50.0%", "100.0%", "0.51"]
+
+
+def test_what_is_recorded_is_of_the_run_and_says_so(runs: list[Path], tmp_path: Path):
+    directory = runs[0]
+    for name in ("evaluation", "world"):
+        (directory / name).mkdir(parents=True)
+    arms = [{"name": "GRPO", "accuracy": ESTIMATE}]
+    summary = {"arms": arms, "by_student": {"Saul": {"arms": arms}}}
+    (directory / "evaluation/summary.json").write_text(json.dumps(summary))
+    (directory / "world/world.json").write_text(
+        json.dumps({"students": {"Saul": FIGURES}, "ceilings": {"students": CEILINGS}})
+    )
+    record_run(directory, tmp_path)
+    for name in ("run-evaluation", "run-students", "run-world", "run-ceilings"):
+        data = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
+        assert (data["seed"], data["commit"]) == (3, "61270ee")
+    assert json.loads((tmp_path / "run-evaluation.json").read_text())["arms"] == arms
