@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 
 from scripts.benchmarks.learning import run_tables
-from scripts.benchmarks.learning.run_tables import median_run, of_ceilings, of_students, of_world, record_run
+from scripts.benchmarks.learning.run_tables import median_run, of_ceilings, of_claims, of_students, of_world, record_run
 from scripts.benchmarks.learning.seed_tables import GRPO, Run
 
 ORIGIN = {"date": "2026-11-28", "commit": "61270ee", "machine": "two cores", "command": "python -m measured"}
 ESTIMATE = {"mean": 0.5, "low": 0.25, "high": 0.75, "n": 9}
+MEASURES = (
+    *("accuracy", "accuracy_gain", "maximum_improvement", "completion_rate", "solution_tokens", "generation_time"),
+    "non_degradation_rate",
+)
 FIGURES = dict.fromkeys(run_tables.FIGURES, 0.4) | {"oracle": 1.0}
 CEILINGS = {"alone": 1 / 3, "best_lecture": 0.5, "oracle": 1.0, "mutual_information_bits": 0.514}
 
@@ -41,6 +45,15 @@ def test_students_are_columns_and_teachers_rows():
     assert found["rows"] == [[name, *["50.0% [25.0%, 75.0%]"] * 2] for name in ("student alone", "GRPO")]
 
 
+def test_claims_stand_beside_what_was_measured():
+    more = ESTIMATE | {"mean": 0.75, "low": 0.7, "high": 0.8}
+    arms = {"student alone": dict.fromkeys(MEASURES, ESTIMATE), "GRPO": dict.fromkeys(MEASURES, more)}
+    found = {row[0]: row[2] for row in of_claims(arms)["rows"]}
+    assert found["accuracy gain on average (points)"] == "+75.0 [+70.0, +80.0]"
+    assert found["completion rate"] == "50.0% → 75.0% [70.0%, 80.0%]"
+    assert found["generation time"] == "0.50 s → 0.75 [0.70, 0.80] s, probe and teacher included"
+
+
 def test_a_world_tells_who_is_held_out_and_what_can_be_reached():
     found = of_world({"Mara": FIGURES, "Saul": FIGURES})
     assert [row[0] for row in found["rows"]] == ["Mara", "Saul (held out)"]
@@ -55,14 +68,15 @@ def test_what_is_recorded_is_of_the_run_and_says_so(runs: list[Path], tmp_path: 
     directory = runs[0]
     for name in ("evaluation", "world"):
         (directory / name).mkdir(parents=True)
-    arms = [{"name": "GRPO", "accuracy": ESTIMATE}]
+    measures = dict.fromkeys(MEASURES, ESTIMATE)
+    arms = [{"name": name, **measures} for name in ("student alone", "GRPO")]
     summary = {"arms": arms, "by_student": {"Saul": {"arms": arms}}}
     (directory / "evaluation/summary.json").write_text(json.dumps(summary))
     (directory / "world/world.json").write_text(
         json.dumps({"students": {"Saul": FIGURES}, "ceilings": {"students": CEILINGS}})
     )
     record_run(directory, tmp_path)
-    for name in ("run-evaluation", "run-students", "run-world", "run-ceilings"):
+    for name in ("run-evaluation", "run-claims", "run-students", "run-world", "run-ceilings"):
         data = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
         assert (data["seed"], data["commit"]) == (3, "61270ee")
     assert json.loads((tmp_path / "run-evaluation.json").read_text())["arms"] == arms

@@ -10,7 +10,7 @@ from typing import Any
 from custom_data.world.__main__ import CEILINGS
 from custom_data.world.models.measurement import FIGURES
 from custom_data.world.texts.students import HELD_OUT_STUDENTS
-from scripts.benchmarks.learning.seed_tables import GRPO, Run, read_run
+from scripts.benchmarks.learning.seed_tables import ALONE, GRPO, Run, read_run
 from scripts.benchmarks.tools.measure import provenance
 from scripts.benchmarks.tools.recorded_tables import PROVENANCE
 from trainers.confidence_intervals import Estimate
@@ -30,6 +30,7 @@ def record_run(directory: Path, data: Path) -> None:
     world = json.loads((directory / "world" / "world.json").read_text(encoding="utf-8"))
     tables = {
         "run-evaluation": {"arms": summary["arms"]},
+        "run-claims": of_claims({arm["name"]: arm for arm in summary["arms"]}),
         "run-students": of_students(summary["by_student"]),
         "run-world": of_world(world["students"]),
         "run-ceilings": of_ceilings(world["ceilings"]),
@@ -41,6 +42,34 @@ def record_run(directory: Path, data: Path) -> None:
 
 def _origin(run: Run) -> dict[str, Any]:
     return provenance() | {name: run.origin[name] for name in PROVENANCE}
+
+
+def of_claims(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the reference claims of itself, beside this run's figures for the same measures."""
+
+    def measured(name: str) -> str:
+        return cell(Estimate(**arms[GRPO][name]), ROWS[name])
+
+    def alone(name: str) -> str:
+        return format(arms[ALONE][name]["mean"], ROWS[name].spec)
+
+    rows = [
+        ["accuracy gain on average (points)", "+15.7", measured("accuracy_gain")],
+        ["accuracy gain at most (points)", "+29.6", f"{measured('maximum_improvement')}, best of nine kinds of story"],
+        ["completion rate", "~69% → ~100%", f"{alone('completion_rate')} → {measured('completion_rate')}"],
+        [
+            "tokens of a solution",
+            "~4k → ~2k",
+            f"{alone('solution_tokens')} → {measured('solution_tokens')}: a taught student repeats what it was told",
+        ],
+        [
+            "generation time",
+            "1:21 → 1:10",
+            f"{alone('generation_time')} s → {measured('generation_time')} s, probe and teacher included",
+        ],
+        ["non-degradation rate", "97%", measured("non_degradation_rate")],
+    ]
+    return {"columns": ["", "claimed by the reference", "measured here, embedded world"], "rows": rows}
 
 
 def of_students(by_student: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
