@@ -24,7 +24,9 @@ from typing import Any
 from custom_data.world.models.rendering import load_templates, prompts_of
 from custom_data.world.texts.behaviour import approach
 from custom_data.world.texts.students import HELD_OUT_STUDENTS
+from scripts.benchmarks.tools.measure import provenance
 from trainers.confidence_intervals import bootstrap_mean
+from trainers.evaluation.reports.results_table import ResultsTable
 from trainers.generation.models import local_model
 from trainers.generation.types import Generator, Prompt, Sampling
 from trainers.teaching.prompts import EMPTY_APPROACH, read_reply
@@ -52,6 +54,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--teacher", default="rl", metavar="NAME", help="directory of the teacher in each run")
     parser.add_argument("--questions", type=int, default=108, help="held-out questions for each student")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write the table as data of the pages, too")
     options = parser.parse_args()
     found = {}
     for seed in options.seeds:
@@ -62,8 +65,13 @@ def main() -> None:
             path.write_text(json.dumps(measured) + "\n", encoding="utf-8")
         found[seed] = json.loads(path.read_text(encoding="utf-8"))
     page = options.runs / f"probe_swaps_{options.teacher}.md"
-    page.write_text(markdown(found), encoding="utf-8")
+    page.write_text(table(found).markdown(), encoding="utf-8")
     logger.info("%s\n%s", page, page.read_text(encoding="utf-8"))
+    if options.record is not None:
+        data = {"name": "probe-swaps", **provenance(), "columns": table(found).header, "rows": table(found).rows}
+        (options.record / "probe-swaps.json").write_text(
+            json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
 
 async def measure(run: Path, teacher_name: str, count: int, seed: int) -> dict[str, list[list[float]]]:
@@ -107,15 +115,14 @@ async def say(model: Generator, prompts: Sequence[Prompt], sampling: Sampling, s
     return [generation.completions[0].text for [generation] in await asyncio.gather(*asked)]
 
 
-def markdown(found: Mapping[int, Mapping[str, Any]]) -> str:
-    """Return the table: accuracy after each probe, of all seeds and of each."""
-    lines = ["| probe | accuracy | " + " | ".join(f"seed {seed}" for seed in found) + " |"]
-    lines.append("|---" * (2 + len(found)) + "|")
+def table(found: Mapping[int, Mapping[str, Any]]) -> ResultsTable:
+    """Return the accuracy of every kind of probe, over all seeds with its interval over questions, and by seed."""
+    rows = []
     for arm, meaning in ARMS.items():
         together = bootstrap_mean([question for each in found.values() for question in each[arm]], bounds=(0, 1))
         by_seed = [f"{fmean(map(fmean, each[arm])):.1%}" for each in found.values()]
-        lines.append(f"| {meaning} | {together.format('.1%')} | " + " | ".join(by_seed) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append((meaning, together.format(".1%"), *by_seed))
+    return ResultsTable("", ("probe", "accuracy", *(f"seed {seed}" for seed in found)), tuple(rows))
 
 
 if __name__ == "__main__":
