@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from trainers.output.files import cannot_write, told
 from trainers.progress import tell
 from trainers.teaching.leaks.alarm import BlindLeakAlarm
 from trainers.teaching.lesson import Group, Lesson
-from trainers.teaching.lesson_record import lesson_record
+from trainers.teaching.lesson_record import lesson_record, solution_record
 
 logger = logging.getLogger(__name__)
 
@@ -218,7 +217,7 @@ def training_record(lesson: Lesson) -> dict[str, Any]:
     prepared, sample = lesson.prepared, lesson.sample
     return lesson_record(lesson) | {
         "approach_tokens": prepared.approach.tokens if prepared.approach else None,
-        "baselines": [asdict(solution) for solution in prepared.baselines],
+        "baselines": [solution_record(solution) for solution in prepared.baselines],
         "prompt_ids": list(sample.prompt_ids) if sample else None,
         "completion_ids": list(sample.completion.token_ids) if sample else None,
         "logprobs": list(sample.completion.logprobs or ()) if sample else None,

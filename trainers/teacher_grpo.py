@@ -17,7 +17,7 @@ from trainers import plugins
 from trainers.builders.data import load_questions
 from trainers.builders.protocol import build_lessons
 from trainers.builders.servers import connect_pool, layout_of, token_counter
-from trainers.builders.student_and_teacher import account_of, account_role, connect_students
+from trainers.builders.student_and_teacher import account_of, account_role, accounts_of, connect_students
 from trainers.callbacks import install_records
 from trainers.configuration import trl_arguments
 from trainers.configuration.resume.decision import mark_finished
@@ -76,9 +76,9 @@ def connect_servers(config: GRPOExperiment, tokenizer: PreTrainedTokenizerBase) 
     clients = connect_students(config, students)
     protocol, evaluated = build_lessons(config, clients)
     charged = {account_role(member): account_of(clients[member.name]) for member in students}
-    charged |= {"verifier": account_of(protocol.verifier)}
-    accounts = {role: account for role, account in charged.items() if account is not None}
-    needed = {role: account for role, account in accounts.items() if role in (THE_STUDENT, "verifier")}
+    verdicts = accounts_of(protocol.verifier)
+    accounts = {role: account for role, account in charged.items() if account is not None} | verdicts
+    needed = {role: account for role, account in accounts.items() if role == THE_STUDENT or role in verdicts}
     runner = RolloutRunner(
         protocol,
         teacher_pool,

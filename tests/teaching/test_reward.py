@@ -1,8 +1,14 @@
 """The reward's table, its mean over baselines, and that nothing dishonest beats an honest failure."""
 
+import math
+import random
+from dataclasses import replace
+from statistics import fmean
+
 import pytest
 
 from tests.support.lessons import lesson
+from trainers.teaching.lesson import Grade
 from trainers.teaching.reward import AdaptiveTeachingReward
 
 
@@ -49,3 +55,61 @@ def test_format_failures_and_leaks_never_beat_an_honest_failure(penalty):
 
 def test_reported_leaks_are_scored_as_they_teach():
     assert AdaptiveTeachingReward(leak_policy="report")(lesson([False], True, 100, leaked=True)) == pytest.approx(1.5)
+
+
+def test_rules_earn_to_the_last_digit_what_the_table_says():
+    """Verdicts of 0 and 1 through the formula for scores, against the table as it was written before there were any."""
+
+    def table(base: bool, taught: bool, length: int, weight: float, penalty: float) -> float:
+        if not taught:
+            return 0.0 - penalty if base else 0.0
+        return (0.5 if base else 1.0) * (1 + weight * (100 / (100 + length)))
+
+    draw = random.Random(0)
+    for _ in range(2000):
+        weight, penalty = draw.choice([0, 1, draw.uniform(0, 3)]), draw.choice([0, 1, draw.uniform(0, 2)])
+        tolerance, length = draw.uniform(0, 0.999), draw.randrange(4000)
+        reward = AdaptiveTeachingReward(weight, penalty, degradation_tolerance=tolerance)
+        baselines, taught = draw.choices([True, False], k=draw.randint(1, 5)), draw.random() < 0.5
+        expected = fmean(table(base, taught, length, weight, penalty) for base in baselines)
+        found = reward(lesson(baselines, taught, length))
+        assert (found, math.copysign(1, found)) == (expected, math.copysign(1, expected))
+
+
+def graded(base: float, taught: float, **options: float) -> float:
+    made = lesson([True], True, 100)
+    baseline = replace(made.prepared.baselines[0], grade=Grade(base))
+    prepared = replace(made.prepared, baselines=(baseline,))
+    found = AdaptiveTeachingReward(**options)(
+        replace(made, prepared=prepared, taught=replace(made.taught, grade=Grade(taught)))
+    )
+    assert found is not None
+    return found
+
+
+def test_scores_earn_half_for_where_they_end_and_half_for_what_is_gained():
+    assert graded(0.2, 0.8) == pytest.approx(0.5 * (0.8 + 0.6) * 1.5)
+    assert graded(0.8, 0.8) == pytest.approx(0.5 * 0.8 * 1.5)
+
+
+def test_a_loss_within_the_tolerance_is_none_and_one_beyond_it_earns_no_more_than_nothing():
+    assert graded(0.8, 0.7) == pytest.approx(0.5 * 0.7 * 1.5)
+    assert graded(0.8, 0.69) == 0.0
+    assert graded(0.8, 0.3, degradation_penalty=2.0) == pytest.approx(-1.0)
+    assert graded(0.8, 0.7, degradation_tolerance=0.0) == 0.0
+
+
+def test_more_is_never_worth_less():
+    """In what the student reaches taught, at every baseline."""
+    steps = [step / 50 for step in range(51)]
+    for base in steps:
+        earned = [graded(base, taught, degradation_penalty=0.7) for taught in steps]
+        assert earned == sorted(earned)
+
+
+def test_no_grade_earns_less_than_a_format_failure():
+    penalty = 0.4
+    steps = [step / 10 for step in range(11)]
+    worst = min(graded(base, taught, degradation_penalty=penalty) for base in steps for taught in steps)
+    reward = AdaptiveTeachingReward(degradation_penalty=penalty)
+    assert reward(lesson([True], None, teaching=None)) <= worst

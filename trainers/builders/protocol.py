@@ -19,6 +19,7 @@ from trainers.teaching.student_pool import StudentPool
 from trainers.teaching.verifiers import Verifier, as_verifier
 from trainers.teaching.verifiers.accepted_answers import AnyAcceptedAnswer
 from trainers.teaching.verifiers.mathematics.verifier import ExactVerifier, MathVerifier
+from trainers.teaching.verifiers.names import JUDGE
 
 
 def build_protocol(config: StudentExperiment, student: Generator) -> Protocol:
@@ -26,7 +27,7 @@ def build_protocol(config: StudentExperiment, student: Generator) -> Protocol:
     protocol = Protocol(
         student=student,
         templates=prompt_templates(config.prompts),
-        verifier=make_verifier(config),
+        verifier=verifier_beside(student, config),
         reward=make_reward(config),
         stages=stages(config),
         seed=config.output.seed,
@@ -115,8 +116,22 @@ def make_reward(config: StudentExperiment) -> Reward:
     return off_the_loop(plugins.build(plugins.REWARD, config))
 
 
+def verifier_beside(student: Generator, config: StudentExperiment) -> Verifier:
+    """Make the verifier of a run: the one that `verifier` names, or judges, among whom the student itself may be.
+
+    Raises:
+        ConfigurationError: when it cannot be made.
+    """
+    if config.teaching.verifier != JUDGE:
+        return make_verifier(config)
+    # What connects models loads transformers, which runs with rules alone need not wait for.
+    from trainers.builders.judges import build_judge
+
+    return build_judge(config, student)
+
+
 def make_verifier(config: StudentExperiment) -> Verifier:
-    """Make the verifier that `verifier` names.
+    """Make the verifier that `verifier` names; judges are made by `build_judge`.
 
     Raises:
         ConfigurationError: when it cannot be made.

@@ -16,6 +16,7 @@ from trainers.configuration.devices.placement import record_name, teacher_entrie
 from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, StudentExperiment
 from trainers.configuration.settings.in_words import written
 from trainers.configuration.settings.models.api_teacher import ApiTeacherSettings
+from trainers.configuration.settings.models.judge import JudgeModelSettings
 from trainers.configuration.settings.models.student import StudentSettings
 from trainers.configuration.settings.students import Member
 from trainers.generation.agent_model import AgentModel
@@ -28,6 +29,7 @@ from trainers.problems import ConfigurationError, Problem
 from trainers.serving.server_spec import Role
 from trainers.teaching.lesson import THE_STUDENT
 from trainers.teaching.protocol import Teacher
+from trainers.teaching.verifiers.judge.verifier import JudgeVerifier
 
 logger = logging.getLogger(__name__)
 
@@ -74,12 +76,12 @@ def connect_student(config: StudentExperiment, member: Member | None = None) -> 
             max_concurrent_calls=config.serving.max_concurrent_requests,
         )
     if config.student.base_url:
-        api = _api_settings(config.student, config.student.base_url)
+        api = api_settings(config.student, config.student.base_url)
         if member is None or member.pool is None:
-            return _connect_api(config, api, THE_STUDENT)
-        return _connect_api(config, api, account_role(member), pooled=True)
+            return connect_api(config, api, THE_STUDENT)
+        return connect_api(config, api, account_role(member), pooled=True)
     if not config.serving.use_vllm_server:
-        return _load(config, "student", config.student.model)
+        return load_model(config, "student", config.student.model)
     return connect_pool(config, layout_of(config, "student"))
 
 
@@ -96,10 +98,10 @@ async def opened_teacher(config: EvaluationExperiment, name: str) -> AsyncIterat
     connection: ModelClient
     if isinstance(entry, Mapping):
         api = ApiTeacherSettings.model_validate(entry)
-        connection = _connect_api(config, _api_settings(api, api.base_url), name)
+        connection = connect_api(config, api_settings(api, api.base_url), name)
         count = _counter(config, api.tokenizer) if api.tokenizer else estimated_tokens
     elif not config.serving.use_vllm_server:
-        connection, count = _load(config, "teacher", entry), _counter(config, entry)
+        connection, count = load_model(config, "teacher", entry), _counter(config, entry)
     else:
         specs = [spec for spec in layout_of(config, "teacher") if spec.model == entry]
         connection, count = connect_pool(config, specs), _counter(config, specs[0].tokenizer, specs[0].revision)
@@ -114,6 +116,14 @@ def account_of(component: object) -> Account | None:
     return getattr(component, "account", None)
 
 
+def accounts_of(verifier: object) -> dict[str, Account]:
+    """Return the accounts that a verifier is charged to, by role: those of judges, or its own."""
+    if isinstance(verifier, JudgeVerifier):
+        return dict(verifier.accounts)
+    own = account_of(verifier)
+    return {} if own is None else {"verifier": own}
+
+
 def account_role(member: Member) -> str:
     """Return the role under which a student is charged: its metrics and the record of its usage are named by it."""
     return THE_STUDENT if member.pool is None else f"{THE_STUDENT}-{member.name}"
@@ -124,10 +134,11 @@ def usage_file(config: Experiment, name: str) -> Path:
     return Path(config.output.output_dir) / "usage" / record_name(name)
 
 
-def _api_settings(model: StudentSettings | ApiTeacherSettings, base_url: str) -> ApiSettings:
+def api_settings(model: StudentSettings | ApiTeacherSettings | JudgeModelSettings, base_url: str) -> ApiSettings:
+    """Return where a model behind an API is, and what may be asked of it."""
     return ApiSettings(
         base_url=base_url,
-        model=model.model,
+        model=model.model or "",
         api_key_env=model.api_key_env,
         requests_per_minute=model.requests_per_minute,
         tokens_per_minute=model.tokens_per_minute,
@@ -137,7 +148,13 @@ def _api_settings(model: StudentSettings | ApiTeacherSettings, base_url: str) ->
     )
 
 
-def _connect_api(config: StudentExperiment, settings: ApiSettings, name: str, *, pooled: bool = False) -> ApiModel:
+def connect_api(config: StudentExperiment, settings: ApiSettings, name: str, *, pooled: bool = False) -> ApiModel:
+    """Connect a model behind an API, charged under a name.
+
+    Raises:
+        ConfigurationError: when the environment lacks the key of its API, or its spending cap was reached before; of
+            one in a pool that is only told.
+    """
     problems = list(missing_keys(config))
     if problems:
         raise ConfigurationError(problems)
@@ -148,7 +165,7 @@ def _connect_api(config: StudentExperiment, settings: ApiSettings, name: str, *,
         logger.error("%s: its spending_cap=%s is reached, and its groups are lost until it is raised", name, cap)
     elif reached:
         expected = f"{spent:.4f} USD are spent already, by {file}"
-        key = "student_spending_cap" if name == THE_STUDENT else f"teacher {name}: spending_cap"
+        key = "student_spending_cap" if name == THE_STUDENT else f"{name}: spending_cap"
         raise ConfigurationError([Problem(f"{key}={cap}", expected, "raise the cap to continue")])
     return ApiModel(
         settings,
@@ -159,7 +176,8 @@ def _connect_api(config: StudentExperiment, settings: ApiSettings, name: str, *,
     )
 
 
-def _load(config: StudentExperiment, role: Role, model: str) -> ModelClient:
+def load_model(config: StudentExperiment, role: Role, model: str) -> ModelClient:
+    """Load a model into this process, as one of a role."""
     # Importing it loads torch's and transformers' generation, which runs with servers never need.
     from trainers.generation.local.model import LocalModel
 

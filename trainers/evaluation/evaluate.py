@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from trainers.builders.data import load_questions
 from trainers.builders.protocol import build_protocols
-from trainers.builders.student_and_teacher import account_of, connect_students, opened_teacher
+from trainers.builders.student_and_teacher import account_of, accounts_of, connect_students, opened_teacher
 from trainers.configuration.devices.placement import teacher_entries
 from trainers.configuration.resume.decision import mark_finished
 from trainers.configuration.resume.evaluations import (
@@ -86,7 +86,7 @@ async def evaluate(config: EvaluationExperiment) -> Results:
         teachers = list(teacher_entries(config))
         solved = await evaluation.solve_alone(questions, alone, probing=bool(teachers))
         check_answers(config, solved)
-        lessons, accounts = {}, [*map(account_of, clients.values()), account_of(shared.verifier)]
+        lessons, accounts = {}, [*map(account_of, clients.values()), *accounts_of(shared.verifier).values()]
         for name in teachers:
             async with opened_teacher(config, name) as teacher:
                 lessons[name] = await evaluation.teach(name, teacher, solved, taught.get(name, {}))

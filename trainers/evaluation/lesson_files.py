@@ -18,8 +18,8 @@ from typing import Any
 from trainers.evaluation.measures.solved_questions import Alone, Effort, Taught
 from trainers.generation.types import Completion, SampledCompletion
 from trainers.jsonl import as_lines
-from trainers.teaching.lesson import THE_STUDENT, Approach, BlindCheck, Group, Lesson, Prepared, Question, Solution
-from trainers.teaching.lesson_record import FORMAT, check_format, lesson_record
+from trainers.teaching.lesson import THE_STUDENT, Approach, BlindCheck, Group, Lesson, Prepared, Question
+from trainers.teaching.lesson_record import FORMAT, check_format, lesson_record, solution_from, solution_record
 
 STUDENT_ALONE = "student_alone.jsonl"
 LESSONS = "lessons.jsonl"
@@ -72,7 +72,7 @@ def alone_record(item: Alone) -> dict[str, Any]:
         "question": prepared.question.text,
         "ground_truth": prepared.question.ground_truth,
         "extra": prepared.question.extra,
-        "baselines": [asdict(solution) for solution in prepared.baselines],
+        "baselines": [solution_record(solution) for solution in prepared.baselines],
         "approach": asdict(prepared.approach) if prepared.approach else None,
         "failure": prepared.failure,
         "solving": asdict(item.solving),
@@ -85,7 +85,7 @@ def alone_from(record: Mapping[str, Any]) -> Alone:
     question = Question(record["row"], record["question"], record["ground_truth"], record["extra"])
     prepared = Prepared(
         question,
-        tuple(Solution(**solution) for solution in record["baselines"]),
+        tuple(map(solution_from, record["baselines"])),
         Approach(**record["approach"]) if record["approach"] else None,
         record["failure"],
         _student(record),
@@ -133,7 +133,7 @@ def _lesson_from(record: Mapping[str, Any], prepared: Prepared) -> Lesson:
         teaching_length=record["teaching_length"],
         leaked=record["leaked"],
         suspected_leak=record["suspected_leak"],
-        taught=Solution(**record["taught"]) if record["taught"] else None,
+        taught=solution_from(record["taught"]) if record["taught"] else None,
         reward=record["reward"],
         failure=record["failure"],
         # Earlier evaluations did not look for these.
@@ -187,7 +187,7 @@ def answered(item: Alone) -> bool:
     """Return True when the student answered, or failed for a reason that stays; else it is to be asked again."""
     failure = item.prepared.failure
     unscorable = bool(item.prepared.baselines) and (failure or "").startswith("baseline_")
-    return failure is None or unscorable or _stays(failure)
+    return failure is None or (unscorable and not _of_judge(failure)) or _stays(failure)
 
 
 def held(item: Taught) -> bool:
@@ -205,7 +205,13 @@ def causes(item: Taught) -> Iterator[str]:
 
 
 def _may_pass(failure: str | None) -> bool:
-    return failure is not None and failure.startswith(("teacher_", "taught_")) and not _stays(failure)
+    passing = failure is not None and (failure.startswith(("teacher_", "taught_")) or _of_judge(failure))
+    return passing and not _stays(failure or "")
+
+
+def _of_judge(failure: str) -> bool:
+    """Return whether a judge failed to give a verdict, which it may give another time."""
+    return failure.partition("_")[2].startswith("judge_")
 
 
 def _check_may_pass(check: BlindCheck | None) -> bool:

@@ -23,7 +23,7 @@ from trainers.dotted_path import resolve
 from trainers.generation.functions import TOLD
 from trainers.plugins.signatures import POSITIONAL, GivenSettings, checked, parameters_of, title
 from trainers.problems import ConfigurationError, Problem
-from trainers.teaching.verifiers.names import VERIFIERS
+from trainers.teaching.verifiers.names import JUDGE, VERIFIERS
 
 _REMEDY = "write the dotted path of a function or class, importable from where you start"
 
@@ -39,6 +39,7 @@ class Seam:
         names: components that have a short name, by their dotted paths.
         default: dotted path of the component of `KEY=null`; without one there is none then.
         method: what is called of an object that has a method of that name, else the object itself is called.
+        elsewhere: names of what ATLAS makes of more than settings.
         offers: parameters of a class that other configuration keys are for, beside those that are named like them.
     """
 
@@ -48,6 +49,7 @@ class Seam:
     names: Mapping[str, str] = field(default_factory=dict)
     default: str | None = None
     method: str = "__call__"
+    elsewhere: frozenset[str] = frozenset()
     offers: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -58,12 +60,19 @@ class Seam:
     def chosen(self, keys: Mapping[str, Any]) -> str | None:
         """Return the dotted path that a configuration's flat keys ask for, `None` where they ask for no component."""
         name = keys.get(self.key)
+        if name in self.elsewhere:
+            return None
         return self.default if name is None else self.names.get(name, name)
 
 
 REWARD = Seam("reward", ("lesson",), default="trainers.teaching.reward.AdaptiveTeachingReward")
 VERIFIER = Seam(
-    "verifier", ("solution", "question"), names=VERIFIERS, method="verify", offers={"timeout_s": "verifier_timeout_s"}
+    "verifier",
+    ("solution", "question"),
+    names=VERIFIERS,
+    method="verify",
+    elsewhere=frozenset({JUDGE}),
+    offers={"timeout_s": "verifier_timeout_s"},
 )
 STUDENT = Seam("student_agent", ("text",), told=TOLD, method="generate")
 ROW_READER = Seam("row_reader", ("row",))

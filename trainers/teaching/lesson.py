@@ -22,11 +22,24 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Grade:
+    """A solution as judges see it: a score in [0, 1], the mean of theirs or a stronger one's.
+
+    `spread` is the largest of their scores less the smallest; `escalated` says that a stronger judge decided.
+    """
+
+    score: float
+    spread: float = 0.0
+    escalated: bool = False
+
+
+@dataclass(frozen=True)
 class Solution:
     """The student's answer to a question, alone or taught.
 
     `correct` is the verdict; `None` means unscorable, and `cause` says why (`timeout`, `no_ground_truth`, …).
-    `tokens` counts what the student generated, in its own tokens.
+    `tokens` counts what the student generated, in its own tokens. `grade` is what judges gave, `None` where a rule
+    decided.
     """
 
     text: str
@@ -35,6 +48,14 @@ class Solution:
     correct: bool | None
     answered: bool = True
     cause: str | None = None
+    grade: Grade | None = None
+
+    @property
+    def score(self) -> float | None:
+        """The worth of the solution in [0, 1]: its grade, or else 1 for correct and 0 for wrong."""
+        if self.grade is not None:
+            return self.grade.score
+        return None if self.correct is None else float(self.correct)
 
 
 @dataclass(frozen=True)
@@ -117,6 +138,13 @@ class Lesson:
         if self.format_failure:
             return False
         return self.taught.correct if self.taught else None
+
+    @property
+    def taught_score(self) -> float | None:
+        """The score of the taught solution; that of a teacher that gave no teaching is 0."""
+        if self.format_failure:
+            return 0.0
+        return self.taught.score if self.taught else None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from trainers.teaching.lesson import Lesson
+from trainers.teaching.lesson import Grade, Lesson, Solution
 
 FORMAT = 1
 """Of the objects below; to be raised when readers of the former one would misread or reject them."""
@@ -21,6 +21,20 @@ def check_format(record: Mapping[str, Any]) -> None:
     found = record.get("format", 1)
     if found != FORMAT:
         raise ValueError(f"written in format {found!r} by another version of ATLAS, this one reads format {FORMAT}")
+
+
+def solution_record(solution: Solution) -> dict[str, Any]:
+    """Return a solution as an object; it has a `grade` only where judges gave one."""
+    record = asdict(solution)
+    if solution.grade is None:
+        del record["grade"]
+    return record
+
+
+def solution_from(record: Mapping[str, Any]) -> Solution:
+    """Return the solution of an object that `solution_record` made."""
+    grade = record.get("grade")
+    return Solution(**{**record, "grade": Grade(**grade) if grade else None})
 
 
 def lesson_record(lesson: Lesson) -> dict[str, Any]:
@@ -42,7 +56,7 @@ def lesson_record(lesson: Lesson) -> dict[str, Any]:
         "leaked": lesson.leaked,
         "suspected_leak": lesson.suspected_leak,
         "blind": asdict(lesson.blind) if lesson.blind else None,
-        "taught": asdict(lesson.taught) if lesson.taught else None,
+        "taught": solution_record(lesson.taught) if lesson.taught else None,
         "reward": lesson.reward,
         "failure": lesson.failure,
         "completion": sample.completion.text if sample else None,

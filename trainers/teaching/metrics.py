@@ -46,6 +46,7 @@ def teaching_means(groups: Sequence[Group]) -> dict[str, Mean]:
     scored = [lesson for lesson in lessons if lesson.reward is not None]
     means = {
         **_comparison(scored),
+        **_grades(scored),
         "leak_rate": _mean(lesson.leaked for lesson in sampled),
         "suspected_leak_rate": _mean(lesson.suspected_leak for lesson in sampled),
         **_blind_checks(sampled),
@@ -133,6 +134,28 @@ def _comparison(scored: Sequence[Lesson]) -> dict[str, Mean | None]:
         "degradation_rate": _mean(b and not t for b, t in pairs),
         "teaching_length_mean/baseline_right": _mean(by_baseline[True]),
         "teaching_length_mean/baseline_wrong": _mean(by_baseline[False]),
+    }
+
+
+def _grades(scored: Sequence[Lesson]) -> dict[str, Mean | None]:
+    """Return the means of scores, and of how far judges were apart; nothing where rules gave all verdicts."""
+    solutions = [solution for lesson in scored for solution in (*lesson.prepared.baselines, lesson.taught) if solution]
+    grades = [solution.grade for solution in solutions if solution.grade is not None]
+    if not grades:
+        return {}
+    pairs = [
+        (solution.score, lesson.taught_score)
+        for lesson in scored
+        for solution in lesson.prepared.baselines
+        if solution.score is not None and lesson.taught_score is not None
+    ]
+    known = [(base, taught) for base, taught in pairs if base is not None and taught is not None]
+    return {
+        "baseline_score": _mean(base for base, _ in known),
+        "taught_score": _mean(taught for _, taught in known),
+        "score_gain": _mean(taught - base for base, taught in known),
+        "judge_spread": _mean(grade.spread for grade in grades),
+        "escalated_rate": _mean(grade.escalated for grade in grades),
     }
 
 

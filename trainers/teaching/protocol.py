@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field, replace
 
@@ -32,9 +32,11 @@ from trainers.teaching.lesson import THE_STUDENT, Approach, BlindCheck, Group, L
 from trainers.teaching.prompts import PromptTemplates, read_reply
 from trainers.teaching.reward import Reward, score
 from trainers.teaching.tally import Tally
-from trainers.teaching.verifiers import Revealing, Verifier
+from trainers.teaching.verifiers import Comparing, Revealing, Verdict, Verifier
 
 MINIMUM_GROUP = 2
+Baselines = Callable[[], Awaitable[Sequence[Solution]]]
+"""Gives the baselines of a question, once they are there."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ class Protocol:
         """Sample the group's teachings from one prompt, let the student solve with each, judge and score."""
         if prepared.failure is not None:
             return _failed_group(prepared, prepared.failure, num_generations)
-        return await self._scored(prepared, await self._lessons(prepared, teacher, step, num_generations))
+        lessons = self._lessons(prepared, teacher, step, num_generations, _known(prepared.baselines))
+        return await self._scored(prepared, await lessons)
 
     async def drafts(
         self, prepared: Prepared, teacher: Teacher, *, step: int, num_generations: int
@@ -146,15 +149,29 @@ class Protocol:
                 yield _failed_lesson(prepared, member, f"teacher_{error.cause}")
 
     async def solve(
-        self, question: Question, teaching: str, *, step: int, member: int = 0
+        self,
+        question: Question,
+        teaching: str,
+        *,
+        step: int,
+        member: int = 0,
+        baselines: Baselines | None = None,
     ) -> Solution | GenerationError:
-        """Let the student solve with a teaching; `member` tells solutions with equal teachings apart."""
+        """Let the student solve with a teaching.
+
+        Args:
+            question: what is asked.
+            teaching: what the student reads before.
+            step: of the run.
+            member: tells solutions with equal teachings apart.
+            baselines: gives what a verifier that compares has to compare with; waited for only then.
+        """
         prompt = self.templates.taught(question.text, teaching)
         try:
             [completion] = await self._ask("taught", question, prompt, step, member=member)
         except GenerationError as error:
             return error
-        return await self._judge(question, completion)
+        return await self._judge(question, completion, baselines)
 
     async def solve_alone(
         self, question: Question, *, step: int, number: int
@@ -196,7 +213,13 @@ class Protocol:
 
             async def teaching() -> list[Lesson]:
                 probed = self._prepared(question, (), await probing)
-                return [] if probed.failure else await self._lessons(probed, teacher, step, num_generations)
+                if probed.failure:
+                    return []
+                return await self._lessons(probed, teacher, step, num_generations, untaught)
+
+            async def untaught() -> Sequence[Solution]:
+                solved = await asyncio.shield(solving)
+                return () if isinstance(solved, GenerationError) else solved
 
             taught = tasks.create_task(teaching())
             prepared = self._prepared(question, await solving, await probing)
@@ -214,7 +237,14 @@ class Protocol:
             return error
         return Approach(strip_reasoning(completion.text), completion.tokens, completion.truncated)
 
-    async def _lessons(self, prepared: Prepared, teacher: Teacher, step: int, num_generations: int) -> list[Lesson]:
+    async def _lessons(
+        self,
+        prepared: Prepared,
+        teacher: Teacher,
+        step: int,
+        num_generations: int,
+        baselines: Baselines,
+    ) -> list[Lesson]:
         """Return the teachings and taught solutions, by member, not yet scored.
 
         The first solution of every teaching has one and the same seed (common random numbers: each solution has its
@@ -231,7 +261,8 @@ class Protocol:
                 self._check_blind(tasks, checks, question, draft, step)
                 if draft.teaching is not None:
                     equal = solutions[draft.teaching]
-                    equal.append(tasks.create_task(self.solve(question, draft.teaching, step=step, member=len(equal))))
+                    solving = self.solve(question, draft.teaching, step=step, member=len(equal), baselines=baselines)
+                    equal.append(tasks.create_task(solving))
                     if draft.teaching not in revealed:
                         revealed[draft.teaching] = tasks.create_task(self._reveals(question, draft.teaching))
         drafts.sort(key=lambda draft: draft.member)
@@ -285,9 +316,14 @@ class Protocol:
             asking.got(generation.completions)
         return generation.completions
 
-    async def _judge(self, question: Question, completion: Completion) -> Solution:
+    async def _judge(
+        self,
+        question: Question,
+        completion: Completion,
+        baselines: Baselines | None = None,
+    ) -> Solution:
         text = strip_reasoning(completion.text)
-        verdict = await self.verifier.verify(text, question)
+        verdict = await self._verdict(text, question, baselines)
         return Solution(
             text=text,
             tokens=completion.tokens,
@@ -295,7 +331,15 @@ class Protocol:
             correct=verdict.correct,
             answered=self.verifier.extract(text) is not None,
             cause=verdict.cause,
+            grade=verdict.grade,
         )
+
+    async def _verdict(self, text: str, question: Question, baselines: Baselines | None) -> Verdict:
+        if baselines is not None and isinstance(self.verifier, Comparing):
+            others = [solution for solution in await baselines() if solution.score is not None]
+            if others:
+                return await self.verifier.compare(text, others, question)
+        return await self.verifier.verify(text, question)
 
     def _draft(self, prepared: Prepared, member: int, sample: SampledCompletion, teacher: Teacher) -> Lesson:
         reply = read_reply(sample.completion.text)
@@ -344,6 +388,13 @@ class Protocol:
             untaught = all(lesson.sample is None for lesson in scored)
             dropped = scored[0].failure if untaught else "too_few_lessons"
         return Group(prepared, scored, dropped)
+
+
+def _known(baselines: Sequence[Solution]) -> Baselines:
+    async def known() -> Sequence[Solution]:
+        return baselines
+
+    return known
 
 
 def _taught(draft: Lesson, solved: Solution | GenerationError) -> Lesson:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from trainers.configuration.devices.placement import teacher_list
 from trainers.configuration.settings.experiments import EvaluationExperiment, StudentExperiment
+from trainers.configuration.settings.judges import all_entries, judge_args
 from trainers.configuration.settings.students import all_members
 from trainers.problems import Problem
 
@@ -16,6 +17,9 @@ def missing_keys(config: StudentExperiment, environment: Mapping[str, str] = os.
     for member in all_members(config):
         if member.config.student.base_url:
             yield from _missing(member.key("api_key_env"), member.config.student.api_key_env, environment)
+    for judge in all_entries(judge_args(config.teaching) or {}):
+        if judge.settings.get("base_url"):
+            yield from _missing(f"{judge.given}.api_key_env", judge.model.api_key_env, environment)
     for index, entry in enumerate(teacher_list(config) if isinstance(config, EvaluationExperiment) else ()):
         if isinstance(entry, Mapping):
             yield from _missing(

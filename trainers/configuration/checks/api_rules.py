@@ -12,6 +12,7 @@ from trainers.configuration.devices.placement import STUDENT_ALONE, models, reco
 from trainers.configuration.settings.checking import check_section
 from trainers.configuration.settings.experiments import EvaluationExperiment, StudentExperiment
 from trainers.configuration.settings.in_words import written
+from trainers.configuration.settings.key import Settings
 from trainers.configuration.settings.keys import keys_in
 from trainers.configuration.settings.models.api_teacher import ApiTeacherSettings
 from trainers.configuration.settings.models.student import StudentSettings
@@ -24,7 +25,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 def check_apis(config: StudentExperiment) -> Iterator[Problem]:
     """Yield the problems of everything that a configuration asks of foreign APIs."""
     yield from _student(config)
-    yield from _key_name("student_api_key_env", config.student.api_key_env)
+    yield from check_key_name("student_api_key_env", config.student.api_key_env)
     for index, entry in enumerate(teacher_list(config) if isinstance(config, EvaluationExperiment) else ()):
         if isinstance(entry, Mapping):
             yield from _teacher(config, f"teacher[{index}]", entry)
@@ -55,28 +56,35 @@ def _student(config: StudentExperiment) -> Iterator[Problem]:
                 remedy = f"give student_base_url, or leave {name} out"
                 yield Problem(f"{name}={written(value)}", "only a student behind an API has it", remedy)
         return
-    yield from _address(config, "student_base_url", url)
+    yield from check_address(config, "student_base_url", url)
     if config.student.max_model_len is None:
         remedy = "set student_max_model_len to the context the API offers"
         yield Problem("student_max_model_len=null", "the context of an API student must be declared", remedy)
-    yield from _money("student_", config.student.spending_cap, config.student.price_per_million_tokens)
+    yield from check_money("student_", config.student.spending_cap, config.student.price_per_million_tokens)
 
 
 def _teacher(config: StudentExperiment, given: str, entry: Mapping[Any, Any]) -> Iterator[Problem]:
-    yield from _entry(given, entry)
+    yield from check_entry(given, entry, ApiTeacherSettings, "key of an API teacher")
     if isinstance(entry.get("base_url"), str):
-        yield from _address(config, f"{given}.base_url", entry["base_url"])
-    yield from _key_name(f"{given}.api_key_env", entry.get("api_key_env", "OPENAI_API_KEY"))
-    yield from _money(f"{given}.", entry.get("spending_cap"), entry.get("price_per_million_tokens"))
+        yield from check_address(config, f"{given}.base_url", entry["base_url"])
+    yield from check_key_name(f"{given}.api_key_env", entry.get("api_key_env", "OPENAI_API_KEY"))
+    yield from check_money(f"{given}.", entry.get("spending_cap"), entry.get("price_per_million_tokens"))
 
 
-def _entry(given: str, entry: Mapping[Any, Any]) -> Iterator[Problem]:
-    """Yield the keys of an API teacher that it does not have, lacks, or whose values do not fit."""
-    keys = keys_in(ApiTeacherSettings)
+def check_entry(given: str, entry: Mapping[Any, Any], section: type[Settings], noun: str) -> Iterator[Problem]:
+    """Yield the keys of a table that its settings do not have, lack, or whose values do not fit.
+
+    Args:
+        given: where the table stands.
+        entry: the table.
+        section: its settings.
+        noun: what each of its keys is: `key of an API teacher`.
+    """
+    keys = keys_in(section)
     for name in entry.keys() - keys.keys():
         remedy = suggestion(str(name), tuple(keys))
-        yield Problem(f"{given}.{name}={written(entry[name])}", "no key of an API teacher", remedy)
-    for name, problem in check_section(ApiTeacherSettings, entry).items():
+        yield Problem(f"{given}.{name}={written(entry[name])}", f"no {noun}", remedy)
+    for name, problem in check_section(section, entry).items():
         again = "raise it" if "number " in problem.expected else f"write another {name}"
         remedy = f"{again}, or leave it out"
         yield Problem(f"{given}.{name}={written(entry[name])}", problem.expected.partition(", got")[0], remedy)
@@ -85,7 +93,8 @@ def _entry(given: str, entry: Mapping[Any, Any]) -> Iterator[Problem]:
             yield Problem(f"{given}={written(entry)}", f"lacks {name}", "write {base_url: https://…/v1, model: NAME}")
 
 
-def _address(config: StudentExperiment, key: str, url: str) -> Iterator[Problem]:
+def check_address(config: StudentExperiment, key: str, url: str) -> Iterator[Problem]:
+    """Yield what is wrong with the address of an API."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -112,13 +121,15 @@ def _taken_by_our_servers(config: StudentExperiment, host: str | None, port: int
     return bool(models(config)) and host in (config.serving.vllm_host, "localhost", "127.0.0.1") and port in ports
 
 
-def _key_name(key: str, name: Any) -> Iterator[Problem]:
+def check_key_name(key: str, name: Any) -> Iterator[Problem]:
+    """Yield a problem where the name of an environment variable is none."""
     if isinstance(name, str) and (not _VARIABLE.fullmatch(name) or name.lower().startswith("sk_")):
         remedy = f"write {key}=OPENAI_API_KEY and put the key into that variable, or null for an API that wants none"
         yield Problem(f"{key}=…", "expected the name of an environment variable, not a key", remedy)
 
 
-def _money(prefix: str, cap: Any, prices: Any) -> Iterator[Problem]:
+def check_money(prefix: str, cap: Any, prices: Any) -> Iterator[Problem]:
+    """Yield what is wrong with a cap and the prices that it needs."""
     table = f"{prefix}price_per_million_tokens"
     example = f"write {table}={{prompt: 0.15, completion: 0.6}} with the API's prices in US dollars"
     if cap is not None and prices is None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from trainers.configuration.checks.judges.files import missing_judge_files
 from trainers.configuration.checks.lora import check_adapters
 from trainers.configuration.checks.packages import check_packages
 from trainers.configuration.devices.placement import teachers
@@ -40,6 +41,8 @@ def missing_paths(config: Experiment) -> Iterator[Problem]:
     if template and not Path(template).is_file():
         yield Problem(f"chat_template_path={template}", "there is no such file", "correct the path")
     yield from _output(config)
+    if isinstance(config, StudentExperiment):
+        yield from missing_judge_files(config)
     if isinstance(config, TrainingExperiment):
         yield from check_adapters(config)
         yield from check_packages(config)

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trainers.configuration.settings.experiments import GRPOExperiment, StudentExperiment
-from trainers.configuration.settings.runs.teaching import TeachingSettings, audited_share
+from trainers.configuration.settings.runs.teaching import WITHOUT_FINAL_ANSWER, TeachingSettings, audited_share
 from trainers.problems import Problem
 from trainers.teaching.leaks.blind_check import smallest_chance
+from trainers.teaching.verifiers.names import JUDGE
+
+_WITHOUT = {
+    "code": "code is looked for in teachings by running its tests",
+    JUDGE: "what a judge grades has none",
+}
 
 
 def check_leaks(config: StudentExperiment) -> Iterator[Problem]:
     """Yield what keeps blind checks from finding anything, where there are any."""
     teaching = config.teaching
-    if teaching.leak_policy == "blind" and teaching.verifier == "code":
-        expected = "blind checks ask for a final answer; code is looked for in teachings by running its tests"
-        yield Problem("leak_policy=blind verifier=code", expected, "write leak_policy=penalise")
+    if teaching.leak_policy == "blind" and teaching.verifier in WITHOUT_FINAL_ANSWER:
+        expected = f"blind checks ask for a final answer; {_WITHOUT[teaching.verifier]}"
+        yield Problem(f"leak_policy=blind verifier={teaching.verifier}", expected, "write leak_policy=penalise")
     if audited_share(teaching) == 0:
         return
     yield from _power(teaching)

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from trainers.configuration.checks.api_rules import check_apis, check_names
+from trainers.configuration.checks.judges.rules import check_judges
 from trainers.configuration.checks.leak_rules import check_leaks
 from trainers.configuration.checks.model_rules import check_model
 from trainers.configuration.checks.packages import REPORTERS
@@ -43,7 +44,7 @@ from trainers.configuration.settings.runs.teaching import TeachingSettings, audi
 from trainers.configuration.settings.runs.trainer import TrainerSettings
 from trainers.configuration.settings.students import all_members
 from trainers.problems import Problem
-from trainers.teaching.verifiers.names import VERIFIERS
+from trainers.teaching.verifiers.names import NAMES
 
 ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 COLUMNS = tuple(ACCEPTED)
@@ -83,7 +84,7 @@ def _within(config: Experiment) -> list[Problem]:
             *check_apis(config),
             *_contexts(config),
         ]
-        found += check_leaks(config)
+        found += [*check_leaks(config), *check_judges(config)]
     if isinstance(config, GRPOExperiment):
         found += _grpo(config)
     if isinstance(config, EvaluationExperiment):
@@ -192,10 +193,10 @@ def _braced(*names: str) -> str:
 
 def _names(teaching: TeachingSettings) -> Iterator[Problem]:
     verifier, reward = teaching.verifier, teaching.reward
-    if verifier not in VERIFIERS and not _DOTTED.fullmatch(verifier):
-        close = get_close_matches(verifier, VERIFIERS, n=1)
+    if verifier not in NAMES and not _DOTTED.fullmatch(verifier):
+        close = get_close_matches(verifier, NAMES, n=1)
         remedy = f"did you mean {close[0]}?" if close else "write for example verifier=my_package.checks.verify"
-        yield Problem(f"verifier={verifier}", f"expected one of {', '.join(VERIFIERS)}, or a dotted path", remedy)
+        yield Problem(f"verifier={verifier}", f"expected one of {', '.join(NAMES)}, or a dotted path", remedy)
     if reward is not None and not _DOTTED.fullmatch(reward):
         remedy = "write for example reward=my_package.rewards.brief, or leave it out"
         yield Problem(f"reward={reward}", "expected the dotted path of a callable, or null", remedy)

@@ -8,6 +8,7 @@ from typing import Any
 
 from trainers.configuration.schedule.evaluation_metrics import FOLLOWS_METRIC
 from trainers.configuration.settings.experiments import Experiment, TrainingExperiment
+from trainers.configuration.settings.judges import with_judging_alone
 from trainers.configuration.settings.key import EvaluationResume, Resume
 from trainers.configuration.settings.keys import keys_of, names_where
 from trainers.configuration.settings.student_tables import same_students, table_changes
@@ -24,8 +25,8 @@ def difference(old: Mapping[str, Any], new: Experiment) -> dict[str, str]:
         old: the flat keys that an earlier run saved; those it did not have yet count as their defaults.
         new: the run that is asked for.
     """
-    before = _with_defaults(old, new)
-    now = new.flat()
+    before = with_judging_alone(_with_defaults(old, new))
+    now = with_judging_alone(new.flat())
     compared = (before.keys() | now.keys()) - _free(before, now)
     return {
         name: _change(name, before.get(name), now.get(name, GONE))

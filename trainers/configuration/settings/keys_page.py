@@ -12,6 +12,7 @@ from trainers.configuration.settings.in_words import expected, written
 from trainers.configuration.settings.key import EvaluationResume, Resume, Settings
 from trainers.configuration.settings.keys import Key, keys_in, keys_of
 from trainers.configuration.settings.models.api_teacher import ApiTeacherSettings
+from trainers.configuration.settings.models.judge import JudgeModelSettings, JudgeSettings
 from trainers.paths import ROOT
 
 PAGE = ROOT / "docs/api-reference/keys.md"
@@ -38,6 +39,16 @@ _API_TEACHER = """\
 ## A teacher behind an API
 
 The entries of a table in `teacher=`, such as `teacher={base_url: …, model: …}`. They are no keys by themselves.
+"""
+_JUDGES = """\
+## Judges
+
+The settings of `verifier=judge`, such as `verifier_args.pairwise=true`.
+"""
+_JUDGE = """\
+## A model that judges
+
+The entries of `verifier_args.model` and `verifier_args.escalate_to`, such as `{base_url: …, model: …}`.
 """
 _TITLES = {"lora": "LoRA"}
 _COLUMNS = ("key", "type", "default", "allowed")
@@ -74,8 +85,9 @@ def render() -> str:
         if ours:
             title = f"## {_TITLES.get(name, name.capitalize())}\n\n{_first_sentence(kind)}\n"
             parts += [title, _table((*_COLUMNS, "meaning", *_OF_RUNS), map(_row, ours))]
-    entries = [Declared({EVALUATION: key}) for key in keys_in(ApiTeacherSettings).values()]
-    parts += [_API_TEACHER, _table((*_COLUMNS, "meaning"), (_row(each)[:5] for each in entries))]
+    for title, kind in ((_API_TEACHER, ApiTeacherSettings), (_JUDGES, JudgeSettings), (_JUDGE, JudgeModelSettings)):
+        entries = [Declared({EVALUATION: key}) for key in keys_in(kind).values()]
+        parts += [title, _table((*_COLUMNS, "meaning"), (_row(each)[:5] for each in entries))]
     from_trl = [declared for _, keys in sections.values() for declared in keys if declared.key.from_trl]
     rows = map(_row, sorted(from_trl, key=lambda declared: declared.key.name))
     parts += [_TRL, _table((*_COLUMNS, *_OF_RUNS), ([*row[:4], *row[5:]] for row in rows))]

@@ -78,6 +78,7 @@ def alone_measures(alone: Sequence[Alone], prices: Prices | None = None) -> dict
 
     measures = {
         "accuracy": mean_of(of(lambda solution: solution.correct), SHARE),
+        **_scores(of(lambda solution: solution.grade.score if solution.grade else None)),
         "completion_rate": mean_of(of(completed), SHARE),
         "solution_tokens": mean_of(of(lambda solution: solution.tokens)),
         "generation_time": mean_of(table([[_seconds(item)] for item in alone])),
@@ -110,6 +111,7 @@ def taught_measures(
     measures = {
         "accuracy": mean_of(correct, SHARE),
         "accuracy_gain": mean_of(gain, DIFFERENCE),
+        **_taught_scores(taught),
         "non_degradation_rate": mean_of(1 - base * (1 - correct), SHARE),
         "improvement_rate": mean_of((1 - base) * correct, SHARE),
         "fix_rate": Measure(np.nansum((1 - base) * correct, axis=1), np.nansum(1 - base, axis=1), SHARE),
@@ -128,6 +130,30 @@ def taught_measures(
         "generation_time": mean_of(table([[_seconds(*pair)] for pair in zip(alone, taught, strict=True)])),
     }
     return measures | _costs_taught(alone, taught, prices, teacher_prices)
+
+
+def _scores(graded: Floats) -> dict[str, Measure]:
+    """Return the mean score that judges gave; nothing where rules gave all verdicts."""
+    return {} if np.isnan(graded).all() else {"score": mean_of(graded, SHARE)}
+
+
+def _taught_scores(taught: Sequence[Taught]) -> dict[str, Measure]:
+    """Return the mean score of taught solutions and its gain over the baselines'; nothing where none was graded."""
+    lessons = [item.group.lessons for item in taught]
+    if not any(lesson.taught and lesson.taught.grade for group in lessons for lesson in group):
+        return {}
+    base = table([[_baseline_score(lesson) for lesson in group] for group in lessons])
+    reached = table([[lesson.taught_score for lesson in group] for group in lessons])
+    gain = reached - base
+    return {
+        "score": mean_of(np.where(np.isnan(gain), np.nan, reached), SHARE),
+        "score_gain": mean_of(gain, DIFFERENCE),
+    }
+
+
+def _baseline_score(lesson: Lesson) -> float | None:
+    scores = [solution.score for solution in lesson.prepared.baselines if solution.score is not None]
+    return float(np.mean(scores)) if scores else None
 
 
 def _blind_leaks(leaked: Floats) -> dict[str, Measure]:

@@ -139,6 +139,7 @@ def _solution(solution: Solution) -> dict[str, Any]:
         "text": solution.text,
         "tokens": solution.tokens,
         "correct": solution.correct,
+        "score": solution.grade.score if solution.grade else None,
         "truncated": solution.truncated,
         "cause": solution.cause,
     }

@@ -24,6 +24,8 @@ class Row:
 ROWS = {
     "accuracy": Row("accuracy", ".1%"),
     "accuracy_gain": Row("accuracy gain (points)", "+z.1f", 100),
+    "score": Row("judged score", ".3f"),
+    "score_gain": Row("gain in judged score", "+z.3f"),
     "maximum_improvement": Row("maximum improvement (points, best level)", "+z.1f", 100),
     "non_degradation_rate": Row("non-degradation rate", ".1%"),
     "improvement_rate": Row("improvement rate", ".1%"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trainers import plugins
+from trainers.builders.judges import agent_problems
 from trainers.configuration.checks.student_rules import each_student
 from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, StudentExperiment
 from trainers.problems import ConfigurationError, Problem
@@ -16,6 +17,7 @@ def function_problems(config: Experiment) -> Iterator[Problem]:
     """Yield the problems of all components of the user's own that a configuration names, whose modules it imports."""
     if isinstance(config, StudentExperiment):
         yield from tuple(each_student(config, plugins.plugin_problems)) or _verifier_problems(config)
+        yield from agent_problems(config)
     else:
         yield from plugins.plugin_problems(config)
     yield from _trainer_problems(config)

@@ -23,6 +23,7 @@ from trainers.configuration.devices.machine import Machine
 from trainers.configuration.settings.experiments import EVALUATION, SFT, Experiment, StudentExperiment
 from trainers.launch.checks.credentials import missing_credentials
 from trainers.launch.checks.inspection import CONFIG_FILE, FINDINGS_FILE, Findings
+from trainers.launch.checks.judges import judge_warnings
 from trainers.launch.checks.trained_on import trained_on
 from trainers.launch.estimates.cpu_cache import cache_warnings
 from trainers.launch.estimates.disk import disk_problems
@@ -132,6 +133,7 @@ def examine(plan: LaunchPlan, cards: Cards) -> Findings:
     problems = (*found.problems, *disk_problems(plan.config, shape))
     warnings = (
         *trained_on(plan.config),
+        *judge_warnings(plan.config),
         *found.warnings,
         *memory_warnings(plan, found.shapes, cards),
         *host_warnings(plan, found.shapes, psutil.virtual_memory().total),

@@ -26,6 +26,7 @@ from trainers.configuration.settings.runs.teaching import audited_share
 from trainers.configuration.settings.students import all_members, members
 from trainers.launch.estimates.disk import GIGABYTE, checkpoints_kept, disk_needed
 from trainers.launch.estimates.earlier_run import changes, measured
+from trainers.launch.estimates.judges import judge_lines
 from trainers.launch.estimates.model_sizes import ModelShape
 from trainers.teaching.leaks.blind_check import GUESSES_PER_SAMPLE
 
@@ -95,8 +96,14 @@ def token_lines(config: Experiment, used: int | None) -> Iterator[str]:
     """Yield the most tokens of a step, and what an earlier run in `output_dir` measured."""
     if isinstance(config, EvaluationExperiment):
         yield _per_question(config)
+        lessons = config.evaluation.num_rollouts * len(teacher_list(config))
+        yield from judge_lines(config, config.teaching.num_baselines, lessons, "question and student")
     elif isinstance(config, TrainingExperiment):
         yield at_most(config)
+        if isinstance(config, GRPOExperiment):
+            groups = _groups(config)
+            lessons = groups * batch_of(config).num_generations
+            yield from judge_lines(config, groups * config.teaching.num_baselines, lessons, "step")
         yield from _measured_lines(config, used)
 
 
@@ -128,7 +135,7 @@ def at_most(config: TrainingExperiment) -> str:
 
 def _sampled_at_most(config: GRPOExperiment) -> str:
     batch = batch_of(config)
-    groups = int(batch.questions * (config.curriculum.max_sampled_groups if config.curriculum.dynamic_sampling else 1))
+    groups = _groups(config)
     lessons = groups * batch.num_generations
     probes = groups * config.prompts.max_probe_tokens
     solution = max(member.config.student.max_tokens for member in members(config))
@@ -144,6 +151,12 @@ def _sampled_at_most(config: GRPOExperiment) -> str:
         f"student (approaches {probes:,} + baselines {baselines:,} + taught solutions {taught:,}{checks})"
         f"{_guess_words(config) if blind else ''}"
     )
+
+
+def _groups(config: GRPOExperiment) -> int:
+    """Return the most groups that are sampled for a step."""
+    replaced = config.curriculum.max_sampled_groups if config.curriculum.dynamic_sampling else 1
+    return int(batch_of(config).questions * replaced)
 
 
 def _per_question(config: EvaluationExperiment) -> str:

@@ -1,7 +1,7 @@
-"""Decide whether a solution is correct: `math`, `exact`, `code` or a function of your own.
+"""Decide whether a solution is correct: `math`, `exact`, `code`, `judge` or a function of your own.
 
-`extraction` finds the answer, `mathematics` judges numbers and formulas, `code` runs programs against tests, `build`
-maps names to verifiers.
+`extraction` finds the answer, `mathematics` judges numbers and formulas, `code` runs programs against tests, `judge`
+asks models, `build` maps names to verifiers.
 """
 
 from trainers.teaching.verifiers.build import as_verifier, build_verifier
@@ -12,6 +12,7 @@ from trainers.teaching.verifiers.verdict import (
     NO_ANSWER,
     NO_GROUND_TRUTH,
     WRONG,
+    Comparing,
     Revealing,
     Verdict,
     Verifier,
@@ -23,6 +24,7 @@ __all__ = [
     "NO_GROUND_TRUTH",
     "VERIFIERS",
     "WRONG",
+    "Comparing",
     "Revealing",
     "Verdict",
     "Verifier",

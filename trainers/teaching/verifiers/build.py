@@ -13,13 +13,15 @@ from trainers.generation.types import GenerationError
 from trainers.teaching.lesson import Question
 from trainers.teaching.verifiers.code.verifier import CodeVerifier
 from trainers.teaching.verifiers.extraction import extract_answer
+from trainers.teaching.verifiers.judge.verifier import JudgeVerifier
 from trainers.teaching.verifiers.mathematics.verifier import ExactVerifier, MathVerifier
 from trainers.teaching.verifiers.names import VERIFIERS
 from trainers.teaching.verifiers.verdict import CORRECT, TIMED_OUT, WRONG, Verdict, Verifier
 
 logger = logging.getLogger(__name__)
 
-OURS = (MathVerifier, ExactVerifier, CodeVerifier)
+NAMED = (MathVerifier, ExactVerifier, CodeVerifier)
+OURS = (*NAMED, JudgeVerifier)
 
 
 class OwnVerifier:
@@ -107,5 +109,5 @@ def build_verifier(name: str, **settings: Any) -> MathVerifier | ExactVerifier |
     """
     if name not in VERIFIERS:
         raise ValueError(f"verifier={name!r} is unknown: write {', '.join(VERIFIERS)}, or give yours to as_verifier")
-    [made] = [kind(**settings) for kind in OURS if VERIFIERS[name].endswith(f".{kind.__name__}")]
+    [made] = [kind(**settings) for kind in NAMED if VERIFIERS[name].endswith(f".{kind.__name__}")]
     return made

@@ -1,4 +1,4 @@
-"""The verifiers that have a name, by their dotted paths; nothing is imported here."""
+"""The verifiers that have a name; nothing is imported here."""
 
 from __future__ import annotations
 
@@ -7,3 +7,9 @@ VERIFIERS = {
     "exact": "trainers.teaching.verifiers.mathematics.verifier.ExactVerifier",
     "code": "trainers.teaching.verifiers.code.verifier.CodeVerifier",
 }
+"""By their dotted paths."""
+
+JUDGE = "judge"
+"""The verifier that asks models, which have to be connected first."""
+
+NAMES = (*VERIFIERS, JUDGE)

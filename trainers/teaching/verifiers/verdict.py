@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from trainers.teaching.lesson import Question
+from trainers.teaching.lesson import Grade, Question, Solution
 
 
 @dataclass(frozen=True)
@@ -15,11 +16,13 @@ class Verdict:
     An unscorable solution is one that could not be judged for reasons the solver is not to blame for (no ground
     truth, the verifier ran out of time, …): it is left out of every mean, never counted as wrong. `cause` is a short
     label to count by; a wrong verdict has one only when no answer was found (`no_answer`), the answer was such that it
-    cannot be judged (`unjudgeable`), or code failed (`tests_failed`, `time_limit`, …).
+    cannot be judged (`unjudgeable`), or code failed (`tests_failed`, `time_limit`, …). `grade` is what judges gave; the
+    outcome is then whether it passes.
     """
 
     outcome: Literal["correct", "wrong", "unscorable"]
     cause: str | None = None
+    grade: Grade | None = None
 
     @property
     def scorable(self) -> bool:
@@ -55,6 +58,15 @@ class Verifier(Protocol):
 
     def extract(self, solution: str) -> str | None:
         """Return the answer that would be judged, or `None` when the text contains none."""
+        ...
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """A verifier that judges a taught solution beside the baselines, and so waits for these."""
+
+    async def compare(self, solution: str, others: Sequence[Solution], question: Question) -> Verdict:
+        """Judge one solution beside others, which have been judged."""
         ...
 
 

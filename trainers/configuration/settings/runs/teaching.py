@@ -6,6 +6,10 @@ from typing import Any, Literal
 
 from trainers.concurrency.deadlines import VERDICT_S
 from trainers.configuration.settings.key import Number, Resume, Settings, key
+from trainers.teaching.verifiers.names import JUDGE
+
+WITHOUT_FINAL_ANSWER = ("code", JUDGE)
+"""Verifiers of what is more than an answer."""
 
 
 class TeachingSettings(Settings):
@@ -18,6 +22,9 @@ class TeachingSettings(Settings):
     reward_args: dict[Any, Any] | None = key(None, "Settings of the reward, by the names of its parameters.")
     efficiency_weight: Number = key(1.0, "Weight of the bonus for short teachings.", ge=0)
     degradation_penalty: Number = key(0.0, "What a right student made wrong costs.", ge=0)
+    degradation_tolerance: Number = key(
+        0.1, "Loss of a judged score up to which a student counts as not harmed; rules know none.", ge=0, lt=1
+    )
     leak_policy: Literal["penalise", "report", "blind"] = key(
         "penalise", "What a teaching that tells the answer earns; blind: also by blind checks, of all teachings."
     )
@@ -38,7 +45,7 @@ class TeachingSettings(Settings):
     leak_audit_alpha: Number = key(
         0.01, "Share of harmless teachings that blind checks may take for leaks.", gt=0, lt=1
     )
-    verifier: str = key("math", "math, exact, code, or the dotted path of a verifier.")
+    verifier: str = key("math", "math, exact, code, judge, or the dotted path of a verifier.")
     verifier_args: dict[Any, Any] | None = key(None, "Settings of the verifier, by the names of its parameters.")
     verifier_timeout_s: Number = key(VERDICT_S, "Seconds until an answer counts as unscorable.", gt=0)
     max_unreadable_ratio: Number = key(
@@ -58,8 +65,9 @@ class TeachingSettings(Settings):
 def audited_share(teaching: TeachingSettings) -> float:
     """Return the share of teachings that get a blind check: all of them where their reward depends on it.
 
-    None where there is no final answer to ask for: code is looked for in teachings by its tests.
+    None where there is no final answer to ask for: code is looked for in teachings by its tests, and what judges grade
+    has no key that a teaching could give away.
     """
-    if teaching.verifier == "code":
+    if teaching.verifier in WITHOUT_FINAL_ANSWER:
         return 0.0
     return 1.0 if teaching.leak_policy == "blind" else float(teaching.leak_audit_share)

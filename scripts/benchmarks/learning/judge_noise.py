@@ -1,0 +1,145 @@
+"""Learning under the noise of a judge: one teacher, trained on verdicts of which a known share is wrong.
+
+    python -m scripts.benchmarks.learning.judge_noise --seeds 0 1 2 --output results/judge_noise
+    python -m scripts.benchmarks.learning.judge_noise --seeds 0 1 2 --output results/judge_noise --report-only
+
+Every seed makes one world and one warmed-up teacher in `OUTPUT/SEED`; every flip rate trains that teacher from the same
+weights with verdicts of a judge that errs so often, and is then evaluated on held-out questions by the answer key,
+which does not err. The report is `OUTPUT/judge_noise.md` and `OUTPUT/judge_noise.png`: held-out accuracy, and learning
+curves by the judge's scores, corrected for its known error. What is finished is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+import matplotlib.pyplot as plt
+from rich.console import Console
+from rich.markdown import Markdown
+
+from scripts.benchmarks.learning.overlap_learning import call, prepare, spread
+from trainers.terminal.log_lines import log_to_standard_error
+
+FLIP_RATES = (0.0, 0.05, 0.15, 0.30)
+SCORE = "teaching/taught_score"
+LAST = 5
+"""Steps that the score at the end is averaged over."""
+logger = logging.getLogger("judge_noise")
+
+
+def main() -> None:
+    """Runs what is missing, then reports."""
+    log_to_standard_error()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--flip-rates", type=float, nargs="+", default=list(FLIP_RATES))
+    parser.add_argument("--output", type=Path, default=Path("results/judge_noise"))
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--report-only", action="store_true", help="report the seeds that have finished")
+    parser.add_argument("overrides", nargs="*", help="overrides of all GRPO runs")
+    arguments = parser.parse_args()
+    if not all(0 <= rate < 0.5 for rate in arguments.flip_rates):
+        parser.error("--flip-rates: expected shares from 0 to below 0.5")
+    for seed in () if arguments.report_only else arguments.seeds:
+        directory = arguments.output / str(seed)
+        prepare(directory, seed)
+        for rate in arguments.flip_rates:
+            if not (trained(directory, rate) / "finished.json").is_file():
+                call(training(directory, seed, rate, arguments.steps, arguments.overrides), directory)
+            if not (evaluated(directory, rate) / "summary.json").is_file():
+                call(evaluation(directory, seed, rate), directory)
+    done = [seed for seed in arguments.seeds if all_finished(arguments.output / str(seed), arguments.flip_rates)]
+    if left_out := sorted({*arguments.seeds} - {*done}):
+        logger.warning("left out, not finished: seeds %s", left_out)
+    if not done:
+        raise SystemExit(f"no seed has finished in {arguments.output}")
+    text = markdown(done, arguments.flip_rates, arguments.output)
+    (arguments.output / "judge_noise.md").write_text(text, encoding="utf-8")
+    plot(done, arguments.flip_rates, arguments.output)
+    Console(width=160).print(Markdown(text))
+
+
+def trained(directory: Path, rate: float) -> Path:
+    """Return where the teacher of a flip rate is."""
+    return directory / f"flipped_{rate:g}"
+
+
+def evaluated(directory: Path, rate: float) -> Path:
+    """Return where its evaluation is."""
+    return directory / f"flipped_{rate:g}_evaluation"
+
+
+def all_finished(directory: Path, rates: Sequence[float]) -> bool:
+    """Return True when every teacher of a seed has been trained and evaluated."""
+    return all((evaluated(directory, rate) / "summary.json").is_file() for rate in rates)
+
+
+def training(directory: Path, seed: int, rate: float, steps: int, overrides: Sequence[str]) -> list[str]:
+    """Return the command that trains one teacher."""
+    recipe = ["bash", "scripts/launch_with_server.sh", "1", "1", "configs/run/quickstart_judge.yaml"]
+    judge = [f"verifier_args.model.agent_args.{name}={value}" for name, value in (("flip_rate", rate), ("seed", seed))]
+    where = [f"workspace={directory}", f"output_dir={trained(directory, rate)}", f"seed={seed}", f"max_steps={steps}"]
+    return [*recipe, *where, *judge, "logging_steps=1", "save_completions_probability=0.1", *overrides]
+
+
+def evaluation(directory: Path, seed: int, rate: float) -> list[str]:
+    """Return the command that evaluates it by the answer key."""
+    recipe = ["bash", "scripts/evaluate.sh", "configs/run/evaluate.yaml", "data=world_heldout", "model=world"]
+    where = [
+        f"workspace={directory}",
+        f"teacher={trained(directory, rate)}",
+        f"output_dir={evaluated(directory, rate)}",
+    ]
+    students = ["trainer/reward=world", "students=world", "student=[Saul,Thea,Umar,Wanda]"]
+    return [*recipe, *students, *where, f"seed={seed}", "num_rollouts=2", "num_baselines=2", "leak_audit_share=0"]
+
+
+def read_curve(directory: Path, rate: float) -> list[float]:
+    """Return the share of taught solutions that are right by step, as the scores of the judge tell of it.
+
+    Of a share p a judge that flips the share q calls q + (1 - 2q) p right.
+    """
+    rows = map(json.loads, (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    by_step = {row["step"]: row[SCORE] for row in rows if SCORE in row}
+    return [(by_step[step] - rate) / (1 - 2 * rate) for step in sorted(by_step)]
+
+
+def held_out(directory: Path) -> Mapping[str, float]:
+    """Return the accuracy of an evaluation, alone and taught."""
+    alone, taught = json.loads((directory / "summary.json").read_text(encoding="utf-8"))["arms"][:2]
+    return {"alone": alone["accuracy"]["mean"], "taught": taught["accuracy"]["mean"]}
+
+
+def markdown(seeds: Sequence[int], rates: Sequence[float], output: Path) -> str:
+    """One line per flip rate."""
+    headings = ["verdicts that are wrong", "held-out accuracy, taught", "alone", "right when taught, last steps"]
+    lines = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
+    for rate in rates:
+        found = [held_out(evaluated(output / str(seed), rate)) for seed in seeds]
+        ends = [fmean(read_curve(trained(output / str(seed), rate), rate)[-LAST:]) for seed in seeds]
+        taught, alone = ([each[name] for each in found] for name in ("taught", "alone"))
+        cells = [f"{rate:.0%}", *(spread(numbers, ".1%") for numbers in (taught, alone, ends))]
+        lines.append("| " + " | ".join(cells) + " |")
+    note = f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}; accuracy is by the answer key."
+    return "\n".join(lines) + f"\n\n{note}\n"
+
+
+def plot(seeds: Sequence[int], rates: Sequence[float], output: Path) -> None:
+    """Every flip rate as a line, the mean over seeds."""
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for rate in rates:
+        curves = [read_curve(trained(output / str(seed), rate), rate) for seed in seeds]
+        axes.plot([fmean(points) for points in zip(*curves, strict=False)], label=f"{rate:.0%} of verdicts wrong")
+    axes.set(xlabel="step", ylabel="right when taught, corrected", title="Learning from a judge that errs")
+    axes.legend(frameon=False)
+    figure.savefig(output / "judge_noise.png", dpi=150)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()

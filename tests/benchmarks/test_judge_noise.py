@@ -1,0 +1,61 @@
+"""The study of a judge's noise: what it runs is accepted, and what it reports follows from the runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts.benchmarks.learning import judge_noise
+from trainers.configuration import compose
+from trainers.configuration.devices.machine import assume
+from trainers.configuration.settings.experiments import EvaluationExperiment, GRPOExperiment
+
+
+def finished(directory: Path, rate: float, accuracy: float) -> None:
+    """A training whose judge saw a share of right solutions through its error, and an evaluation."""
+    trained, evaluated = judge_noise.trained(directory, rate), judge_noise.evaluated(directory, rate)
+    trained.mkdir(parents=True)
+    evaluated.mkdir()
+    seen = rate + (1 - 2 * rate) * 0.6
+    rows = [{"step": step, judge_noise.SCORE: seen} for step in range(1, 9)]
+    (trained / "metrics.jsonl").write_text("\n".join(map(json.dumps, [{"step": 0, "loss": 1.0}, *rows])))
+    (trained / "finished.json").write_text("{}")
+    arms = [{"accuracy": {"mean": 0.4}}, {"accuracy": {"mean": accuracy}}]
+    (evaluated / "summary.json").write_text(json.dumps({"arms": arms}))
+
+
+def called(monkeypatch, *arguments: str) -> None:
+    monkeypatch.setattr("sys.argv", ["judge_noise", *arguments])
+    judge_noise.main()
+
+
+def test_the_report_corrects_scores_for_the_known_error(monkeypatch, tmp_path, caplog):
+    options = ("--seeds", "0", "1", "--output", str(tmp_path), "--report-only")
+    with pytest.raises(SystemExit, match="no seed has finished"):
+        called(monkeypatch, *options)
+    for rate, accuracy in zip(judge_noise.FLIP_RATES, (0.9, 0.85, 0.8, 0.6), strict=True):
+        finished(tmp_path / "0", rate, accuracy)
+    called(monkeypatch, *options)
+    assert "left out, not finished: seeds [1]" in caplog.text
+    lines = (tmp_path / "judge_noise.md").read_text().splitlines()[2:6]
+    assert [line.split(" | ")[0] for line in lines] == ["| 0%", "| 5%", "| 15%", "| 30%"]
+    assert [line.split(" | ")[1].split()[0] for line in lines] == ["90.0%", "85.0%", "80.0%", "60.0%"]
+    assert {line.split(" | ")[3].split()[0] for line in lines} == {"60.0%"}
+    assert (tmp_path / "judge_noise.png").is_file()
+
+
+def test_rates_that_say_nothing_are_refused(monkeypatch, tmp_path):
+    with pytest.raises(SystemExit):
+        called(monkeypatch, "--flip-rates", "0.5", "--output", str(tmp_path))
+
+
+def test_its_commands_are_accepted(tmp_path):
+    training = judge_noise.training(tmp_path, 3, 0.15, 60, ["learning_rate=1e-4"])
+    config = compose(training[4:], assume(0), servers=1).config
+    assert isinstance(config, GRPOExperiment)
+    assert config.teaching.verifier_args["model"]["agent_args"] == {"flip_rate": 0.15, "seed": 3}
+    evaluation = compose(judge_noise.evaluation(tmp_path, 3, 0.15)[2:], assume(0), servers=1).config
+    assert isinstance(evaluation, EvaluationExperiment)
+    assert evaluation.teaching.verifier == "math"

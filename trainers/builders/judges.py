@@ -1,0 +1,113 @@
+"""From `verifier_args` to judges: APIs, agents, models in this process, or the servers that hold the student."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from trainers import plugins
+from trainers.builders.student_and_teacher import account_of, api_settings, connect_api, load_model
+from trainers.configuration.settings.experiments import StudentExperiment
+from trainers.configuration.settings.in_words import written
+from trainers.configuration.settings.judges import JudgeEntry, entries, judge_args, judge_settings, rubric_of, stronger
+from trainers.configuration.settings.models.judge import JudgeSettings
+from trainers.generation.agent_model import AgentModel
+from trainers.generation.types import Generator
+from trainers.plugins.signatures import GivenSettings, checked
+from trainers.problems import ConfigurationError, Problem
+from trainers.teaching.verifiers.judge.pairwise import PairwiseJudgeVerifier
+from trainers.teaching.verifiers.judge.panel import Judge, JudgePanel
+from trainers.teaching.verifiers.judge.verifier import JudgeVerifier
+
+
+@dataclass(frozen=True)
+class _Connected:
+    judge: Judge
+    owned: bool
+
+
+def build_judge(config: StudentExperiment, student: Generator) -> JudgeVerifier:
+    """Connect the judges of a run.
+
+    Args:
+        config: the run, with `verifier=judge`.
+        student: its student, which may be a judge, too.
+
+    Raises:
+        ConfigurationError: when an agent cannot be made, the environment lacks the key of an API, or a spending cap was
+            reached before.
+    """
+    args = judge_args(config.teaching)
+    assert args is not None
+    settings = judge_settings(args)
+    panel = [_connected(config, entry, settings, student) for entry in entries(args)]
+    last = stronger(args)
+    highest = _connected(config, last, settings, student) if last else None
+    everyone = [*panel, *([highest] if highest else [])]
+    owned = [each.judge for each in everyone if each.owned]
+    charged = {judge.name: account_of(judge.model) for judge in owned}
+    kind = PairwiseJudgeVerifier if settings.pairwise else JudgeVerifier
+    return kind(
+        JudgePanel(tuple(each.judge for each in panel), highest.judge if highest else None, settings.escalate_above),
+        rubric_of(settings),
+        pass_mark=settings.pass_mark,
+        max_tokens=settings.max_tokens,
+        timeout_s=settings.timeout_s,
+        seed=config.output.seed,
+        closing=[judge.model for judge in owned],
+        accounts={name: account for name, account in charged.items() if account is not None},
+    )
+
+
+def agent_problems(config: StudentExperiment) -> Iterator[Problem]:
+    """Yield the problems of agents that judge, each made once to see that it can be."""
+    args = judge_args(config.teaching) or {}
+    for entry in [*entries(args), *([last] if (last := stronger(args)) else [])]:
+        if entry.model.agent:
+            try:
+                _agent(entry)
+            except ConfigurationError as error:
+                yield from error.problems
+
+
+def _connected(config: StudentExperiment, entry: JudgeEntry, settings: JudgeSettings, student: Generator) -> _Connected:
+    model = entry.model
+    temperature = settings.temperature if model.temperature is None else model.temperature
+    samples = settings.samples if model.samples is None else model.samples
+    connection = student if model.served else _connection(config, entry)
+    return _Connected(Judge(entry.name, connection, float(temperature), samples), owned=not model.served)
+
+
+def _connection(config: StudentExperiment, entry: JudgeEntry) -> Generator:
+    model = entry.model
+    if model.base_url:
+        return connect_api(config, api_settings(model, model.base_url), entry.name)
+    if model.agent:
+        return AgentModel(
+            _agent(entry),
+            call_timeout_s=config.serving.request_timeout_s,
+            max_concurrent_calls=config.serving.max_concurrent_requests,
+        )
+    assert model.model is not None
+    return load_model(config, "student", model.model)
+
+
+def _agent(entry: JudgeEntry) -> Any:
+    path, settings = entry.model.agent, entry.model.agent_args or {}
+    assert path is not None
+    given, key = f"{entry.given}.agent={path}", f"{entry.given}.agent_args"
+    component = plugins.imported(given, path)
+    of_class = inspect.isclass(component)
+    values = checked(component, GivenSettings(given, key, settings, () if of_class else ("text",), ()))
+    if not of_class:
+        return partial(component, **values) if values else component
+    try:
+        return component(**values)
+    except Exception as error:  # whatever the constructor of a user raises
+        expected = f"cannot be made ({type(error).__name__}: {error})"
+        raise ConfigurationError(
+            [Problem(f"{key}={written(settings)}", expected, "correct them, or the class")]
+        ) from error

@@ -1,0 +1,1 @@
+"""Checks of the judges that a configuration names."""
