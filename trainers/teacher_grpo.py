@@ -91,8 +91,9 @@ def connect_servers(config: GRPOExperiment, tokenizer: PreTrainedTokenizerBase) 
     backend = teachers[0].weight_transfer
     assert backend is not None
     deadline = config.serving.request_timeout_s
-    transport = make_transport(backend, host=config.serving.vllm_host, timeout_s=deadline)
-    records = ServerRecords(Path(config.output.output_dir))
+    address = config.rollouts.trainer_address or config.serving.vllm_host
+    transport = make_transport(backend, host=address, timeout_s=deadline)
+    records = ServerRecords(Path(config.output.output_dir), config.serving.server_hosts)
     weight_sync = WeightSync(
         [spec.base_url for spec in teachers],
         transport,

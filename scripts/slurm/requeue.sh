@@ -1,12 +1,27 @@
 # shellcheck shell=bash
-# Shared by the batch scripts, which source it: run a launch, pass Slurm's signals on, and queue the job again.
+# Shared by the batch scripts, which source it: run a launch on every node of the job, pass Slurm's signals on, and queue
+# the job again.
 
 MADE_ROOM=75 # what a launch ends with that has made room, and that the same command continues
 
+addresses() { # addresses: those of the job's nodes, in their order, with commas between
+    local node listed=""
+    for node in $(scontrol show hostnames "$SLURM_JOB_NODELIST"); do
+        listed+=",$(scontrol show node "$node" --oneliner | sed -n 's/.*NodeAddr=\([^ ]*\).*/\1/p')"
+    done
+    printf '%s\n' "${listed#,}"
+}
+
 launch_and_requeue() { # launch_and_requeue COMMAND…: ends this script with the status of the launch
     local launch status=0 heard="" ended="" warned=""
+    local command=("$@")
+    if ((${SLURM_JOB_NUM_NODES:-1} > 1)); then
+        # One host that fails must not have the others killed: they tell each other, and save.
+        command=(srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --kill-on-bad-exit=0 --wait=0)
+        command+=(${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} "$@" --hosts "$(addresses)")
+    fi
     # In the background, as a shell waits for what runs in front before it hears a signal.
-    "$@" &
+    "${command[@]}" &
     launch=$!
     trap 'heard=1 warned=1; kill -USR1 "$launch" 2> /dev/null' USR1
     trap 'heard=1; kill -TERM "$launch" 2> /dev/null' TERM

@@ -92,8 +92,11 @@ def test_launch_commands_are_accepted(command: Command, capsys: pytest.CaptureFi
 
 
 def launched(words: list[str]) -> list[str]:
-    """Return what is launched, without `sbatch` and its options."""
-    return list(dropwhile(lambda word: not word.startswith("scripts/"), words)) if words[0] == "sbatch" else words
+    """Return what is launched, without `sbatch` and its options, but for the number of nodes."""
+    if words[0] != "sbatch":
+        return words
+    several = ["--assume-hosts", words[words.index("-N") + 1]] if "-N" in words else []
+    return [*dropwhile(lambda word: not word.startswith("scripts/"), words), *several]
 
 
 def placement(words: list[str]) -> tuple[str, str, list[str]]:

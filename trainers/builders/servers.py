@@ -37,7 +37,7 @@ def connect_pool(
         request_timeout_s=config.serving.request_timeout_s,
         max_concurrent_requests=config.serving.max_concurrent_requests,
         returning=Returning(
-            ServerRecords(Path(config.output.output_dir)),
+            ServerRecords(Path(config.output.output_dir), config.serving.server_hosts),
             timeout_s=config.serving.server_start_timeout_s + NOTICED_S,
         ),
         beside=beside,

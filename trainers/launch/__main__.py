@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -37,6 +38,10 @@ from trainers.launch.estimates.cpu_cache import with_caches
 from trainers.launch.estimates.gpu_memory import cards
 from trainers.launch.estimates.memory_fit import Cards, memory_warnings
 from trainers.launch.estimates.model_sizes import declared_shape, local_shape
+from trainers.launch.hosts.company import ALONE, Company
+from trainers.launch.hosts.endings import ServersElsewhere
+from trainers.launch.hosts.listing import HostList, assumed, listed
+from trainers.launch.hosts.parts import assumed_hosts, on_hosts, part_of, whole
 from trainers.launch.node.requirements import machine_problems, machine_warnings, server_arguments
 from trainers.launch.node.software import Software, installed
 from trainers.launch.plan import ACCELERATE_FILE, LaunchPlan, accelerate_settings, make_plan
@@ -56,6 +61,7 @@ from trainers.paths import resource
 from trainers.serving.processes.command import Command
 from trainers.serving.processes.orphans import no_orphans
 from trainers.serving.processes.server_group import ServerError, ServerGroup
+from trainers.serving.server_records import records_file
 from trainers.serving.server_spec import ServerSpec
 from trainers.terminal.log_lines import log_to_standard_error
 
@@ -75,7 +81,9 @@ WAITING_TOLD_EVERY_S = 60.0
 SAVING_GRACE_S = 1800.0
 """Seconds that a trainer which lost a server may take for the rest of its step and a checkpoint."""
 TRAINER_LOG = "trainer.log"
-OPTIONS = ("--dry-run", "--assume-gpus", "--assume-gpu-memory", "--no-preflight")
+LOST_GRACE_S = 25.0
+"""Seconds that it may take where another host's servers are gone: the whole run ends within a minute."""
+OPTIONS = ("--dry-run", "--assume-gpus", "--assume-gpu-memory", "--assume-hosts", "--no-preflight", "--hosts")
 NOT_CHECKED = "tokenizers, data and disk were not looked at: a launch on that machine does so before servers start"
 logger = logging.getLogger("launch")
 
@@ -87,23 +95,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parse(sys.argv[1:] if arguments is None else arguments)
         with interruptible():
             return launch(options)
-    except ConfigurationError as error:
+    except (ConfigurationError, ServerError, Interrupted, OSError) as error:
+        return told_end(error)
+
+
+def told_end(error: BaseException) -> int:
+    """Say what ended a launch; return its exit status. What nobody foresaw is raised again."""
+    if isinstance(error, ConfigurationError):
         sys.stderr.write(f"{error}\n")
         return USER_ERROR
-    except ServerError as error:
+    if isinstance(error, ServerError):
         logger.error("%s", error)
         for hint in server_hints(str(error), on_cpu=detect().cpu_only):
             logger.error("%s", hint)
         return SERVER_ERROR
-    except Interrupted as error:
+    if isinstance(error, Interrupted):
         continues = ": the same command continues" if error.status == PREEMPTED else ""
         logger.info("stopped by %s (status %d)%s", error, error.status, continues)
         return error.status
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        logger.error("%s", cannot_write(Path(error.filename or "the output directory"), error))
-        return DISK_ERROR
+    if not isinstance(error, OSError) or error.errno not in FULL:
+        raise error
+    logger.error("%s", cannot_write(Path(error.filename or "the output directory"), error))
+    return DISK_ERROR
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -118,6 +131,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--assume-gpu-memory", type=_gibibytes, metavar="GIB", help="memory of each assumed GPU, such as 24 or 80"
     )
+    parser.add_argument("--assume-hosts", type=_count, metavar="N", help="plan for N hosts like this (with --dry-run)")
+    parser.add_argument("--hosts", metavar="A,B,…", help="all hosts of the run; start the same line on each")
     parser.add_argument(
         "--no-preflight", action="store_true", help="do not load tokenizers and data before the servers start"
     )
@@ -127,6 +142,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         raise ConfigurationError([_unknown_option(word) for word in unknown if word.startswith("-")])
     if options.assume_gpus is not None and not options.dry_run:
         parser.error("--assume-gpus plans for another machine, which only --dry-run can do")
+    if options.assume_hosts is not None and not options.dry_run:
+        parser.error("--assume-hosts plans for other machines, which only --dry-run can do; --hosts names real ones")
     if options.assume_gpu_memory is not None and options.assume_gpus is None:
         parser.error("--assume-gpu-memory belongs to --assume-gpus N; the memory of GPUs that are here is known")
     return options
@@ -136,6 +153,9 @@ def launch(options: argparse.Namespace) -> int:
     """Compose, check, and then shows or runs."""
     machine = detect() if options.assume_gpus is None else assume(options.assume_gpus)
     memory = cards(machine, options.assume_gpu_memory)
+    hosts = assumed(options.assume_hosts) if options.assume_hosts else listed(options.hosts, os.environ)
+    if hosts is not None:
+        return launch_on(hosts, options, machine, memory)
     composition = composed(options, machine)
     software = Software() if machine.assumed else installed()
 
@@ -168,6 +188,47 @@ def launch(options: argparse.Namespace) -> int:
             return run(plan_of(config))
 
 
+def launch_on(hosts: HostList, options: argparse.Namespace, machine: Machine, memory: Cards) -> int:
+    """Show or launch a run on several hosts, of which this is one."""
+    composition = composed(options, whole(machine, hosts.number), hosts.number)
+    software = Software() if machine.assumed else installed()
+    if options.dry_run:
+        return show_hosts(hosts, options, composition, machine, memory)
+
+    # An HTTP client and server, for which a launch on one host need not wait.
+    from trainers.launch.hosts.together import Asked, Steps, launch_together
+
+    def look(plan: LaunchPlan) -> tuple[Problem, ...]:
+        for warning in machine_warnings(plan, machine, software):
+            logger.warning("warning: %s", warning)
+        return tuple(machine_problems(plan, machine, software)) or tuple(check_surroundings(plan))
+
+    def examined(plan: LaunchPlan) -> tuple[Problem, ...]:
+        found = Findings((), (), _shapes(plan)) if options.no_preflight else examine(plan, memory)
+        _warn(found)
+        return found.problems
+
+    steps = Steps(partial(fitted, software=software), look, examined, downloaded, run, told_end)
+    return launch_together(hosts, Asked(composition, options.servers, options.trainers), machine, steps)
+
+
+def show_hosts(
+    hosts: HostList, options: argparse.Namespace, composition: Composition, machine: Machine, memory: Cards
+) -> int:
+    """Print what each host of a run would start; the others are taken to be like this one."""
+    names = hosts.names or tuple(f"host{place + 1}" for place in range(hosts.number))
+    listed_hosts = assumed_hosts(names, machine)
+    config = on_hosts(composition.config, listed_hosts, options.servers, options.trainers)
+    parts = [part_of(config, listed_hosts, i, options.servers, options.trainers) for i in range(hosts.number)]
+    warnings = (*trained_on(config), *dict.fromkeys(each for p in parts for each in _memory(p, memory)), NOT_CHECKED)
+    report(parts, Findings((), warnings, _shapes(parts[0])), memory, composition.notes, sys.stdout)
+    return 0
+
+
+def _memory(plan: LaunchPlan, memory: Cards) -> tuple[str, ...]:
+    return tuple(memory_warnings(plan, _shapes(plan), memory))
+
+
 def fitted(plan: LaunchPlan, software: Software) -> LaunchPlan:
     """Return a plan whose servers suit this machine: caches by its free memory, kernels that it can build."""
     config = plan.config
@@ -183,9 +244,15 @@ def _with_arguments(spec: ServerSpec, arguments: tuple[str, ...]) -> ServerSpec:
     return replace(spec, extra_args=(*spec.extra_args, *arguments))
 
 
-def composed(options: argparse.Namespace, machine: Machine) -> Composition:
-    """Compose a launch; problems of the configuration and of V and T are raised together."""
-    problems = list(check_devices(machine, options.servers, options.trainers))
+def composed(options: argparse.Namespace, machine: Machine, hosts: int = 1) -> Composition:
+    """Compose a launch; problems of the configuration and of V and T are raised together.
+
+    Args:
+        options: of the command line.
+        machine: with the GPUs of all hosts.
+        hosts: their number.
+    """
+    problems = list(check_devices(machine, options.servers, options.trainers, hosts))
     try:
         composition = compose(options.arguments, machine, max(options.trainers, 1), options.servers or None)
     except ConfigurationError as error:
@@ -225,7 +292,7 @@ def show(plan: LaunchPlan, composition: Composition, machine: Machine, memory: C
     found = foreseen(plan, memory) if machine.assumed else checked(plan, memory, quick)
     if found.problems:
         raise ConfigurationError(found.problems)
-    report(plan, found, memory, notes, sys.stdout)
+    report([plan], found, memory, notes, sys.stdout)
     return 0
 
 
@@ -233,27 +300,35 @@ def _output_notes(plan: LaunchPlan, machine: Machine) -> tuple[str, ...]:
     return () if machine.assumed else (f"{plan.output_dir}: {decide(plan.config).reason}",)
 
 
-def run(plan: LaunchPlan) -> int:
-    """Start servers and trainer, watch both, and stop what is left of them whatever happens."""
+def run(plan: LaunchPlan, others: Company = ALONE) -> int:
+    """Start servers and trainer, watch both, and stop what is left of them whatever happens.
+
+    Args:
+        plan: of this host.
+        others: the other hosts of the run.
+    """
     write_accelerate(plan)
     for line in devices(plan):
         logger.info("%s", line)
-    failure = plan.output_dir / "failure.json"
+    failure = plan.file("failure.json")
     failure.unlink(missing_ok=True)
     for asked in (STOP, STOP_ROLLOUT):
         (plan.output_dir / asked).unlink(missing_ok=True)
     command = Command(plan.trainer.argv, {**plan.trainer.env, FAILURE_FILE: str(failure.absolute())})
-    with screen_shown() as screen, _servers_of(plan, screen) as servers:
+    with screen_shown() as screen, _servers_of(plan, screen) as servers, others.told_why():
         for server in servers.servers:
             logger.info("%s is up: curl %s/health  (log: %s)", server.spec.name, server.spec.base_url, server.log_path)
-        log = plan.output_dir / TRAINER_LOG
+        others.servers_up(servers.poll)
+        if not plan.runs_program:
+            return others.serve(servers.poll)
+        log = plan.file(TRAINER_LOG)
         logger.info("starting the trainer, which loads libraries, model and data first  (log: %s)", log)
         if screen is not None:
             screen.tell({"stage": "starting the trainer"})
         # What cannot save goes on where it stopped: it ends at once.
         noting = deferring() if isinstance(plan.config, TrainingExperiment) else nullcontext(Request())
         with noting as request, Process(command, "trainer", log, screen) as trainer:
-            status = watched(plan, servers, trainer, request)
+            status = watched(plan, servers, trainer, request, others)
         recorded = recorded_failure(failure)
         if recorded is not None:
             failure.unlink()
@@ -261,6 +336,7 @@ def run(plan: LaunchPlan) -> int:
         if status and not request.made:
             # A server that died is why the trainer failed, even where the trainer was quicker to say so.
             servers.check()
+        others.program_ended(status, request)
     if status is None or request.made:
         return made_room(plan.output_dir, status, _save_grace_s(plan))
     return conclude(plan, status, trainer.tail)
@@ -274,6 +350,8 @@ def _servers_of(plan: LaunchPlan, screen: Screen | None) -> ServerGroup:
     """Return the servers of a run, not started; what shows the time is not told every five seconds to wait."""
     spared = partial(goes_on_without, plan.config, plan.servers)
     group = partial(ServerGroup, plan.servers, plan.output_dir, spared, max_restarts=max_restarts(plan.config))
+    if plan.part is not None and plan.servers:
+        group = partial(group, records_file=records_file(plan.servers[0].host))
     if isinstance(plan.config, StudentExperiment):
         group = partial(group, start_timeout_s=float(plan.config.serving.server_start_timeout_s))
     if screen is None:
@@ -283,7 +361,9 @@ def _servers_of(plan: LaunchPlan, screen: Screen | None) -> ServerGroup:
     return group(told_every_s=WAITING_TOLD_EVERY_S)
 
 
-def watched(plan: LaunchPlan, servers: ServerGroup, trainer: Process, request: Request) -> int | None:
+def watched(
+    plan: LaunchPlan, servers: ServerGroup, trainer: Process, request: Request, others: Company = ALONE
+) -> int | None:
     """Return the status with which a trainer ends beside its servers, `None` when it had no more time to make room.
 
     Raises:
@@ -300,32 +380,39 @@ def watched(plan: LaunchPlan, servers: ServerGroup, trainer: Process, request: R
             logger.info("waiting for the trainer's first line (%.0f s)", told - started)
         try:
             servers.poll()
+            others.look(request)
         except ServerError as error:
             if not isinstance(plan.config, GRPOExperiment):
                 raise
-            status = saved(plan, str(error).partition(" The end of its log")[0], trainer, request)
+            grace_s = LOST_GRACE_S if isinstance(error, ServersElsewhere) else SAVING_GRACE_S
+            status = saved(plan, str(error).partition(" The end of its log")[0], trainer, request, grace_s)
             if status == 0 and not stopped_early(plan):
                 return 0
             if not request.made:
                 _say_how_to_continue(plan)
                 raise
-    return make_room(plan.output_dir, trainer, servers.servers, request, _save_grace_s(plan))
+    others.look(request)
+    return make_room(plan.output_dir, trainer, (*servers.servers, *others.servers()), request, _save_grace_s(plan))
 
 
-def saved(plan: LaunchPlan, reason: str, trainer: Process, request: Request) -> int | None:
+def saved(plan: LaunchPlan, reason: str, trainer: Process, request: Request, grace_s: float) -> int | None:
     """Have a trainer end its step and save; return its status, `None` after a deadline or when asked to make room."""
     logger.error("%s", reason)
     logger.error(
-        "waiting up to %.0f min for the trainer to end its step with a checkpoint; Ctrl-C ends everything at once",
-        SAVING_GRACE_S / 60,
+        "waiting up to %s for the trainer to end its step with a checkpoint; Ctrl-C ends everything at once",
+        f"{grace_s / 60:.0f} min" if grace_s >= 60 else f"{grace_s:.0f} s",
     )
     with told(plan.output_dir / STOP):
         (plan.output_dir / STOP).write_text(reason, encoding="utf-8")
-    deadline = time.monotonic() + SAVING_GRACE_S
+    if grace_s < SAVING_GRACE_S:
+        with told(plan.output_dir / STOP_ROLLOUT):
+            (plan.output_dir / STOP_ROLLOUT).touch()
+    deadline = time.monotonic() + grace_s
     status = None
     while status is None and not request.made and time.monotonic() < deadline:
         status = trainer.status(WATCH_INTERVAL_S)
-    (plan.output_dir / STOP).unlink(missing_ok=True)
+    for asked in (STOP, STOP_ROLLOUT):
+        (plan.output_dir / asked).unlink(missing_ok=True)
     return status
 
 
@@ -347,7 +434,7 @@ def conclude(plan: LaunchPlan, status: int, tail: str) -> int:
     if not status:
         logger.info("finished; output is in %s", plan.output_dir)
         return 0
-    logger.error("the trainer failed with status %d; what it wrote is in %s", status, plan.output_dir / TRAINER_LOG)
+    logger.error("the trainer failed with status %d; what it wrote is in %s", status, plan.file(TRAINER_LOG))
     for hint in trainer_hints(status, tail, plan.config):
         logger.error("%s", hint)
     _say_how_to_continue(plan)
@@ -370,7 +457,7 @@ def write_accelerate(plan: LaunchPlan) -> None:
     path = resource("accelerate", f"deepspeed_{config.training.deepspeed}.yaml")
     stage = yaml.safe_load(path.read_text(encoding="utf-8"))
     settings = accelerate_settings(config.trainer, plan.accelerate, stage)
-    (plan.output_dir / ACCELERATE_FILE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    plan.file(ACCELERATE_FILE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
 
 def _shapes(plan: LaunchPlan) -> dict[str, Any]:

@@ -30,14 +30,54 @@ ACCELERATE_FILE = "accelerate.yaml"
 
 
 @dataclass(frozen=True)
+class Part:
+    """The part that one host has in a run on several.
+
+    Args:
+        host: its name.
+        index: its place among the hosts, from 0.
+        ranks: the training processes that it starts, by their ranks in the whole run.
+        runs: whether it starts the program of the experiment: training processes, or an evaluation.
+        logs_as: between the name and the ending of its files in the output directory, which all hosts share.
+    """
+
+    host: str
+    index: int
+    ranks: range
+    runs: bool
+    logs_as: str = ""
+
+
+@dataclass(frozen=True)
 class LaunchPlan:
-    """Everything a launch starts. `trainer_gpus` is empty on the CPU and for evaluations."""
+    """Everything a launch starts. `trainer_gpus` is empty on the CPU and for evaluations.
+
+    `part` is the part of this host in a run on several, `None` where it starts all of a run.
+    """
 
     config: Experiment
     servers: tuple[ServerSpec, ...]
     trainer_gpus: tuple[Gpu, ...]
     trainer: Command
     accelerate: Mapping[str, Any] | None
+    part: Part | None = None
+
+    @property
+    def ranks(self) -> range:
+        """The training processes that this launch starts."""
+        if self.part is not None:
+            return self.part.ranks
+        return range(self.config.training.processes if isinstance(self.config, TrainingExperiment) else 0)
+
+    @property
+    def runs_program(self) -> bool:
+        """True where this launch starts the program of the experiment, and not servers alone."""
+        return self.part is None or self.part.runs
+
+    def file(self, name: str) -> Path:
+        """Return this launch's own file of a name in the output directory."""
+        path = Path(name)
+        return self.output_dir / f"{path.stem}{self.part.logs_as if self.part else ''}{path.suffix}"
 
     @property
     def output_dir(self) -> Path:
@@ -62,50 +102,57 @@ def make_plan(config: Experiment, machine: Machine, servers: int, trainers: int)
         config=config,
         servers=layout,
         trainer_gpus=trainer_gpus,
-        trainer=_trainer(config, machine, trainer_gpus),
-        accelerate=_accelerate(config, machine) if isinstance(config, TrainingExperiment) else None,
+        trainer=trainer_command(config, machine, trainer_gpus, _processes(config)),
+        accelerate=accelerate_differences(config, machine) if isinstance(config, TrainingExperiment) else None,
     )
 
 
-def _trainer(config: Experiment, machine: Machine, gpus: tuple[Gpu, ...]) -> Command:
+def trainer_command(
+    config: Experiment, machine: Machine, gpus: tuple[Gpu, ...], processes: int, accelerate_file: str = ACCELERATE_FILE
+) -> Command:
+    """Return the command that runs the experiment, with as many of its processes as belong on this machine."""
     output_dir = Path(config.output.output_dir).absolute()
     program = (str(ROOT / "train.py"), f"--config-path={output_dir}", "--config-name=config")
+    environment = _environment(config, machine, gpus, processes)
     if not isinstance(config, TrainingExperiment):
-        return Command((sys.executable, *program), _environment(config, machine, gpus))
-    launcher = (sys.executable, "-m", AGENT, "--config_file", str(output_dir / ACCELERATE_FILE))
-    return Command((*launcher, *program), _environment(config, machine, gpus))
+        return Command((sys.executable, *program), environment)
+    launcher = (sys.executable, "-m", AGENT, "--config_file", str(output_dir / accelerate_file))
+    return Command((*launcher, *program), environment)
 
 
-def _environment(config: Experiment, machine: Machine, gpus: tuple[Gpu, ...]) -> dict[str, str]:
+def _processes(config: Experiment) -> int:
+    return config.training.processes if isinstance(config, TrainingExperiment) else 1
+
+
+def _environment(config: Experiment, machine: Machine, gpus: tuple[Gpu, ...], processes: int) -> dict[str, str]:
     # torch announces its own deprecations once per rank and call.
     quiet = "ignore::FutureWarning:torch.distributed.c10d_logger"
     environment = {"TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": quiet, "TRL_EXPERIMENTAL_SILENCE": "1"}
     if machine.cpu_only:
         environment |= {
             "DS_ACCELERATOR": "cpu",
-            "OMP_NUM_THREADS": threads(config),
+            "OMP_NUM_THREADS": threads(processes),
             # Threads that spin while they wait take the cores from the servers: a step is then ten times slower.
             "OMP_WAIT_POLICY": "PASSIVE",
         }
     elif gpus:
-        environment |= cuda_devices(gpus) | _beside_gpus(config)
+        environment |= cuda_devices(gpus) | _beside_gpus(config, processes)
     if all_local(config):
         environment["HF_HUB_OFFLINE"] = "1"
     return environment
 
 
-def threads(config: Experiment) -> str:
-    """Return the threads of a training process on the CPU's cores: the user's number, or an equal share of them."""
-    processes = config.training.processes if isinstance(config, TrainingExperiment) else 1
+def threads(processes: int) -> str:
+    """Return the threads of a process on the CPU's cores: the user's number, or an equal share of them."""
     return os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
 
 
-def _beside_gpus(config: Experiment) -> dict[str, str]:
+def _beside_gpus(config: Experiment, processes: int) -> dict[str, str]:
     """Return what trainers on GPUs need besides seeing them."""
     environment: dict[str, str] = {}
     if isinstance(config, TrainingExperiment) and config.training.deepspeed == "zero3_cpu_offloading":
         # The optimizer runs on the CPU, for which accelerate's launcher would leave each process a single thread.
-        environment["OMP_NUM_THREADS"] = threads(config)
+        environment["OMP_NUM_THREADS"] = threads(processes)
     if isinstance(config, GRPOExperiment) and config.rollouts.weight_transfer == "ipc":
         environment |= without_expandable_segments(os.environ)
     return environment
@@ -125,7 +172,7 @@ def without_expandable_segments(environment: Mapping[str, str]) -> dict[str, str
     return changed
 
 
-def _accelerate(config: TrainingExperiment, machine: Machine) -> dict[str, Any]:
+def accelerate_differences(config: TrainingExperiment, machine: Machine) -> dict[str, Any]:
     """Return the settings in which this run differs from accelerate/deepspeed_STAGE.yaml."""
     precision = "bf16" if config.trainer.bf16 else "fp16" if config.trainer.fp16 else "no"
     return {

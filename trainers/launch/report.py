@@ -37,18 +37,28 @@ WARNING = "warning: "
 COMMAND_WIDTH = 110
 
 
-def report(plan: LaunchPlan, found: Findings, cards: Cards, notes: Sequence[str], to: TextIO) -> None:
-    """Print the resolved configuration, every command, the GPU map, the arithmetic, notes and warnings."""
+def report(plans: Sequence[LaunchPlan], found: Findings, cards: Cards, notes: Sequence[str], to: TextIO) -> None:
+    """Print the resolved configuration, every command, the GPU map, the arithmetic, notes and warnings.
+
+    Args:
+        plans: one, or those of all hosts of a run.
+        found: what a look at models and data found.
+        cards: memory of the GPUs, of each host the same.
+        notes: on the configuration.
+        to: where it is printed.
+    """
     console = Console(file=to, highlight=False, soft_wrap=True, width=None if to.isatty() else PIPED_WIDTH)
-    config, shapes = plan.config, found.shapes
+    config, shapes = plans[0].config, found.shapes
     fitted = [note for note in notes if note.startswith("train_batch_size")]
     batch = list(batch_lines(config, found.rows, trained_shape(config, shapes)))
     batch[:1] = fitted or batch[:1]
     _section(console, "Configuration", configuration(config))
-    _section(console, "Commands", commands(plan))
-    _heading(console, "Processes")
-    console.print(process_table(plan, shapes, cards), soft_wrap=False)
-    _section(console, "Memory of each, in GiB", memory_lines(plan, shapes, cards))
+    for plan in plans:
+        where = f" on {plan.part.host}" if plan.part else ""
+        _section(console, f"Commands{where}", commands(plan))
+        _heading(console, f"Processes{where}")
+        console.print(process_table(plan, shapes, cards), soft_wrap=False)
+        _section(console, f"Memory of each{where}, in GiB", memory_lines(plan, shapes, cards))
     _section(console, "Data", found.data)
     _section(console, "Batch", batch)
     _section(console, "Tokens and time", token_lines(config, found.rows))
@@ -108,7 +118,7 @@ def process_table(plan: LaunchPlan, shapes: Shapes, cards: Cards) -> Table:
         address = occupant.spec.base_url if occupant.spec else ""
         model = f"{occupant.model}{_for(occupant.spec)}" if occupant.spec else occupant.model
         table.add_row(place, occupant.name, model, address, _memory(occupant, listed, cards))
-    if isinstance(plan.config, EvaluationExperiment):
+    if isinstance(plan.config, EvaluationExperiment) and plan.runs_program:
         table.add_row("CPU", "evaluation", "", "", "")
     return table
 
@@ -178,8 +188,9 @@ def commands(plan: LaunchPlan) -> Iterator[str]:
     for spec in plan.servers:
         yield f"# {spec.name}"
         yield from wrapped(server_command(spec).env, server_command(spec).argv)
-    yield f"# {'evaluation' if isinstance(plan.config, EvaluationExperiment) else 'trainer'}"
-    yield from wrapped(plan.trainer.env, plan.trainer.argv)
+    if plan.runs_program:
+        yield f"# {'evaluation' if isinstance(plan.config, EvaluationExperiment) else 'trainer'}"
+        yield from wrapped(plan.trainer.env, plan.trainer.argv)
 
 
 def wrapped(env: Mapping[str, str], argv: Sequence[str]) -> Iterator[str]:
@@ -224,8 +235,7 @@ def devices(plan: LaunchPlan) -> Iterator[str]:
         gpus = ", ".join(map(str, spec.gpus))
         place = f"GPU {gpus} ({spec.gpu_memory_utilization:.0%} of memory)" if spec.gpus else "CPU"
         yield f"{spec.name:<12} {place:<28} {spec.base_url}  {spec.model}{_for(spec)}"
-    if isinstance(plan.config, EvaluationExperiment):
+    if isinstance(plan.config, EvaluationExperiment) and plan.runs_program:
         yield f"{'evaluation':<12} CPU"
-    elif isinstance(plan.config, TrainingExperiment):
-        for rank in range(plan.config.training.processes):
-            yield f"{f'trainer-{rank}':<12} " + (f"GPU {plan.trainer_gpus[rank]}" if plan.trainer_gpus else "CPU")
+    for number, rank in enumerate(plan.ranks):
+        yield f"{f'trainer-{rank}':<12} " + (f"GPU {plan.trainer_gpus[number]}" if plan.trainer_gpus else "CPU")

@@ -135,6 +135,21 @@ def locked(output_dir: str | Path) -> Iterator[None]:
         _let_go(directory, mine, made)
 
 
+@contextmanager
+def under_lock_of(output_dir: str | Path) -> Iterator[None]:
+    """Work under the lock that another host of the same run holds; its processes are let in here, too."""
+    holder, before = _read(Path(output_dir).absolute() / LOCK), os.environ.get(HELD_BY)
+    if holder is not None:
+        os.environ[HELD_BY] = holder.token
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(HELD_BY, None)
+        else:
+            os.environ[HELD_BY] = before
+
+
 def is_lost(output_dir: str | Path) -> bool:
     """Return whether somebody else has taken over the lock that this process works under."""
     mine, holder = os.environ.get(HELD_BY), _read(Path(output_dir).absolute() / LOCK)

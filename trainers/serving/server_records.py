@@ -32,26 +32,38 @@ class ServerRecord:
     restarts: int = 0
 
 
+def records_file(host: str) -> str:
+    """Return the name of the file in which one of several hosts of a run writes of its servers.
+
+    Args:
+        host: its address.
+    """
+    return f"servers-{host}.json"
+
+
 class ServerRecords:
     """Reads what the launcher of a run wrote of its servers; empty where there is no launcher.
 
     Args:
         output_dir: of the run.
+        hosts: addresses of its servers' hosts, where there are several.
     """
 
-    def __init__(self, output_dir: Path) -> None:
-        self._path = output_dir / SERVERS_FILE
-        self._written = (0, 0)
+    def __init__(self, output_dir: Path, hosts: Collection[str] | None = None) -> None:
+        files = [records_file(host) for host in sorted(set(hosts))] if hosts else [SERVERS_FILE]
+        self._paths = [output_dir / file for file in files]
+        self._written: list[tuple[int, int]] = []
         self._records: dict[str, ServerRecord] = {}
 
     def now(self) -> Mapping[str, ServerRecord]:
         """Return the records by address, read again only where they were written again."""
         try:
-            found = self._path.stat()
+            found = [path.stat() for path in self._paths]
             # Each writing makes another file; the clock of a disk may tick too seldom to tell two apart.
-            written = (found.st_ino, found.st_mtime_ns)
+            written = [(file.st_ino, file.st_mtime_ns) for file in found]
             if written != self._written:
-                self._records = {entry["url"]: ServerRecord(**entry) for entry in json.loads(self._path.read_bytes())}
+                entries = [entry for path in self._paths for entry in json.loads(path.read_bytes())]
+                self._records = {entry["url"]: ServerRecord(**entry) for entry in entries}
                 self._written = written
         except (OSError, ValueError, TypeError, LookupError):
             # Of another version, or a launch that is no more: nobody brings those servers back.
@@ -81,10 +93,10 @@ class ServerRecords:
         )
 
 
-def write_records(output_dir: Path, records: Sequence[ServerRecord]) -> None:
-    """Write the file.
+def write_records(output_dir: Path, records: Sequence[ServerRecord], file: str = SERVERS_FILE) -> None:
+    """Write the file, by default that of a run on one host.
 
     Raises:
         OSError: when it cannot be written.
     """
-    write_whole(output_dir / SERVERS_FILE, json.dumps([asdict(record) for record in records], indent=2) + "\n")
+    write_whole(output_dir / file, json.dumps([asdict(record) for record in records], indent=2) + "\n")

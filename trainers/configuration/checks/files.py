@@ -83,6 +83,11 @@ def all_local(config: Experiment) -> bool:
     return all(looks_local(path) for _, path in (*_models(config), *_datasets(config)))
 
 
+def local_paths(config: Experiment) -> list[str]:
+    """Return the paths of all models and datasets of a run that are no names of a hub."""
+    return sorted({path for _, path in (*_models(config), *_datasets(config)) if looks_local(path)})
+
+
 def _datasets(config: Experiment) -> list[tuple[str, str]]:
     held_out = config.data.eval_dataset_id_or_path if isinstance(config, TrainingExperiment) else None
     named = [("dataset_id_or_path", config.data.dataset_id_or_path), ("eval_dataset_id_or_path", held_out)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,6 +41,7 @@ class Served:
 @dataclass(frozen=True)
 class _Seat:
     served: Served
+    slots: tuple[int, ...]
     gpus: tuple[Gpu, ...]
 
 
@@ -63,15 +64,16 @@ def server_layout(
             get half together.
     """
     seats = _seats(config, gpus)
-    users = Counter(gpu for seat in seats for gpu in seat.gpus)
+    # By slots: GPUs of several hosts have the same numbers.
+    users = Counter(slot for seat in seats for slot in seat.slots if seat.gpus)
     budget, most = (SERVERS_SHARE_BESIDE_TRAINER, MOST_BESIDE_TRAINER) if shared else (SERVERS_SHARE, SERVERS_SHARE)
     asked = {
-        gpu: sum(seat.served.settings.gpu_memory_utilization for seat in seats if gpu in seat.gpus) for gpu in users
+        slot: sum(seat.served.settings.gpu_memory_utilization for seat in seats if slot in seat.slots) for slot in users
     }
     counts: Counter[str] = Counter()
     specs = []
     for offset, seat in enumerate(seats):
-        crowded = [asked[gpu] for gpu in seat.gpus if (users[gpu] > 1 or shared) and asked[gpu] > most]
+        crowded = [asked[slot] for slot in seat.slots if (users[slot] > 1 or shared) and asked.get(slot, 0) > most]
         scale = budget / max(crowded) if crowded else 1.0
         specs.append(_spec(config, seat, counts[seat.served.role], offset, scale))
         counts[seat.served.role] += 1
@@ -180,13 +182,22 @@ def _next(listed: Sequence[Served], turns: Sequence[Served], *, halves: bool) ->
 
 
 def _seats(config: StudentExperiment, gpus: tuple[Gpu, ...]) -> list[_Seat]:
-    seats, slot = [], 0
+    seats, slot, count = [], 0, len(gpus) or config.serving.num_vllm_servers
     for served in _turns(config):
         width = served.settings.tensor_parallel_size
-        taken = tuple(gpus[(slot + step) % len(gpus)] for step in range(width)) if gpus else ()
-        seats.append(_Seat(served, taken))
+        taken = tuple((slot + step) % count for step in range(width))
+        seats.append(_Seat(served, taken, tuple(gpus[number] for number in taken) if gpus else ()))
         slot += width
     return seats
+
+
+def spanning(config: StudentExperiment) -> Iterator[str]:
+    """Yield the servers of a run on several hosts whose slots are not all on one of them, as `teacher on a and b`."""
+    hosts = config.serving.server_hosts
+    for seat in _seats(config, ()) if hosts else ():
+        taken = list(dict.fromkeys(hosts[slot] for slot in seat.slots)) if hosts else []
+        if len(taken) > 1:
+            yield f"{seat.served.role} on {' and '.join(taken)}"
 
 
 def _spec(config: StudentExperiment, seat: _Seat, index: int, offset: int, scale: float) -> ServerSpec:
@@ -197,7 +208,7 @@ def _spec(config: StudentExperiment, seat: _Seat, index: int, offset: int, scale
         role=served.role,
         index=index,
         model=served.model,
-        host=config.serving.vllm_host,
+        host=config.serving.server_hosts[seat.slots[0]] if config.serving.server_hosts else config.serving.vllm_host,
         port=config.serving.vllm_port + offset,
         gpus=seat.gpus,
         max_model_len=settings.max_model_len,

@@ -22,6 +22,7 @@ OUTPUT = ("student_alone.jsonl", "lessons.jsonl", "summary.json")
 STUDENT, DATASET = "student", "dataset"
 _MODEL_SUFFIXES = {".safetensors", ".bin", ".json", ".jinja", ".model"}
 _RECORDS = {"finished.json", "servers.json", "trainer_state.json"}
+_OF_HOSTS = "servers-"
 _EDGE = 2**20
 
 Action = Literal["start", "continue", "complete", "set_aside"]
@@ -125,7 +126,7 @@ def _all_files(directory: Path) -> list[Path]:
 def _model_files(directory: Path) -> list[Path]:
     """Return weights, configuration and tokenizer; a run writes its own records beside them."""
     found = (file for file in directory.iterdir() if file.is_file() and file.suffix in _MODEL_SUFFIXES)
-    return sorted(file for file in found if file.name not in _RECORDS)
+    return sorted(file for file in found if file.name not in _RECORDS and not file.name.startswith(_OF_HOSTS))
 
 
 def read_models(output_dir: Path) -> dict[str, str] | None:

@@ -56,22 +56,23 @@ def check_counts(experiment: str, servers: int, trainers: int) -> Iterator[Probl
         yield Problem(given, f"{experiment} needs at least one training GPU (or CPU process)", "give a number above 0")
 
 
-def check_devices(machine: Machine, servers: int, trainers: int) -> Iterator[Problem]:
-    """Yield a problem when the machine lacks V + T GPUs, or, without any GPU, T cores.
+def check_devices(machine: Machine, servers: int, trainers: int, hosts: int = 1) -> Iterator[Problem]:
+    """Yield a problem when the machine, or all hosts together, lack V + T GPUs, or, without any GPU, T cores.
 
     One card may hold one server slot and one trainer together.
     """
     given = _given(servers, trainers)
     plan = "to plan for another machine add --dry-run --assume-gpus N"
-    cores = os.cpu_count() or 1
+    cores = (os.cpu_count() or 1) * hosts
     if machine.cpu_only:
         if trainers > cores:
-            expected = f"this machine has no GPU, and {cores} CPU cores for as many processes"
+            where = "this machine has" if hosts == 1 else f"{hosts} hosts like this one have"
+            expected = f"{where} no GPU, and {cores} CPU cores for as many processes"
             yield Problem(given, expected, f"give at most {cores} processes; {plan}")
         return
-    shared = servers == trainers == len(machine.gpus) == 1
+    shared = servers == trainers == len(machine.gpus) == hosts == 1
     if servers + trainers > len(machine.gpus) and not shared:
-        found = "assumed" if machine.assumed else "visible"
+        found = f"{'assumed' if machine.assumed else 'visible'}{f' on {hosts} hosts' if hosts > 1 else ''}"
         expected = f"{servers + trainers} GPUs are needed, of {len(machine.gpus)} {found}"
         yield Problem(given, expected, f"lower the numbers, or widen CUDA_VISIBLE_DEVICES; {plan}")
 
@@ -98,7 +99,8 @@ def _ports(plan: LaunchPlan, config: StudentExperiment) -> Iterator[Problem]:
         listed = ", ".join(f"{spec.port} ({spec.name})" for spec in taken)
         remedy = "stop what listens there, or choose another: vllm_port=…"
         yield Problem(f"vllm_port={config.serving.vllm_port}", f"already in use: {listed}", remedy)
-    if plan.servers:
+    # In a run on several hosts the servers that others start come up together with these.
+    if plan.servers or plan.part is not None:
         return
     yield from _running(server_layout(config))
 

@@ -45,8 +45,8 @@ def occupants(plan: LaunchPlan, shapes: Shapes) -> tuple[Occupant, ...]:
     if isinstance(plan.config, TrainingExperiment):
         model, shape = plan.config.model.model_name_or_path, trained_shape(plan.config, shapes)
         needs = trainer_needs(plan.config, shape) if shape else None
-        for rank in range(plan.config.training.processes):
-            gpus = plan.trainer_gpus[rank : rank + 1]
+        for place, rank in enumerate(plan.ranks):
+            gpus = plan.trainer_gpus[place : place + 1]
             found.append(Occupant(f"trainer-{rank}", model, gpus, needs))
     return tuple(found)
 

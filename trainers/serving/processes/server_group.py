@@ -190,6 +190,7 @@ class ServerGroup:
         max_restarts: of each server.
         start_timeout_s: seconds in which they must be ready.
         told_every_s: seconds between two words on which servers are waited for.
+        records_file: name of the file that says where they listen.
     """
 
     def __init__(
@@ -201,12 +202,14 @@ class ServerGroup:
         max_restarts: int = 0,
         start_timeout_s: float = SERVER_START_S,
         told_every_s: float = 5.0,
+        records_file: str = SERVERS_FILE,
     ) -> None:
         self.specs = tuple(specs)
         self._output_dir = output_dir
         self._spared = spared
         self._start_timeout_s = start_timeout_s
         self._told_every_s = told_every_s
+        self._records_file = records_file
         self._max_restarts = max_restarts
         self._waiting: list[Server] = []  # for another that starts on the same GPU
         self._losses: dict[Server, ServerError] = {}
@@ -345,8 +348,9 @@ class ServerGroup:
             )
 
     def _write_records(self) -> None:
-        with told(self._output_dir / SERVERS_FILE):
-            write_records(self._output_dir, [server.record for server in self.servers if server.is_started])
+        with told(self._output_dir / self._records_file):
+            started = [server.record for server in self.servers if server.is_started]
+            write_records(self._output_dir, started, self._records_file)
 
     def _wait_until_ready(self, servers: Sequence[Server]) -> None:
         start = time.monotonic()

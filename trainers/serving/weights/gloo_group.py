@@ -7,7 +7,7 @@ import socket
 
 from torch.distributed import ProcessGroupGloo, TCPStore
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_ANY_PORT = 9
 
 
 def open_store(host: str, world_size: int, timeout_s: float) -> TCPStore:
@@ -50,6 +50,9 @@ def join_group(store: TCPStore, rank: int, world_size: int, timeout_s: float) ->
 
 
 def _device(host: str) -> ProcessGroupGloo.Device:
-    if host in _LOOPBACK:
-        return ProcessGroupGloo.create_device(hostname="127.0.0.1")
-    return ProcessGroupGloo.create_default_device()
+    """Return the interface that is on the way to the trainer, and no other."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, _ANY_PORT, socket.AF_INET, socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        # Nothing is sent: a connection of datagrams only chooses the way.
+        probe.connect(address)
+        return ProcessGroupGloo.create_device(hostname=probe.getsockname()[0])

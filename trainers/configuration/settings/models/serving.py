@@ -11,6 +11,12 @@ class ServingSettings(Settings):
 
     use_vllm_server: bool = key(True, "Generate through vLLM servers: the only mode.")
     vllm_host: str = key("127.0.0.1", "Host of the model servers.", resume=Resume.FREE)
+    server_hosts: list[str] | None = key(
+        None,
+        "Address of the host of each server slot, in a run on several hosts; null: vllm_host.",
+        computed=True,
+        resume=Resume.FREE,
+    )
     vllm_port: int = key(
         8765, "Port of the first server; server i listens on vllm_port + i.", ge=1, le=65535, resume=Resume.FREE
     )

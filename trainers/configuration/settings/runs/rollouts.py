@@ -34,6 +34,11 @@ class RolloutSettings(Settings):
         "How weights reach the teacher's servers: auto, gloo, nccl, ipc, or the dotted path of a transport.",
         resume=Resume.FREE,
     )
+    trainer_address: str | None = key(
+        None,
+        "Address at which teacher servers reach the first training process for weights; null: that of its host.",
+        resume=Resume.FREE,
+    )
     trainer_class: str | None = key(
         None,
         "Dotted path of a class derived from trainers.grpo.trainer.TeacherGRPOTrainer, with a loss of its own.",
