@@ -12,29 +12,21 @@ from typing import Any
 from custom_data.world.texts.students import HELD_OUT_STUDENTS
 from scripts.benchmarks.tools.measure import provenance
 from trainers.evaluation.reports.results import lengths_by_baseline, read_results
+from trainers.evaluation.reports.results_table import Row
 
 ALONE, SFT, GRPO = ARMS = ("student alone", "SFT", "GRPO")
 HEADINGS = {ALONE: "student alone", SFT: "with the SFT-only teacher", GRPO: "with the GRPO teacher"}
 MEDIAN_RIGHT, MEDIAN_WRONG = "median_length_right", "median_length_wrong"
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A row of the tables: its label, how its values are written, and what they are multiplied by."""
-
-    label: str
-    spec: str
-    scale: float = 1.0
-
-
 MEASURES = {
-    "accuracy": Measure("accuracy", ".1%"),
-    "accuracy_gain": Measure("accuracy gain (points)", "+.1f", 100),
-    "non_degradation_rate": Measure("non-degradation rate", ".1%"),
-    "fix_rate": Measure("wrong students made right", ".1%"),
-    "leak_rate": Measure("leak rate", ".2%"),
-    MEDIAN_RIGHT: Measure("median tokens of a teaching, student right alone", "g"),
-    MEDIAN_WRONG: Measure("median tokens of a teaching, student wrong alone", "g"),
+    "accuracy": Row("accuracy", ".1%"),
+    "accuracy_gain": Row("accuracy gain (points)", "+.1f", 100),
+    "non_degradation_rate": Row("non-degradation rate", ".1%"),
+    "fix_rate": Row("wrong students made right", ".1%"),
+    "leak_rate": Row("leak rate", ".2%"),
+    MEDIAN_RIGHT: Row("median tokens of a teaching, student right alone", "g"),
+    MEDIAN_WRONG: Row("median tokens of a teaching, student wrong alone", "g"),
 }
 
 
@@ -115,7 +107,7 @@ def medians(seeds: Sequence[Seed]) -> dict[str, Any]:
     return {"columns": [heading, *HEADINGS.values()], "rows": rows}
 
 
-def _spread(values: Sequence[float | None], measure: Measure) -> str:
+def _spread(values: Sequence[float | None], measure: Row) -> str:
     known = [measure.scale * value for value in values if value is not None]
     if not known:
         return ""
