@@ -14,8 +14,9 @@ from those of training, which take every lesson alike. Rows 0 to 3 are taught, r
 import pytest
 
 from tests.support.worked_example import worked_groups
-from trainers.evaluation.measures.quantities import Estimate, alone_measures, taught_measures
+from trainers.evaluation.measures.quantities import Estimate, alone_measures, completed, taught_measures
 from trainers.evaluation.measures.solved_questions import Alone, Effort, Taught
+from trainers.teaching.lesson import Solution
 
 PRICES = {"prompt": 2.0, "completion": 10.0}
 TEACHER_PRICES = {"prompt": 1.0, "completion": 4.0}
@@ -113,3 +114,10 @@ def test_costs_are_of_the_models_that_have_prices():
     assert "cost_teacher" not in student
     assert student["cost"].mean == pytest.approx(TAUGHT["cost_student"])
     assert "cost" not in taught_measures(alone, taught)
+
+
+@pytest.mark.parametrize(
+    ("answered", "truncated", "expected"), [(True, False, True), (False, False, False), (True, True, False)]
+)
+def test_an_answer_that_is_missing_is_no_completion(answered, truncated, expected):
+    assert completed(Solution("text", 5, truncated, False, answered=answered)) is expected

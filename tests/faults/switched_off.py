@@ -257,14 +257,21 @@ PROTECTIONS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Switch them off; return 0 if each was missed by its test."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    report = Report("switched-off", "protections switched off", "each is missed", columns=("switched off", "its test"))
+    return switch_off(PROTECTIONS, report, __doc__, arguments)
+
+
+def switch_off(
+    protections: Sequence[Protection], report: Report, description: str | None, arguments: Sequence[str] | None
+) -> int:
+    """Switch off those that the arguments choose, and finish the report; return 0 if each was missed by its test."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="protections with this in their name")
     parser.add_argument("--jobs", type=int, default=2, help="tests run at once")
     parser.add_argument("--output", type=Path, default=RESULTS, help="directory of the record")
     options = parser.parse_args(arguments)
     log_to_standard_error()
-    report = Report("switched-off", "protections switched off", "each is missed", columns=("switched off", "its test"))
-    chosen = [protection for protection in PROTECTIONS if options.only in protection.name]
+    chosen = [protection for protection in protections if options.only in protection.name]
 
     def tried(protection: Protection) -> tuple[str, str]:
         with copied() as copy:

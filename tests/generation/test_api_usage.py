@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -108,6 +109,18 @@ def test_usage_goes_on_where_an_earlier_part_of_the_run_ended(tmp_path):
     assert account.usage.cost_usd == 100
     with pytest.raises(GenerationError):
         run(spend())
+
+
+def test_the_bill_is_written_every_few_seconds_while_requests_are_answered(tmp_path, monkeypatch):
+    """A run that is killed does not forget what it spent: no more than five seconds of it are lost."""
+    file, now = tmp_path / "student.json", [100.0]
+    monkeypatch.setattr("trainers.generation.api.usage.time", SimpleNamespace(monotonic=lambda: now[0]))
+    account = Account("student", PRICES, file=file)
+    written = []
+    for now[0] in (104.0, 105.0, 105.5, 110.0, 111.0):
+        account.settle(run(account.reserve(1, 1)), prompt_tokens=1, completion_tokens=0)
+        written.append(read_usage(file).requests)
+    assert written == [0, 0, 3, 3, 5]
 
 
 @pytest.mark.parametrize("text", ["{", '{"requests": 1, "euros": 2}', "[1]"])

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -42,7 +43,8 @@ def test_the_sampler_repeats_questions_for_groups_and_rollouts_for_micro_batches
     sampler = QuestionSampler(QuestionOrder(4, 2, 0), num_generations=2, batches=3, epoch=lambda: epoch)
     [a, b], [c, d] = sampler.order.epoch(0)
     assert list(sampler) == [a, a, b, b] * 3 + [c, c, d, d] * 3
-    assert len(sampler) == len(list(sampler))
+    assert len(sampler) == 24
+    assert len(QuestionSampler(QuestionOrder(7, 3, 0), 5, 4, lambda: 0)) == 2 * 3 * 5 * 4
     epoch = 1
     assert list(sampler)[:4:2] == sampler.order.rollout(2)
 
@@ -113,6 +115,47 @@ def test_a_failure_of_a_rollout_run_ahead_is_raised_where_all_ranks_hear_of_it()
     schedule.join()
     with pytest.raises(RuntimeError, match="rollout 1 broke"):
         schedule.take(1)
+
+
+def test_a_failed_rollout_is_raised_once_and_is_not_run_in_silence():
+    servers = Servers(failing=[1])
+    schedule = RolloutSchedule(servers.start, batch, ahead=True)
+    steps(schedule, servers, [0])
+    with pytest.raises(RuntimeError, match="rollout 1 broke"):
+        schedule.take(1)
+    assert servers.events.count("start 1") == 1
+    servers.failing = []
+    assert schedule.take(1).number == 1
+
+
+@pytest.mark.parametrize(("ahead", "expected"), [(False, [2.0, 2.0, 2.0]), (True, [2.0, 3.0, 3.0])])
+def test_the_trainer_waits_for_what_it_stands_still_for(ahead, expected, monkeypatch):
+    """Time passes in rollouts, 2 s in one that is run at once and 3 s in one that is joined, and in steps, 7 s."""
+    clock = [50.0]
+    monkeypatch.setattr("trainers.grpo.overlap.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    class Slow:
+        def __init__(self, seconds):
+            self.seconds = seconds
+
+        def result(self):
+            clock[0] += self.seconds
+
+    started = []
+
+    def start(number):
+        started.append(number)
+        return Slow(2.0 if number == 0 or not ahead else 3.0)
+
+    schedule, waited = RolloutSchedule(start, batch, ahead=ahead), []
+    for number in range(3):
+        schedule.join()
+        schedule.take(number)
+        waited.append(schedule.seconds_waited())
+        schedule.look_ahead(number + 1)
+        clock[0] += 7.0
+    assert waited == expected
+    assert schedule.seconds_waited() == 0.0
 
 
 def test_a_checkpoint_holds_the_lessons_run_ahead_and_a_resumed_run_takes_them():

@@ -155,6 +155,21 @@ def test_servers_started_anew_in_the_middle_of_an_update_are_met_again_and_sent_
     assert told == [{"u": "start"}, 1]
 
 
+def test_an_update_takes_the_seconds_between_its_beginning_and_its_confirmation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A rollout that is waited for before it is none of them: 3 s of it, then 2 s for each of two tries."""
+    clock = [70.0]
+    monkeypatch.setattr(served_teacher, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    sync = Sync([WeightSyncError("broken"), None], [True])
+    teacher, _ = served(sync, monkeypatch)
+    teacher.before_update = lambda: clock.append(clock.pop() + 3.0)
+    update = sync.update
+    sync.update = lambda *arguments: [clock.append(clock.pop() + 2.0), update(*arguments)]  # type: ignore[method-assign]
+    teacher.sync_weights()
+    assert teacher.seconds == 4.0
+
+
 def test_an_update_that_fails_otherwise_fails_once(monkeypatch: pytest.MonkeyPatch) -> None:
     sync = Sync([WeightSyncError("broken")], [False])
     teacher, told = served(sync, monkeypatch)

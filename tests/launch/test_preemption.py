@@ -229,6 +229,35 @@ def test_a_launch_that_has_nothing_to_save_ends_at_once_and_continues(number: si
     assert raised.value.status == PREEMPTED
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_what_nohup_ignores_stays_ignored(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with interruptible():
+            os.kill(os.getpid(), number)
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_closed_terminal_and_ctrl_c_end_a_launch_that_does_not_ignore_them(
+    number: signal.Signals, status: int
+) -> None:
+    def launch() -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(Interrupted) as raised, interruptible():
+            launch()
+        assert raised.value.status == status
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+
+
 def test_requests_that_are_ignored_stay_ignored() -> None:
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:

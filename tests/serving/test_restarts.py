@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import sys
-import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.stand_in_servers import SERVE
 from trainers.serving.processes import server_group
 from trainers.serving.processes.command import Command
 from trainers.serving.processes.health_watch import HealthWatch
@@ -24,19 +24,13 @@ from trainers.serving.server_records import ServerRecords
 from trainers.serving.server_spec import ServerSpec
 
 # Answers as a server does whose model is loaded; writes which start it is; ends by itself where it is told to.
-SERVES = """
-    import http.server, json, os, pathlib, sys
-    model, port, fails = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
-    print("start", os.environ["ATLAS_SERVER_INSTANCE"], flush=True)
-    if fails.exists():
-        sys.exit("CUDA out of memory")
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps({"data": [{"id": model}]}).encode())
-        def log_message(self, *_): pass
-    http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
+SERVES = f"""{SERVE}
+import os, pathlib, sys
+model, port, fails = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
+print("start", os.environ["ATLAS_SERVER_INSTANCE"], flush=True)
+if fails.exists():
+    sys.exit("CUDA out of memory")
+serve(model, port)
 """
 PATIENCE_S = 120.0
 
@@ -47,7 +41,7 @@ def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     switch = tmp_path / "fails"
 
     def command(spec: ServerSpec) -> Command:
-        return Command((sys.executable, "-c", textwrap.dedent(SERVES), spec.model, str(spec.port), str(switch)), {})
+        return Command((sys.executable, "-c", SERVES, spec.model, str(spec.port), str(switch)), {})
 
     monkeypatch.setattr(server_group, "server_command", command)
     return switch

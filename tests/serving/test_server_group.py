@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.stand_in_servers import SERVE
 from trainers.serving.processes import server_group as servers_module
 from trainers.serving.processes.command import Command
 from trainers.serving.processes.server_group import (
@@ -27,18 +28,11 @@ from trainers.serving.processes.server_group import (
 from trainers.serving.server_spec import ServerSpec
 
 # Like vLLM: a front end that answers, and a child of its own that does the work and ignores its parent's death.
-GOOD_SERVER = """
-    import http.server, json, subprocess, sys
-    model, port = sys.argv[1], int(sys.argv[2])
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)", "engine"])
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps({"data": [{"id": model}]}).encode())
-        def log_message(self, *_): pass
-    print("ready to serve", flush=True)
-    http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
+GOOD_SERVER = f"""{SERVE}
+import subprocess, sys
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)", "engine"])
+print("ready to serve", flush=True)
+serve(sys.argv[1], int(sys.argv[2]))
 """
 DYING_SERVER = """
     import sys

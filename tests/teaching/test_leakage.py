@@ -299,7 +299,7 @@ def test_a_distinctive_answer_leaks_unless_question_or_approach_say_it():
 
 
 def test_hostile_text_takes_no_time():
-    started = time.perf_counter()
+    started = time.process_time()
     for piece in (
         "answer is ",
         "18 ",
@@ -323,7 +323,7 @@ def test_hostile_text_takes_no_time():
         "example 3 + 4 = ",
     ):
         find_leak(piece * 3000 + "18", "18", piece * 1000, piece * 1000)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_thousands_of_teachings_per_second():

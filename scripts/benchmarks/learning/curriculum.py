@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-import matplotlib.pyplot as plt
 import numpy as np
 from rich.console import Console
 from rich.markdown import Markdown
 
 from scripts.benchmarks.learning.overlap_learning import call, prepare, slug, spread
+from scripts.benchmarks.tools.variant_lines import Variant, draw_variants
 from trainers.terminal.log_lines import log_to_standard_error
 
 logger = logging.getLogger("curriculum")
@@ -158,20 +158,19 @@ def markdown(seeds: Sequence[int], runs: Mapping[str, Sequence[Run]]) -> str:
 
 
 def plot(runs: Mapping[str, Sequence[Run]], path: Path) -> None:
-    """Every run as a thin line over the tokens that it had sampled, every variant's mean over seeds as a thick one."""
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for number, (name, of_seeds) in enumerate(runs.items()):
-        for run in of_seeds:
-            axes.plot(run.tokens, run.accuracies, color=f"C{number}", alpha=0.2)
-        shared = np.linspace(0, min(run.tokens[-1] for run in of_seeds), 50)
-        axes.plot(
-            shared, [fmean(run.at(tokens) for run in of_seeds) for tokens in shared], color=f"C{number}", label=name
-        )
-    axes.set(xlabel="tokens sampled for training", ylabel="held-out accuracy, taught")
-    axes.set_title("Choosing questions, at equal tokens")
-    axes.legend(frameon=False)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    """Draw held-out accuracies over the tokens that were sampled until then."""
+    variants = {}
+    for name, of_seeds in runs.items():
+        shared = np.linspace(0, min(run.tokens[-1] for run in of_seeds), 50).tolist()
+        means = [fmean(run.at(tokens) for run in of_seeds) for tokens in shared]
+        variants[name] = Variant([(run.tokens, run.accuracies) for run in of_seeds], (shared, means))
+    draw_variants(
+        variants,
+        path,
+        title="Choosing questions, at equal tokens",
+        x="tokens sampled for training",
+        y="held-out accuracy, taught",
+    )
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ from itertools import accumulate
 from pathlib import Path
 from statistics import fmean, stdev
 
-import matplotlib.pyplot as plt
 from rich.console import Console
 from rich.markdown import Markdown
 
+from scripts.benchmarks.tools.variant_lines import Variant, draw_variants
 from trainers.paths import ROOT
 from trainers.terminal.log_lines import log_to_standard_error
 
@@ -151,22 +151,21 @@ def spread(values: Sequence[float], form: str) -> str:
 
 
 def plot(curves: Mapping[str, Sequence[Curve]], path: Path, *, by_seconds: bool) -> None:
-    """Every run as a thin line, every variant's mean over seeds as a thick one."""
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for number, (name, runs) in enumerate(curves.items()):
-        color = f"C{number}"
+    """Draw the rewards of steps over the steps, or over the seconds until then."""
+    variants = {}
+    for name, runs in curves.items():
         steps = range(1, 1 + min(len(run.rewards) for run in runs))
         times = [fmean(run.seconds[step - 1] for run in runs) for step in steps] if by_seconds else list(steps)
-        for run in runs:
-            axes.plot(
-                run.seconds if by_seconds else range(1, 1 + len(run.rewards)), run.rewards, color=color, alpha=0.2
-            )
-        axes.plot(times, [fmean(run.rewards[step - 1] for run in runs) for step in steps], color=color, label=name)
-    axes.set(xlabel="seconds of training" if by_seconds else "step", ylabel="mean reward of a step")
-    axes.set_title("Learning curve of the embedded world")
-    axes.legend(frameon=False)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+        means = [fmean(run.rewards[step - 1] for run in runs) for step in steps]
+        lines = [(run.seconds if by_seconds else range(1, 1 + len(run.rewards)), run.rewards) for run in runs]
+        variants[name] = Variant(lines, (times, means))
+    draw_variants(
+        variants,
+        path,
+        title="Learning curve of the embedded world",
+        x="seconds of training" if by_seconds else "step",
+        y="mean reward of a step",
+    )
 
 
 if __name__ == "__main__":

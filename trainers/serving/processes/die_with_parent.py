@@ -17,7 +17,6 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import suppress
 
 GRACE_S = 10.0
 _PR_SET_PDEATHSIG = 1
@@ -60,14 +59,9 @@ def _end_descendants() -> None:
     # Only here: most guards never need it, and it takes a moment to import.
     import psutil
 
-    family = psutil.Process().children(recursive=True)
-    for member in family:
-        with suppress(psutil.NoSuchProcess):
-            member.terminate()
-    _, left = psutil.wait_procs(family, timeout=GRACE_S)
-    for member in left:
-        with suppress(psutil.NoSuchProcess):
-            member.kill()
+    from trainers.serving.processes.ending import end
+
+    end(psutil.Process().children(recursive=True), GRACE_S)
 
 
 if __name__ == "__main__":

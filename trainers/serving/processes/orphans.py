@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from trainers.output.temporary import TEMPORARY
+from trainers.serving.processes.ending import end
 
 GRACE_S = 5.0
 """Seconds that such processes have to end by themselves when they are asked to."""
@@ -28,13 +29,7 @@ def no_orphans(temporary: Path) -> Iterator[None]:
         yield
     finally:
         orphans = [process for process in psutil.Process().children(recursive=True) if _belongs(process, temporary)]
-        for orphan in orphans:
-            with suppress(psutil.NoSuchProcess):
-                orphan.terminate()
-        _, left = psutil.wait_procs(orphans, timeout=GRACE_S)
-        for orphan in left:
-            with suppress(psutil.NoSuchProcess):
-                orphan.kill()
+        end(orphans, GRACE_S)
 
 
 def _belongs(process: psutil.Process, temporary: Path) -> bool:

@@ -1,0 +1,15 @@
+"""Programs that stand in for `vllm serve`: they answer as a server does whose model is loaded."""
+
+SERVE = """
+import http.server, json
+
+def serve(model, port):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"data": [{"id": model}]}).encode())
+        def log_message(self, *_): pass
+    http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+"""
+"""Defines `serve(model, port)`, which answers every GET as `/v1/models` and never returns."""
