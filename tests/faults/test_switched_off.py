@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.switched_off import PROTECTIONS, Protection, copied, outcome, without
+from tests.faults.protections import PROTECTIONS, Protection
+from tests.faults.switched_off import copied, outcome, without
 from trainers.paths import ROOT
 
 BY_NAME = {protection.name: protection for protection in PROTECTIONS}
@@ -17,8 +18,9 @@ SAMPLE = ("lock: its record", "checkpoints: hashes of the manifest", "temporary 
 
 @pytest.mark.parametrize("protection", BY_NAME.values(), ids=BY_NAME)
 def test_a_protection_stands_where_the_list_says_and_so_does_its_test(protection: Protection) -> None:
-    source = (ROOT / protection.file).read_text(encoding="utf-8")
-    ast.parse(without(protection, source))
+    source = without(protection, (ROOT / protection.file).read_text(encoding="utf-8"))
+    if protection.file.endswith(".py"):
+        ast.parse(source)
     file, _, name = protection.test.partition("::")
     assert f"def {name.partition('[')[0]}(" in (ROOT / "tests" / file).read_text(encoding="utf-8")
 
