@@ -1,15 +1,17 @@
 """`python -m tests.faults.switched_off`: switch each protection off, one at a time, and see its test fail.
 
     python -m tests.faults.switched_off --output docs/benchmarks/data
-    python -m tests.faults.switched_off --only lock
+    python -m tests.faults.switched_off --only lock --add --output docs/benchmarks/data
 
 For each it copies the repository, takes a piece of the copy's source away, and runs the test there that would find out.
-A protection whose test passes all the same is one that nothing holds in place.
+A protection whose test passes all the same is one that nothing holds in place. With `--add` the outcomes of the others
+stay as they were recorded, with date and commit of those earlier runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import shutil
@@ -20,12 +22,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from scripts.benchmarks.tools.measure import RESULTS, Report
 from tests.faults.protections import PROTECTIONS, Protection
 from trainers.paths import ROOT
 from trainers.terminal.log_lines import log_to_standard_error
 
+NAME, WHENCE = "switched-off", ("date", "commit", "command")
 LONGEST_S = 600.0
 logger = logging.getLogger(__name__)
 
@@ -35,10 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="protections with this in their name")
     parser.add_argument("--jobs", type=int, default=2, help="tests run at once")
+    parser.add_argument("--add", action="store_true", help="keep what is recorded of protections that are not tried")
     parser.add_argument("--output", type=Path, default=RESULTS, help="directory of the record")
     options = parser.parse_args(arguments)
     log_to_standard_error()
-    report = Report("switched-off", "protections switched off", "each is missed", columns=("switched off", "its test"))
+    report = Report(NAME, "protections switched off", "each is missed", columns=("switched off", "its test"))
+    earlier = recorded(options.output / f"{NAME}.json") if options.add else {}
     chosen = [protection for protection in PROTECTIONS if options.only in protection.name]
 
     def tried(protection: Protection) -> tuple[str, str]:
@@ -48,10 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return protection.name, found
 
     with ThreadPoolExecutor(options.jobs) as workers:
-        report.rows += workers.map(tried, chosen)
+        found = {**dict(earlier.get("rows", ())), **dict(workers.map(tried, chosen))}
+    report.rows += [(each.name, found[each.name]) for each in PROTECTIONS if each.name in found]
+    if earlier:
+        report.values["before"] = [*earlier.get("before", ()), {name: earlier[name] for name in WHENCE}]
     failed = sum(found == "failed" for _, found in report.rows)
     report.finish(f"{failed} of {len(report.rows)} tests failed", options.output)
     return int(failed < len(report.rows))
+
+
+def recorded(path: Path) -> dict[str, Any]:
+    """Return an earlier record; empty where there is none."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 @contextmanager
