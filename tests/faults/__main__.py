@@ -2,10 +2,12 @@
 
     python -m tests.faults --repeats 20 --seed 1 --output docs/benchmarks/data
     python -m tests.faults --real --repeats 5 --seed 1 --output docs/benchmarks/data
+    python -m tests.faults --repeats 5 --seed 2 --output docs/benchmarks/data --add
     python -m tests.faults -- -k checkpoint
 
 It runs the tests that are marked `fault`: on stand-ins for what is slow, or with `--real` on real servers and trainers.
-What follows `--` is for pytest.
+With `--add` what is counted joins the record that is there, which keeps date, commit and counts of each run; a run that
+is interrupted is recorded as far as it came. Another seed draws other moments. What follows `--` is for pytest.
 """
 
 from __future__ import annotations
@@ -18,11 +20,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks.tools.measure import RESULTS, Report
+from scripts.benchmarks.tools.measure import RESULTS
+from tests.support.fault_records import earlier_runs, outcome, report_of, run_of, together
 from tests.support.fault_runs import Tally
 from trainers.paths import ROOT
-
-COLUMNS = ("fault", "promise", "repeats", "survived", "lost", "longest to notice")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,10 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What is needed and missing is an error then, and no reason to leave a fault out.
     os.environ["CI"] = "true"
     os.environ.setdefault("ATLAS_SOAK_STEPS", "2000")
+    name = "reliability-real" if options.real else "reliability"
+    runs = earlier_runs(options.output / f"{name}.json") if options.add else []
     tally = Tally()
     status = pytest.main(pytest_arguments(options), plugins=[tally])
     if tally.rows:
-        report_of(tally, "reliability-real" if options.real else "reliability").finish(outcome(tally), options.output)
+        runs.append(run_of(tally.rows.values(), options.seed, options.repeats))
+        report_of(runs, name).finish(outcome(together(runs)), options.output)
     return int(status)
 
 
@@ -45,6 +49,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, help="times each fault is done; 20, or 5 with --real")
     parser.add_argument("--seed", type=int, default=1, help="seed of moments and places")
     parser.add_argument("--output", type=Path, default=RESULTS, help="directory of the record")
+    parser.add_argument("--add", action="store_true", help="add to the record that is there, instead of a new one")
     parser.add_argument("pytest", nargs="*", help="arguments of pytest, after --")
     options = parser.parse_args(arguments)
     options.repeats = options.repeats or (5 if options.real else 20)
@@ -56,23 +61,6 @@ def pytest_arguments(options: argparse.Namespace) -> list[str]:
     kind = "fault and (slow or servers)" if options.real else "fault and not slow and not servers"
     times = f"--{'real-' if options.real else ''}repeats={options.repeats}"
     return ["-q", "-m", kind, times, f"--fault-seed={options.seed}", *(options.pytest or [str(ROOT / "tests")])]
-
-
-def outcome(tally: Tally) -> str:
-    """Say how many faults were survived."""
-    rows = tally.rows.values()
-    return f"{sum(row.survived for row in rows)} survived, {sum(row.lost for row in rows)} lost"
-
-
-def report_of(tally: Tally, name: str) -> Report:
-    """Return the table of what was counted."""
-    report = Report(name, "faults, and what became of them", "none lost", columns=COLUMNS)
-    for (fault, promise), row in tally.rows.items():
-        noticed = "" if row.noticed_s is None else f"{row.noticed_s:.1f} s"
-        report.rows.append((fault, promise, str(row.survived + row.lost), str(row.survived), str(row.lost), noticed))
-    report.values["seconds"] = {fault: round(row.seconds, 1) for (fault, _), row in tally.rows.items()}
-    report.values["skipped"] = {fault: row.skipped for (fault, _), row in tally.rows.items() if row.skipped}
-    return report
 
 
 if __name__ == "__main__":

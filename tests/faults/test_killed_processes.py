@@ -22,6 +22,16 @@ VICTIMS = ("launcher", "guard", "agent", "rank 0", "rank 1")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 IGNORED = {"guard": {signal.SIGTERM, signal.SIGINT}}
 """A guard leaves when what it guards has left."""
+STOPPED_S = 0.5
+IMPATIENT = f"""
+import sys
+from functools import partial
+from trainers.launch.__main__ import main
+from trainers.launch.supervise import process
+process.StoppedProcesses = partial(process.StoppedProcesses, every_s=0.05, looks={int(STOPPED_S / 0.05)})
+sys.exit(main())
+"""
+"""A launcher that waits half a second instead of 45 for a process that is stopped."""
 
 
 def signals_to(victim: str) -> list[signal.Signals]:
@@ -87,6 +97,31 @@ def test_a_run_outlives_the_end_of_any_of_its_processes(chance: random.Random, n
         run = StandInRun(tmp_path / "again")
     status, said = run.to_its_end()
     assert status == 0, f"{victim} {how.name}: {said}"
+    run.check_as_undisturbed()
+
+
+@pytest.mark.fault(
+    "SIGSTOP of the guard, the agent or a rank at any moment (the launcher waits 0.5 s instead of 45)",
+    "named and killed; no process is left after 10 s more; the same command ends as an undisturbed run",
+    sample=1,
+)
+def test_a_stopped_process_is_named_and_then_as_killed(chance: random.Random, notice: Notice, tmp_path: Path) -> None:
+    run, victim = StandInRun(tmp_path), chance.choice(VICTIMS[1:])
+    step = chance.randrange(STEPS)
+    patient, run.command[1:3] = run.command[1:3], ["-c", IMPATIENT]
+    with run.running(start_new_session=True) as launch:
+        while (found := find(launch.pid, victim)) is None or run.steps() < step:
+            assert launch.poll() is None
+            time.sleep(0.005)
+        found.suspend()
+        with notice.within(STOPPED_S + NO_ORPHAN_S):
+            run.wait_until_gone()
+        _, said = launch.communicate(timeout=60)
+    assert f"process {found.pid} of the trainer is stopped, as by SIGSTOP" in said
+    assert launch.returncode > 0, said
+    run.command[1:3] = patient
+    status, said = run.to_its_end()
+    assert status == 0, f"{victim}: {said}"
     run.check_as_undisturbed()
 
 

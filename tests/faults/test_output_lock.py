@@ -35,6 +35,11 @@ with locked({directory!r}):
     {then}
 """
 
+QUEUED_AGAIN = (
+    "a job that was queued again finds the lock of a lost node (a record of such a host stands in)",
+    "waits until it is silent, is refused where it is not",
+)
+
 
 def holding(directory: Path, then: str = "time.sleep(600)") -> subprocess.Popen[str]:
     """Return a process that asks for the lock, and then does something."""
@@ -224,6 +229,7 @@ def test_a_lock_is_touched_and_one_that_was_taken_over_ends_its_holder(
     assert (tmp_path / LOCK).exists()
 
 
+@pytest.mark.fault(*QUEUED_AGAIN)
 def test_a_job_that_was_queued_again_waits_for_the_lock_of_a_lost_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -243,6 +249,7 @@ def test_a_job_that_was_queued_again_waits_for_the_lock_of_a_lost_node(
         assert lock.is_lost(tmp_path)
 
 
+@pytest.mark.fault(*QUEUED_AGAIN)
 def test_a_job_that_was_queued_again_does_not_wait_for_one_that_lives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import pytest
 
-from tests.faults.__main__ import COLUMNS, outcome, parsed, pytest_arguments, report_of
-from tests.support.fault_runs import FAULT, NOTICED, PROMISE, Notice, Tally
+from tests.faults.__main__ import parsed, pytest_arguments
+from tests.support.fault_records import COLUMNS, earlier_runs, outcome, report_of, run_of, together
+from tests.support.fault_runs import FAULT, NOTICED, PROMISE, Notice, Row, Tally
 from trainers.paths import ROOT
 
 ROW: list[tuple[str, object]] = [(FAULT, "a kill"), (PROMISE, "no orphan")]
@@ -36,10 +37,28 @@ def test_repeats_are_counted_and_the_longest_time_is_kept() -> None:
     ):
         for phase in each:
             tally.pytest_runtest_logreport(phase)
-    made = report_of(tally, "reliability")
+    [row] = tally.rows.values()
+    assert (row.survived, row.skipped, row.noticed_s) == (1, 1, 2.0)
+    assert row.lost == ["id: no reason was told"] * 2
+    made = report_of([run_of([row], seed=1, repeats=4)], "reliability")
     assert made.rows == [("a kill", "no orphan", "3", "1", "2", "2.0 s")]
-    assert made.values["skipped"] == {"a kill": 1}
-    assert outcome(tally) == "1 survived, 2 lost"
+    assert outcome([row]).splitlines() == ["1 survived, 2 lost", *row.lost]
+
+
+def test_runs_are_added_up_and_kept_apart(tmp_path: Path) -> None:
+    first = run_of([Row("a kill", "no orphan", 3, noticed_s=1.0)], seed=1, repeats=3)
+    second = run_of([Row("a kill", "no orphan", 1, ["x: late"], noticed_s=4.0), Row("a cut", "told")], 2, 2)
+    report_of([first, second], "reliability").finish("", tmp_path)
+    runs = earlier_runs(tmp_path / "reliability.json")
+    assert runs == [first, second]
+    assert all(run["date"] and run["commit"] for run in runs)
+    joined, other = together(runs)
+    assert (joined.survived, joined.lost, joined.noticed_s) == (4, ["x: late"], 4.0)
+    assert other == Row("a cut", "told")
+    assert earlier_runs(tmp_path / "none.json") == []
+    (tmp_path / "old.json").write_text('{"rows": []}')
+    with pytest.raises(ValueError, match="leave --add out"):
+        earlier_runs(tmp_path / "old.json")
 
 
 def test_what_takes_too_long_to_be_noticed_is_lost() -> None:
@@ -66,9 +85,11 @@ def test_faults_on_stand_ins_and_real_ones_are_done_apart(words: list[str], chos
 
 def test_the_program_records_its_table(tmp_path: Path) -> None:
     chosen = ("tests/faults/test_output_lock.py", "-k", "two_launches or refused_at_once or torn_lock")
-    command = [sys.executable, "-m", "tests.faults", "--repeats", "2", "--output", str(tmp_path), "--", *chosen]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stdout + done.stderr
+    command = [sys.executable, "-m", "tests.faults", "--repeats", "1", "--output", str(tmp_path), "--add"]
+    for seed in ("1", "2"):
+        doing = [*command, "--seed", seed, "--", *chosen]
+        done = subprocess.run(doing, capture_output=True, text=True, check=False, cwd=ROOT)
+        assert done.returncode == 0, done.stdout + done.stderr
     record = json.loads((tmp_path / "reliability.json").read_text(encoding="utf-8"))
     assert tuple(record["columns"]) == COLUMNS
     [[fault, _, repeats, survived, lost, noticed]] = record["rows"]

@@ -18,6 +18,11 @@ from trainers.models.served_teacher import ServedTeacher
 from trainers.models.weight_verification import WeightsDifferError
 from trainers.serving.weights.weight_sync import WeightSyncError
 
+ANEW = pytest.mark.fault(
+    "a teacher's server started anew in a rollout, one ahead, an evaluation, an update or its verification",
+    "weights are sent on every rank, then the same is asked again (the parts around it stand in)",
+)
+
 
 class Pending:
     """A rollout that ends in a given way."""
@@ -63,12 +68,14 @@ def batch(number: int) -> LessonBatch:
     return LessonBatch(number, ["lesson"], {}, None, groups=1, lost=[])  # type: ignore[list-item]
 
 
+@ANEW
 def test_the_same_rollout_is_made_once_the_servers_have_the_weights() -> None:
     trainer = trainer_with([ServersRestarted("u was started anew")] * 2 + [batch(3)])
     assert trainer.global_rollout([[0]]) == ["lesson"]
     assert trainer.done == ["rollout 3", "weights", "rollout 3", "weights", "rollout 3"]
 
 
+@ANEW
 def test_a_rollout_that_ran_ahead_is_given_up_and_made_after_the_weights() -> None:
     trainer = trainer_with([batch(3), ServersRestarted("u was started anew"), batch(4), batch(5)], ahead=True)
     assert trainer.global_rollout([[0]]) == ["lesson"]
@@ -80,6 +87,7 @@ def test_a_rollout_that_ran_ahead_is_given_up_and_made_after_the_weights() -> No
     assert trainer.done == ["rollout 3", "rollout 4", "rollout 4", "rollout 5"]
 
 
+@ANEW
 def test_an_evaluation_is_made_anew_too() -> None:
     trainer = trainer_with([])
     results = [ServersRestarted("u was started anew"), {"eval_x": 1.0}]
@@ -144,6 +152,7 @@ def served(sync: Sync, monkeypatch: pytest.MonkeyPatch, verifier: Any = None) ->
     return made, told
 
 
+@ANEW
 def test_servers_started_anew_in_the_middle_of_an_update_are_met_again_and_sent_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -178,6 +187,7 @@ def test_an_update_that_fails_otherwise_fails_once(monkeypatch: pytest.MonkeyPat
     assert (told, teacher.version) == ([], 0)
 
 
+@ANEW
 @pytest.mark.parametrize("restarted", [True, False])
 def test_a_server_started_anew_before_it_was_verified_is_sent_the_weights_again(
     restarted: bool, monkeypatch: pytest.MonkeyPatch

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.switched_off import Protection, copied, outcome, without
+from tests.faults.protections import Protection
+from tests.faults.switched_off import copied, outcome, without
 from tests.mutation.__main__ import record
 from tests.mutation.modules import CORE, CoreModule
 from tests.mutation.mutants import Outcome, changed_lines, draw, mutate

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 
 from scripts.benchmarks.tools.measure import Report
-from tests.faults.switched_off import Protection, switch_off
+from tests.faults.protections import Protection
+from tests.faults.switched_off import switch_off
 
 _METRICS, _METRIC = "trainers/teaching/metrics.py", "teaching/test_worked_example.py::test_metric"
 _MEASURES, _MEASURE = (

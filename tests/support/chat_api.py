@@ -26,11 +26,13 @@ class ChatApi:
             truncated filtered cut`, `no_` with a parameter, and `breaks ends fails` for a stream, which drop the
             connection, end without saying why, or tell an error instead of the rest.
         pause_s: how long every answer takes.
+        word_s: seconds between the words of a stream.
     """
 
-    def __init__(self, *behaviours: Any, pause_s: float = 0.0) -> None:
+    def __init__(self, *behaviours: Any, pause_s: float = 0.0, word_s: float = 0.01) -> None:
         self.behaviours = list(behaviours)
         self.pause_s = pause_s
+        self.word_s = word_s
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.times: list[float] = []
@@ -67,7 +69,7 @@ class ChatApi:
             if behaviour == f"no_{parameter}":
                 return web.json_response({"error": {"message": "Unsupported", "param": parameter}}, status=400)
         if body.get("stream"):
-            return await streamed(request, body, behaviour)
+            return await streamed(request, body, behaviour, self.word_s)
         answer = good_answer(body, self.text(body))
         if behaviour in _REASONS:
             answer["choices"][0] |= {"finish_reason": _REASONS[behaviour]}
@@ -141,13 +143,13 @@ def good_answer(body: dict[str, Any], text: str = "") -> dict[str, Any]:
     }
 
 
-async def streamed(request: web.Request, body: dict[str, Any], behaviour: Any) -> web.StreamResponse:
+async def streamed(request: web.Request, body: dict[str, Any], behaviour: Any, word_s: float) -> web.StreamResponse:
     """The same completion word by word, after some reasoning; it may break off before it is complete."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     for piece in ("<thi", "nk>hm</think>\n", "seed ", str(body.get("seed"))):
         await response.write(_chunk({"content": piece}))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(word_s)
     if behaviour == "breaks":
         assert request.transport is not None
         request.transport.close()

@@ -18,6 +18,8 @@ import pytest
 
 MARK, FAULT, PROMISE, NOTICED = "fault", "fault", "promise", "noticed_s"
 SAMPLE = 2
+REASON = 300
+"""Characters that are kept of the reason for which a repeat was lost."""
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -91,13 +93,14 @@ class Tally:
         said = dict(report.user_properties)
         if FAULT not in said:
             return
-        row = self.rows.setdefault((str(said[FAULT]), str(said[PROMISE])), Row())
+        fault, promise = str(said[FAULT]), str(said[PROMISE])
+        row = self.rows.setdefault((fault, promise), Row(fault, promise))
         row.seconds += report.duration
         if report.skipped:
             row.skipped += 1
         elif report.when == "call" or report.failed:
             row.survived += report.passed
-            row.lost += report.failed
+            row.lost += [f"{report.nodeid}: {_why(report)}"] * report.failed
         if report.when == "teardown":
             taken = [float(str(value)) for name, value in report.user_properties if name == NOTICED]
             row.noticed_s = max([row.noticed_s or 0.0, *taken]) if taken else row.noticed_s
@@ -105,10 +108,19 @@ class Tally:
 
 @dataclass
 class Row:
-    """The counts of one fault."""
+    """The counts of one fault; of repeats that were lost, which and why."""
 
+    fault: str
+    promise: str
     survived: int = 0
-    lost: int = 0
+    lost: list[str] = field(default_factory=list)
     skipped: int = 0
     noticed_s: float | None = None
     seconds: float = 0.0
+
+
+def _why(report: pytest.TestReport) -> str:
+    """Return the first line of what a test failed with."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    said = crash.message if crash is not None else report.longreprtext
+    return (said.splitlines() or ["no reason was told"])[0][:REASON]

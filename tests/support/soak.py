@@ -1,8 +1,8 @@
 """`python -m tests.support.soak STEPS DIRECTORY`: hold rollouts for many steps, and print what the process grew by.
 
 Rollouts are those of training, on simulated servers behind HTTP in another process, with metrics and lessons written at
-every step, in a process with the libraries of a trainer. One line of JSON tells resident bytes, objects of Python, open
-descriptors, threads and temporary files after the first tenth of the steps, and after the last.
+every step, in a process with the libraries of a trainer. Lines of JSON tell, after each tenth of the steps, resident
+bytes, objects of Python, open descriptors, threads and temporary files.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from trainers.generation.vllm.endpoint_pool import EndpointPool
 from trainers.grpo.rollouts import RolloutRunner
 
 QUESTIONS, GENERATIONS = 2, 2
+TENTHS = 10
 
 
 def main() -> None:
@@ -34,16 +35,16 @@ def main() -> None:
         taught = protocol(pools[0], Budgets().stages())
         runner = RolloutRunner(taught, TaggedTeacher(pools[1]), [pools[0]], len)  # type: ignore[arg-type]
         runner.teacher_pool = pools[1]
-        metrics, state, warm = MetricsFile(str(directory)), TrainerState(is_world_process_zero=True), None
+        metrics, state = MetricsFile(str(directory)), TrainerState(is_world_process_zero=True)
         for step in range(steps):
             made = runner.run(questions(QUESTIONS), step=step, num_generations=GENERATIONS, num_baselines=1)
             assert not any(group.dropped for group in made.groups)
             state.global_step = step
             metrics.on_log(None, state, None, logs=made.metrics())
             save_lessons(str(directory), step, made.groups)
-            if step + 1 == steps // 10:
-                warm = grown()
-        sys.stdout.write(json.dumps({"warm": warm, "end": grown()}) + "\n")
+            if (step + 1) % (steps // TENTHS) == 0:
+                sys.stdout.write(json.dumps(grown()) + "\n")
+                sys.stdout.flush()
         runner.close()
 
 

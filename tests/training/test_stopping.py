@@ -90,6 +90,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> torch.Tensor:
     return weights(trainer)
 
 
+@pytest.mark.fault(
+    "a request to make room within each step, while it is evaluated or saved (transformers' own trainer)",
+    "stops with a whole checkpoint; resumed to the same weights, bit for bit, no step twice",
+)
 @pytest.mark.parametrize(
     ("event", "step"),
     [(event, step) for event in ("on_step_begin", "on_pre_optimizer_step", "on_step_end") for step in range(1, STEPS)]
@@ -111,6 +115,7 @@ def test_a_training_that_was_asked_to_stop_ends_as_the_undisturbed_one(
     assert torch.equal(weights(resumed), whole)
 
 
+@pytest.mark.fault("a request to make room before the first step", "heard then, and nothing is saved")
 def test_a_request_before_the_first_step_is_heard_then(tmp_path: Path) -> None:
     (tmp_path / "stop").touch()
     trainer, asking = trained(tmp_path, save_strategy="no")
@@ -127,6 +132,9 @@ def test_no_row_of_metrics_is_lost_to_a_stop(tmp_path: Path) -> None:
     assert [row["step"] for row in trainer.state.log_history if "loss" in row] == [2]
 
 
+@pytest.mark.fault(
+    "killed while the final model is saved", "resumed from the last step's checkpoint without a step more"
+)
 def test_the_last_checkpoint_of_a_training_is_its_end(whole: torch.Tensor, tmp_path: Path) -> None:
     """Killed while the final model was saved; transformers by itself would take a sixth step."""
     trained(tmp_path, save_strategy="steps", save_steps=STEPS)

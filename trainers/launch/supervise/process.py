@@ -15,6 +15,7 @@ import psutil
 from trainers.launch.plan import is_agent
 from trainers.launch.supervise.log_copy import LogCopy
 from trainers.launch.supervise.screen import Screen
+from trainers.launch.supervise.stopped_processes import StoppedProcesses
 from trainers.paths import program_path, python_path
 from trainers.progress import RECORDS
 from trainers.serving.processes.command import Command
@@ -41,6 +42,7 @@ class Process:
         self._tee = LogCopy(log, screen) if log is not None else None
         self._screen = screen
         self._process: subprocess.Popen[bytes] | None = None
+        self._stopped: StoppedProcesses | None = None
 
     def __enter__(self) -> Process:
         environment = {**os.environ, **self._command.env, "PYTHONPATH": python_path(), "PATH": program_path()}
@@ -56,6 +58,7 @@ class Process:
             stderr=written,
             start_new_session=True,
         )
+        self._stopped = StoppedProcesses(self._process.pid, self._name)
         if self._tee:
             self._tee.copy()
         return self
@@ -76,10 +79,15 @@ class Process:
         return self._screen is not None or self._tee is None or self._tee.said_something
 
     def status(self, timeout_s: float) -> int | None:
-        """Wait up to `timeout_s` seconds for the command to end; return its exit status, or `None` while it runs."""
+        """Wait up to `timeout_s` seconds for the command to end; return its exit status, or `None` while it runs.
+
+        What a signal has stopped among its processes is killed after a while, if this is asked again and again.
+        """
         try:
             status = self._running().wait(timeout_s)
         except subprocess.TimeoutExpired:
+            if self._stopped is not None:
+                self._stopped.end()
             return None
         # Below 0 the guard itself was killed.
         return status if status >= 0 else 128 - status
