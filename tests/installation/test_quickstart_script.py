@@ -20,13 +20,13 @@ def project(tmp_path: Path) -> Path:
     return copy_project(tmp_path)
 
 
-def assert_fits_the_training(training: list[str], evaluation: list[str]) -> None:
+def assert_fits_the_training(
+    training: list[str], evaluation: list[str], recipe: str = "quickstart_rl", evaluated_by: str = "evaluate"
+) -> None:
     """The evaluation meets the models as the training did: same prompts, lengths and sampling of the student."""
     machine = Machine(assumed=True)
-    rl, measured = (
-        compose(["quickstart_rl", *training], machine).config,
-        compose(["evaluate", *evaluation], machine).config,
-    )
+    rl = compose([recipe, *training], machine).config
+    measured = compose([evaluated_by, *evaluation], machine).config
     trained, evaluated = rl.flat(), measured.flat()
     keys = [key for key in evaluated if re.search(r"_template$|_max_|^max_|^student_(model|temp|top)|^verifier", key)]
     assert len(keys) > 10
@@ -90,10 +90,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
 def test_quickstart_runs_the_documented_commands(project: Path):
     """With every command replaced by one that prints itself."""
     output = project / "out"
-    executable(project / "bin/python", '#!/bin/sh\necho "RAN python $@"\n')
-    for name in ("launch.sh", "launch_with_server.sh"):
-        executable(project / "scripts" / name, f'#!/bin/sh\necho "RAN scripts/{name} $@"\n')
-    without_installing(project)
+    printing_commands(project)
     (output / "evaluation").mkdir(parents=True)
     (output / "rl").mkdir()
     (output / "evaluation/summary.md").write_text("the table\n")
@@ -129,12 +126,55 @@ def test_quickstart_runs_the_documented_commands(project: Path):
     assert f"{output}/rl/curves.png" in result.stdout
 
 
+def printing_commands(project: Path) -> None:
+    """Let every command print itself instead of running."""
+    executable(project / "bin/python", '#!/bin/sh\necho "RAN python $@"\n')
+    for name in ("launch.sh", "launch_with_server.sh"):
+        executable(project / "scripts" / name, f'#!/bin/sh\necho "RAN scripts/{name} $@"\n')
+    without_installing(project)
+
+
+@pytest.mark.parametrize("smoke", [False, True])
+def test_the_real_model_runs_the_documented_commands_which_are_accepted(project: Path, smoke: bool):
+    printing_commands(project)
+    output = project / "results" / ("quickstart_real_smoke" if smoke else "quickstart_real")
+    for run in ("real_rl", "real_evaluation"):
+        (output / run).mkdir(parents=True)
+    command = ["bash", "scripts/quickstart.sh", "--real", *(["--smoke"] if smoke else []), "--seed", "3"]
+    done = subprocess.run(
+        [*command, "max_steps=9", "vllm_port=9300"], cwd=project, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    ran = [line.removeprefix("RAN ") for line in done.stdout.splitlines() if line.startswith("RAN")]
+    place = output.relative_to(project)
+    assert ran[0] == f"python -m custom_data.smollm2 {place}/smollm2"
+    recipes = [re.search(r"(quickstart_real_\w+)\.yaml (.*)", line) for line in ran[1:]]
+    assert [found and found[1] for found in recipes] == [f"quickstart_real_{n}" for n in ("sft", "rl", "evaluation")]
+    machine = Machine(assumed=True)
+    keys = [compose([found[1], *found[2].split()], machine).config.flat() for found in recipes if found]
+    assert all(each["workspace"] == str(place) and each["seed"] == 3 for each in keys)
+    sft, rl, evaluation = keys
+    # What is given wins over what makes a run small.
+    assert (rl["max_steps"], rl["vllm_port"], evaluation["vllm_port"]) == (9, 9300, 9300)
+    assert sft["model_name_or_path"] == rl["student_model"] == evaluation["student_model"] == f"{place}/smollm2"
+    assert rl["model_name_or_path"] == sft["output_dir"]
+    assert evaluation["teacher"] == [sft["output_dir"], rl["output_dir"]]
+    assert f"{place}/real_evaluation/lessons.html" in done.stdout
+    training, measured = (found[2].split() for found in (recipes[1], recipes[2]) if found)
+    assert_fits_the_training(training, measured, "quickstart_real_rl", "quickstart_real_evaluation")
+
+
+def test_the_real_model_has_no_longer_run():
+    done = subprocess.run(
+        ["bash", str(ROOT / "scripts/quickstart.sh"), "--full", "--real"], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 1
+    assert "--real and --full exclude each other" in done.stderr
+
+
 def test_a_smoke_run_is_not_in_the_way_of_a_real_one(project: Path):
     """Its world and models are made with fewer steps, so that a real run would be refused where they are."""
-    executable(project / "bin/python", '#!/bin/sh\necho "RAN $@"\n')
-    for name in ("launch.sh", "launch_with_server.sh"):
-        executable(project / "scripts" / name, '#!/bin/sh\necho "RAN $@"\n')
-    without_installing(project)
+    printing_commands(project)
     for evaluated in ("results/quickstart_smoke", "results/quickstart"):
         for run in ("rl", "evaluation"):
             (project / evaluated / run).mkdir(parents=True)
@@ -152,5 +192,5 @@ def test_a_smoke_run_is_not_in_the_way_of_a_real_one(project: Path):
 def test_the_smoke_test_s_overrides_are_accepted():
     text = (ROOT / "scripts/quickstart.sh").read_text()
     for recipe, overrides in (("quickstart_sft", "sft_overrides"), ("quickstart_rl", "rl_overrides")):
-        [chosen] = re.findall(rf"{overrides}\+=\((max_steps=[^)]*)\)", text)
+        chosen = re.findall(rf"{overrides}\+?=\((max_steps=[\w= ]*)", text)[0]
         assert compose([recipe, *chosen.split()], Machine(assumed=True)).config.trainer.max_steps <= 60

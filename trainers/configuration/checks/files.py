@@ -23,11 +23,15 @@ from trainers.problems import Problem
 from trainers.serving.adapter_files import CONFIG_FILE, read_adapter
 
 MODEL_FILES = ("config.json", CONFIG_FILE)
-SFT_COMMANDS = {
+COMMANDS = {
     "results/pre_rl_model": "scripts/launch.sh 8 configs/run/teacher_sft.yaml",
     "{workspace}/sft": "scripts/launch.sh 1 configs/run/quickstart_sft.yaml",
     "{workspace}/rl": "scripts/launch_with_server.sh 1 1 configs/run/quickstart_rl.yaml",
+    "{workspace}/smollm2": "python -m custom_data.smollm2 {workspace}/smollm2",
+    "{workspace}/real_sft": "scripts/launch.sh 1 configs/run/quickstart_real_sft.yaml",
+    "{workspace}/real_rl": "scripts/launch_with_server.sh 1 1 configs/run/quickstart_real_rl.yaml",
 }
+"""The commands that make models which recipes begin with, by their paths."""
 
 
 def missing_paths(config: Experiment) -> Iterator[Problem]:
@@ -115,14 +119,11 @@ def _missing(config: Experiment, key: str, path: str, expected: str) -> Problem:
 def _remedy(config: Experiment, path: str) -> str:
     if Path(path).is_relative_to(config.output.world):
         return f"run: {_make_world(Path(config.output.world))}"
-    for made, command in SFT_COMMANDS.items():
-        if Path(path) == Path(made.format(workspace=config.output.workspace)):
-            moved = (
-                ""
-                if path == made or config.output.workspace == "results/quickstart"
-                else f" workspace={config.output.workspace}"
-            )
-            return f"run: {command}{moved}"
+    workspace = config.output.workspace
+    for made, command in COMMANDS.items():
+        if Path(path) == Path(made.format(workspace=workspace)):
+            moved = made != path and command.endswith(".yaml") and workspace != "results/quickstart"
+            return f"run: {command.format(workspace=workspace)}" + (f" workspace={workspace}" if moved else "")
     return "correct the path, or name a model or dataset of the hub as owner/name"
 
 
