@@ -1,4 +1,4 @@
-"""What must not differ between the hosts of a run."""
+"""Differences between the hosts of a run, which are told before anything starts."""
 
 from __future__ import annotations
 

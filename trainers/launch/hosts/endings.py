@@ -12,7 +12,7 @@ HOST_LOST = 6
 
 @dataclass(frozen=True)
 class RunEnding:
-    """Why a run ends before its time.
+    """The reason for which a run ends before its time.
 
     Args:
         host: on which it began.

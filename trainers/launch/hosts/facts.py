@@ -1,4 +1,4 @@
-"""What a host tells of itself before anything starts, and what must not differ from host to host."""
+"""The facts that a host tells of itself before anything starts, and what must not differ from host to host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the first host knows of all: who has come, how far each is, and why the run ends. Pure, with a clock given."""
+"""The first host's knowledge of all: who has come, how far each is, and why the run ends. Pure, with a clock given."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SILENT_S = 20.0
 
 
 class Stage(IntEnum):
-    """How far a host is."""
+    """The stages of a host, in order."""
 
     COMING = 0
     MET = 1
@@ -32,7 +32,7 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True)
 class Report:
-    """What a host says of itself, again and again.
+    """The words of a host on itself, told again and again.
 
     Args:
         index: its place.
@@ -61,7 +61,7 @@ class Report:
 
 @dataclass(frozen=True)
 class State:
-    """What a host hears back.
+    """The answer to a report.
 
     Args:
         stages: of all hosts, in order.

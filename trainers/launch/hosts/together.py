@@ -47,7 +47,7 @@ logger = logging.getLogger("launch")
 
 @dataclass(frozen=True)
 class Steps:
-    """What a launch does on one host as well, and how.
+    """The steps of a launch that are the same on one host, as functions.
 
     Args:
         fit: gives a plan what suits this machine.
@@ -68,7 +68,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What all hosts of a run are asked for alike.
+    """The request that all hosts of a run are given alike.
 
     Args:
         composition: the configuration, before hosts have met.
