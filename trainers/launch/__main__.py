@@ -196,7 +196,7 @@ def launch_on(hosts: HostList, options: argparse.Namespace, machine: Machine, me
         return show_hosts(hosts, options, composition, machine, memory)
 
     # An HTTP client and server, for which a launch on one host need not wait.
-    from trainers.launch.hosts.together import Asked, Steps, launch_together
+    from trainers.launch.hosts.together import RunRequest, Steps, launch_together
 
     def look(plan: LaunchPlan) -> tuple[Problem, ...]:
         for warning in machine_warnings(plan, machine, software):
@@ -209,7 +209,7 @@ def launch_on(hosts: HostList, options: argparse.Namespace, machine: Machine, me
         return found.problems
 
     steps = Steps(partial(fitted, software=software), look, examined, downloaded, run, told_end)
-    return launch_together(hosts, Asked(composition, options.servers, options.trainers), machine, steps)
+    return launch_together(hosts, RunRequest(composition, options.servers, options.trainers), machine, steps)
 
 
 def show_hosts(

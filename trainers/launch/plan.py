@@ -30,7 +30,7 @@ ACCELERATE_FILE = "accelerate.yaml"
 
 
 @dataclass(frozen=True)
-class Part:
+class HostPart:
     """The part that one host has in a run on several.
 
     Args:
@@ -60,7 +60,7 @@ class LaunchPlan:
     trainer_gpus: tuple[Gpu, ...]
     trainer: Command
     accelerate: Mapping[str, Any] | None
-    part: Part | None = None
+    part: HostPart | None = None
 
     @property
     def ranks(self) -> range:

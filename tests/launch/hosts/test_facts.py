@@ -1,4 +1,4 @@
-"""What must not differ between the hosts of a run."""
+"""Differences between the hosts of a run, which are told before anything starts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import Machine
-from trainers.launch.hosts.facts import Facts, differences, facts_of_this_host
+from trainers.launch.hosts.facts import HostFacts, differences, facts_of_this_host
 
-FIRST = Facts(
+FIRST = HostFacts(
     name="a",
     address="127.0.0.2",
     gpus=8,
@@ -46,7 +46,7 @@ def test_equal_hosts_have_none() -> None:
 
 
 def test_a_host_knows_what_it_would_run(tmp_path: Path) -> None:
-    def facts(*words: str) -> Facts:
+    def facts(*words: str) -> HostFacts:
         config = compose(["quickstart_sft", f"workspace={tmp_path}", *words], Machine()).config
         return facts_of_this_host("a", "127.0.0.2", Machine(), config, 0, 2)
 

@@ -8,11 +8,11 @@ from dataclasses import asdict, replace
 import pytest
 
 from tests.launch.hosts.test_facts import FIRST
-from trainers.launch.hosts.endings import HOST_LOST, Ending
-from trainers.launch.hosts.meeting import SILENT_S, Meeting, Report, Stage, Taken, read_report, read_state
+from trainers.launch.hosts.endings import HOST_LOST, RunEnding
+from trainers.launch.hosts.meeting import SILENT_S, Meeting, PlaceTaken, Report, Stage, read_report, read_state
 from trainers.problems import Problem
 
-FAILED = Ending("b", "the trainer failed", 7)
+FAILED = RunEnding("b", "the trainer failed", 7)
 
 
 class Company:
@@ -114,7 +114,7 @@ def test_problems_are_collected(company: Company) -> None:
 
 
 def test_a_place_is_one_launchs(company: Company) -> None:
-    with pytest.raises(Taken):
+    with pytest.raises(PlaceTaken):
         company.beat(1, launch="another")
 
 

@@ -41,7 +41,7 @@ def main():
 
 @pytest.fixture
 def sft(tmp_path: Path) -> Callable[..., HostLaunches]:
-    """How to make a run of two training processes over hosts, into `work/sft`."""
+    """Return a function that makes a run of two training processes over hosts, into `work/sft`."""
     world = tmp_path / "work" / "world"
     (world / "teacher_base").mkdir(parents=True)
     (world / "teacher_base" / "config.json").write_text("{}")

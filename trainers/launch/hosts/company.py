@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from trainers.launch.hosts.endings import EndedElsewhere, Ending, ServersElsewhere
+from trainers.launch.hosts.endings import EndedElsewhere, RunEnding, ServersElsewhere
 from trainers.launch.hosts.meeting import Stage
 from trainers.launch.supervise.interruption import Interrupted, Request, deferring
 from trainers.launch.supervise.preemption import RunningServer
@@ -17,7 +17,7 @@ from trainers.serving.processes.server_group import ServerError
 
 if TYPE_CHECKING:
     # It loads an HTTP client, which a launch on one host does not need.
-    from trainers.launch.hosts.member import Member
+    from trainers.launch.hosts.member import HostMember
 
 USER_ERROR, SERVER_ERROR, OTHER_ERROR = 2, 3, 1
 SERVING_LOOK_S = 0.5
@@ -52,7 +52,7 @@ class Company(Protocol):
         ...
 
 
-class Alone:
+class NoCompany:
     """No other hosts."""
 
     def servers_up(self, poll: Callable[[], None]) -> None:
@@ -78,14 +78,14 @@ class Alone:
         yield
 
 
-ALONE = Alone()
+ALONE = NoCompany()
 
 
 @dataclass(frozen=True)
 class OthersServers:
     """The servers of all other hosts."""
 
-    member: Member
+    member: HostMember
 
     def exit_status(self) -> int | None:
         """Return a status once servers elsewhere are gone.
@@ -110,7 +110,7 @@ class Others:
         runs: whether the program of the experiment runs here, as long as that is not known.
     """
 
-    def __init__(self, member: Member, host: str) -> None:
+    def __init__(self, member: HostMember, host: str) -> None:
         self._member = member
         self._host = host
         self.runs = True
@@ -202,4 +202,4 @@ class Others:
     def _end(self, reason: str, status: int) -> None:
         if self._member.told().ending is None:
             line = " ".join(reason.split())
-            self._member.tell(ending=Ending(self._host, line, status, fatal=self.runs))
+            self._member.tell(ending=RunEnding(self._host, line, status, fatal=self.runs))

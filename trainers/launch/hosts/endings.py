@@ -11,8 +11,8 @@ HOST_LOST = 6
 
 
 @dataclass(frozen=True)
-class Ending:
-    """Why a run ends before its time.
+class RunEnding:
+    """The reason for which a run ends before its time.
 
     Args:
         host: on which it began.
@@ -31,9 +31,9 @@ class Ending:
         return f"the run ended by host {self.host}: {self.reason}"
 
 
-def lost(host: str, silent_s: float) -> Ending:
+def lost(host: str, silent_s: float) -> RunEnding:
     """Return the ending by a host that was not heard for a time."""
-    return Ending(
+    return RunEnding(
         host, f"nothing was heard of it for {silent_s:.0f} s: it, its network or its launch is gone", HOST_LOST
     )
 
@@ -45,7 +45,7 @@ class EndedElsewhere(RuntimeError):
         ending: the reason.
     """
 
-    def __init__(self, ending: Ending) -> None:
+    def __init__(self, ending: RunEnding) -> None:
         super().__init__(str(ending))
         self.ending = ending
 
@@ -57,6 +57,6 @@ class ServersElsewhere(ServerError):
         ending: what happened there.
     """
 
-    def __init__(self, ending: Ending) -> None:
+    def __init__(self, ending: RunEnding) -> None:
         super().__init__(str(ending))
         self.ending = ending

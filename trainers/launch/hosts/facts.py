@@ -1,4 +1,4 @@
-"""What a host tells of itself before anything starts, and what must not differ from host to host."""
+"""The facts that a host tells of itself before anything starts, and what must not differ from host to host."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LISTED = 5
 
 
 @dataclass(frozen=True)
-class Facts:
+class HostFacts:
     """One host before the start.
 
     Args:
@@ -57,11 +57,11 @@ class Facts:
 
 def facts_of_this_host(
     name: str | None, address: str, machine: Machine, config: Experiment, servers: int, trainers: int
-) -> Facts:
+) -> HostFacts:
     """Return what this host tells of itself."""
     secret = names_where(secret=True)
     keys = {key: value for key, value in config.flat().items() if key not in secret} | {"V": servers, "T": trainers}
-    return Facts(
+    return HostFacts(
         name=name or socket.gethostname(),
         address=address,
         gpus=len(machine.gpus),
@@ -74,7 +74,7 @@ def facts_of_this_host(
     )
 
 
-def differences(hosts: Sequence[Facts]) -> Iterator[Problem]:
+def differences(hosts: Sequence[HostFacts]) -> Iterator[Problem]:
     """Yield in what hosts differ from the first, where a run needs them equal."""
     first = hosts[0]
     for host in hosts[1:]:

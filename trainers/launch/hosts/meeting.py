@@ -1,4 +1,4 @@
-"""What the first host knows of all: who has come, how far each is, and why the run ends. Pure, with a clock given."""
+"""The first host's knowledge of all: who has come, how far each is, and why the run ends. Pure, with a clock given."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
-from trainers.launch.hosts.endings import Ending, lost
-from trainers.launch.hosts.facts import Facts
+from trainers.launch.hosts.endings import RunEnding, lost
+from trainers.launch.hosts.facts import HostFacts
 from trainers.problems import Problem
 
 BEAT_S = 1.0
@@ -19,7 +19,7 @@ SILENT_S = 20.0
 
 
 class Stage(IntEnum):
-    """How far a host is."""
+    """The stages of a host, in order."""
 
     COMING = 0
     MET = 1
@@ -32,7 +32,7 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True)
 class Report:
-    """What a host says of itself, again and again.
+    """The words of a host on itself, told again and again.
 
     Args:
         index: its place.
@@ -51,9 +51,9 @@ class Report:
     launch: str
     stage: Stage = Stage.COMING
     runs: bool = False
-    facts: Facts | None = None
+    facts: HostFacts | None = None
     problems: tuple[Problem, ...] = ()
-    ending: Ending | None = None
+    ending: RunEnding | None = None
     request: int | None = None
     status: int | None = None
     settled: str | None = None
@@ -61,7 +61,7 @@ class Report:
 
 @dataclass(frozen=True)
 class State:
-    """What a host hears back.
+    """The answer to a report.
 
     Args:
         stages: of all hosts, in order.
@@ -73,7 +73,7 @@ class State:
     """
 
     stages: tuple[Stage, ...]
-    ending: Ending | None = None
+    ending: RunEnding | None = None
     request: int | None = None
     done: bool = False
     status: int | None = None
@@ -84,7 +84,7 @@ class State:
         return min(self.stages) >= stage
 
 
-class Taken(RuntimeError):
+class PlaceTaken(RuntimeError):
     """Another launch has the place of this one."""
 
 
@@ -104,20 +104,20 @@ class Meeting:
         self._reports: list[Report | None] = [None] * number
         self._heard = [0.0] * number
         self._told = [False] * number
-        self._failed: tuple[float, Ending] | None = None
-        self._ending: Ending | None = None
+        self._failed: tuple[float, RunEnding] | None = None
+        self._ending: RunEnding | None = None
 
     def hear(self, report: Report) -> State:
         """Take a report; return what its host should know.
 
         Raises:
-            Taken: when another launch reports for the same place.
+            PlaceTaken: when another launch reports for the same place.
             LookupError: for a place that there is not.
         """
         with self._lock:
             known, now = self._reports[report.index], self._clock()
             if known is not None and known.launch != report.launch:
-                raise Taken(f"place {report.index} of {len(self._reports)} hosts is taken")
+                raise PlaceTaken(f"place {report.index} of {len(self._reports)} hosts is taken")
             facts = report.facts or (known.facts if known else None)
             self._reports[report.index] = replace(report, facts=facts)
             self._heard[report.index] = now
@@ -127,7 +127,7 @@ class Meeting:
             self._told[report.index] |= self._ending is not None
             return self._state()
 
-    def facts(self) -> list[Facts | None]:
+    def facts(self) -> list[HostFacts | None]:
         """Return what is known of each host, in order; `None` for one that has not come."""
         with self._lock:
             return [report.facts if report else None for report in self._reports]
@@ -184,9 +184,9 @@ def read_report(value: Mapping[str, Any]) -> Report:
     facts, ending = value["facts"], value["ending"]
     parts = {
         "stage": Stage(value["stage"]),
-        "facts": Facts(**facts) if facts else None,
+        "facts": HostFacts(**facts) if facts else None,
         "problems": tuple(Problem(**entry) for entry in value["problems"]),
-        "ending": Ending(**ending) if ending else None,
+        "ending": RunEnding(**ending) if ending else None,
     }
     return Report(**{**value, **parts})
 
@@ -196,6 +196,6 @@ def read_state(value: Mapping[str, Any]) -> State:
     ending = value["ending"]
     parts = {
         "stages": tuple(Stage(stage) for stage in value["stages"]),
-        "ending": Ending(**ending) if ending else None,
+        "ending": RunEnding(**ending) if ending else None,
     }
     return State(**{**value, **parts})

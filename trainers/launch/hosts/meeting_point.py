@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from trainers.launch.hosts.meeting import Meeting, Taken, read_report
+from trainers.launch.hosts.meeting import Meeting, PlaceTaken, read_report
 from trainers.problems import ConfigurationError, Problem
 from trainers.serving.processes.access import TokenRequired
 
@@ -71,7 +71,7 @@ def _application(meeting: Meeting) -> TokenRequired:
             if report.facts is not None:
                 report = replace(report, facts=replace(report.facts, late_s=time.time() - report.facts.clock))
             return JSONResponse(asdict(meeting.hear(report)))
-        except Taken as taken:
+        except PlaceTaken as taken:
             return JSONResponse({"error": str(taken)}, OCCUPIED)
         except (TypeError, ValueError, LookupError) as error:
             return JSONResponse({"error": repr(error)}, MALFORMED)

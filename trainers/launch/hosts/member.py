@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 
-from trainers.launch.hosts.endings import HOST_LOST, EndedElsewhere, Ending, lost
-from trainers.launch.hosts.facts import Facts
+from trainers.launch.hosts.endings import HOST_LOST, EndedElsewhere, RunEnding, lost
+from trainers.launch.hosts.facts import HostFacts
 from trainers.launch.hosts.meeting import BEAT_S, SILENT_S, Report, Stage, State, read_state
 from trainers.launch.hosts.meeting_point import FACTS, OCCUPIED, REPORTS
 from trainers.problems import ConfigurationError, Problem
@@ -27,7 +27,7 @@ CALL_S = 5.0
 logger = logging.getLogger("launch")
 
 
-class Member:
+class HostMember:
     """A host that takes part in a meeting. A context manager: within it the host reports from a thread.
 
     Args:
@@ -52,7 +52,7 @@ class Member:
         self._now = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
-    def __enter__(self) -> Member:
+    def __enter__(self) -> HostMember:
         self._thread.start()
         return self
 
@@ -135,9 +135,9 @@ class Member:
                 self._lock.wait(LOOK_EVERY_S)
         return state
 
-    def facts(self) -> tuple[Facts | None, ...]:
+    def facts(self) -> tuple[HostFacts | None, ...]:
         """Return what is known of each host."""
-        return tuple(Facts(**entry) if entry else None for entry in self._known()["facts"])
+        return tuple(HostFacts(**entry) if entry else None for entry in self._known()["facts"])
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what keeps hosts from starting."""
@@ -147,7 +147,7 @@ class Member:
         try:
             return self._client.get(FACTS).raise_for_status().json()
         except httpx.HTTPError as error:
-            raise EndedElsewhere(Ending(self._first, f"it does not answer ({error})", HOST_LOST)) from error
+            raise EndedElsewhere(RunEnding(self._first, f"it does not answer ({error})", HOST_LOST)) from error
 
     def _beat(self) -> None:
         while not self._left.is_set():

@@ -20,8 +20,8 @@ from trainers.configuration.settings.experiments import (
     StudentExperiment,
     TrainingExperiment,
 )
-from trainers.launch.hosts.facts import Facts
-from trainers.launch.plan import ACCELERATE_FILE, LaunchPlan, Part, accelerate_differences, trainer_command
+from trainers.launch.hosts.facts import HostFacts
+from trainers.launch.plan import ACCELERATE_FILE, HostPart, LaunchPlan, accelerate_differences, trainer_command
 from trainers.problems import ConfigurationError, Problem
 from trainers.serving.server_spec import Gpu, ServerSpec
 
@@ -51,7 +51,7 @@ class Place:
     gpu: Gpu | None
 
 
-def hosts_of(facts: Sequence[Facts], own: int, machine: Machine) -> tuple[Host, ...]:
+def hosts_of(facts: Sequence[HostFacts], own: int, machine: Machine) -> tuple[Host, ...]:
     """Return the hosts that have met; only of this one, whose place is `own`, the GPUs' ids are known."""
     return tuple(
         Host(
@@ -118,7 +118,7 @@ def part_of(config: Experiment, hosts: Sequence[Host], index: int, servers: int,
     ranks = [rank for rank, place in enumerate(trained) if place.host == index]
     gpus = tuple(place.gpu for place in trained if place.host == index and place.gpu is not None)
     training = isinstance(config, TrainingExperiment)
-    part = Part(
+    part = HostPart(
         host.name,
         index,
         range(ranks[0], ranks[-1] + 1) if ranks else range(0),

@@ -18,12 +18,12 @@ from trainers.configuration.devices.machine import Machine
 from trainers.configuration.resume.decision import settle
 from trainers.configuration.settings.experiments import Experiment
 from trainers.launch.hosts.company import Others
-from trainers.launch.hosts.endings import EndedElsewhere, Ending, ServersElsewhere
+from trainers.launch.hosts.endings import EndedElsewhere, RunEnding, ServersElsewhere
 from trainers.launch.hosts.facts import differences, facts_of_this_host
 from trainers.launch.hosts.listing import HostList, address_of, addresses_of, own_address
 from trainers.launch.hosts.meeting import SILENT_S, Meeting, Stage
 from trainers.launch.hosts.meeting_point import meeting_point
-from trainers.launch.hosts.member import Member, refused
+from trainers.launch.hosts.member import HostMember, refused
 from trainers.launch.hosts.parts import Host, hosts_of, on_hosts, part_of
 from trainers.launch.hosts.token_file import TOKEN_FILE, shared_token, token_shared
 from trainers.launch.plan import LaunchPlan
@@ -47,7 +47,7 @@ logger = logging.getLogger("launch")
 
 @dataclass(frozen=True)
 class Steps:
-    """What a launch does on one host as well, and how.
+    """The steps of a launch that are the same on one host, as functions.
 
     Args:
         fit: gives a plan what suits this machine.
@@ -67,8 +67,8 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What all hosts of a run are asked for alike.
+class RunRequest:
+    """The request that all hosts of a run are given alike.
 
     Args:
         composition: the configuration, before hosts have met.
@@ -86,7 +86,7 @@ class Asked:
         return Path(self.composition.config.output.output_dir)
 
 
-def launch_together(hosts: HostList, asked: Asked, machine: Machine, steps: Steps) -> int:
+def launch_together(hosts: HostList, asked: RunRequest, machine: Machine, steps: Steps) -> int:
     """Launch this host's part of a run; return the status with which all hosts end.
 
     The last line of every host says why, and on which host, unless all is well.
@@ -119,7 +119,9 @@ def launch_together(hosts: HostList, asked: Asked, machine: Machine, steps: Step
     return ending.status
 
 
-def _to_its_end(hosts: HostList, asked: Asked, machine: Machine, steps: Steps, member: Member, others: Others) -> int:
+def _to_its_end(
+    hosts: HostList, asked: RunRequest, machine: Machine, steps: Steps, member: HostMember, others: Others
+) -> int:
     """Meet the other hosts, and start and watch this one's part until its end."""
     _all_have_come(member, hosts)
     known = tuple(fact for fact in member.facts() if fact is not None)
@@ -158,7 +160,7 @@ def _settled(composition: Composition, plan_of: Callable[[Experiment], LaunchPla
     return config
 
 
-def _read_settled(member: Member, hosts: HostList, output_dir: Path) -> Experiment | None:
+def _read_settled(member: HostMember, hosts: HostList, output_dir: Path) -> Experiment | None:
     """Return the configuration that the first host saved, once it is seen here; `None` where the run is complete."""
     state = member.until(lambda state: state.settled is not None, f"{hosts.first} to look at models and data")
     if not state.settled:
@@ -171,7 +173,7 @@ def _read_settled(member: Member, hosts: HostList, output_dir: Path) -> Experime
     return experiment_of(load(output_dir) or {})
 
 
-def _all_have_come(member: Member, hosts: HostList) -> None:
+def _all_have_come(member: HostMember, hosts: HostList) -> None:
     """Wait for all hosts.
 
     Raises:
@@ -190,7 +192,7 @@ def _all_have_come(member: Member, hosts: HostList) -> None:
     member.until(lambda state: state.all_are(Stage.MET), "the other hosts to come", in_time)
 
 
-def _first_tells(member: Member, hosts: HostList, problems: tuple[Problem, ...]) -> None:
+def _first_tells(member: HostMember, hosts: HostList, problems: tuple[Problem, ...]) -> None:
     """Tell of problems once, on the first host; the others wait to hear that the run ends by them.
 
     Raises:
@@ -208,7 +210,7 @@ def _named(host: Host, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
 
 
 @contextmanager
-def _met(hosts: HostList, output_dir: Path, address: str) -> Iterator[Member]:
+def _met(hosts: HostList, output_dir: Path, address: str) -> Iterator[HostMember]:
     """Take part in the meeting of a run within the body; the first host holds it, and the output directory."""
     if not hosts.is_first:
         with _arrived(hosts, output_dir) as member, under_lock_of(output_dir):
@@ -218,7 +220,7 @@ def _met(hosts: HostList, output_dir: Path, address: str) -> Iterator[Member]:
     with locked(output_dir), token_shared(output_dir), meeting_point(meeting, address, hosts.port):
         logger.info("waiting for %d other hosts on %s:%d", hosts.number - 1, address, hosts.port)
         try:
-            with Member(0, hosts.first, f"http://{address}:{hosts.port}") as member:
+            with HostMember(0, hosts.first, f"http://{address}:{hosts.port}") as member:
                 yield member
         finally:
             deadline = time.monotonic() + LEAVING_S
@@ -226,7 +228,7 @@ def _met(hosts: HostList, output_dir: Path, address: str) -> Iterator[Member]:
                 time.sleep(POLL_S)
 
 
-def _arrived(hosts: HostList, output_dir: Path) -> Member:
+def _arrived(hosts: HostList, output_dir: Path) -> HostMember:
     """Return this host's part in the meeting, once the first host has answered it.
 
     Raises:
@@ -239,7 +241,7 @@ def _arrived(hosts: HostList, output_dir: Path) -> Member:
         token = shared_token(output_dir)
         if token is not None and exported is None:
             os.environ[RUN_TOKEN] = token
-        member = Member(hosts.index, hosts.first, url)
+        member = HostMember(hosts.index, hosts.first, url)
         status, now = member.call(), time.monotonic()
         refused_since = (refused_since or now) if status == REFUSED else None
         if status == ACCEPTED and token is not None:
@@ -256,7 +258,7 @@ def _arrived(hosts: HostList, output_dir: Path) -> Member:
         time.sleep(POLL_S)
 
 
-def _known_ending(member: Member) -> Ending | None:
+def _known_ending(member: HostMember) -> RunEnding | None:
     """Return how the run ends by what all hosts know, which may take until a lost one has been silent for long."""
     deadline = time.monotonic() + SILENT_S + POLL_S
     while (ending := member.state().ending) is None and time.monotonic() < deadline:
