@@ -392,10 +392,10 @@ def test_a_signal_to_every_process_of_a_job_leaves_time_to_save(
 ) -> None:
     (tmp_path / "shim/accelerate/commands/launch.py").write_text(OUTLASTING)
     process = start(workspace, environment, "0")
-    read_pids(Path(environment["STAND_IN_PIDS"]))
-    for member in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
-        member.send_signal(number)
     try:
+        read_pids(Path(environment["STAND_IN_PIDS"]))
+        for member in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+            member.send_signal(number)
         _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
