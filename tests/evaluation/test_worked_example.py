@@ -11,10 +11,11 @@ from those of training, which take every lesson alike. Rows 0 to 3 are taught, r
 | gain | 1/3 | 1/2 | -1/2 | 0 |
 """
 
+import numpy as np
 import pytest
 
 from tests.support.worked_example import worked_groups
-from trainers.evaluation.measures.quantities import Estimate, alone_measures, completed, taught_measures
+from trainers.evaluation.measures.quantities import Estimate, Measure, alone_measures, completed, taught_measures
 from trainers.evaluation.measures.solved_questions import Alone, Effort, Taught
 from trainers.teaching.lesson import Solution
 
@@ -121,3 +122,13 @@ def test_costs_are_of_the_models_that_have_prices():
 )
 def test_an_answer_that_is_missing_is_no_completion(answered, truncated, expected):
     assert completed(Solution("text", 5, truncated, False, answered=answered)) is expected
+
+
+def test_a_difference_of_what_has_no_bounds_has_none():
+    """Both questions differ by 2 tokens, which have no bounds between which others might lie; shares have."""
+    one, two = (Measure(np.array(values), np.ones(2)) for values in ([5.0, 9.0], [3.0, 7.0]))
+    assert one.difference(two) == Estimate(2.0, 2.0, 2.0, 2)
+    shares = (Measure(np.array(values), np.ones(2), (0.0, 1.0)) for values in ([1.0, 1.0], [0.5, 0.5]))
+    found = next(shares).difference(next(shares))
+    assert found.mean == 0.5
+    assert -1 <= found.low < 0.5 < found.high <= 1

@@ -1,7 +1,10 @@
 """The reward's table, its mean over baselines, and that nothing dishonest beats an honest failure."""
 
+import asyncio
 import math
 import random
+import threading
+import time
 from dataclasses import replace
 from statistics import fmean
 
@@ -9,7 +12,7 @@ import pytest
 
 from tests.support.lessons import lesson
 from trainers.teaching.lesson import Grade
-from trainers.teaching.reward import AdaptiveTeachingReward
+from trainers.teaching.reward import AdaptiveTeachingReward, OwnThread, off_the_loop, score
 
 
 @pytest.mark.parametrize(
@@ -113,3 +116,65 @@ def test_no_grade_earns_less_than_a_format_failure():
     worst = min(graded(base, taught, degradation_penalty=penalty) for base in steps for taught in steps)
     reward = AdaptiveTeachingReward(degradation_penalty=penalty)
     assert reward(lesson([True], None, teaching=None)) <= worst
+def test_rewards_that_wait_are_awaited_and_others_are_not():
+    async def waits(_):
+        await asyncio.sleep(0)
+        return 0.25
+
+    async def scores():
+        return [await score(reward, lesson([True], True)) for reward in (waits, lambda _: 0.5)]
+
+    assert asyncio.run(scores()) == [0.25, 0.5]
+
+
+def test_only_rewards_that_may_stop_the_loop_get_a_thread():
+    async def waits(_):
+        return 0.25
+
+    for quick in (waits, AdaptiveTeachingReward()):
+        assert off_the_loop(quick) is quick
+    assert isinstance(off_the_loop(lambda _: 0.5), OwnThread)
+
+
+def test_a_reward_on_a_thread_scores_one_lesson_after_the_other():
+    inside, most = [], []
+
+    def slow(scored):
+        inside.append(scored)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.remove(scored)
+        return float(scored.member)
+
+    async def scores():
+        reward = OwnThread(slow)
+        return await asyncio.gather(*(reward(lesson([True], True, member=member)) for member in range(4)))
+
+    assert asyncio.run(scores()) == [0.0, 1.0, 2.0, 3.0]
+    assert max(most) == 1
+
+
+def test_closing_closes_the_reward_and_does_not_wait_for_its_thread():
+    begun, released, closed = threading.Event(), threading.Event(), []
+
+    class Stuck:
+        def __call__(self, _):
+            begun.set()
+            released.wait(30)
+            return 1.0
+
+        def close(self):
+            closed.append(True)
+
+    async def closing():
+        reward = OwnThread(Stuck())
+        pending = asyncio.ensure_future(reward(lesson([True], True)))
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        await reward.aclose()
+        running = not pending.done()
+        released.set()
+        return running, await pending
+
+    assert asyncio.run(closing()) == (True, 1.0)
+    assert closed == [True]
