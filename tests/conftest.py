@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.support.fault_runs import add_options, chance, note_row, notice, repeat_faults  # noqa: F401 - fixtures
 from tests.support.quickstarts import quickstart  # noqa: F401 - a fixture
@@ -80,12 +81,14 @@ def servers(tmp_path_factory, tiny_teacher_dir, tiny_student_dir):
 
 @pytest.fixture(scope="session")
 def smollm2(tmp_path_factory):
-    """SmolLM2-135M-Instruct, made once a session from the package that carries it."""
+    """SmolLM2-135M-Instruct, made from the package that carries it once for all of pytest's processes."""
     from custom_data.smollm2.__main__ import main
 
-    directory = tmp_path_factory.mktemp("smollm2") / "model"
-    assert main([str(directory)]) == 0
-    return directory
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with FileLock(shared / "smollm2.lock"):
+        assert main([str(shared / "smollm2")]) == 0
+    return shared / "smollm2"
 
 
 def _tiny_model(directory: Path, *, tied: bool, seed: int) -> Path:

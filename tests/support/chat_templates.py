@@ -73,6 +73,20 @@ ALPACA = (
     "{{ '### Response:\n' + message['content'] + '\n\n' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '### Response:\n' }}{% endif %}"
 )
+OLMO_2 = (
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}"
+    "{{ '<|system|>\n' + message['content'] + '\n' }}{% elif message['role'] == 'user' %}"
+    "{{ '<|user|>\n' + message['content'] + '\n' }}{% elif message['role'] == 'assistant' %}{% if not loop.last %}"
+    "{{ '<|assistant|>\n'  + message['content'] + eos_token + '\n' }}{% else %}"
+    "{{ '<|assistant|>\n'  + message['content'] + eos_token }}{% endif %}{% endif %}"
+    "{% if loop.last and add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}{% endfor %}"
+)
+SMOLLM_2 = (
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}"
+    "{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 TAGGED = (
     "{% for message in messages %}"
     "{{ '<' + message['role'] + '>' + message['content'] + '</' + message['role'] + '>\n' }}"
@@ -198,6 +212,10 @@ FAMILIES = (
         tail="<|assistant|>",
         end="<|end|>",
     ),
+    # One token begins conversations and ends turns; the marks of roles are plain text.
+    Family("OLMo 2", OLMO_2, (), "<|endoftext|>", "<|assistant|>\n", "<|endoftext|>", bos="<|endoftext|>"),
+    # A system message of its own where there is none; the token that begins turns is its bos.
+    Family("SmolLM2", SMOLLM_2, _IM, "<|im_end|>", _ASSISTANT, "<|im_end|>", bos="<|im_start|>"),
     Family(
         *("gpt-oss", "gptoss", _HARMONY, "<|return|>", "<|start|>assistant", "<|return|>"),
         says=("<|channel|>final<|message|>", ""),

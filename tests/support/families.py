@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
 VOCABULARY = 416
+PADDED_TO = 64
 _COMMON = {
     "vocab_size": VOCABULARY,
     "hidden_size": 64,
@@ -67,10 +68,17 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def write_family(name: str, directory: Path) -> Path:
-    """Write a model of a family, whose every tensor matters, and return its directory."""
+def write_family(name: str, directory: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> Path:
+    """Write a model of a family, whose every tensor matters, and return its directory.
+
+    With a tokenizer it is written beside the model, whose vocabulary is larger by a padding as published ones have it.
+    """
     torch.manual_seed(0)
     chosen = dict(FAMILIES[name])
+    if tokenizer is not None:
+        tokenizer.save_pretrained(directory)
+        chosen |= {"vocab_size": padded(len(tokenizer)), "bos_token_id": tokenizer.bos_token_id}
+        chosen |= {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.eos_token_id}
     own = {"gpt2": {key: _COMMON[key] for key in ("vocab_size", "bos_token_id", "eos_token_id")}}
     settings = own.get(chosen["model_type"], _COMMON) | chosen
     config = AutoConfig.for_model(**{key: value for key, value in settings.items() if value is not None})
@@ -85,3 +93,8 @@ def write_family(name: str, directory: Path) -> Path:
                     tensor.normal_(0, 0.1)
     model.save_pretrained(directory)
     return directory
+
+
+def padded(tokens: int) -> int:
+    """Return a multiple of 64 that leaves ids which no token has."""
+    return (tokens // PADDED_TO + 1) * PADDED_TO
