@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.chat_api import KEY, ChatApi, listening
 from tests.support.fakes import ScriptedModel
-from trainers.builders.judges import agent_problems, build_judge
+from trainers.builders.judge_agents import agent_problems
+from trainers.builders.judges import build_judge
 from trainers.builders.protocol import build_protocol
 from trainers.builders.student_and_teacher import accounts_of, usage_file
 from trainers.configuration import ConfigurationError, compose

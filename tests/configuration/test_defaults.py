@@ -31,6 +31,10 @@ OF_THEIR_OWN = {
     # Most tests of prompts make no blind checks; a run's template comes from its recipe.
     ("PromptTemplates", "blind_template"),
     *((name, "seed") for name in ("bootstrap_ratio_difference", "Protocol", "ServerSpec", "StudentPool")),
+    # A judge draws by seeds of its own, as its settings give them; one outside a run has none.
+    *((name, "seed") for name in ("JudgeVerifier", "NoisyJudge")),
+    # Greedy, until a judge is asked several times.
+    ("Judge", "temperature"),
     # As the checkpoint says, which a training does not follow.
     *((name, "dtype") for name in ("LocalModel", "ServerSpec")),
     # vLLM's way to write the key's null.

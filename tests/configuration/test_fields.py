@@ -17,7 +17,7 @@ from trainers.configuration.settings.in_words import expected, kind, written
 from trainers.configuration.settings.key import Resume
 from trainers.configuration.settings.keys import all_keys, keys_of, names_where
 
-COMPUTED = {"gradient_accumulation_steps", "use_cpu", "processes", "resume_from"}
+COMPUTED = {"gradient_accumulation_steps", "use_cpu", "processes", "resume_from", "server_hosts"}
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -116,6 +116,8 @@ def test_no_grade_earns_less_than_a_format_failure():
     worst = min(graded(base, taught, degradation_penalty=penalty) for base in steps for taught in steps)
     reward = AdaptiveTeachingReward(degradation_penalty=penalty)
     assert reward(lesson([True], None, teaching=None)) <= worst
+
+
 def test_rewards_that_wait_are_awaited_and_others_are_not():
     async def waits(_):
         await asyncio.sleep(0)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
-from trainers import plugins
+from trainers.builders.judge_agents import made_agent
 from trainers.builders.student_and_teacher import account_of, api_settings, connect_api, load_model
 from trainers.configuration.settings.experiments import StudentExperiment
-from trainers.configuration.settings.in_words import written
 from trainers.configuration.settings.judges import JudgeEntry, entries, judge_args, judge_settings, rubric_of, stronger
 from trainers.configuration.settings.models.judge import JudgeSettings
 from trainers.generation.agent_model import AgentModel
 from trainers.generation.types import Generator
-from trainers.plugins.signatures import GivenSettings, checked
-from trainers.problems import ConfigurationError, Problem
 from trainers.teaching.verifiers.judge.pairwise import PairwiseJudgeVerifier
 from trainers.teaching.verifiers.judge.panel import Judge, JudgePanel
 from trainers.teaching.verifiers.judge.verifier import JudgeVerifier
@@ -62,17 +55,6 @@ def build_judge(config: StudentExperiment, student: Generator) -> JudgeVerifier:
     )
 
 
-def agent_problems(config: StudentExperiment) -> Iterator[Problem]:
-    """Yield the problems of agents that judge, each made once to see that it can be."""
-    args = judge_args(config.teaching) or {}
-    for entry in [*entries(args), *([last] if (last := stronger(args)) else [])]:
-        if entry.model.agent:
-            try:
-                _agent(entry)
-            except ConfigurationError as error:
-                yield from error.problems
-
-
 def _connected(config: StudentExperiment, entry: JudgeEntry, settings: JudgeSettings, student: Generator) -> _Connected:
     model = entry.model
     temperature = settings.temperature if model.temperature is None else model.temperature
@@ -87,27 +69,9 @@ def _connection(config: StudentExperiment, entry: JudgeEntry) -> Generator:
         return connect_api(config, api_settings(model, model.base_url), entry.name)
     if model.agent:
         return AgentModel(
-            _agent(entry),
+            made_agent(entry),
             call_timeout_s=config.serving.request_timeout_s,
             max_concurrent_calls=config.serving.max_concurrent_requests,
         )
     assert model.model is not None
     return load_model(config, "student", model.model)
-
-
-def _agent(entry: JudgeEntry) -> Any:
-    path, settings = entry.model.agent, entry.model.agent_args or {}
-    assert path is not None
-    given, key = f"{entry.given}.agent={path}", f"{entry.given}.agent_args"
-    component = plugins.imported(given, path)
-    of_class = inspect.isclass(component)
-    values = checked(component, GivenSettings(given, key, settings, () if of_class else ("text",), ()))
-    if not of_class:
-        return partial(component, **values) if values else component
-    try:
-        return component(**values)
-    except Exception as error:  # whatever the constructor of a user raises
-        expected = f"cannot be made ({type(error).__name__}: {error})"
-        raise ConfigurationError(
-            [Problem(f"{key}={written(settings)}", expected, "correct them, or the class")]
-        ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trainers import plugins
-from trainers.builders.judges import agent_problems
+from trainers.builders.judge_agents import agent_problems
 from trainers.configuration.checks.student_rules import each_student
 from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, StudentExperiment
 from trainers.problems import ConfigurationError, Problem
