@@ -11,6 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from examples.build_notebooks import ROOT, SOURCES, execute, read_source
+from tests.support.planted_secrets import files_with_secrets, secrets_in
+from tests.support.quickstarts import COMMAND_LINES
 from tests.support.wandb_offline import logged
 
 # The first test waits for the whole quickstart, beside another process's tests.
@@ -115,6 +117,34 @@ def test_the_run_was_deepspeed_and_is_on_wandb(quickstart):
         row["teaching/taught_accuracy"] for row in rows
     ]
     assert config["atlas"]["deepspeed"].startswith("zero")
+
+
+def test_no_secret_is_in_a_file_a_line_or_a_command(quickstart):
+    """World, SFT, GRPO with its servers, evaluation: output, logs, checkpoints, what W&B would send, command lines."""
+    directory, printed = quickstart
+    commands = (directory / COMMAND_LINES).read_text()
+    assert all(part in commands for part in ("vllm_entry", "train.py", "trainers.launch"))
+    assert files_with_secrets(directory) == {}
+    assert secrets_in(printed.encode()) == []
+
+
+def test_tables_of_lessons_on_wandb_hold_plain_values_and_nothing_to_run(quickstart):
+    directory, _ = quickstart
+    tables = [json.loads(path.read_text()) for path in directory.rglob("*.table.json")]
+    assert tables
+    for table in tables:
+        assert "completion" in table["columns"]
+        assert list(typed(table["data"])) == []
+    assert list(directory.rglob("media/html/*")) == []
+
+
+def typed(value):
+    """Yield what W&B would show as something else than a value, such as HTML: objects with a type."""
+    if isinstance(value, dict):
+        yield from [value] if "_type" in value else typed(list(value.values()))
+    elif isinstance(value, list):
+        for each in value:
+            yield from typed(each)
 
 
 def test_the_evaluation_counts_what_it_says(quickstart):

@@ -9,19 +9,11 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoTokenizer
 
+from tests.support.planted_secrets import PLANTED, files_with_secrets
 from tests.support.wandb_offline import logged
 
 pytestmark = pytest.mark.slow
 STEPS = 3
-PLANTED = {
-    "WANDB_API_KEY": "0" * 40,
-    "OPENAI_API_KEY": "sk-planted-openai",
-    "HF_TOKEN": "hf_planted",
-    "ATLAS_RUN_TOKEN": "planted-token-of-the-run",
-    "ATLAS_SERVE_KEY": "planted-key-of-the-service",
-    "KEY_OF_ONES_OWN": "planted-key-of-ones-own",
-}
-"""Secrets that a run finds in its environment."""
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +54,7 @@ def test_tensorboard_logged_the_same_losses(finished):
 
 
 def test_no_secret_is_written(finished):
-    for path in finished.rglob("*"):
-        if path.is_file():
-            written = path.read_bytes()
-            assert [name for name, secret in PLANTED.items() if secret.encode() in written] == [], path
+    assert files_with_secrets(finished) == {}
 
 
 def test_the_final_model_lies_where_rl_finds_it(finished):
