@@ -10,8 +10,8 @@ import pytest
 
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import Machine
-from trainers.launch.__main__ import write_accelerate
 from trainers.launch.plan import ROOT, make_plan
+from trainers.launch.running import write_accelerate
 
 PROBE = """
 import sys

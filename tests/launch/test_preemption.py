@@ -21,7 +21,7 @@ import pytest
 from tests.launch.test_run import environment, read_pids, start, workspace
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import Machine
-from trainers.launch import __main__ as launcher
+from trainers.launch import running
 from trainers.launch.plan import LaunchPlan, make_plan
 from trainers.launch.supervise import preemption
 from trainers.launch.supervise.interruption import (
@@ -118,8 +118,8 @@ def trains(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def use(code: str, *arguments: object) -> None:
         command = Command((sys.executable, "-c", code, *map(str, arguments)), {})
-        monkeypatch.setattr(launcher, "ServerGroup", lambda *_, **__: NoServers())
-        monkeypatch.setattr(launcher, "Process", lambda *_: Process(command, "trainer"))
+        monkeypatch.setattr(running, "ServerGroup", lambda *_, **__: NoServers())
+        monkeypatch.setattr(running, "Process", lambda *_: Process(command, "trainer"))
 
     return use
 
@@ -131,7 +131,7 @@ def launched(plan: LaunchPlan, signals: dict[float, signal.Signals]) -> int:
         timer.start()
     try:
         with interruptible():
-            return launcher.run(plan)
+            return running.run(plan)
     except Interrupted as error:
         return error.status
     finally:

@@ -21,6 +21,7 @@ import pytest
 from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.devices.machine import Machine, assume
 from trainers.launch import __main__ as launcher
+from trainers.launch import running
 from trainers.launch.plan import ROOT, make_plan
 from trainers.launch.supervise.interruption import Request
 from trainers.launch.supervise.log_copy import TAIL_BYTES
@@ -203,7 +204,7 @@ def test_an_agent_that_is_asked_to_end_loads_nothing_for_it(tmp_path: Path) -> N
 def test_accelerate_ends_as_its_first_failed_rank_did(failure: str, status: int, tmp_path: Path) -> None:
     config = compose(["quickstart_sft", f"output_dir={tmp_path}"], Machine(), 2).config
     plan = make_plan(config, Machine(), 0, 2)
-    launcher.write_accelerate(plan)
+    running.write_accelerate(plan)
     script = tmp_path / "rank.py"
     script.write_text(RANK.format(failure=failure), encoding="utf-8")
     command = [*plan.trainer.argv[: plan.trainer.argv.index(str(ROOT / "train.py"))], str(script)]
@@ -219,9 +220,9 @@ def test_a_failed_trainer_is_explained_last(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = compose(["teacher_rcl", f"output_dir={tmp_path}"], assume(8), 4, 4).config
-    monkeypatch.setattr(launcher, "newest_whole", lambda _: (tmp_path / "checkpoint-10", {}))
+    monkeypatch.setattr(running, "newest_whole", lambda _: (tmp_path / "checkpoint-10", {}))
     with caplog.at_level("INFO"):
-        launcher.conclude(make_plan(config, assume(8), 4, 4), 1, "torch.OutOfMemoryError: CUDA out of memory.")
+        running.conclude(make_plan(config, assume(8), 4, 4), 1, "torch.OutOfMemoryError: CUDA out of memory.")
     said = [entry.getMessage() for entry in caplog.records]
     assert said[0] == f"the trainer failed with status 1; what it wrote is in {tmp_path / 'trainer.log'}"
     assert said[1].startswith("the GPU's memory ran out in training. → lower max_completion_length")
@@ -238,11 +239,11 @@ def test_only_a_training_that_has_done_all_its_steps_is_finished(
     ).config
     plan = make_plan(config, assume(8), servers, trainers)
     with caplog.at_level("INFO"):
-        assert launcher.conclude(plan, 0, "") == ends
+        assert running.conclude(plan, 0, "") == ends
     assert caplog.messages[-1].startswith("stopped early" if ends else "finished")
     (tmp_path / "finished.json").write_text("{}", encoding="utf-8")
     with caplog.at_level("INFO"):
-        assert launcher.conclude(plan, 0, "") == 0
+        assert running.conclude(plan, 0, "") == 0
     assert caplog.messages[-1] == f"finished; output is in {tmp_path}"
 
 
@@ -267,8 +268,8 @@ def test_problems_of_a_rank_end_the_launch_with_status_two(
     def stand_in(command: Command, name: str, log: Path, screen: Screen | None) -> Process:
         return Process(Command((sys.executable, "-c", code), command.env), name, log, screen)
 
-    monkeypatch.setattr(launcher, "Process", stand_in)
-    monkeypatch.setattr(launcher, "launch", lambda _: launcher.run(plan))
+    monkeypatch.setattr(running, "Process", stand_in)
+    monkeypatch.setattr(launcher, "launch", lambda _: running.run(plan))
     assert launcher.main(["--servers", "0", "--trainers", "1", "quickstart_sft"]) == 2
     assert capsys.readouterr().err.rstrip().endswith("→ write column_map=…")
 
@@ -292,9 +293,9 @@ class SlowStarter:
 def test_a_trainer_that_is_silent_at_first_is_said_to_be_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(launcher, "SILENCE_S", 0.01)
+    monkeypatch.setattr(running, "SILENCE_S", 0.01)
     caplog.set_level("INFO")
     plan = make_plan(compose(["quickstart_sft", f"workspace={tmp_path}"], assume(0), 1, 0).config, assume(0), 0, 1)
-    assert launcher.watched(plan, ServerGroup((), tmp_path), SlowStarter(), Request()) == 0
+    assert running.watched(plan, ServerGroup((), tmp_path), SlowStarter(), Request()) == 0
     waited = [record.message for record in caplog.records]
     assert waited == ["waiting for the trainer's first line (0 s)"] * 3

@@ -19,6 +19,7 @@ import yaml
 from trainers.configuration import compose, save
 from trainers.configuration.devices.machine import Machine
 from trainers.launch import __main__ as launcher
+from trainers.launch import running
 from trainers.launch.plan import ROOT, make_plan
 from trainers.launch.supervise.process import Process
 from trainers.serving.processes.command import Command
@@ -201,11 +202,11 @@ def test_a_dead_server_stops_a_trainer_that_does_not_end(plan, tmp_path: Path, m
     servers, pid_file = FakeServers(polls=3), tmp_path / "pid"
     code = f"import os, pathlib, time; pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid())); time.sleep(600)"
     endless = Command((sys.executable, "-c", code), {})
-    monkeypatch.setattr(launcher, "ServerGroup", lambda *_, **__: servers)
-    monkeypatch.setattr(launcher, "Process", lambda *_: Process(endless, "trainer"))
-    monkeypatch.setattr(launcher, "SAVING_GRACE_S", 0.5)
+    monkeypatch.setattr(running, "ServerGroup", lambda *_, **__: servers)
+    monkeypatch.setattr(running, "Process", lambda *_: Process(endless, "trainer"))
+    monkeypatch.setattr(running, "SAVING_GRACE_S", 0.5)
     with pytest.raises(ServerError, match="out of memory"):
-        launcher.run(plan)
+        running.run(plan)
     assert servers.stopped
     assert is_gone(int(pid_file.read_text()))
     assert not (plan.output_dir / "stop").exists()
@@ -230,13 +231,13 @@ def test_a_trainer_that_lost_a_server_is_asked_to_save(
 ) -> None:
     servers = FakeServers(polls=3)
     code = SAVING.format(output=str(plan.output_dir), finishes=finishes)
-    monkeypatch.setattr(launcher, "ServerGroup", lambda *_, **__: servers)
-    monkeypatch.setattr(launcher, "Process", lambda *_: Process(Command((sys.executable, "-c", code), {}), "trainer"))
+    monkeypatch.setattr(running, "ServerGroup", lambda *_, **__: servers)
+    monkeypatch.setattr(running, "Process", lambda *_: Process(Command((sys.executable, "-c", code), {}), "trainer"))
     if finishes:
-        assert launcher.run(plan) == 0
+        assert running.run(plan) == 0
     else:
         with pytest.raises(ServerError, match="out of memory"):
-            launcher.run(plan)
+            running.run(plan)
     reason = (plan.output_dir / "checkpoint-3" / "reason").read_text()
     assert reason == "Server student-0 ended with status 1."
     assert servers.stopped
@@ -249,19 +250,19 @@ def test_a_trainer_that_lost_a_server_is_asked_to_save(
 def test_nothing_but_grpo_is_waited_for(recipe, plan, monkeypatch: pytest.MonkeyPatch) -> None:
     config = compose([recipe, f"output_dir={plan.output_dir}"], Machine()).config
     endless = Command((sys.executable, "-c", "import time; time.sleep(600)"), {})
-    monkeypatch.setattr(launcher, "ServerGroup", lambda *_, **__: FakeServers(polls=1))
-    monkeypatch.setattr(launcher, "Process", lambda *_: Process(endless, "trainer"))
+    monkeypatch.setattr(running, "ServerGroup", lambda *_, **__: FakeServers(polls=1))
+    monkeypatch.setattr(running, "Process", lambda *_: Process(endless, "trainer"))
     with pytest.raises(ServerError, match="out of memory"):
-        launcher.run(replace(plan, config=config))
+        running.run(replace(plan, config=config))
     assert not (plan.output_dir / "stop").exists()
 
 
 def test_servers_are_stopped_when_the_trainer_has_failed(plan, monkeypatch: pytest.MonkeyPatch) -> None:
     servers = FakeServers(polls=1000)
     failing = Command((sys.executable, "-c", "raise SystemExit(5)"), {})
-    monkeypatch.setattr(launcher, "ServerGroup", lambda *_, **__: servers)
-    monkeypatch.setattr(launcher, "Process", lambda *_: Process(failing, "trainer"))
-    assert launcher.run(plan) == 5
+    monkeypatch.setattr(running, "ServerGroup", lambda *_, **__: servers)
+    monkeypatch.setattr(running, "Process", lambda *_: Process(failing, "trainer"))
+    assert running.run(plan) == 5
     assert servers.stopped
 
 

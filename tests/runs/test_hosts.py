@@ -1,4 +1,7 @@
-"""The same training on one host and over two, each a launcher at an address of its own: the same losses and weights."""
+"""The same training on one host and over two: the same losses and weights.
+
+A host is a launcher at an address of its own, by hand, and a node of a real Slurm, by `sbatch -N 2`.
+"""
 
 from __future__ import annotations
 
@@ -10,33 +13,73 @@ import pytest
 from tests.conftest import consecutive_free_ports
 from tests.support.grpo_runs import completed, metrics, weights
 from tests.support.host_launches import HostLaunches
+from tests.support.slurm_cluster import slurm_cluster, why_not
+from trainers.launch.hosts.token_file import TOKEN_FILE
+from trainers.paths import ROOT
 
 pytestmark = pytest.mark.slow
 STEPS = 3
 SAME = 1e-5
 
 
-def test_sft_over_two_hosts_is_sft_on_one(tiny_teacher_dir: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where data and runs of this module lie."""
+    return tmp_path_factory.mktemp("hosts")
+
+
+@pytest.fixture(scope="module")
+def words(directory: Path, tiny_teacher_dir: Path) -> list[str]:
+    """The arguments of a training by two ranks, without `output_dir`."""
     turns = [(f"Anna has {number} apples and buys 4 more. How many?", str(number + 4)) for number in range(24)]
     rows = [{"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]} for q, a in turns]
-    (tmp_path / "examples.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    words = [
-        *("2", "quickstart_sft", f"workspace={tmp_path}/none", "zero1", "--no-preflight"),
-        *(f"model_name_or_path={tiny_teacher_dir}", f"dataset_id_or_path={tmp_path}/examples.jsonl"),
+    (directory / "examples.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return [
+        *("2", "quickstart_sft", f"workspace={directory}/none", "zero1", "--no-preflight"),
+        *(f"model_name_or_path={tiny_teacher_dir}", f"dataset_id_or_path={directory}/examples.jsonl"),
         *("train_batch_size=8", "per_device_train_batch_size=4", f"max_steps={STEPS}", "logging_steps=1"),
         *("save_strategy=no", "report_to=none"),
     ]
-    one, two = tmp_path / "one", tmp_path / "two"
-    completed(["bash", "scripts/launch.sh", *words, f"output_dir={one}"])
-    launched = ["--servers", "0", "--trainers", *words, f"output_dir={two}"]
-    run = HostLaunches(2, launched, tmp_path / "logs", consecutive_free_ports(1))
-    run.start(0, 1)
-    assert run.statuses(400) == [0, 0], run.said(0)[-3000:] + run.said(1)[-3000:]
-    expected, found = metrics(one), metrics(two)
+
+
+@pytest.fixture(scope="module")
+def alone(directory: Path, words: list[str]) -> Path:
+    """Its output on one host."""
+    completed(["bash", "scripts/launch.sh", *words, f"output_dir={directory}/one"])
+    return directory / "one"
+
+
+def same(one: Path, other: Path) -> None:
+    """Compare two runs: every step, and the weights."""
+    expected, found = metrics(one), metrics(other)
     assert list(found) == list(expected) == list(range(1, STEPS + 1))
     for step, row in expected.items():
         for name in ("loss", "grad_norm"):
             assert found[step][name] == pytest.approx(row[name], abs=SAME), (step, name)
-    before, after = weights(one), weights(two)
+    before, after = weights(one), weights(other)
     assert max((after[name] - before[name]).abs().max().item() for name in before) <= SAME
+
+
+def test_sft_over_two_hosts_is_sft_on_one(words: list[str], alone: Path, tmp_path: Path) -> None:
+    launched = ["--servers", "0", "--trainers", *words, f"output_dir={tmp_path}/two"]
+    run = HostLaunches(2, launched, tmp_path / "logs", consecutive_free_ports(1))
+    run.start(0, 1)
+    assert run.statuses(400) == [0, 0], run.said(0)[-3000:] + run.said(1)[-3000:]
+    same(alone, tmp_path / "two")
     assert "trainer-1" in run.said(1)
+
+
+def test_sft_over_two_nodes_of_slurm_is_sft_on_one(words: list[str], alone: Path, directory: Path) -> None:
+    if missing := why_not():
+        pytest.skip(missing)
+    # The path of munge's socket may not be long.
+    with slurm_cluster(directory / "slurm", nodes=2) as cluster:
+        log, output = directory / "job.log", directory / "slurm-run"
+        options = ("-N", "2", f"--output={log}", "--mem=100", "scripts/slurm/launch.sbatch")
+        number = cluster.submit(*options, *words, f"output_dir={output}", cwd=ROOT)
+        ended = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED")
+        facts = cluster.wait_for(number, lambda facts: facts["JobState"] in ended, 400)
+        assert facts["JobState"] == "COMPLETED", log.read_text()[-4000:]
+        assert facts["NumNodes"] == "2"
+    same(alone, output)
+    assert not (output / TOKEN_FILE).exists()

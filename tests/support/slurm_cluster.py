@@ -1,4 +1,6 @@
-"""A real Slurm cluster of one node on this machine, without systemd: as root, with Debian's packages.
+"""A real Slurm cluster on this machine, of one node or several, without systemd: as root, with Debian's packages.
+
+Node i is called n<i> and listens on 127.0.0.<i+1>.
 
 Partitions: `main` is preempted at once (TERM to every process, KILL after `KILL_WAIT_S`), `graced` after a warning (the
 job's own `--signal`) of `GRACE_S`, by jobs of `urgent`.
@@ -12,7 +14,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -82,20 +84,21 @@ class Cluster:
 
 
 @contextmanager
-def slurm_cluster(directory: Path) -> Iterator[Cluster]:
-    """Start a cluster, wait until its node is idle, and stop it afterwards."""
-    cluster = Cluster(directory)
+def slurm_cluster(directory: Path, nodes: int = 1) -> Iterator[Cluster]:
+    """Start a cluster, wait until its nodes are idle, and stop it afterwards."""
+    cluster, names = Cluster(directory), [f"n{place + 1}" for place in range(nodes)]
     (directory / "state").mkdir(parents=True)
     (directory / "munge.key").write_bytes(secrets.token_bytes(1024))
     (directory / "munge.key").chmod(0o400)
-    (directory / "slurm.conf").write_text(_configuration(directory), encoding="utf-8")
+    (directory / "slurm.conf").write_text(_configuration(directory, names), encoding="utf-8")
     try:
         named = {"socket": "sock", "pid-file": "pid", "log-file": "log", "seed-file": "seed", "key-file": "key"}
         cluster.run("munged", "--force", *(f"--{option}={directory}/munge.{name}" for option, name in named.items()))
         cluster.run("slurmctld")
-        cluster.run("slurmd", "-N", "n1")
+        for name in names:
+            cluster.run("slurmd", "-N", name)
         deadline = time.monotonic() + 60
-        while set(cluster.run("sinfo", "-h", "-N", "-o", "%T").split()) != {"idle"}:
+        while cluster.run("sinfo", "-h", "-N", "-p", "main", "-o", "%T").split() != ["idle"] * nodes:
             assert time.monotonic() < deadline, (directory / "slurmctld.log").read_text()[-2000:]
             time.sleep(0.5)
         yield cluster
@@ -103,7 +106,7 @@ def slurm_cluster(directory: Path) -> Iterator[Cluster]:
         with suppress(AssertionError):
             cluster.run("scancel", "--user=root", "--full", "--signal=KILL")
             cluster.run("scancel", "--user=root")
-        for name in ("slurmd", "slurmctld", "munge"):
+        for name in (*(f"slurmd-{name}" for name in names), "slurmctld", "munge"):
             _stop(directory / f"{name}.pid")
 
 
@@ -114,9 +117,9 @@ def _stop(pid_file: Path) -> None:
         process.wait(30)
 
 
-def _configuration(directory: Path) -> str:
+def _configuration(directory: Path, names: Sequence[str]) -> str:
     host = socket.gethostname()
-    control, node = _free_ports(2)
+    control, *ports = _free_ports(1 + len(names))
     settings = {
         "ClusterName": "trial",
         "SlurmctldHost": f"{host}(127.0.0.1)",
@@ -127,11 +130,11 @@ def _configuration(directory: Path) -> str:
         "SlurmUser": "root",
         "SlurmdUser": "root",
         "StateSaveLocation": directory / "state",
-        "SlurmdSpoolDir": directory / "spool",
+        "SlurmdSpoolDir": directory / "spool-%n",
         "SlurmctldPidFile": directory / "slurmctld.pid",
-        "SlurmdPidFile": directory / "slurmd.pid",
+        "SlurmdPidFile": directory / "slurmd-%n.pid",
         "SlurmctldLogFile": directory / "slurmctld.log",
-        "SlurmdLogFile": directory / "slurmd.log",
+        "SlurmdLogFile": directory / "slurmd-%n.log",
         "ProctrackType": "proctrack/linuxproc",
         "TaskPlugin": "task/none",
         "SelectType": "select/cons_tres",
@@ -149,7 +152,9 @@ def _configuration(directory: Path) -> str:
     }
     lines = [f"{name}={value}" for name, value in settings.items()]
     cpus = os.cpu_count() or 1
-    lines += [f"NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.2 Port={node} CPUs={cpus} RealMemory={MEGABYTES}"]
+    for place, (name, port) in enumerate(zip(names, ports, strict=True)):
+        address = f"NodeHostname={host} NodeAddr=127.0.0.{2 + place} Port={port}"
+        lines.append(f"NodeName={name} {address} CPUs={cpus} RealMemory={MEGABYTES}")
     for name, more in {
         "main": "Default=YES PriorityTier=1",
         "graced": f"PriorityTier=1 GraceTime={GRACE_S}",

@@ -6,29 +6,22 @@ import argparse
 import logging
 import os
 import sys
-import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
 
 from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.composition.compose import Composition
 from trainers.configuration.devices.machine import Machine, assume, detect
-from trainers.configuration.resume.decision import STOP, STOP_ROLLOUT, decide, is_finished, settle
+from trainers.configuration.resume.decision import decide, settle
 from trainers.configuration.settings.experiments import (
     Experiment,
-    GRPOExperiment,
     StudentExperiment,
-    TrainingExperiment,
 )
-from trainers.configuration.settings.keys import all_keys
 from trainers.launch.checks.inspection import Findings
 from trainers.launch.checks.model_uses import model_uses
 from trainers.launch.checks.preflight import check_counts, check_devices, check_surroundings, examine
@@ -38,30 +31,21 @@ from trainers.launch.estimates.cpu_cache import with_caches
 from trainers.launch.estimates.gpu_memory import cards
 from trainers.launch.estimates.memory_fit import Cards, memory_warnings
 from trainers.launch.estimates.model_sizes import declared_shape, local_shape
-from trainers.launch.hosts.company import ALONE, Company
-from trainers.launch.hosts.endings import ServersElsewhere
 from trainers.launch.hosts.listing import HostList, assumed, listed
 from trainers.launch.hosts.parts import assumed_hosts, on_hosts, part_of, whole
 from trainers.launch.node.requirements import machine_problems, machine_warnings, server_arguments
 from trainers.launch.node.software import Software, installed
-from trainers.launch.plan import ACCELERATE_FILE, LaunchPlan, accelerate_settings, make_plan
-from trainers.launch.report import WARNING, devices, report
-from trainers.launch.supervise.failure_hints import server_hints, trainer_hints
-from trainers.launch.supervise.interruption import PREEMPTED, Interrupted, Request, deferring, interruptible
-from trainers.launch.supervise.preemption import made_room, make_room
-from trainers.launch.supervise.process import Process
-from trainers.launch.supervise.ranks import FAILURE_FILE, recorded_failure
-from trainers.launch.supervise.screen import Screen, screen_shown
-from trainers.launch.supervise.spared_servers import goes_on_without, max_restarts
-from trainers.output.checkpoints import newest_whole
-from trainers.output.files import FULL, cannot_write, told
+from trainers.launch.options import parse
+from trainers.launch.plan import LaunchPlan, make_plan
+from trainers.launch.report import WARNING, report
+from trainers.launch.running import run
+from trainers.launch.supervise.failure_hints import server_hints
+from trainers.launch.supervise.interruption import PREEMPTED, Interrupted, interruptible
+from trainers.output.files import FULL, cannot_write
 from trainers.output.lock import locked
 from trainers.output.temporary import own_temporary_directory
-from trainers.paths import resource
-from trainers.serving.processes.command import Command
 from trainers.serving.processes.orphans import no_orphans
-from trainers.serving.processes.server_group import ServerError, ServerGroup
-from trainers.serving.server_records import records_file
+from trainers.serving.processes.server_group import ServerError
 from trainers.serving.server_spec import ServerSpec
 from trainers.terminal.log_lines import log_to_standard_error
 
@@ -69,21 +53,8 @@ USER_ERROR = 2
 """Exit status for a mistake of the user."""
 SERVER_ERROR = 3
 """Exit status for a server that failed."""
-STOPPED_EARLY = 4
-"""Exit status of a training that has steps left."""
 DISK_ERROR = 5
 """Exit status for a disk that takes no more."""
-WATCH_INTERVAL_S = 0.5
-SILENCE_S = 5.0
-"""Seconds without a sign of life from a trainer that starts, after which the launcher gives one."""
-WAITING_TOLD_EVERY_S = 60.0
-"""Seconds between lines about servers that are waited for, beside a display of the time."""
-SAVING_GRACE_S = 1800.0
-"""Seconds that a trainer which lost a server may take for the rest of its step and a checkpoint."""
-TRAINER_LOG = "trainer.log"
-LOST_GRACE_S = 25.0
-"""Seconds that it may take where another host's servers are gone: the whole run ends within a minute."""
-OPTIONS = ("--dry-run", "--assume-gpus", "--assume-gpu-memory", "--assume-hosts", "--no-preflight", "--hosts")
 NOT_CHECKED = "tokenizers, data and disk were not looked at: a launch on that machine does so before servers start"
 logger = logging.getLogger("launch")
 
@@ -117,36 +88,6 @@ def told_end(error: BaseException) -> int:
         raise error
     logger.error("%s", cannot_write(Path(error.filename or "the output directory"), error))
     return DISK_ERROR
-
-
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Read the launcher's own options; everything else is configuration."""
-    parser = argparse.ArgumentParser(prog="trainers.launch", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--servers", type=_count, required=True, metavar="V", help="GPUs for model servers")
-    parser.add_argument("--trainers", type=_count, required=True, metavar="T", help="training processes, a GPU each")
-    parser.add_argument("--dry-run", action="store_true", help="print what would be started, and start nothing")
-    parser.add_argument(
-        "--assume-gpus", type=_count, metavar="N", help="plan for a machine with N GPUs (with --dry-run)"
-    )
-    parser.add_argument(
-        "--assume-gpu-memory", type=_gibibytes, metavar="GIB", help="memory of each assumed GPU, such as 24 or 80"
-    )
-    parser.add_argument("--assume-hosts", type=_count, metavar="N", help="plan for N hosts like this (with --dry-run)")
-    parser.add_argument("--hosts", metavar="A,B,…", help="all hosts of the run; start the same line on each")
-    parser.add_argument(
-        "--no-preflight", action="store_true", help="do not load tokenizers and data before the servers start"
-    )
-    parser.add_argument("arguments", nargs="*", metavar="RECIPE | key=value | zero1 | zero2 | offload")
-    options, unknown = parser.parse_known_intermixed_args(list(arguments))
-    if unknown:
-        raise ConfigurationError([_unknown_option(word) for word in unknown if word.startswith("-")])
-    if options.assume_gpus is not None and not options.dry_run:
-        parser.error("--assume-gpus plans for another machine, which only --dry-run can do")
-    if options.assume_hosts is not None and not options.dry_run:
-        parser.error("--assume-hosts plans for other machines, which only --dry-run can do; --hosts names real ones")
-    if options.assume_gpu_memory is not None and options.assume_gpus is None:
-        parser.error("--assume-gpu-memory belongs to --assume-gpus N; the memory of GPUs that are here is known")
-    return options
 
 
 def launch(options: argparse.Namespace) -> int:
@@ -300,166 +241,6 @@ def _output_notes(plan: LaunchPlan, machine: Machine) -> tuple[str, ...]:
     return () if machine.assumed else (f"{plan.output_dir}: {decide(plan.config).reason}",)
 
 
-def run(plan: LaunchPlan, others: Company = ALONE) -> int:
-    """Start servers and trainer, watch both, and stop what is left of them whatever happens.
-
-    Args:
-        plan: of this host.
-        others: the other hosts of the run.
-    """
-    write_accelerate(plan)
-    for line in devices(plan):
-        logger.info("%s", line)
-    failure = plan.file("failure.json")
-    failure.unlink(missing_ok=True)
-    for asked in (STOP, STOP_ROLLOUT):
-        (plan.output_dir / asked).unlink(missing_ok=True)
-    command = Command(plan.trainer.argv, {**plan.trainer.env, FAILURE_FILE: str(failure.absolute())})
-    with screen_shown() as screen, _servers_of(plan, screen) as servers, others.told_why():
-        for server in servers.servers:
-            logger.info("%s is up: curl %s/health  (log: %s)", server.spec.name, server.spec.base_url, server.log_path)
-        others.servers_up(servers.poll)
-        if not plan.runs_program:
-            return others.serve(servers.poll)
-        log = plan.file(TRAINER_LOG)
-        logger.info("starting the trainer, which loads libraries, model and data first  (log: %s)", log)
-        if screen is not None:
-            screen.tell({"stage": "starting the trainer"})
-        # What cannot save goes on where it stopped: it ends at once.
-        noting = deferring() if isinstance(plan.config, TrainingExperiment) else nullcontext(Request())
-        with noting as request, Process(command, "trainer", log, screen) as trainer:
-            status = watched(plan, servers, trainer, request, others)
-        recorded = recorded_failure(failure)
-        if recorded is not None:
-            failure.unlink()
-            raise recorded
-        if status and not request.made:
-            # A server that died is why the trainer failed, even where the trainer was quicker to say so.
-            servers.check()
-        others.program_ended(status, request)
-    if status is None or request.made:
-        return made_room(plan.output_dir, status, _save_grace_s(plan))
-    return conclude(plan, status, trainer.tail)
-
-
-def _save_grace_s(plan: LaunchPlan) -> float:
-    return float(plan.config.training.save_grace_s) if isinstance(plan.config, TrainingExperiment) else 0.0
-
-
-def _servers_of(plan: LaunchPlan, screen: Screen | None) -> ServerGroup:
-    """Return the servers of a run, not started; what shows the time is not told every five seconds to wait."""
-    spared = partial(goes_on_without, plan.config, plan.servers)
-    group = partial(ServerGroup, plan.servers, plan.output_dir, spared, max_restarts=max_restarts(plan.config))
-    if plan.part is not None and plan.servers:
-        group = partial(group, records_file=records_file(plan.servers[0].host))
-    if isinstance(plan.config, StudentExperiment):
-        group = partial(group, start_timeout_s=float(plan.config.serving.server_start_timeout_s))
-    if screen is None:
-        return group()
-    if plan.servers:
-        screen.tell({"stage": "starting the servers"})
-    return group(told_every_s=WAITING_TOLD_EVERY_S)
-
-
-def watched(
-    plan: LaunchPlan, servers: ServerGroup, trainer: Process, request: Request, others: Company = ALONE
-) -> int | None:
-    """Return the status with which a trainer ends beside its servers, `None` when it had no more time to make room.
-
-    Raises:
-        ServerError: when a server ended before it that the run needs. A GRPO training has saved a checkpoint then, if
-            that could be done.
-    """
-    started = told = time.monotonic()
-    while not request.made:
-        status = trainer.status(WATCH_INTERVAL_S)
-        if status is not None:
-            return status
-        if not trainer.said_something and time.monotonic() - told >= SILENCE_S:
-            told = time.monotonic()
-            logger.info("waiting for the trainer's first line (%.0f s)", told - started)
-        try:
-            servers.poll()
-            others.look(request)
-        except ServerError as error:
-            if not isinstance(plan.config, GRPOExperiment):
-                raise
-            grace_s = LOST_GRACE_S if isinstance(error, ServersElsewhere) else SAVING_GRACE_S
-            status = saved(plan, str(error).partition(" The end of its log")[0], trainer, request, grace_s)
-            if status == 0 and not stopped_early(plan):
-                return 0
-            if not request.made:
-                _say_how_to_continue(plan)
-                raise
-    others.look(request)
-    return make_room(plan.output_dir, trainer, (*servers.servers, *others.servers()), request, _save_grace_s(plan))
-
-
-def saved(plan: LaunchPlan, reason: str, trainer: Process, request: Request, grace_s: float) -> int | None:
-    """Have a trainer end its step and save; return its status, `None` after a deadline or when asked to make room."""
-    logger.error("%s", reason)
-    logger.error(
-        "waiting up to %s for the trainer to end its step with a checkpoint; Ctrl-C ends everything at once",
-        f"{grace_s / 60:.0f} min" if grace_s >= 60 else f"{grace_s:.0f} s",
-    )
-    with told(plan.output_dir / STOP):
-        (plan.output_dir / STOP).write_text(reason, encoding="utf-8")
-    if grace_s < SAVING_GRACE_S:
-        with told(plan.output_dir / STOP_ROLLOUT):
-            (plan.output_dir / STOP_ROLLOUT).touch()
-    deadline = time.monotonic() + grace_s
-    status = None
-    while status is None and not request.made and time.monotonic() < deadline:
-        status = trainer.status(WATCH_INTERVAL_S)
-    for asked in (STOP, STOP_ROLLOUT):
-        (plan.output_dir / asked).unlink(missing_ok=True)
-    return status
-
-
-def _say_how_to_continue(plan: LaunchPlan) -> None:
-    whole, damaged = newest_whole(plan.output_dir)
-    for checkpoint, wrong in damaged.items():
-        logger.error("%s is not whole: %s", checkpoint, wrong)
-    if whole is not None:
-        logger.error("the same command continues from %s", whole)
-
-
-def conclude(plan: LaunchPlan, status: int, tail: str) -> int:
-    """Say how a run ended, and what helps against it; return the launcher's exit status."""
-    if not status and stopped_early(plan):
-        logger.error(
-            "stopped early, for the reason above: the same command continues; output is in %s", plan.output_dir
-        )
-        return STOPPED_EARLY
-    if not status:
-        logger.info("finished; output is in %s", plan.output_dir)
-        return 0
-    logger.error("the trainer failed with status %d; what it wrote is in %s", status, plan.file(TRAINER_LOG))
-    for hint in trainer_hints(status, tail, plan.config):
-        logger.error("%s", hint)
-    _say_how_to_continue(plan)
-    return status
-
-
-def stopped_early(plan: LaunchPlan) -> bool:
-    """Return whether a training that ended well has steps left.
-
-    An evaluation never has: one that lacks answers has results all the same.
-    """
-    return isinstance(plan.config, TrainingExperiment) and not is_finished(plan.output_dir)
-
-
-def write_accelerate(plan: LaunchPlan) -> None:
-    """Write the accelerate file of this run: the one of its DeepSpeed stage, with processes and precision set."""
-    config = plan.config
-    if plan.accelerate is None or not isinstance(config, TrainingExperiment):
-        return
-    path = resource("accelerate", f"deepspeed_{config.training.deepspeed}.yaml")
-    stage = yaml.safe_load(path.read_text(encoding="utf-8"))
-    settings = accelerate_settings(config.trainer, plan.accelerate, stage)
-    plan.file(ACCELERATE_FILE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-
-
 def _shapes(plan: LaunchPlan) -> dict[str, Any]:
     return {use.model: local_shape(use.model) for use in model_uses(plan.config)}
 
@@ -471,31 +252,6 @@ def _warn(found: Findings) -> None:
 
 def _line(problem: Problem) -> str:
     return " ".join(str(problem).split())
-
-
-def _unknown_option(word: str) -> Problem:
-    name, _, value = word.lstrip("-").partition("=")
-    if name in all_keys():
-        return Problem(word, "keys are written without dashes", f"write {name}={value or '…'}")
-    close = get_close_matches(word, OPTIONS, n=1)
-    remedy = f"did you mean {close[0]}?" if close else "leave it out; keys of the configuration are key=value"
-    return Problem(word, f"expected one of the options {', '.join(OPTIONS)}", remedy)
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of GPUs (0, 1, 2 …)")
-    return int(text)
-
-
-def _gibibytes(text: str) -> float:
-    try:
-        size = float(text)
-    except ValueError:
-        size = 0.0
-    if size <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount of GPU memory in GiB (24, 80 …)")
-    return size
 
 
 if __name__ == "__main__":

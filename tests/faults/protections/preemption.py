@@ -11,7 +11,7 @@ _SCRIPT, _BATCH = "scripts/slurm/requeue.sh", "launch/test_slurm_scripts.py"
 PREEMPTION = (
     Protection(
         "preemption: TERM and USR1 are noted while a trainer runs",
-        "trainers/launch/__main__.py",
+        "trainers/launch/running.py",
         "noting = deferring() if isinstance(plan.config, TrainingExperiment) else nullcontext(Request())",
         "noting = nullcontext(Request())",
         f"{_TEST}::test_a_run_that_makes_room_at_any_moment_ends_as_the_undisturbed_one",
