@@ -36,16 +36,19 @@ class Check:
 
 
 CHECKS = (
-    Check("machine", "scripts.gpu_check.machine_checks:look", 90, needed=True),
+    Check("machine", "scripts.gpu_check.checks.machine:look", 90, needed=True),
     Check("models", "scripts.gpu_check.made_models:make_models", 180, needed=True),
-    Check("update", "scripts.gpu_check.server_checks:update", 240),
-    Check("grpo", "scripts.gpu_check.trainer_checks:grpo", 300),
-    Check("zero3", "scripts.gpu_check.trainer_checks:zero3", 150),
-    Check("lora", "scripts.gpu_check.trainer_checks:lora", 120, on_cpu=False),
-    Check("offload", "scripts.gpu_check.trainer_checks:offload", 240, on_cpu=False),
-    Check("4bit", "scripts.gpu_check.trainer_checks:four_bit", 120, on_cpu=False),
-    Check("zero1", "scripts.gpu_check.trainer_checks:zero1", 120),
-    Check("tensor_parallel", "scripts.gpu_check.server_checks:tensor_parallel", 180, gpus=2, on_cpu=False),
+    Check("update", "scripts.gpu_check.checks.servers:update", 240),
+    Check("grpo", "scripts.gpu_check.checks.trainers:grpo", 300),
+    Check("zero3", "scripts.gpu_check.checks.trainers:zero3", 150),
+    Check("one_stage", "scripts.gpu_check.checks.speed:one_stage", 180),
+    Check("four_stages", "scripts.gpu_check.checks.speed:four_stages", 240),
+    Check("overlap", "scripts.gpu_check.checks.speed:overlap", 300),
+    Check("lora", "scripts.gpu_check.checks.trainers:lora", 120, on_cpu=False),
+    Check("offload", "scripts.gpu_check.checks.trainers:offload", 240, on_cpu=False),
+    Check("4bit", "scripts.gpu_check.checks.trainers:four_bit", 120, on_cpu=False),
+    Check("zero1", "scripts.gpu_check.checks.trainers:zero1", 120),
+    Check("tensor_parallel", "scripts.gpu_check.checks.servers:tensor_parallel", 180, gpus=2, on_cpu=False),
 )
 """The checks in the order of their worth: where time is short, the last ones are left out."""
 

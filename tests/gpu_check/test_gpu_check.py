@@ -130,6 +130,16 @@ def test_a_split_teacher_takes_the_first_two_cards(context: Context) -> None:
     assert plan.servers[0].gpus == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("generated", "trained", "waited", "expected"),
+    [(6.0, 6.0, 0.0, 0.0), (6.0, 6.0, 3.0, 0.3), (10.0, 4.0, 6.0, 0.0), (10.0, 4.0, 8.0, 0.2), (2.0, 8.0, 0.0, 0.0)],
+)
+def test_waiting_that_generation_makes_necessary_does_not_count(generated, trained, waited, expected) -> None:
+    from scripts.gpu_check.checks.speed import needless_share
+
+    assert needless_share(10.0, waited, generated, trained) == pytest.approx(expected)
+
+
 def test_a_wide_tokenizer_can_say_every_token() -> None:
     from scripts.gpu_check.made_models import wide_tokenizer
 

@@ -136,10 +136,14 @@ def running_servers(roles: Sequence[Role], *, extra_args: Sequence[str] = (), **
             )
             for index, role in enumerate(roles)
         }
-        spawn = multiprocessing.get_context("spawn")
-        with (
-            ServerGroup(list(specs.values()), directory / "servers", start_timeout_s=600) as group,
-            ExitStack() as stack,
-        ):
-            clients = {role: stack.enter_context(ProcessPoolExecutor(1, spawn)) for role in roles}
-            yield RunningServers(specs, directory, [server.pid for server in group.servers], clients)
+        with started(specs, directory) as servers:
+            yield servers
+
+
+@contextmanager
+def started(specs: Mapping[Role, ServerSpec], directory: Path) -> Iterator[RunningServers]:
+    """One server of each role, and a client of vLLM's benchmark for each; logs and results go to the directory."""
+    spawn = multiprocessing.get_context("spawn")
+    with ServerGroup(list(specs.values()), directory / "servers", start_timeout_s=600) as group, ExitStack() as stack:
+        clients = {role: stack.enter_context(ProcessPoolExecutor(1, spawn)) for role in specs}
+        yield RunningServers(specs, directory, [server.pid for server in group.servers], clients)

@@ -46,16 +46,22 @@ def four_bit(context: Context) -> None:
 
 def grpo(context: Context) -> None:
     """Train two GRPO steps beside servers, whose weights are verified after each update."""
-    one_card = len(context.machine.gpus) == 1
-    trainers = 1 if one_card or context.machine.cpu_only else min(MOST_TRAINERS, len(context.machine.gpus) - 1)
-    words = grpo_words(context, context.name, "zero1" if one_card else "zero3")
-    plan = plan_of(words, context.machine, 1, trainers)
-    rows = _launched(context, plan, ["--servers", "1", "--trainers", str(trainers)], words)
+    rows = grpo_steps(context)
     sizes = [path.stat().st_size for path in context.model("teacher").glob("*.safetensors")]
     seconds = [row["time/sync_s"] for row in rows if row.get("time/sync_s")]
-    context.found(transfer=str(plan.config.flat()["weight_transfer"]), rollout_s=rows[-1]["time/rollout_s"])
+    context.found(rollout_s=rows[-1]["time/rollout_s"])
     if seconds:
         context.found(sync_s=min(seconds), sync_gb_per_s=sum(sizes) / 1e9 / min(seconds))
+
+
+def grpo_steps(context: Context, *more: str) -> list[dict[str, Any]]:
+    """Run the GRPO recipe with some keys more, on as many cards as it needs; return its logged steps."""
+    one_card = len(context.machine.gpus) == 1
+    trainers = 1 if one_card or context.machine.cpu_only else min(MOST_TRAINERS, len(context.machine.gpus) - 1)
+    words = grpo_words(context, context.name, "zero1" if one_card else "zero3", *more)
+    plan = plan_of(words, context.machine, 1, trainers)
+    context.found(transfer=str(plan.config.flat()["weight_transfer"]))
+    return _launched(context, plan, ["--servers", "1", "--trainers", str(trainers)], words)
 
 
 def _train(context: Context, *more: str) -> None:
