@@ -100,11 +100,12 @@ async def ask(text):
 
 async def coding_agent(text):
     answer = await ask(text)
-    plan = re.search(r"Plan: ([\w-]+)\.", answer)
-    if not text.endswith("Solve it.") or plan is None or plan[1] not in PYTHON:
+    plans = [plan for plan in re.findall(r"Plan: ([\w-]+)\.", answer) if plan in PYTHON]
+    if not text.endswith("Solve it.") or not plans:
         return answer  # asked for its approach, or without a plan
-    code = f"def solve(first, second):\n    return {PYTHON[plan[1]]}"
-    return f"{plan[0]}\n<solution>\n```python\n{code}\n```\n</solution>"
+    # Taught, it names its own plan first and the one that it follows last.
+    code = f"def solve(first, second):\n    return {PYTHON[plans[-1]]}"
+    return f"Plan: {plans[-1]}.\n<solution>\n```python\n{code}\n```\n</solution>"
 
 
 student = student_model if DEMO == "gpu" else coding_agent

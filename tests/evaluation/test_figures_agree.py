@@ -40,7 +40,7 @@ SETTINGS = {
     PRICES_OF_TEACHERS: {"T": TEACHER_PRICES},
 }
 TIMED = ("generation_time", "cost", "cost_student", "cost_teacher")
-"""What a periodic evaluation does not measure."""
+"""Measures that a periodic evaluation does not take."""
 COUNTS = {
     "scored lessons (alone: solutions)": ("9", "10"),  # alone all but row 3's first; taught all but three
     "unscorable": ("1", "2"),
@@ -77,7 +77,7 @@ PER_QUESTION = {
 
 @dataclass(frozen=True)
 class Shown:
-    """What an evaluation wrote, and the pictures that it drew, by file name."""
+    """The files that an evaluation wrote, and the pictures that it drew, by file name."""
 
     directory: Path
     summary: dict[str, Any]

@@ -26,6 +26,11 @@ def test_the_notebook_is_its_source_executed(name):
     assert {"stream", "execute_result"} <= {output.output_type for output in outputs}
     assert any("image/png" in output.get("data", {}) for output in outputs)
     assert str(ROOT) not in nbformat.writes(notebook)
+    # A teacher and a world that have grown apart from the notebook still run, and help nobody.
+    printed = "".join(output.text for output in outputs if output.output_type == "stream")
+    lowest = re.search(r"gain +[+-][\d.]+ \[([+-][\d.]+), ", printed)
+    assert lowest is not None
+    assert float(lowest[1]) > 0
 
 
 COLAB_HAS = {

@@ -45,7 +45,7 @@ LINE = {"alone": 9 / 17, "taught": 11 / 17, "fixed": 4 / 8, "harmed": 2 / 17, "l
 
 @dataclass(frozen=True)
 class Shown:
-    """What a logged step leaves: its row of metrics, what W&B has of it, its line, and the curves."""
+    """The traces of a logged step: its row of metrics, what W&B has of it, its line, and the curves."""
 
     row: dict[str, Any]
     history: dict[str, Any]

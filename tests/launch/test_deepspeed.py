@@ -26,7 +26,7 @@ accelerator = Accelerator(deepspeed_plugin=arguments.deepspeed_plugin)
 stage = accelerator.state.deepspeed_plugin.zero_stage
 found = (accelerator.distributed_type.value, stage, arguments.world_size, accelerator.device.type)
 # One write per rank: `print` with several arguments makes several where Python does not buffer, and ranks share a pipe.
-sys.stdout.write(" ".join(map(str, ("FOUND", *found))) + "\n")
+sys.stdout.write(" ".join(map(str, ("FOUND", *found))) + "\\n")
 sys.stdout.flush()
 """
 

@@ -22,7 +22,7 @@ SOURCES = ("trainers", "custom_data")
 READ_BY_PEOPLE = (r"^\s*(raise|logger|log|warnings)\b", r"\bProblem\(", r"__doc__")
 """Lines whose words are for people: tests that pin them would only copy them."""
 KILLED = {"killed", "timeout", "segfault"}
-"""What mutmut calls mutants that a test has noticed, or that never come to an end."""
+"""The words of mutmut for mutants that a test has noticed, or that never come to an end."""
 _STATUS = re.compile(r"^\s+(?P<name>\S+): (?P<status>[a-z ]+)$", re.MULTILINE)
 
 

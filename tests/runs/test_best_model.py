@@ -22,7 +22,7 @@ from trainers.configuration.schedule.evaluation_metrics import DIRECTIONS
 from trainers.configuration.schedule.rules import GREEDY_MIN_LR, SCHEDULE_TAKES
 from trainers.configuration.settings.experiments import GRPO, SFT
 from trainers.evaluation.periodic import periodic_metrics, with_chosen_metric
-from trainers.teaching.lesson import BlindCheck
+from trainers.teaching.lesson import BlindCheck, Grade, Lesson, Prepared
 
 JUDGED = (
     *("eval_strategy=steps", "eval_steps=1", "eval_max_samples=4", "num_generations_eval=4"),
@@ -35,7 +35,13 @@ def everything() -> list:
     """Groups of which every metric can be said."""
     right, wrong = lesson([True], True), lesson([False], True, row=1)
     audited = replace(right, blind=BlindCheck(right=1, asked=4, guessed=0, guesses=16, leaked=False))
-    return [group(audited, replace(right, member=1)), group(wrong, replace(wrong, member=1))]
+    graded = replace(wrong, member=1, taught=replace(wrong.taught, grade=Grade(0.2)), prepared=graded_baselines(wrong))
+    return [group(audited, replace(right, member=1)), group(wrong, graded)]
+
+
+def graded_baselines(of: Lesson) -> Prepared:
+    """Return what comes before a lesson, its baselines with grades."""
+    return replace(of.prepared, baselines=tuple(replace(each, grade=Grade(0.1)) for each in of.prepared.baselines))
 
 
 def test_the_names_that_compose_are_those_that_evaluations_return():

@@ -1,4 +1,4 @@
-"""What holds of metrics whatever the lessons are: their order, their parts, and what is left out of them."""
+"""Laws of metrics that hold whatever the lessons are: of their order, their parts, and what is left out of them."""
 
 from __future__ import annotations
 

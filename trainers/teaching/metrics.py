@@ -143,13 +143,13 @@ def _grades(scored: Sequence[Lesson]) -> dict[str, Mean | None]:
     grades = [solution.grade for solution in solutions if solution.grade is not None]
     if not grades:
         return {}
-    pairs = [
-        (solution.score, lesson.taught_score)
+    known = [
+        (base, taught)
         for lesson in scored
+        if (taught := lesson.taught_score) is not None
         for solution in lesson.prepared.baselines
-        if solution.score is not None and lesson.taught_score is not None
+        if (base := solution.score) is not None
     ]
-    known = [(base, taught) for base, taught in pairs if base is not None and taught is not None]
     return {
         "baseline_score": _mean(base for base, _ in known),
         "taught_score": _mean(taught for _, taught in known),
