@@ -54,7 +54,9 @@ def check(name: str, generations: list[Generation]) -> None:
             if completion.finish_reason == "length":
                 assert len(completion.token_ids) == BUDGET
             known = [id_ for id_ in completion.token_ids if id_ < len(tokenizer)]
-            assert completion.text == tokenizer.decode(known, skip_special_tokens=True)
+            # A character that the budget cut in two: servers say nothing of it, a tokenizer says that it is broken.
+            said = tokenizer.decode(known, skip_special_tokens=True).rstrip("\ufffd")
+            assert completion.text.rstrip("\ufffd") == said
 
 
 @pytest.mark.parametrize("name", SHAPES)

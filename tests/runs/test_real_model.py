@@ -68,8 +68,8 @@ def pair(smollm2: Path, warmed: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def trained(pair: ServerPair, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """GRPO of all weights on two ranks under ZeRO-3, on-policy."""
-    return _grpo(pair, tmp_path_factory.mktemp("full"), "2", "zero3", "learning_rate=1e-4")
+    """GRPO of all weights under ZeRO-3, on-policy; a rank takes more than 4 GB, so that there is one."""
+    return _grpo(pair, tmp_path_factory.mktemp("full"), "1", "zero3", "learning_rate=1e-4")
 
 
 def _grpo(pair: ServerPair, output: Path, processes: str, stage: str, *overrides: str) -> Path:
@@ -192,10 +192,11 @@ def test_the_service_answers_the_openai_client_in_whole_and_in_pieces(pair):
 
 
 def test_models_in_this_process_hold_a_lesson(smollm2, warmed):
-    brief = {"templates": default_templates("world"), "max_probe_tokens": 8, "max_completion_length": 48}
+    brief = {"templates": default_templates("world"), "max_probe_tokens": 8, "max_completion_length": 96}
     student, teacher = local_model(str(smollm2)), local_model(str(warmed))
     mentor = AdaptiveTeacher(teacher, max_tokens=16, **brief)
     lesson = mentor.teach_sync("A jar holds 40 cookies and 13 are eaten. How many cookies are left?", student)
     assert lesson.guidance.approach
     assert lesson.text
-    assert lesson.guidance.teaching
+    # Six steps of warm-up teach it the form: it thinks before it teaches.
+    assert lesson.guidance.thinking
