@@ -66,6 +66,11 @@ def test_an_id_of_choice_wins_and_is_what_a_continued_training_goes_on_with(conf
     assert (tmp_path / "run" / WANDB_RUN).read_text().strip() == "other"
 
 
+def hears_interrupts():
+    """Undo what a shell does to commands in its background, which pytest may be one of: they ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def training(tmp_path, tiny_teacher_dir):
     """Starts a tiny SFT run whose W&B client has no network, the same one for the same arguments."""
@@ -81,7 +86,7 @@ def training(tmp_path, tiny_teacher_dir):
     started = []
 
     def start(*arguments):
-        started.append(subprocess.Popen([*command, *arguments], env=environment))
+        started.append(subprocess.Popen([*command, *arguments], env=environment, preexec_fn=hears_interrupts))
         return started[-1]
 
     yield start

@@ -8,6 +8,7 @@ import importlib.metadata
 import io
 import json
 import multiprocessing
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -25,6 +26,7 @@ from trainers.generation.types import Prompt
 from trainers.generation.vllm.endpoint_pool import EndpointPool
 from trainers.serving.processes.server_group import ServerGroup
 from trainers.serving.processes.vllm_entry import vllm_version
+from trainers.serving.run_token import run_token
 from trainers.serving.server_spec import Role, ServerSpec
 
 CONTEXT = 1024
@@ -103,6 +105,9 @@ class RunningServers:
 
 def vllm_bench_serve(arguments: list[str]) -> None:
     """Run the command `vllm bench serve` within this process, which stays, so that it imports vLLM once."""
+    if token := run_token():
+        # The client knows no other way to be given what the servers ask for.
+        os.environ["OPENAI_API_KEY"] = token
     importlib.metadata.version = vllm_version
     from vllm.benchmarks.serve import add_cli_args, main
 
