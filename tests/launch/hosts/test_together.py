@@ -41,8 +41,8 @@ def main():
 
 @pytest.fixture
 def sft(tmp_path: Path) -> Callable[..., HostLaunches]:
-    """Return a function that makes a run of two training processes over hosts, into `work/sft`."""
-    world = tmp_path / "work" / "world"
+    """Return a function that makes a run of two training processes over hosts, into `workspace/sft`."""
+    world = tmp_path / "workspace" / "world"
     (world / "teacher_base").mkdir(parents=True)
     (world / "teacher_base" / "config.json").write_text("{}")
     for name in ("sft.jsonl", "world.json"):
@@ -54,8 +54,8 @@ def sft(tmp_path: Path) -> Callable[..., HostLaunches]:
     (package / "launch.py").write_text(STAND_IN)
 
     def made(ends: str, number: int = 2, *words: str, **seconds: float) -> HostLaunches:
-        arguments = ["--servers", "0", "--trainers", str(number), "quickstart_sft", f"workspace={tmp_path}/work"]
-        environment = {"PYTHONPATH": f"{tmp_path}/shim", "ENDS": ends, "OUTPUT": f"{tmp_path}/work/sft"}
+        arguments = ["--servers", "0", "--trainers", str(number), "quickstart_sft", f"workspace={tmp_path}/workspace"]
+        environment = {"PYTHONPATH": f"{tmp_path}/shim", "ENDS": ends, "OUTPUT": f"{tmp_path}/workspace/sft"}
         words = (*arguments, "--no-preflight", *words)
         port = consecutive_free_ports(1)
         return HostLaunches(number, words, tmp_path / "logs", port, environment, **seconds)
@@ -71,7 +71,7 @@ def nothing_left(run: HostLaunches, *places: int) -> bool:
 
 
 def test_two_hosts_train_and_end_well(sft, tmp_path: Path) -> None:
-    run, output = sft("0=0,0.5 1=0,0"), tmp_path / "work" / "sft"
+    run, output = sft("0=0,0.5 1=0,0"), tmp_path / "workspace" / "sft"
     run.start(0, 1)
     run.wait_for(0, "waiting for 1 other hosts")
     assert (output / "run.token").stat().st_mode & 0o777 == 0o600
