@@ -39,14 +39,18 @@ def until_stopped(process: psutil.Process) -> None:
         time.sleep(0.01)
 
 
+def watch_over(rank: psutil.Process, every_s: float, looks: int) -> StoppedProcesses:
+    head = rank.parent()
+    assert head is not None
+    return StoppedProcesses(head.pid, "trainer", every_s=every_s, looks=looks)
+
+
 def test_it_is_named_within_a_minute() -> None:
     assert (LOOKS + 1) * INTERVAL_S <= 60
 
 
 def test_a_stopped_rank_is_named_and_killed(rank: psutil.Process, caplog: pytest.LogCaptureFixture) -> None:
-    head = rank.parent()
-    assert head is not None
-    watch = StoppedProcesses(head.pid, "trainer", every_s=0.0, looks=3)
+    watch = watch_over(rank, every_s=0.0, looks=3)
     rank.suspend()
     until_stopped(rank)
     for _ in range(2):
@@ -60,9 +64,7 @@ def test_a_stopped_rank_is_named_and_killed(rank: psutil.Process, caplog: pytest
 
 
 def test_what_goes_on_again_is_left_alone(rank: psutil.Process) -> None:
-    head = rank.parent()
-    assert head is not None
-    watch = StoppedProcesses(head.pid, "trainer", every_s=0.0, looks=3)
+    watch = watch_over(rank, every_s=0.0, looks=3)
     for _ in range(3):
         rank.suspend()
         until_stopped(rank)
@@ -76,9 +78,7 @@ def test_what_goes_on_again_is_left_alone(rank: psutil.Process) -> None:
 
 
 def test_looks_have_a_pause_between_them(rank: psutil.Process) -> None:
-    head = rank.parent()
-    assert head is not None
-    watch = StoppedProcesses(head.pid, "trainer", every_s=60.0, looks=2)
+    watch = watch_over(rank, every_s=60.0, looks=2)
     rank.suspend()
     until_stopped(rank)
     for _ in range(5):
