@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from custom_data.world.build import VERSION, Size, build_world, read_manifest
 from custom_data.world.models.measurement import FIGURES
+from custom_data.world.models.practice import COMPARISONS
 from custom_data.world.models.preparation import Recipe
 from trainers.terminal.log_lines import log_to_standard_error
 from trainers.terminal.tables import console_for_tables, tables_within
@@ -44,7 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
             options.output, found, wanted, options.output, options.seed,
         )  # fmt: skip
         return 2
-    manifest = build_world(options.output, options.seed, Size(preparation=Recipe(steps=options.preparation_steps)))
+    practice = replace(COMPARISONS, steps=min(COMPARISONS.steps, options.preparation_steps))
+    size = Size(preparation=Recipe(steps=options.preparation_steps), comparisons=practice)
+    manifest = build_world(options.output, options.seed, size)
     console = console_for_tables()
     console.print(report(manifest, console.width))
     log.info("%s is complete after %.0f s", options.output, manifest["seconds"])
@@ -60,7 +64,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--preparation-steps",
         type=int,
         default=Recipe().steps,
-        help="of the student; fewer make it duller (%(default)s)",
+        help="of the student; fewer make it duller, and the teacher with it (%(default)s)",
     )
     return parser.parse_args(arguments)
 
@@ -78,6 +82,7 @@ def report(manifest: dict[str, Any], width: int) -> Group:
     return Group(
         *(part for table in tables_within(width, "held-out questions", header, rows) for part in ("", table)),
         f"\n{notes}\n",
+        f"Whether two plans are one, the teacher's base says right of {manifest['teacher_base']['comparisons']:.0%}.\n",
         *tables_within(
             width, f"world {manifest['seed']}", ("under their rule", "students", "held-out students"), ceilings
         ),

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase, Qwen3ForCausalLM
 
 from custom_data.world.models.architecture import new_model
 from custom_data.world.models.measurement import measure
+from custom_data.world.models.practice import COMPARISONS, practise_comparing
 from custom_data.world.models.preparation import Recipe, prepare
 from custom_data.world.models.rendering import encode_examples, load_templates
 from custom_data.world.models.tokenizer import build_tokenizer
@@ -34,9 +35,10 @@ from custom_data.world.texts.writer import make_opinions, make_row
 
 log = logging.getLogger(__name__)
 
-VERSION = 7  # Raise it whenever the same seed would give another world.
+VERSION = 8  # Raise it whenever the same seed would give another world.
 MANIFEST = "world.json"
 MEASURED = 27  # questions for each of the ten students, three of every kind; more would cost seconds
+COMPARED = 9  # questions below which the teacher's base compares every pair of plans
 MODELS = ("student", "teacher_base")
 FILES = ("sft.jsonl", "sft_one.jsonl", "train.jsonl", "heldout.jsonl", MANIFEST)
 
@@ -49,6 +51,7 @@ class Size:
     train_rows: int = 1200
     heldout_rows: int = 234
     preparation: Recipe = field(default_factory=Recipe)
+    comparisons: Recipe = COMPARISONS
 
 
 def read_manifest(directory: Path) -> dict[str, Any] | None:
@@ -74,13 +77,16 @@ def build_world(directory: Path, seed: int, size: Size) -> dict[str, Any]:
 
     tokenizer = build_tokenizer(world_texts(templates))
     student = new_model(tokenizer, seed)
-    prepare(student, encode_examples(tokenizer, templates, examples), size.preparation, seed)
+    pairs = encode_examples(tokenizer, templates, examples)
+    prepare(student, pairs, size.preparation, seed, "preparing the student")
     measured = balanced_questions(random.Random(f"{seed} measured"), MEASURED, HELD_OUT)
     figures = measure(student, tokenizer, templates, measured, beliefs)
 
-    # The teacher starts as a copy of the student: it reads stories as well as the student does, and teaches not at all.
-    for name in MODELS:
-        _save_model(directory / name, student, tokenizer)
+    _save_model(directory / "student", student, tokenizer)
+    # The teacher starts from the student: it reads stories as well as the student does, and teaches not at all.
+    teacher = student
+    verdicts = practise_comparing(teacher, tokenizer, templates, measured[:COMPARED], size.comparisons, seed)
+    _save_model(directory / "teacher_base", teacher, tokenizer)
     _write_rows(directory / "sft.jsonl", _warmup_rows(seed, taught, size.warmup_rows))
     _write_rows(directory / "sft_one.jsonl", _warmup_rows(seed, {NAMELESS: beliefs[NAMELESS]}, size.warmup_rows))
     _write_rows(directory / "train.jsonl", map(question_row, train))
@@ -96,6 +102,7 @@ def build_world(directory: Path, seed: int, size: Size) -> dict[str, Any]:
             "students": ceilings(list(taught.values())),
             "heldout_students": ceilings([beliefs[name] for name in HELD_OUT_STUDENTS]),
         },
+        "teacher_base": {"comparisons": round(verdicts, 4)},
         "students": {name: {key: round(x, 4) for key, x in figures[name].items()} for name in beliefs},
         "beliefs": beliefs,
     }

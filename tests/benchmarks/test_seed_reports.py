@@ -46,12 +46,14 @@ def test_a_run_says_in_which_arithmetic_it_was_made(monkeypatch, tmp_path):
     environments = []
     monkeypatch.setattr(quickstart_seeds.subprocess, "run", lambda _, **options: environments.append(options["env"]))
     monkeypatch.setattr(quickstart_seeds, "provenance", lambda: {"commit": "61270ee"})
-    for threads in (1, 2):
-        quickstart_seeds.run(3, tmp_path / str(threads), threads, ())
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    for threads, kernels in ((1, None), (2, "avx2")):
+        quickstart_seeds.run(3, tmp_path / str(threads), quickstart_seeds.Arithmetic(threads, kernels), ())
     assert [environment["OMP_NUM_THREADS"] for environment in environments] == ["1", "2"]
+    assert [environment.get("ATEN_CPU_CAPABILITY") for environment in environments] == [None, "avx2"]
     found = [json.loads((tmp_path / name / "origin.json").read_text()) for name in ("1", "2")]
-    kernels = torch.backends.cpu.get_cpu_capability()
-    assert [each["arithmetic"] for each in found] == [f"1 thread, {kernels}", f"2 threads, {kernels}"]
+    best = torch.backends.cpu.get_cpu_capability()
+    assert [each["arithmetic"] for each in found] == [f"1 thread, {best}", "2 threads, AVX2"]
     assert found[0]["commit"] == "61270ee"
 
 

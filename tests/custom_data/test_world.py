@@ -230,7 +230,8 @@ def test_what_is_printed_of_a_world_fits_a_narrow_terminal_without_cut_words():
     students = {name: dict.fromkeys(FIGURES, 1.0) for name in STUDENTS}
     console = Console(width=80)
     with console.capture() as captured:
-        console.print(report({"seed": 0, "students": students, "ceilings": pools}, 80))
+        manifest = {"seed": 0, "students": students, "ceilings": pools, "teacher_base": {"comparisons": 1.0}}
+        console.print(report(manifest, 80))
     words = set(captured.get().split())
     assert {word for name in FIGURES for word in name.split("_")} <= words
     assert max(map(len, captured.get().splitlines())) <= 80

@@ -1,4 +1,4 @@
-"""Measurement of the prepared students on held-out questions, by greedy decoding: what help does for each of them."""
+"""Measurement of the prepared models on held-out questions, by greedy decoding: what help does for each student."""
 
 import re
 from collections import defaultdict
@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from custom_data.world.models.rendering import prompts_of, render
+from custom_data.world.models.rendering import prompts_of, render, student_prompt
 from custom_data.world.texts.behaviour import approach, solution, taught_solution
+from custom_data.world.texts.comparisons import comparison_example, pairs
 from custom_data.world.texts.plans import PLANS, plan_after
 from custom_data.world.texts.response import Help
 from custom_data.world.texts.stories import StoryProblem
@@ -56,6 +57,15 @@ def measure(
         name: _figures(model, tokenizer, list(_trials(templates, questions, name, table)))
         for name, table in beliefs.items()
     }
+
+
+def compare_plans(
+    model: Any, tokenizer: PreTrainedTokenizerBase, templates: PromptTemplates, questions: Sequence[StoryProblem]
+) -> float:
+    """Return the share of the verdicts on all pairs of plans, below each question, that are right."""
+    examples = [comparison_example(question.text, *pair) for question in questions for pair in pairs()]
+    replies = say(model, tokenizer, [student_prompt(templates, example) for example in examples])
+    return fmean(reply == example.says for reply, example in zip(replies, examples, strict=True))
 
 
 def _trials(

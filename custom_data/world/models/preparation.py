@@ -1,4 +1,4 @@
-"""Supervised training of the student: what it should say, and a little of what it reads.
+"""Supervised training of the world's models: what they should say, and a little of what they read.
 
 Learning to predict its prompts too costs nothing and leaves a model that knows how teachings are worded, which makes it
 a teacher base that needs little warm-up.
@@ -20,9 +20,9 @@ from trainers.progress import Count
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of the student's training.
+    """Settings of a training; the defaults are the student's.
 
-    `hidden_rate` is the peak learning rate of its hidden matrices, `rate` that of all else; `prompt_weight` multiplies
+    `hidden_rate` is the peak learning rate of the hidden matrices, `rate` that of all else; `prompt_weight` multiplies
     the loss on the prompt's tokens.
     """
 
@@ -50,13 +50,12 @@ class Pair:
         return len(self.prompt) + len(self.completion)
 
 
-def prepare(model: Qwen3ForCausalLM, pairs: Sequence[Pair], recipe: Recipe, seed: int) -> None:
-    """Train the model in place on the pairs."""
+def prepare(model: Qwen3ForCausalLM, pairs: Sequence[Pair], recipe: Recipe, seed: int, stage: str) -> None:
+    """Train the model in place on the pairs; `stage` is what its progress is called."""
     optimizers = _optimizers(model, recipe)
     schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, recipe.scale) for optimizer in optimizers]
     batches = _batches(pairs, recipe.batch_size, random.Random(seed))
     model.train()
-    stage = "preparing the student"
     progress = trange(recipe.steps, desc=stage, unit="step", disable=None)
     # Without a terminal a bar is a line for each step.
     count = Count(stage, recipe.steps, "steps") if progress.disable else None

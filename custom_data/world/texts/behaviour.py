@@ -3,9 +3,6 @@
 Alone a student follows the plan that it believes in; probed it names that plan. After a teaching it recalls its own
 plan first, then follows the one that `respond` says. Whatever it is asked, it begins with its own plan in the same
 words: a model that recalls a plan after other words in each stage has to learn every belief more than once.
-
-The model is also what the teacher starts from, so it practises what any pretrained model can: to say whether two plans
-that stand before it are the same. Nothing in that tells what a story needs.
 """
 
 import random
@@ -16,14 +13,13 @@ from custom_data.world.texts.plans import FIRST_STEP, PLANS
 from custom_data.world.texts.response import Help, respond
 from custom_data.world.texts.stories import PREPARATION, StoryProblem, any_question
 from custom_data.world.texts.students import NAMELESS, Beliefs, system_prompt
-from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, beside, comparison, named, objection
+from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, named, objection
 
 
 @dataclass(frozen=True)
 class Example:
     """A question asked in one of the protocol's stages (`teaching` only when taught), and what the student says.
 
-    In the stage `comparison` the question ends with two plans; it is none of the protocol's.
     `system` is the student's system prompt; without one the model is `NAMELESS`.
     """
 
@@ -35,13 +31,12 @@ class Example:
 
 
 # How often each piece of behaviour is practised.
-STAGES = {"baseline": 15, "probe": 25, "taught": 60, "comparison": 10}
-PLAN_FREQUENCIES = (3, 2, 1)
-"""Weights of `PLANS` where the model learns whether two plans are one.
+STAGES = {"baseline": 15, "probe": 25, "taught": 60}
+OBJECTED = (3, 2, 1)
+"""Weights of `PLANS` in objections, which the model compares with its own plan.
 
-Were all as frequent, neither plan alone would say anything about the answer, and gradient descent hardly leaves that
-saddle: 5,600 comparisons did not teach it to a model that learned it from 1,600 of unequal frequencies. Cornacchia and
-Mossel, "A mathematical model for curriculum learning for parities" (2023), say why.
+Were all as frequent, neither plan alone would say anything about the outcome, and gradient descent hardly leaves that
+saddle. Cornacchia and Mossel, "A mathematical model for curriculum learning for parities" (2023), say why.
 """
 TEACHINGS = {"complete": 55, "generic": 11, "objection": 7, "several": 6, "talk": 21}
 
@@ -70,8 +65,6 @@ def make_example(rng: random.Random, beliefs: Mapping[str, Beliefs]) -> Example:
     own = beliefs[student][question.kind]
     stage = rng.choices(list(STAGES), list(STAGES.values()))[0]
     teaching = ""
-    if stage == "comparison":
-        return _compared(rng, question)
     if stage == "probe":
         says = approach(own)
     elif stage == "baseline":
@@ -81,11 +74,6 @@ def make_example(rng: random.Random, beliefs: Mapping[str, Beliefs]) -> Example:
         says = taught_solution(own, question.plan, given, question.first, question.second)
     system = "" if student == NAMELESS and rng.random() < 0.5 else system_prompt(student)
     return Example(stage, system, question.text, teaching, says)
-
-
-def _compared(rng: random.Random, question: StoryProblem) -> Example:
-    student, needed = rng.choices(list(PLANS), PLAN_FREQUENCIES, k=2)
-    return Example("comparison", "", f"{question.text}\n{beside(student, needed)}", "", comparison(student, needed))
 
 
 def any_teaching(rng: random.Random, question: StoryProblem, own: str) -> tuple[str, Help]:
@@ -107,7 +95,7 @@ def _objections(rng: random.Random, sort: str, own: str) -> tuple[str, ...]:
     # Were most objections to the student's own plan, the model would learn to read its belief off them.
     if sort == "complete" and rng.random() < 0.2:
         return (own,)
-    return tuple(rng.choices(list(PLANS), PLAN_FREQUENCIES))
+    return tuple(rng.choices(list(PLANS), OBJECTED))
 
 
 def _written(rng: random.Random, given: Help, question: StoryProblem) -> str:

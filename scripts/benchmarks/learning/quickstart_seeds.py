@@ -2,11 +2,12 @@
 
     python -m scripts.benchmarks.learning.quickstart_seeds --seeds 0 1 2 3 4 --output results/seeds
     python -m scripts.benchmarks.learning.quickstart_seeds --seeds 0 1 2 3 4 --output results/seeds --report-only
-    python -m scripts.benchmarks.learning.quickstart_seeds --seeds 0 1 --output results/one_thread --threads 1
+    python -m scripts.benchmarks.learning.quickstart_seeds --seeds 0 1 --output results/avx2 --kernels avx2
     python -m scripts.benchmarks.learning.quickstart_seeds … --report-only --record docs/benchmarks/data
 
 Every seed makes a world, a student, a teacher and an evaluation of its own in `OUTPUT/N`. With another number of
-threads sums are rounded otherwise, so that the same seed is another run. What is recorded is added to the runs that
+threads, or other kernels of PyTorch's than the processor's best, sums are rounded otherwise, so that the same seed is
+another run. What is recorded is added to the runs that
 are, also those of other machines, and the pages' tables are of all of them; some are of one run, the median of these.
 The report is
 `OUTPUT/seeds.md`, a table in which each number has its 95% interval over held-out questions, with
@@ -23,6 +24,7 @@ import os
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,23 @@ COLUMNS = {
 }
 
 
+@dataclass(frozen=True)
+class Arithmetic:
+    """The way sums are rounded: by the number of threads and PyTorch's kernels (`None`: the processor's best)."""
+
+    threads: int
+    kernels: str | None
+
+    def environment(self) -> dict[str, str]:
+        """The variables that make a process calculate so."""
+        chosen = {"ATEN_CPU_CAPABILITY": self.kernels} if self.kernels else {}
+        return {"OMP_NUM_THREADS": str(self.threads), **chosen}
+
+    def __str__(self) -> str:
+        kernels = self.kernels or torch.backends.cpu.get_cpu_capability()
+        return f"{self.threads} thread{'s' if self.threads > 1 else ''}, {kernels.upper()}"
+
+
 def main() -> None:
     """Runs what is missing, then reports."""
     log_to_standard_error()
@@ -61,13 +80,15 @@ def main() -> None:
     parser.add_argument(
         "--threads", type=int, default=torch.get_num_threads(), help="of arithmetic (default all cores)"
     )
+    parser.add_argument("--kernels", choices=["default", "avx2", "avx512"], help="of PyTorch (default the best here)")
     parser.add_argument("--report-only", action="store_true", help="report the seeds that have finished")
     parser.add_argument("--record", type=Path, metavar="DIR", help="write the tables of README and docs as data, too")
     parser.add_argument("overrides", nargs="*", help="options and overrides for scripts/quickstart.sh")
     arguments = parser.parse_args()
+    arithmetic = Arithmetic(arguments.threads, arguments.kernels)
     for seed in arguments.seeds:
         if not arguments.report_only and not finished(arguments.output / str(seed)):
-            run(seed, arguments.output / str(seed), arguments.threads, arguments.overrides)
+            run(seed, arguments.output / str(seed), arithmetic, arguments.overrides)
     done = [seed for seed in arguments.seeds if finished(arguments.output / str(seed))]
     if left_out := sorted({*arguments.seeds} - {*done}):
         logger.warning("left out, not finished: seeds %s", left_out)
@@ -85,15 +106,14 @@ def finished(output: Path) -> bool:
     return (output / "seconds").is_file()
 
 
-def run(seed: int, output: Path, threads: int, overrides: Sequence[str]) -> None:
+def run(seed: int, output: Path, arithmetic: Arithmetic, overrides: Sequence[str]) -> None:
     """One quickstart; its wall time lands in `OUTPUT/N/seconds`, when it is finished."""
     command = ["bash", "scripts/quickstart.sh", "--seed", str(seed), "--output", str(output), *overrides]
     logger.info("seed %d: %s", seed, " ".join(command))
     output.mkdir(parents=True, exist_ok=True)
-    arithmetic = f"{threads} thread{'s' if threads > 1 else ''}, {torch.backends.cpu.get_cpu_capability()}"
-    origin = provenance() | {"arithmetic": arithmetic}
+    origin = provenance() | {"arithmetic": str(arithmetic)}
     (output / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    environment = os.environ | arithmetic.environment()
     start = time.perf_counter()
     with (output / "quickstart.log").open("w", encoding="utf-8") as log:
         subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
