@@ -11,6 +11,8 @@ case "${1:-}" in -h | --help) show_help "$0" && exit 0 ;; esac
 
 install_what_is_missing
 cd "$ATLAS_ROOT" || exit 1
+# Containers often ask for no bytecode; then every one of hundreds of processes compiles the project's modules anew.
+unset PYTHONDONTWRITEBYTECODE
 # Nothing that is tested may depend on a model hub or upload anything.
 export HF_HUB_OFFLINE=1 WANDB_MODE=offline TOKENIZERS_PARALLELISM=false OMP_WAIT_POLICY=PASSIVE
 
@@ -34,7 +36,8 @@ if (($# > 0)); then
 else
     check "fast tests" python -m pytest "${shuffled[@]}" -q -n auto --dist loadfile -m "not slow and not servers"
     # Each process starts servers of its own, of which two processes keep two cores busy and 16 GB of memory full.
-    check "slow tests" python -m pytest -v -n 2 --dist loadfile --durations=25 -m "slow or servers"
+    # Their files are begun in the order of tests/support/longest_first.py, not by how many tests they hold.
+    check "slow tests" python -m pytest -v -n 2 --dist loadfile --no-loadscope-reorder --durations=40 -m "slow or servers"
 fi
 
 if ((${#failed[@]} > 0)); then

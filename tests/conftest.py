@@ -9,6 +9,7 @@ import pytest
 from filelock import FileLock
 
 from tests.support.fault_runs import add_options, chance, note_row, notice, repeat_faults  # noqa: F401 - fixtures
+from tests.support.longest_first import longest_first
 from tests.support.quickstarts import quickstart  # noqa: F401 - a fixture
 from tests.support.server_pair import ServerPair
 from tests.support.worlds import workspace  # noqa: F401 - a fixture
@@ -27,6 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Repeat the tests that do faults."""
     repeat_faults(metafunc)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    items[:] = longest_first(items)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
