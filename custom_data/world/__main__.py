@@ -4,7 +4,6 @@ import argparse
 import logging
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from custom_data.world.build import VERSION, Size, build_world, read_manifest
 from custom_data.world.models.measurement import FIGURES
-from custom_data.world.models.practice import COMPARISONS
+from custom_data.world.models.practice import Practice
 from custom_data.world.models.preparation import Recipe
 from trainers.terminal.log_lines import log_to_standard_error
 from trainers.terminal.tables import console_for_tables, tables_within
@@ -46,8 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
             options.output, found, wanted, options.output, options.seed,
         )  # fmt: skip
         return 2
-    practice = replace(COMPARISONS, steps=min(COMPARISONS.steps, options.preparation_steps))
-    size = Size(preparation=Recipe(steps=options.preparation_steps), comparisons=practice)
+    # No practice makes up for what was hardly prepared, and who asks for that wants it soon.
+    practice = Practice() if options.preparation_steps >= Recipe().steps else Practice(rounds=0)
+    size = Size(preparation=Recipe(steps=options.preparation_steps), practice=practice)
     manifest = build_world(options.output, options.seed, size)
     console = console_for_tables()
     console.print(report(manifest, console.width))
@@ -64,7 +64,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--preparation-steps",
         type=int,
         default=Recipe().steps,
-        help="of the student; fewer make it duller, and the teacher with it (%(default)s)",
+        help="of the student (%(default)s); fewer make it dull, and nothing is practised until it is learned",
     )
     return parser.parse_args(arguments)
 

@@ -14,8 +14,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase, Qwen3ForCausalLM
 
 from custom_data.world.models.architecture import new_model
-from custom_data.world.models.measurement import measure
-from custom_data.world.models.practice import COMPARISONS, practise_comparing
+from custom_data.world.models.practice import Practice, Trainee, practise_comparing, practise_rule
 from custom_data.world.models.preparation import Recipe, prepare
 from custom_data.world.models.rendering import encode_examples, load_templates
 from custom_data.world.models.tokenizer import build_tokenizer
@@ -35,7 +34,7 @@ from custom_data.world.texts.writer import make_opinions, make_row
 
 log = logging.getLogger(__name__)
 
-VERSION = 8  # Raise it whenever the same seed would give another world.
+VERSION = 9  # Raise it whenever the same seed would give another world.
 MANIFEST = "world.json"
 MEASURED = 27  # questions for each of the ten students, three of every kind; more would cost seconds
 COMPARED = 9  # questions below which the teacher's base compares every pair of plans
@@ -51,7 +50,7 @@ class Size:
     train_rows: int = 1200
     heldout_rows: int = 234
     preparation: Recipe = field(default_factory=Recipe)
-    comparisons: Recipe = COMPARISONS
+    practice: Practice = field(default_factory=Practice)
 
 
 def read_manifest(directory: Path) -> dict[str, Any] | None:
@@ -80,13 +79,13 @@ def build_world(directory: Path, seed: int, size: Size) -> dict[str, Any]:
     pairs = encode_examples(tokenizer, templates, examples)
     prepare(student, pairs, size.preparation, seed, "preparing the student")
     measured = balanced_questions(random.Random(f"{seed} measured"), MEASURED, HELD_OUT)
-    figures = measure(student, tokenizer, templates, measured, beliefs)
-
+    figures = practise_rule(Trainee(student, tokenizer, templates, measured), beliefs, size.practice, seed)
     _save_model(directory / "student", student, tokenizer)
     # The teacher starts from the student: it reads stories as well as the student does, and teaches not at all.
-    teacher = student
-    verdicts = practise_comparing(teacher, tokenizer, templates, measured[:COMPARED], size.comparisons, seed)
-    _save_model(directory / "teacher_base", teacher, tokenizer)
+    teacher = Trainee(student, tokenizer, templates, measured[:COMPARED])
+    verdicts = practise_comparing(teacher, size.practice, seed)
+    _save_model(directory / "teacher_base", teacher.model, tokenizer)
+
     _write_rows(directory / "sft.jsonl", _warmup_rows(seed, taught, size.warmup_rows))
     _write_rows(directory / "sft_one.jsonl", _warmup_rows(seed, {NAMELESS: beliefs[NAMELESS]}, size.warmup_rows))
     _write_rows(directory / "train.jsonl", map(question_row, train))
