@@ -68,7 +68,7 @@ def practise_rule(student: Trainee, beliefs: Mapping[str, Beliefs], practice: Pr
 
 
 def practise_comparing(teacher: Trainee, practice: Practice, seed: int) -> float:
-    """Train the teacher's base in place until it compares plans without a mistake; return the share of right verdicts."""
+    """Train the teacher's base in place until it compares plans without a mistake; return the share of right ones."""
     rng = random.Random(f"{seed} comparisons")
     verdicts = _until(
         lambda share: share == 1,
