@@ -7,7 +7,7 @@ import pytest
 from trainers.generation.api.usage import Account, Prices, Usage
 from trainers.generation.types import GenerationError
 from trainers.grpo.rollout_costs import CapTooLow, Cost, check_affordable, cost_since, rollout_cost
-from trainers.grpo.stopping import nothing_left_to_spend
+from trainers.grpo.stop_reasons import nothing_left_to_spend
 
 PRICES = Prices(prompt=1e6, completion=1e6)
 """A dollar a token."""

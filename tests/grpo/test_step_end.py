@@ -14,7 +14,7 @@ from trainers.grpo.lesson_batches import LessonBatchMaker
 from trainers.grpo.overlap import LessonBatch
 from trainers.grpo.rollouts import Rollout
 from trainers.grpo.step_metrics import StepMetrics
-from trainers.grpo.stopping import lost_too_many, nothing_left_to_spend
+from trainers.grpo.stop_reasons import lost_too_many, nothing_left_to_spend
 from trainers.teaching.metrics import teaching_metrics
 from trainers.training.stopping import StopEarly, asked_to_stop
 

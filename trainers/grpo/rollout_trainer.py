@@ -28,7 +28,7 @@ from trainers.grpo.overlap import LessonBatch, RolloutSchedule
 from trainers.grpo.rollout_costs import check_affordable, rollout_cost
 from trainers.grpo.rollouts import RolloutRunner, TrainingRow
 from trainers.grpo.step_metrics import StepMetrics
-from trainers.grpo.stopping import lost_too_many, nothing_left_to_spend
+from trainers.grpo.stop_reasons import lost_too_many, nothing_left_to_spend
 from trainers.grpo.trl.rollout_function import (
     exclude_quietly,
     prompt_dataset,
