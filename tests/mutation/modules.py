@@ -42,7 +42,7 @@ CORE = (
     CoreModule("trainers/evaluation/reports/results_table.py", _SUMMARY),
     CoreModule("trainers/evaluation/periodic.py", ("evaluation/test_periodic.py", *_WORKED)),
     CoreModule("trainers/grpo/step_metrics.py", (_STEP_END,)),
-    CoreModule("trainers/grpo/stopping.py", (_STEP_END, "grpo/test_rollout_costs.py")),
+    CoreModule("trainers/grpo/stop_reasons.py", (_STEP_END, "grpo/test_rollout_costs.py")),
     CoreModule("trainers/grpo/overlap.py", ("grpo/test_overlap.py", "grpo/test_restarted_teacher.py")),
     CoreModule("trainers/grpo/rollout_costs.py", ("grpo/test_rollout_costs.py", "grpo/test_rollouts.py")),
     CoreModule("trainers/grpo/curriculum/question_order.py", ("grpo/test_question_records.py", "grpo/test_overlap.py")),
