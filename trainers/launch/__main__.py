@@ -41,6 +41,7 @@ from trainers.launch.report import WARNING, report
 from trainers.launch.running import run
 from trainers.launch.supervise.failure_hints import server_hints
 from trainers.launch.supervise.interruption import PREEMPTED, Interrupted, interruptible
+from trainers.output.core_dumps import forbid_core_dumps
 from trainers.output.files import FULL, cannot_write
 from trainers.output.lock import locked
 from trainers.output.temporary import own_temporary_directory
@@ -62,6 +63,7 @@ logger = logging.getLogger("launch")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Launch a run; return the trainer's exit status, or one of those above for what ended it here."""
     log_to_standard_error()
+    forbid_core_dumps()
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
         with interruptible():

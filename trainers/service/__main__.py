@@ -24,6 +24,7 @@ from trainers.generation.api.loopback import is_loopback
 from trainers.generation.models import api_model, local_model
 from trainers.generation.retries import RetryPolicy
 from trainers.hub_ids import is_hub_id, looks_local
+from trainers.output.core_dumps import forbid_core_dumps
 from trainers.service.app import Limits, Service
 from trainers.service.network.connections import connections_within, files_for
 from trainers.service.network.one_line import OneLinePerCause
@@ -41,6 +42,7 @@ logger = logging.getLogger("serve")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal ends it; returns 2 for a mistake of the user."""
     log_to_standard_error()
+    forbid_core_dumps()
     options = parse(sys.argv[1:] if arguments is None else arguments)
     key = os.environ.get(KEY) or None
     try:

@@ -404,7 +404,7 @@ class ApiModel:
         except openai.APIError as error:
             raise ApiFailure(f"{url} broke off its answer ({self._shown(str(error))})", "connection") from None
         except (MalformedResponse, ValueError) as error:
-            raise ApiFailure(f"{url} answered with garbage ({self._shown(str(error))})", "garbage") from error
+            raise ApiFailure(f"{url} answered with garbage ({self._shown(str(error))})", "garbage") from None
 
     def _adapt(self, failure: ApiFailure, used: Dialect) -> bool:
         """Move to a dialect without the parameter that the API refused; return `False` when there is none."""
