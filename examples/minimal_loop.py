@@ -27,7 +27,7 @@ from typing import NamedTuple
 import torch
 from matplotlib import pyplot
 from torch.nn.utils.rnn import pad_sequence
-from torch.optim.lr_scheduler import LinearLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, set_seed
 
 from custom_data.world.__main__ import main as make_world
@@ -184,7 +184,7 @@ def main() -> None:
     report("held-out questions before learning", teach(student, strangers, teacher, heldout, 1))
     reference, steps = copy.deepcopy(teacher), []
     optimizer = torch.optim.AdamW(teacher.network.parameters(), RATE, betas=(0.9, 0.95), weight_decay=0.0)
-    schedule = LinearLR(optimizer, 0.2, total_iters=4)
+    schedule = OneCycleLR(optimizer, RATE, STEPS, pct_start=0.1, anneal_strategy="linear")
     for number in range(STEPS):
         lessons = teach(student, pool, teacher, random.sample(questions, QUESTIONS), GROUP)
         learn(teacher, reference, schedule, lessons)
