@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from trainers.launch.__main__ import USER_ERROR, main
+from trainers.launch.__main__ import main
 from trainers.launch.hosts.listing import HostList
-from trainers.launch.hosts.together import COMING_S, LEAVING_S, SEEN_S
+from trainers.launch.outcome import USER_ERROR
+from trainers.launch.together import COMING_S, LEAVING_S, SEEN_S
 
 
 @pytest.fixture
