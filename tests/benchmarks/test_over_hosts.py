@@ -11,9 +11,10 @@ QUICK = Costs(slots=16)
 
 def test_a_client_that_has_time_costs_none():
     free, one = simulate(0, QUICK, 4), simulate(1, QUICK, 4)
+    # Which completion comes first changes with the slightest delay, and with it what the others wait for.
     assert free.client_share == 0
-    assert one.rollout_s == pytest.approx(free.rollout_s, rel=0.01)
-    assert one.tokens_per_s == pytest.approx(free.tokens_per_s, rel=0.01)
+    assert one.rollout_s == pytest.approx(free.rollout_s, rel=0.05)
+    assert one.tokens_per_s == pytest.approx(free.tokens_per_s, rel=0.05)
     # 64 servers' sequences at 50 tokens per second, less what waits for the end.
     assert 0.2 * 64 * 50 < one.tokens_per_s < 64 * 50
 
