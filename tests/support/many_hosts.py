@@ -84,6 +84,6 @@ def many_hosts(directory: Path, ports: tuple[int, int], environment: Mapping[str
         path.write_text(text, encoding="utf-8")
     meeting, first = ports
     words = ["--servers", str(SERVERS), "--trainers", str(TRAINERS), "quickstart_rl", f"workspace={workspace}"]
-    words += [f"vllm_port={first}", "train_batch_size=2048", "max_server_restarts=0", "--no-preflight"]
+    words += [f"vllm_port={first}", "train_batch_size=2048", "restart_servers=false", "--no-preflight"]
     ours = {"PYTHONPATH": str(shim), "OUTPUT": str(workspace / "rl"), **(environment or {})}
     return HostLaunches(HOSTS, words, directory / "logs", meeting, ours, before=_BEFORE)
