@@ -8,8 +8,8 @@ from scripts.gpu_check.context import Context
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import Machine
 from trainers.configuration.settings.experiments import Experiment
-from trainers.launch.__main__ import fitted
 from trainers.launch.node.software import installed
+from trainers.launch.own_host import fitted
 from trainers.launch.plan import LaunchPlan, make_plan
 
 PORT = 28_765

@@ -233,9 +233,10 @@ def test_a_full_disk_is_told_by_the_launcher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from trainers.launch import __main__ as launcher
+    from trainers.launch.outcome import DISK_ERROR
 
     with small_disk(tmp_path, 8) as disk:
         fill(disk)
         monkeypatch.setattr(launcher, "launch", lambda _: (disk / "accelerate.yaml").write_text("x" * 9999))
-        assert launcher.main(["--servers", "0", "--trainers", "1", "quickstart_sft"]) == launcher.DISK_ERROR
+        assert launcher.main(["--servers", "0", "--trainers", "1", "quickstart_sft"]) == DISK_ERROR
     assert "could not be written (No space left on device). → free some space" in caplog.text

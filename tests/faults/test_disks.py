@@ -14,7 +14,7 @@ from tests.support.faulty_libc import failing, faulty_libc, slow  # noqa: F401 -
 from tests.support.small_disk import fill, small_disk
 from tests.support.stand_in_runs import StandInRun
 from tests.support.stand_in_training import STEPS
-from trainers.launch.__main__ import DISK_ERROR
+from trainers.launch.outcome import DISK_ERROR
 
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 CALLS = 70

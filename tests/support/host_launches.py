@@ -19,7 +19,9 @@ RUN = "ATLAS_TEST_HOSTS"
 """Environment variable that tells the processes of one test's run from all others."""
 _START = """
 import sys
-from trainers.launch.hosts import meeting, member, together
+{before}
+from trainers.launch import together
+from trainers.launch.hosts import meeting, member
 meeting.SILENT_S = member.SILENT_S = together.SILENT_S = {silent_s}
 together.COMING_S, together.SEEN_S = {coming_s}, {seen_s}
 from trainers.launch.__main__ import main
@@ -42,6 +44,7 @@ class HostLaunches:
         port: a free one, on which they meet.
         environment: more variables for all of them.
         silent_s, coming_s, seen_s: seconds, in place of the program's.
+        before: code that each launcher runs first.
     """
 
     def __init__(
@@ -54,11 +57,12 @@ class HostLaunches:
         silent_s: float = 20.0,
         coming_s: float = 60.0,
         seen_s: float = 10.0,
+        before: str = "",
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.logs = [directory / f"host-{place}.log" for place in range(number)]
         self._run = str(directory)
-        code = _START.format(silent_s=silent_s, coming_s=coming_s, seen_s=seen_s)
+        code = _START.format(silent_s=silent_s, coming_s=coming_s, seen_s=seen_s, before=before)
         self._command = [sys.executable, "-c", code, *arguments, "--hosts", ",".join(addresses(number))]
         inherited = {name: value for name, value in os.environ.items() if name != HELD_BY}
         paths = os.pathsep.join(filter(None, [(environment or {}).get("PYTHONPATH"), str(ROOT)]))

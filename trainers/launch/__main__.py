@@ -8,60 +8,44 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any
-
-import psutil
 
 from trainers.configuration import ConfigurationError, Problem, compose
 from trainers.configuration.composition.compose import Composition
 from trainers.configuration.devices.machine import Machine, assume, detect
 from trainers.configuration.resume.decision import decide, settle
-from trainers.configuration.settings.experiments import (
-    Experiment,
-    StudentExperiment,
-)
+from trainers.configuration.settings.experiments import Experiment
 from trainers.launch.checks.inspection import Findings
 from trainers.launch.checks.model_uses import model_uses
 from trainers.launch.checks.preflight import check_counts, check_devices, check_surroundings, examine
 from trainers.launch.checks.trained_on import trained_on
 from trainers.launch.downloads import downloaded
-from trainers.launch.estimates.cpu_cache import with_caches
 from trainers.launch.estimates.gpu_memory import cards
 from trainers.launch.estimates.memory_fit import Cards, memory_warnings
-from trainers.launch.estimates.model_sizes import declared_shape, local_shape
+from trainers.launch.estimates.model_sizes import local_shape
 from trainers.launch.hosts.listing import HostList, assumed, listed
 from trainers.launch.hosts.parts import assumed_hosts, on_hosts, part_of, whole
-from trainers.launch.node.requirements import machine_problems, machine_warnings, server_arguments
 from trainers.launch.node.software import Software, installed
 from trainers.launch.options import parse
+from trainers.launch.outcome import told_end
+from trainers.launch.own_host import OwnHost
 from trainers.launch.plan import LaunchPlan, make_plan
 from trainers.launch.report import WARNING, report
 from trainers.launch.running import run
-from trainers.launch.supervise.failure_hints import server_hints
-from trainers.launch.supervise.interruption import PREEMPTED, Interrupted, interruptible
+from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.output.core_dumps import forbid_core_dumps
-from trainers.output.files import FULL, cannot_write
 from trainers.output.lock import locked
 from trainers.output.temporary import own_temporary_directory
 from trainers.serving.processes.orphans import no_orphans
 from trainers.serving.processes.server_group import ServerError
-from trainers.serving.server_spec import ServerSpec
 from trainers.terminal.log_lines import log_to_standard_error
 
-USER_ERROR = 2
-"""Exit status for a mistake of the user."""
-SERVER_ERROR = 3
-"""Exit status for a server that failed."""
-DISK_ERROR = 5
-"""Exit status for a disk that takes no more."""
 NOT_CHECKED = "tokenizers, data and disk were not looked at: a launch on that machine does so before servers start"
 logger = logging.getLogger("launch")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Launch a run; return the trainer's exit status, or one of those above for what ended it here."""
+    """Launch a run; return the trainer's exit status, or one of `outcome` for what ended it here."""
     log_to_standard_error()
     forbid_core_dumps()
     try:
@@ -72,26 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return told_end(error)
 
 
-def told_end(error: BaseException) -> int:
-    """Say what ended a launch; return its exit status. What nobody foresaw is raised again."""
-    if isinstance(error, ConfigurationError):
-        sys.stderr.write(f"{error}\n")
-        return USER_ERROR
-    if isinstance(error, ServerError):
-        logger.error("%s", error)
-        for hint in server_hints(str(error), on_cpu=detect().cpu_only):
-            logger.error("%s", hint)
-        return SERVER_ERROR
-    if isinstance(error, Interrupted):
-        continues = ": the same command continues" if error.status == PREEMPTED else ""
-        logger.info("stopped by %s (status %d)%s", error, error.status, continues)
-        return error.status
-    if not isinstance(error, OSError) or error.errno not in FULL:
-        raise error
-    logger.error("%s", cannot_write(Path(error.filename or "the output directory"), error))
-    return DISK_ERROR
-
-
 def launch(options: argparse.Namespace) -> int:
     """Compose, check, and then shows or runs."""
     machine = detect() if options.assume_gpus is None else assume(options.assume_gpus)
@@ -100,24 +64,20 @@ def launch(options: argparse.Namespace) -> int:
     if hosts is not None:
         return launch_on(hosts, options, machine, memory)
     composition = composed(options, machine)
-    software = Software() if machine.assumed else installed()
+    own = own_host(options, machine, memory)
 
     def plan_of(config: Experiment) -> LaunchPlan:
-        return fitted(make_plan(config, machine, options.servers, options.trainers), software)
+        return own.fit(make_plan(config, machine, options.servers, options.trainers))
 
     def check(config: Experiment) -> tuple[Problem, ...]:
         plan = plan_of(config)
-        lacking = tuple(machine_problems(plan, machine, software))
-        found = Findings(lacking) if lacking else checked(plan, memory, options.no_preflight)
-        _warn(replace(found, warnings=(*machine_warnings(plan, machine, software), *found.warnings)))
-        return found.problems
+        return own.look(plan) or own.examine(plan)
 
     if options.dry_run:
         plan = plan_of(composition.config)
-        lacking = tuple(machine_problems(plan, machine, software))
-        if lacking:
+        if lacking := own.lacks(plan):
             raise ConfigurationError(lacking)
-        warned = [f"{WARNING}{warning}" for warning in machine_warnings(plan, machine, software)]
+        warned = [f"{WARNING}{warning}" for warning in own.warns(plan)]
         noted = replace(composition, notes=(*composition.notes, *warned))
         return show(plan, noted, machine, memory, options.no_preflight)
     with locked(composition.config.output.output_dir):
@@ -134,25 +94,19 @@ def launch(options: argparse.Namespace) -> int:
 def launch_on(hosts: HostList, options: argparse.Namespace, machine: Machine, memory: Cards) -> int:
     """Show or launch a run on several hosts, of which this is one."""
     composition = composed(options, whole(machine, hosts.number), hosts.number)
-    software = Software() if machine.assumed else installed()
     if options.dry_run:
         return show_hosts(hosts, options, composition, machine, memory)
 
     # An HTTP client and server, for which a launch on one host need not wait.
-    from trainers.launch.hosts.together import RunRequest, Steps, launch_together
+    from trainers.launch.together import RunRequest, launch_together
 
-    def look(plan: LaunchPlan) -> tuple[Problem, ...]:
-        for warning in machine_warnings(plan, machine, software):
-            logger.warning("warning: %s", warning)
-        return tuple(machine_problems(plan, machine, software)) or tuple(check_surroundings(plan))
+    asked = RunRequest(composition, options.servers, options.trainers)
+    return launch_together(hosts, asked, own_host(options, machine, memory))
 
-    def examined(plan: LaunchPlan) -> tuple[Problem, ...]:
-        found = Findings((), (), _shapes(plan)) if options.no_preflight else examine(plan, memory)
-        _warn(found)
-        return found.problems
 
-    steps = Steps(partial(fitted, software=software), look, examined, downloaded, run, told_end)
-    return launch_together(hosts, RunRequest(composition, options.servers, options.trainers), machine, steps)
+def own_host(options: argparse.Namespace, machine: Machine, memory: Cards) -> OwnHost:
+    """Return this host, with the software that is installed on it."""
+    return OwnHost(machine, memory, Software() if machine.assumed else installed(), options.no_preflight)
 
 
 def show_hosts(
@@ -170,21 +124,6 @@ def show_hosts(
 
 def _memory(plan: LaunchPlan, memory: Cards) -> tuple[str, ...]:
     return tuple(memory_warnings(plan, _shapes(plan), memory))
-
-
-def fitted(plan: LaunchPlan, software: Software) -> LaunchPlan:
-    """Return a plan whose servers suit this machine: caches by its free memory, kernels that it can build."""
-    config = plan.config
-    if not isinstance(config, StudentExperiment):
-        return plan
-    asked, free = config.serving.cpu_cache_gib, psutil.virtual_memory().available
-    shapes = {spec.model: declared_shape(spec.model) for spec in plan.servers if not spec.gpus}
-    servers = with_caches(plan.servers, shapes, free, float(asked) if asked is not None else None)
-    return replace(plan, servers=tuple(_with_arguments(spec, server_arguments(spec, software)) for spec in servers))
-
-
-def _with_arguments(spec: ServerSpec, arguments: tuple[str, ...]) -> ServerSpec:
-    return replace(spec, extra_args=(*spec.extra_args, *arguments))
 
 
 def composed(options: argparse.Namespace, machine: Machine, hosts: int = 1) -> Composition:
@@ -245,11 +184,6 @@ def _output_notes(plan: LaunchPlan, machine: Machine) -> tuple[str, ...]:
 
 def _shapes(plan: LaunchPlan) -> dict[str, Any]:
     return {use.model: local_shape(use.model) for use in model_uses(plan.config)}
-
-
-def _warn(found: Findings) -> None:
-    for warning in found.warnings:
-        logger.warning("warning: %s", warning)
 
 
 def _line(problem: Problem) -> str:

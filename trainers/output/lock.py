@@ -150,6 +150,11 @@ def under_lock_of(output_dir: str | Path) -> Iterator[None]:
             os.environ[HELD_BY] = before
 
 
+def patience_s() -> float:
+    """Return how long a launch that was started again waits for the lock of a host that may be lost, in seconds."""
+    return (STALE_AFTER_S + HEARTBEAT_S) * (os.environ.get(REQUEUED, "0") != "0")
+
+
 def is_lost(output_dir: str | Path) -> bool:
     """Return whether somebody else has taken over the lock that this process works under."""
     mine, holder = os.environ.get(HELD_BY), _read(Path(output_dir).absolute() / LOCK)
@@ -165,7 +170,7 @@ def _take(directory: Path, mine: Holder) -> bool:
     now = time.monotonic()
     deadline = now + ENDING_S
     # Slurm starts a job again when its node is lost, whose lock looks alive for a while.
-    patience = now + (STALE_AFTER_S + HEARTBEAT_S) * (os.environ.get(REQUEUED, "0") != "0")
+    patience = now + patience_s()
     told = False
     while True:
         with _decision(directory / LOCK) as file:

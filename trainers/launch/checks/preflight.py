@@ -74,7 +74,8 @@ def check_devices(machine: Machine, servers: int, trainers: int, hosts: int = 1)
     if servers + trainers > len(machine.gpus) and not shared:
         found = f"{'assumed' if machine.assumed else 'visible'}{f' on {hosts} hosts' if hosts > 1 else ''}"
         expected = f"{servers + trainers} GPUs are needed, of {len(machine.gpus)} {found}"
-        yield Problem(given, expected, f"lower the numbers, or widen CUDA_VISIBLE_DEVICES; {plan}")
+        more = "widen CUDA_VISIBLE_DEVICES" if hosts == 1 else "name more hosts"
+        yield Problem(given, expected, f"lower the numbers, or {more}; {plan}")
 
 
 def _given(servers: int, trainers: int) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from trainers.launch.hosts.endings import EndedElsewhere, RunEnding, ServersElsewhere
 from trainers.launch.hosts.meeting import Stage
+from trainers.launch.outcome import SERVER_ERROR, USER_ERROR
 from trainers.launch.supervise.interruption import Interrupted, Request, deferring
 from trainers.launch.supervise.preemption import RunningServer
 from trainers.problems import ConfigurationError
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     # It loads an HTTP client, which a launch on one host does not need.
     from trainers.launch.hosts.member import HostMember
 
-USER_ERROR, SERVER_ERROR, OTHER_ERROR = 2, 3, 1
+OTHER_ERROR = 1
+"""Exit status for what nobody foresaw."""
 SERVING_LOOK_S = 0.5
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from trainers.configuration import ConfigurationError, Problem
 from trainers.configuration.devices.machine import assume, detect
-from trainers.launch.__main__ import USER_ERROR, composed
+from trainers.launch.__main__ import composed
+from trainers.launch.outcome import USER_ERROR
 from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.launch.sweep import search, slurm
 from trainers.launch.sweep.comparison import compare

@@ -153,6 +153,17 @@ def test_a_first_host_that_does_not_come_is_named(sft) -> None:
     assert "host 127.0.0.2: it does not answer at http://127.0.0.2:" in run.said(1)
 
 
+def test_a_first_host_that_waits_for_the_lock_of_a_lost_one_is_waited_for(sft) -> None:
+    """Slurm starts a job again while the lock of its lost node looks alive, for which the first host alone waits."""
+    run = sft("0=0,0 1=0,0", coming_s=2)
+    again = {"SLURM_RESTART_COUNT": "1"}
+    run.start(1, environment=again)
+    time.sleep(6)
+    assert run.hosts[1].poll() is None, run.said(1)
+    run.start(0, environment=again)
+    assert run.statuses() == [0, 0], run.said(0) + run.said(1)
+
+
 def test_hosts_with_other_arguments_are_told_before_anything_starts(sft) -> None:
     run = sft("0=0,0 1=0,0")
     run.start(0)

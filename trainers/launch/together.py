@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 
 from trainers.configuration.composition.compose import Composition, config_file, experiment_of, load
-from trainers.configuration.devices.machine import Machine
 from trainers.configuration.resume.decision import settle
 from trainers.configuration.settings.experiments import Experiment
+from trainers.launch.downloads import downloaded
 from trainers.launch.hosts.company import Others
 from trainers.launch.hosts.endings import EndedElsewhere, RunEnding, ServersElsewhere
 from trainers.launch.hosts.facts import differences, facts_of_this_host
@@ -26,8 +26,11 @@ from trainers.launch.hosts.meeting_point import meeting_point
 from trainers.launch.hosts.member import HostMember, refused
 from trainers.launch.hosts.parts import Host, hosts_of, on_hosts, part_of
 from trainers.launch.hosts.token_file import TOKEN_FILE, shared_token, token_shared
+from trainers.launch.outcome import told_end
+from trainers.launch.own_host import OwnHost
 from trainers.launch.plan import LaunchPlan
-from trainers.output.lock import locked, under_lock_of
+from trainers.launch.running import run
+from trainers.output.lock import locked, patience_s, under_lock_of
 from trainers.output.temporary import own_temporary_directory
 from trainers.problems import ConfigurationError, Problem
 from trainers.serving.processes.orphans import no_orphans
@@ -43,27 +46,6 @@ POLL_S = 0.5
 ACCEPTED = 200
 INTERFACES = ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME")
 logger = logging.getLogger("launch")
-
-
-@dataclass(frozen=True)
-class Steps:
-    """The steps of a launch that are the same on one host, as functions.
-
-    Args:
-        fit: gives a plan what suits this machine.
-        look: returns what keeps a plan from starting that only this machine shows, at once.
-        examine: returns what a look at models and data finds; one host does it for all.
-        prepare: gets ready what all processes need, such as downloads.
-        run: starts and watches a plan among others; returns an exit status.
-        tell: says what ended a launch; returns an exit status.
-    """
-
-    fit: Callable[[LaunchPlan], LaunchPlan]
-    look: Callable[[LaunchPlan], tuple[Problem, ...]]
-    examine: Callable[[LaunchPlan], tuple[Problem, ...]]
-    prepare: Callable[[Experiment], None]
-    run: Callable[[LaunchPlan, Others], int]
-    tell: Callable[[BaseException], int]
 
 
 @dataclass(frozen=True)
@@ -86,7 +68,7 @@ class RunRequest:
         return Path(self.composition.config.output.output_dir)
 
 
-def launch_together(hosts: HostList, asked: RunRequest, machine: Machine, steps: Steps) -> int:
+def launch_together(hosts: HostList, asked: RunRequest, own: OwnHost) -> int:
     """Launch this host's part of a run; return the status with which all hosts end.
 
     The last line of every host says why, and on which host, unless all is well.
@@ -98,18 +80,18 @@ def launch_together(hosts: HostList, asked: RunRequest, machine: Machine, steps:
     name = hosts.names[hosts.index] if hosts.names else None
     address = own_address(name, hosts.first, hosts.port)
     _use_interface_of(address)
-    facts = facts_of_this_host(name, address, machine, asked.composition.config, asked.servers, asked.trainers)
+    facts = facts_of_this_host(name, address, own.machine, asked.composition.config, asked.servers, asked.trainers)
     with _met(hosts, asked.output_dir, address) as member:
         others = Others(member, facts.name)
         try:
             member.tell(stage=Stage.MET, facts=facts, runs=True)
-            status = _to_its_end(hosts, asked, machine, steps, member, others)
+            status = _to_its_end(hosts, asked, own, member, others)
             ending = None
         except (EndedElsewhere, ServersElsewhere) as error:
             status, ending = error.ending.status, error.ending
         except BaseException as error:  # noqa: BLE001 - whatever it is, the others must know of it
             others.end_by(error)
-            status, ending = steps.tell(error), _known_ending(member)
+            status, ending = told_end(error), _known_ending(member)
         else:
             ending = _known_ending(member) if member.told().ending is not None else None
         member.tell(stage=Stage.ENDED, status=status)
@@ -119,28 +101,26 @@ def launch_together(hosts: HostList, asked: RunRequest, machine: Machine, steps:
     return ending.status
 
 
-def _to_its_end(
-    hosts: HostList, asked: RunRequest, machine: Machine, steps: Steps, member: HostMember, others: Others
-) -> int:
+def _to_its_end(hosts: HostList, asked: RunRequest, own: OwnHost, member: HostMember, others: Others) -> int:
     """Meet the other hosts, and start and watch this one's part until its end."""
     _all_have_come(member, hosts)
     known = tuple(fact for fact in member.facts() if fact is not None)
     apart = tuple(differences(known))
     _first_tells(member, hosts, apart)
-    met = hosts_of(known, hosts.index, machine)
+    met = hosts_of(known, hosts.index, own.machine)
     config = on_hosts(asked.composition.config, met, asked.servers, asked.trainers)
 
     def plan_of(chosen: Experiment) -> LaunchPlan:
-        return steps.fit(part_of(chosen, met, hosts.index, asked.servers, asked.trainers))
+        return own.fit(part_of(chosen, met, hosts.index, asked.servers, asked.trainers))
 
     plan = plan_of(config)
     others.runs = plan.runs_program
-    member.tell(stage=Stage.CHECKED, runs=plan.runs_program, problems=_named(met[hosts.index], steps.look(plan)))
+    member.tell(stage=Stage.CHECKED, runs=plan.runs_program, problems=_named(met[hosts.index], own.look(plan)))
     member.until(lambda state: state.all_are(Stage.CHECKED), "the other hosts to look at their files and ports")
     _first_tells(member, hosts, member.problems())
     settled: Experiment | None
     if hosts.is_first:
-        settled = _settled(replace(asked.composition, config=config), plan_of, steps)
+        settled = _settled(replace(asked.composition, config=config), plan_of, own)
         member.tell(stage=Stage.SETTLED, settled=_digest(asked.output_dir) if settled else "")
     else:
         member.tell(stage=Stage.SETTLED)
@@ -148,13 +128,13 @@ def _to_its_end(
     if settled is None:
         return 0
     with own_temporary_directory() as temporary, no_orphans(temporary):
-        steps.prepare(settled)
-        return steps.run(plan_of(settled), others)
+        downloaded(settled)
+        return run(plan_of(settled), others)
 
 
-def _settled(composition: Composition, plan_of: Callable[[Experiment], LaunchPlan], steps: Steps) -> Experiment | None:
+def _settled(composition: Composition, plan_of: Callable[[Experiment], LaunchPlan], own: OwnHost) -> Experiment | None:
     """Decide for all hosts how the run starts; return `None` where it is complete."""
-    config, notes = settle(composition, check=lambda config: steps.examine(plan_of(config)))
+    config, notes = settle(composition, check=lambda config: own.examine(plan_of(config)))
     for note in notes:
         logger.info("%s", note)
     return config
@@ -235,6 +215,8 @@ def _arrived(hosts: HostList, output_dir: Path) -> HostMember:
         ConfigurationError: when it does not in time, refuses, or writes elsewhere.
     """
     url = f"http://{address_of(hosts.first)}:{hosts.port}"
+    # The first host answers once it has the lock.
+    coming_s = COMING_S + patience_s()
     exported, began = os.environ.get(RUN_TOKEN), time.monotonic()
     refused_since: float | None = None
     while True:
@@ -251,8 +233,8 @@ def _arrived(hosts: HostList, output_dir: Path) -> HostMember:
             raise ConfigurationError([_not_shared(output_dir, hosts, TOKEN_FILE)])
         if (refused_since is None or now - refused_since > SEEN_S) and (error := refused(status, url, hosts.index)):
             raise error
-        if now - began > COMING_S:
-            expected = f"it does not answer at {url} within {COMING_S:.0f} s"
+        if now - began > coming_s:
+            expected = f"it does not answer at {url} within {coming_s:.0f} s"
             remedy = "start the same line there; MASTER_PORT, the same on all hosts, chooses another port"
             raise ConfigurationError([Problem(f"host {hosts.first}", expected, remedy)])
         time.sleep(POLL_S)

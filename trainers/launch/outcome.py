@@ -1,0 +1,42 @@
+"""The exit statuses of a launch that did not come to its end, and what is said of it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from trainers.configuration.devices.machine import detect
+from trainers.launch.supervise.failure_hints import server_hints
+from trainers.launch.supervise.interruption import PREEMPTED, Interrupted
+from trainers.output.files import FULL, cannot_write
+from trainers.problems import ConfigurationError
+from trainers.serving.processes.server_group import ServerError
+
+USER_ERROR = 2
+"""Exit status for a mistake of the user."""
+SERVER_ERROR = 3
+"""Exit status for a server that failed."""
+DISK_ERROR = 5
+"""Exit status for a disk that takes no more."""
+logger = logging.getLogger("launch")
+
+
+def told_end(error: BaseException) -> int:
+    """Say what ended a launch; return its exit status. What nobody foresaw is raised again."""
+    if isinstance(error, ConfigurationError):
+        sys.stderr.write(f"{error}\n")
+        return USER_ERROR
+    if isinstance(error, ServerError):
+        logger.error("%s", error)
+        for hint in server_hints(str(error), on_cpu=detect().cpu_only):
+            logger.error("%s", hint)
+        return SERVER_ERROR
+    if isinstance(error, Interrupted):
+        continues = ": the same command continues" if error.status == PREEMPTED else ""
+        logger.info("stopped by %s (status %d)%s", error, error.status, continues)
+        return error.status
+    if not isinstance(error, OSError) or error.errno not in FULL:
+        raise error
+    logger.error("%s", cannot_write(Path(error.filename or "the output directory"), error))
+    return DISK_ERROR
