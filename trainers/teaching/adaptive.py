@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, cast, overload, runtime_checkable
 from typing import Protocol as TypingProtocol
 
@@ -25,10 +28,12 @@ from trainers.generation.reasoning import strip_reasoning
 from trainers.generation.token_estimates import estimated_tokens
 from trainers.generation.types import Completion, GenerationError, Generator, Prompt, Sampling
 from trainers.paths import resource
-from trainers.teaching.lesson import Approach, Lesson, Question, Solution
+from trainers.teaching.lesson import THE_STUDENT, Approach, Lesson, Question, Solution
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Protocol, Stages, Teacher, derive_seed
 from trainers.teaching.verifiers import NO_GROUND_TRUTH, Verdict, Verifier, extract_answer
+from trainers.traces.recorder import TraceRecorder, conversation_key
+from trainers.traces.trace import Trace, new_id
 
 Model = Generator | TextFunction
 
@@ -67,11 +72,15 @@ class Guidance:
 
 @dataclass(frozen=True)
 class GuidedAnswer:
-    """A student's answer, what it was told before, and what it says untaught where that was asked for."""
+    """A student's answer, what it was told before, and what it says untaught where that was asked for.
+
+    `lesson` is the id under which the lesson was recorded, `None` where it was not.
+    """
 
     guidance: Guidance
     answer: Solution
     baseline: Solution | None = None
+    lesson: str | None = None
 
     @property
     def text(self) -> str:
@@ -102,6 +111,12 @@ class AdaptiveTeacher:
         max_concurrent_lessons: questions of a batch worked on at a time.
         verifier: judges answers to questions that come with a ground truth, or with tests in `extra`.
         seed: the same seed, question and models give the same answer.
+        record: directory to which `teach` and what calls it write every lesson, or what writes it; nothing is
+            recorded without.
+        name: what the teacher is called in recorded lessons.
+
+    Raises:
+        ConfigurationError: when the directory cannot be written to.
     """
 
     def __init__(
@@ -118,6 +133,8 @@ class AdaptiveTeacher:
         max_concurrent_lessons: int = 16,
         verifier: Verifier | None = None,
         seed: int = 0,
+        record: str | Path | TraceRecorder | None = None,
+        name: str = "teacher",
     ) -> None:
         generator = as_generator(teacher)
         count = getattr(generator, "count_tokens", estimated_tokens)
@@ -131,6 +148,8 @@ class AdaptiveTeacher:
         self._slots = max_concurrent_lessons
         self._verifier = verifier or _Unjudged()
         self._seed = seed
+        self._recorder = record if record is None or isinstance(record, TraceRecorder) else TraceRecorder(record)
+        self._name = name
 
     async def teach(
         self,
@@ -140,6 +159,9 @@ class AdaptiveTeacher:
         ground_truth: str | None = None,
         extra: Mapping[str, Any] | None = None,
         baseline: bool = False,
+        conversation: str | None = None,
+        student_name: str = THE_STUDENT,
+        record: bool = True,
     ) -> GuidedAnswer:
         """Let the student answer a question with the teacher's help.
 
@@ -151,16 +173,35 @@ class AdaptiveTeacher:
             ground_truth: what the verifier compares answers with.
             extra: what else it needs, as a row's further columns: tests, for the verifier of code.
             baseline: ask the student for its untaught answer besides, for comparison.
+            conversation: what the questions of one conversation share, for recorded lessons; of a question that is
+                alone, the question itself.
+            student_name: what the student is called in recorded lessons.
+            record: whether this lesson may be recorded, where lessons are.
 
         Raises:
             GenerationError: when the student itself does not answer.
         """
         protocol, asked = self._protocol(student), _question(question, ground_truth, extra)
+        began, marks = datetime.now(UTC), [time.monotonic()]
         async with task_group() as tasks:
             untaught = tasks.create_task(self._alone(protocol, asked)) if baseline else None
             guidance = await self._guide(protocol, asked)
+            marks.append(time.monotonic())
             answer = await self._answer(protocol, asked, guidance)
-        return GuidedAnswer(guidance, answer, untaught.result() if untaught else None)
+            marks.append(time.monotonic())
+        answered = GuidedAnswer(guidance, answer, untaught.result() if untaught else None)
+        if self._recorder is None or not record:
+            return answered
+        trace = replace(
+            as_trace(answered, conversation_key(conversation or question)),
+            student=student_name,
+            teacher=self._name,
+            ground_truth=ground_truth,
+            time=began.isoformat(timespec="milliseconds"),
+            seconds={"guidance": marks[1] - marks[0], "answer": marks[2] - marks[1]},
+        )
+        written = await asyncio.to_thread(self._recorder.record, trace)
+        return replace(answered, lesson=trace.id) if written else answered
 
     @overload
     async def teach_all(
@@ -303,6 +344,25 @@ class AdaptiveTeacher:
         if guidance.teaching is None:
             return self._templates.baseline(guidance.question)
         return self._templates.taught(guidance.question, guidance.teaching)
+
+
+def as_trace(answered: GuidedAnswer, conversation: str) -> Trace:
+    """Return a lesson in use as it is recorded, under a new id, as yet without names and times."""
+    guidance = answered.guidance
+    alone = answered.answer if guidance.teaching is None else answered.baseline
+    return Trace(
+        id=new_id(),
+        conversation=conversation,
+        student=THE_STUDENT,
+        teacher="teacher",
+        question=guidance.question,
+        approach=guidance.approach,
+        thinking=guidance.thinking,
+        teaching=guidance.teaching,
+        taught=None if guidance.teaching is None else answered.text,
+        baseline=alone.text if alone else None,
+        failure=guidance.failure,
+    )
 
 
 def as_generator(model: Model) -> Generator:
