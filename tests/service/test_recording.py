@@ -12,6 +12,7 @@ from trainers.generation.models import api_model
 from trainers.service.__main__ import main, parse, recording_of
 from trainers.service.app import Limits
 from trainers.service.recording import Recording
+from trainers.traces.feedback import FeedbackBox
 from trainers.traces.files import LESSONS, files_of, rows_of
 from trainers.traces.recorder import TraceRecorder
 
@@ -19,7 +20,8 @@ MODELS = ["--teacher", "t", "--student", "s"]
 
 
 def recording(directory, **options):
-    return Recording(TraceRecorder(directory, **options), student="small", teacher="mentor")
+    recorder, feedback = TraceRecorder(directory, **options), FeedbackBox(directory, **options)
+    return Recording(recorder, feedback, student="small", teacher="mentor")
 
 
 def asked(directory, *requests, student=student, teacher=mentor, path="chat/completions", **options):

@@ -31,6 +31,7 @@ from trainers.service.network.one_line import OneLinePerCause
 from trainers.service.recording import Recording
 from trainers.teaching.adaptive import Model, default_templates
 from trainers.terminal.log_lines import log_to_standard_error
+from trainers.traces.feedback import FeedbackBox
 from trainers.traces.files import MAX_BYTES
 from trainers.traces.recorder import TraceRecorder
 from trainers.traces.redaction import hide_secrets, redactors
@@ -121,9 +122,10 @@ def recording_of(options: argparse.Namespace) -> Recording | None:
             raise ValueError(f"--redact {options.redact[0]} redacts what is recorded, and nothing is: add --record DIR")
         return None
     steps = (hide_secrets, *redactors(options.redact))
-    recorder = TraceRecorder(options.record, redact=steps, max_bytes=options.record_max_bytes)
+    written = {"redact": steps, "max_bytes": options.record_max_bytes}
+    recorder, feedback = TraceRecorder(options.record, **written), FeedbackBox(options.record, **written)
     logger.info("recording lessons in %s, but for clients that do not agree", options.record)
-    return Recording(recorder, student=options.name or options.student, teacher=options.teacher)
+    return Recording(recorder, feedback, student=options.name or options.student, teacher=options.teacher)
 
 
 def limits_of(options: argparse.Namespace) -> Limits:
@@ -187,8 +189,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="PATH",
-        help="dotted path of a function from text to text, through which every text goes before it is written; repeat it "
-        "for several. Keys and e-mail addresses are taken out in any case",
+        help="dotted path of a function from text to text, through which every text goes before it is written; repeat "
+        "it for several. Keys and e-mail addresses are taken out in any case",
     )
     parser.add_argument(
         "--record-max-bytes", type=_at_least(1, int), default=MAX_BYTES, metavar="N", help="of a file of lessons"

@@ -31,13 +31,14 @@ from trainers.service.recording import RecordedLesson, Recording
 from trainers.service.wire import ChatRequest, Identity
 from trainers.teaching.adaptive import AdaptiveTeacher, Guidance, Model, as_generator, default_templates
 from trainers.teaching.prompts import PromptTemplates
+from trainers.traces.feedback import FeedbackLostError, UnknownLessonError
 
 logger = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _EVENT_STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _LAST_WORD_S = 2.0
-_PATHS = "/v1/chat/completions, /v1/completions, /v1/responses and /v1/models"
+_PATHS = "/v1/chat/completions, /v1/completions, /v1/responses, /v1/feedback and /v1/models"
 _FAILURES = {
     "context": (400, "context_length_exceeded"),
     "content_filter": (400, "content_filter"),
@@ -134,6 +135,7 @@ class Service:
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/completions", self._completions)
         app.router.add_post("/v1/responses", self._responses)
+        app.router.add_post("/v1/feedback", self._feedback)
         return app
 
     @web.middleware
@@ -213,6 +215,18 @@ class Service:
 
     async def _responses(self, request: web.Request) -> web.StreamResponse:
         return await self._admitted(request, RESPONSE)
+
+    async def _feedback(self, request: web.Request) -> web.Response:
+        body = await _json(request)
+        if self._recording is None:
+            return _refusal(404, "This service records no lessons, so that there is none to judge.", "not_found")
+        try:
+            given = await self._recording.take(body)
+        except UnknownLessonError as error:
+            return _refusal(404, str(error), "lesson_not_found")
+        except FeedbackLostError:
+            return _refusal(503, "The feedback could not be written; the log of the service says why.", "server_error")
+        return web.json_response({"object": "feedback", "id": given.id, "score": given.score, "comment": given.comment})
 
     async def _admitted(self, request: web.Request, form: Form) -> web.StreamResponse:
         # Its place is taken by a request that has come whole: half of one holds nothing up.

@@ -11,7 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trainers.service.conversation import Conversation, told
+from trainers.service.errors import BadRequest
+from trainers.service.wire import number
 from trainers.teaching.adaptive import Guidance
+from trainers.traces.feedback import Feedback, FeedbackBox
 from trainers.traces.recorder import TraceRecorder, conversation_key
 from trainers.traces.trace import Trace, lesson_id
 
@@ -27,11 +30,13 @@ class Recording:
 
     Args:
         recorder: what writes them.
+        feedback: what takes people's word on them.
         student: what the student is called in them.
         teacher: what the teacher is called.
     """
 
     recorder: TraceRecorder
+    feedback: FeedbackBox
     student: str
     teacher: str
 
@@ -40,6 +45,40 @@ class Recording:
         if not agreed(headers, body):
             return None
         return RecordedLesson(self, conversation_of(headers, conversation))
+
+    async def take(self, body: Any) -> Feedback:
+        """Write down what a client says of a lesson: `{id, score, comment}`.
+
+        Raises:
+            BadRequest: when it is malformed.
+            UnknownLessonError: when the lesson is not recorded here.
+            FeedbackLostError: when it cannot be written.
+        """
+        answer, score, comment = read_feedback(body)
+        return await asyncio.to_thread(self.feedback.give, answer, score, comment)
+
+
+def read_feedback(body: Any) -> tuple[str, float, str]:
+    """Return the id, score and comment that a client sends.
+
+    Raises:
+        BadRequest: when one of them is missing or none.
+    """
+    if not isinstance(body, Mapping):
+        raise BadRequest("The body must be a JSON object with id, score and, where there is one, comment.")
+    answer, comment = body.get("id"), body.get("comment")
+    if not isinstance(answer, str) or not answer:
+        raise BadRequest("id must be that of an answer, or the field lesson of its atlas.")
+    score = number(body, "score", float, 0, 1)
+    if score is None:
+        raise BadRequest("score must be a number from 0, it did not help, to 1.")
+    if not isinstance(comment, str | None):
+        raise BadRequest("comment must be a text.")
+    try:
+        (comment or "").encode()
+    except UnicodeEncodeError:
+        raise BadRequest("comment must be valid Unicode: it holds half of a surrogate pair.") from None
+    return answer, float(score), comment or ""
 
 
 def agreed(headers: Mapping[str, str], body: Any) -> bool:
