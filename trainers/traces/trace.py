@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,8 +11,8 @@ from typing import Any
 FORMAT = 1
 """Of the objects below; to be raised when readers of the former one would misread or reject them."""
 
-_SPOKEN_IDS = ("chatcmpl-", "cmpl-", "resp_")
-"""Beginnings of an answer's id, in the forms in which clients ask; what follows is the id of its lesson."""
+_SPOKEN_ID = re.compile(r"(?:chatcmpl-|cmpl-|resp_)+")
+"""Beginning of an answer's id, in the forms in which clients ask; what follows is the id of its lesson."""
 
 
 @dataclass(frozen=True)
@@ -68,4 +69,5 @@ def new_id() -> str:
 
 def lesson_id(answer: str) -> str:
     """Return the id of the lesson that an answer's id names, in whichever form the client knows it."""
-    return next((answer.removeprefix(begin) for begin in _SPOKEN_IDS if answer.startswith(begin)), answer)
+    begin = _SPOKEN_ID.match(answer)
+    return answer[begin.end() :] if begin else answer
