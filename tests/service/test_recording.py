@@ -1,4 +1,4 @@
-"""What the service records, over real HTTP: every lesson where it was asked to, none where a client says no."""
+"""The service records, over real HTTP, every lesson where it was asked to, and none where a client says no."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What must not be written is taken out of every text, by our redactor and by those of a user."""
+"""Keys, addresses and what redactors of a user take out are in no text that is written."""
 
 import time
 

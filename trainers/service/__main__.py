@@ -122,8 +122,8 @@ def recording_of(options: argparse.Namespace) -> Recording | None:
             raise ValueError(f"--redact {options.redact[0]} redacts what is recorded, and nothing is: add --record DIR")
         return None
     steps = (hide_secrets, *redactors(options.redact))
-    written = {"redact": steps, "max_bytes": options.record_max_bytes}
-    recorder, feedback = TraceRecorder(options.record, **written), FeedbackBox(options.record, **written)
+    recorder = TraceRecorder(options.record, redact=steps, max_bytes=options.record_max_bytes)
+    feedback = FeedbackBox(options.record, redact=steps, max_bytes=options.record_max_bytes)
     logger.info("recording lessons in %s, but for clients that do not agree", options.record)
     return Recording(recorder, feedback, student=options.name or options.student, teacher=options.teacher)
 

@@ -142,8 +142,8 @@ class RecordedLesson:
         place = "baseline" if guidance.teaching is None else "taught"
         for index, message in enumerate(messages):
             name = f"{trace.id}-{index}" if index else trace.id
-            lesson = replace(trace, id=name, **{place: told({"role": "assistant", **message})})
-            await asyncio.to_thread(self.recording.recorder.record, lesson)
+            answered: dict[str, Any] = {"id": name, place: told({"role": "assistant", **message})}
+            await asyncio.to_thread(self.recording.recorder.record, replace(trace, **answered))
 
 
 class HeardAnswers:

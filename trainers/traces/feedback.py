@@ -1,4 +1,4 @@
-"""What people say of recorded lessons: written beside them, the last word on each counts."""
+"""Feedback on recorded lessons, written beside them: the last word on each counts."""
 
 from __future__ import annotations
 

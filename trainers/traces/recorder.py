@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from trainers.output.files import told
 from trainers.traces.files import LESSONS, MAX_BYTES, NumberedFiles, private_directory
@@ -44,12 +45,12 @@ class TraceRecorder:
     def record(self, trace: Trace) -> bool:
         """Write a lesson; returns whether it stands in a file."""
         try:
-            clean = replace(trace, **{name: self._clean(getattr(trace, name)) for name in TEXTS})
+            clean: dict[str, Any] = {name: self._clean(getattr(trace, name)) for name in TEXTS}
         except Exception as error:  # noqa: BLE001 - whatever a redactor of a user raises, and never with the text
             logger.error("lesson %s is not recorded: it cannot be redacted (%s)", trace.id, type(error).__name__)
             return False
         with told(self._directory), self._lock:
-            self._lessons.append(trace_record(clean))
+            self._lessons.append(trace_record(replace(trace, **clean)))
             return True
         return False
 

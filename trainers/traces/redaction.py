@@ -1,4 +1,4 @@
-"""What is taken out of a text before it is written: keys and e-mail addresses, and whatever functions of yours take."""
+"""Take out of a text before it is written: keys, e-mail addresses, and whatever functions of yours take."""
 
 from __future__ import annotations
 
