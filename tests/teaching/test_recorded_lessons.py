@@ -70,3 +70,21 @@ def test_an_answer_comes_also_when_it_cannot_be_recorded(tmp_path):
     teacher = AdaptiveTeacher(mentor, record=TraceRecorder(tmp_path, redact=[broken]))
     lesson = teacher.teach_sync("2 + 2?", student)
     assert (lesson.text, lesson.lesson) == ("guess", None)
+
+
+def test_answers_after_guidance_and_streams_are_lessons_too(tmp_path):
+    teacher = AdaptiveTeacher(mentor, record=tmp_path)
+
+    async def both():
+        guidance = await teacher.guide("a?", student)
+        answered = await teacher.answer("a?", student, guidance)
+        await teacher.answer("a?", student, guidance, record=False)
+        told = [piece async for piece in teacher.stream("b?", student)]
+        unrecorded = [piece async for piece in teacher.stream("c?", student, record=False)]
+        return answered.lesson, told, unrecorded
+
+    lesson, told, unrecorded = asyncio.run(both())
+    assert told == unrecorded == ["guess"]
+    first, second = lessons(tmp_path)
+    assert (first["id"], first["question"], first["taught"]) == (lesson, "a?", "guess")
+    assert (second["question"], second["taught"], second["teaching"]) == ("b?", "guess", "add them")

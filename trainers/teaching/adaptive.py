@@ -111,8 +111,7 @@ class AdaptiveTeacher:
         max_concurrent_lessons: questions of a batch worked on at a time.
         verifier: judges answers to questions that come with a ground truth, or with tests in `extra`.
         seed: the same seed, question and models give the same answer.
-        record: directory to which `teach` and what calls it write every lesson, or what writes it; nothing is
-            recorded without.
+        record: directory to which every lesson is written, or what writes it; nothing is recorded without.
         name: what the teacher is called in recorded lessons.
 
     Raises:
@@ -190,18 +189,11 @@ class AdaptiveTeacher:
             answer = await self._answer(protocol, asked, guidance)
             marks.append(time.monotonic())
         answered = GuidedAnswer(guidance, answer, untaught.result() if untaught else None)
-        if self._recorder is None or not record:
+        if not record:
             return answered
-        trace = replace(
-            as_trace(answered, conversation_key(conversation or question)),
-            student=student_name,
-            teacher=self._name,
-            ground_truth=ground_truth,
-            time=began.isoformat(timespec="milliseconds"),
-            seconds={"guidance": marks[1] - marks[0], "answer": marks[2] - marks[1]},
-        )
-        written = await asyncio.to_thread(self._recorder.record, trace)
-        return replace(answered, lesson=trace.id) if written else answered
+        known = {"conversation": conversation_key(conversation or question), "student": student_name}
+        seconds = {"guidance": marks[1] - marks[0], "answer": marks[2] - marks[1]}
+        return await self._recorded(answered, began, seconds, **known, ground_truth=ground_truth)
 
     @overload
     async def teach_all(
@@ -247,15 +239,20 @@ class AdaptiveTeacher:
         """Give only the help: the student's approach, and the teaching that answers it."""
         return await self._guide(self._protocol(student), _question(question))
 
-    async def answer(self, question: str, student: Model, guidance: Guidance) -> GuidedAnswer:
-        """Return the student's answer after what `guide` gave.
+    async def answer(self, question: str, student: Model, guidance: Guidance, *, record: bool = True) -> GuidedAnswer:
+        """Return the student's answer after what `guide` gave; `record` says whether the lesson may be recorded.
 
         Raises:
             GenerationError: when the student does not answer.
         """
-        return GuidedAnswer(guidance, await self._answer(self._protocol(student), _question(question), guidance))
+        began, started = datetime.now(UTC), time.monotonic()
+        answered = GuidedAnswer(guidance, await self._answer(self._protocol(student), _question(question), guidance))
+        seconds = {"answer": time.monotonic() - started}
+        return await self._recorded(answered, began, seconds) if record else answered
 
-    async def stream(self, question: str, student: Model, guidance: Guidance | None = None) -> AsyncGenerator[str]:
+    async def stream(
+        self, question: str, student: Model, guidance: Guidance | None = None, *, record: bool = True
+    ) -> AsyncGenerator[str]:
         """Yield the taught answer in pieces, as the student writes it.
 
         Whole at the end from a student that cannot stream.
@@ -264,25 +261,35 @@ class AdaptiveTeacher:
             question: what is asked.
             student: who answers.
             guidance: what `guide` gave; asked for when left out.
+            record: whether the lesson may be recorded, where lessons are; one that is not read to its end is not.
 
         Raises:
             GenerationError: when the student does not answer.
         """
-        async with aclosing(self.follow(question, student, guidance)) as pieces:
+        async with aclosing(self.follow(question, student, guidance, record=record)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, str):
                     yield piece
 
     async def follow(
-        self, question: str, student: Model, guidance: Guidance | None = None
+        self, question: str, student: Model, guidance: Guidance | None = None, *, record: bool = True
     ) -> AsyncGenerator[str | Solution]:
         """Yield the pieces of `stream` and, last, the answer itself: how long it is, and whether its budget cut it off.
 
         Raises:
             GenerationError: when the student does not answer.
         """
-        model = as_generator(student)
+        model, began, marks = as_generator(student), datetime.now(UTC), [time.monotonic()]
         guidance = guidance or await self.guide(question, model)
+        marks.append(time.monotonic())
+        async with aclosing(self._followed(question, model, guidance)) as pieces:
+            async for piece in pieces:
+                if record and isinstance(piece, Solution):
+                    seconds = {"guidance": marks[1] - marks[0], "answer": time.monotonic() - marks[1]}
+                    await self._recorded(GuidedAnswer(guidance, piece), began, seconds)
+                yield piece
+
+    async def _followed(self, question: str, model: Generator, guidance: Guidance) -> AsyncGenerator[str | Solution]:
         if not isinstance(model, TextStreaming):
             answered = await self._answer(self._protocol(model), _question(question), guidance)
             yield answered.text
@@ -302,6 +309,18 @@ class AdaptiveTeacher:
     def teach_all_sync(self, questions: Sequence[str], student: Model, **options: Any) -> list[GuidedAnswer]:
         """Call `teach_all` without an event loop."""
         return self._loop.run(self.teach_all(questions, student, **options))
+
+    async def _recorded(
+        self, answered: GuidedAnswer, began: datetime, seconds: Mapping[str, float], **known: Any
+    ) -> GuidedAnswer:
+        """Return a lesson after it was recorded, where lessons are; `known` are further fields of its trace."""
+        if self._recorder is None:
+            return answered
+        when = began.isoformat(timespec="milliseconds")
+        described: dict[str, Any] = {"teacher": self._name, "time": when, "seconds": seconds, **known}
+        trace = replace(as_trace(answered, conversation_key(answered.guidance.question)), **described)
+        written = await asyncio.to_thread(self._recorder.record, trace)
+        return replace(answered, lesson=trace.id) if written else answered
 
     @cached_property
     def _loop(self) -> EventLoopThread:

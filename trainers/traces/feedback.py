@@ -29,7 +29,7 @@ class FeedbackLostError(RuntimeError):
 
 @dataclass(frozen=True)
 class Feedback:
-    """What somebody says of a lesson.
+    """Somebody's word on a lesson.
 
     Args:
         id: of the lesson.
