@@ -11,11 +11,12 @@ import numpy as np
 from custom_data.rows import heldout
 from custom_data.rows.formats import ExampleFormat, Format, QuestionFormat
 from custom_data.sources.data_source import DataSource, Rows
+from custom_data.sources.traces import TraceChoice
 from custom_data.tables import arrow_tables
 from custom_data.tables.arrow_tables import Table
 from trainers import plugins
 from trainers.configuration.datasets.known_datasets import dataset_settings
-from trainers.configuration.settings.experiments import Experiment, StudentExperiment, TrainingExperiment
+from trainers.configuration.settings.experiments import Experiment, SFTExperiment, StudentExperiment, TrainingExperiment
 from trainers.configuration.settings.runs.data import DataSettings
 from trainers.problems import ConfigurationError, Problem
 
@@ -38,7 +39,7 @@ def load(config: Experiment) -> Parts:
     Raises:
         ConfigurationError: a source cannot be read, too many of its rows are bad, or nothing is left to train on.
     """
-    source = source_of(config.data)
+    source = source_of(config)
     table = read_source(config, source)
     if not isinstance(config, TrainingExperiment):
         return Parts(None, table)
@@ -54,8 +55,9 @@ def load(config: Experiment) -> Parts:
     return Parts(_apart(table, chosen), table.taking(table.rows[chosen]))
 
 
-def source_of(data: DataSettings) -> DataSource:
+def source_of(config: Experiment) -> DataSource:
     """Return where the rows are that `dataset_id_or_path` names."""
+    data = config.data
     return DataSource(
         dataset_id_or_path=data.dataset_id_or_path,
         dataset_config=data.dataset_config,
@@ -64,6 +66,19 @@ def source_of(data: DataSettings) -> DataSource:
         dataset_level_filter=data.dataset_level_filter,
         dataset_max_samples=data.dataset_max_samples,
         column_map=data.column_map,
+        traces=_trace_choice(data, examples=isinstance(config, SFTExperiment)),
+    )
+
+
+def _trace_choice(data: DataSettings, *, examples: bool) -> TraceChoice | None:
+    if not data.traces:
+        return None
+    return TraceChoice(
+        examples=examples,
+        min_score=data.trace_min_score,
+        approved=data.trace_approved,
+        students=tuple(data.trace_students or ()),
+        heldout_share=data.trace_heldout_share,
     )
 
 
@@ -85,6 +100,7 @@ def evaluation_source(config: TrainingExperiment, training: DataSource) -> DataS
         dataset_config=known.get("dataset_config"),
         dataset_files=known.get("dataset_files"),
         dataset_level_filter=known.get("dataset_level_filter"),
+        traces=None,
     )
 
 
@@ -104,7 +120,7 @@ def check_columns(config: Experiment) -> None:
     Raises:
         ConfigurationError: when they have not, or cannot be found.
     """
-    source = source_of(config.data)
+    source = source_of(config)
     other = evaluation_source(config, source) if isinstance(config, TrainingExperiment) else None
     for each in (source, other):
         if each is not None:
@@ -123,9 +139,20 @@ def _format(config: Experiment, found: Sequence[str]) -> Format:
     """Return how rows with these columns are read; without columns there is no row, and the bad rows say why."""
     columns = config.data.column_map
     if isinstance(config, StudentExperiment):
+        if config.data.traces and found and "ground_truth" not in found:
+            _check_judged(config)
         seed = config.output.seed if config.data.shuffle_choices else None
         return QuestionFormat.find(found, columns, config.teaching.verifier, seed) if found else QuestionFormat({})
     return ExampleFormat.find(found, columns) if found else ExampleFormat({})
+
+
+def _check_judged(config: StudentExperiment) -> None:
+    """Refuse a verifier that compares answers, where no lesson has a right one to compare with."""
+    if config.teaching.verifier in ("math", "exact"):
+        given = f"traces=true verifier={config.teaching.verifier}"
+        expected = f"none of the first lessons of {config.data.dataset_id_or_path} has a ground_truth to compare with"
+        remedy = "let a judge say how good answers are: verifier=judge (docs/guides/judges.md)"
+        raise ConfigurationError([Problem(given, expected, remedy)])
 
 
 def _apart(table: Table, held_out: np.ndarray) -> Table:

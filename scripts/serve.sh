@@ -7,6 +7,7 @@
 # reached from other machines (--host) it must be. Further options: --name --words --teacher-key-env
 # --max-concurrent-requests --request-timeout-s --guidance-timeout-s --max-body-bytes --max-tokens --max-probe-tokens
 # --max-completion-length --max-choices --max-connections --receive-timeout-s --allow-origin --teach-every-request
+# --record DIR writes every lesson to files there, for docs/guides/traces.md: --redact --record-max-bytes
 source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/launcher.sh"
 case "${1:-}" in "" | -h | --help) usage "$0" ;; esac
 run_module trainers.service "$@"

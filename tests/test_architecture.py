@@ -17,7 +17,8 @@ LAYERS = (
     *("trainers.confidence_intervals", "trainers.concurrency", "trainers.progress", "trainers.terminal"),
     "trainers.output",
     # What a run is made of.
-    *("trainers.serving", "trainers.generation", "trainers.teaching", "trainers.configuration", "trainers.plugins"),
+    *("trainers.serving", "trainers.generation", "trainers.traces", "trainers.teaching", "trainers.configuration"),
+    "trainers.plugins",
     *("trainers.distributed", "trainers.callbacks", "trainers.training", "trainers.plotting", "trainers.models"),
     "custom_data",
     # What joins it.

@@ -1,6 +1,7 @@
 """ATLAS: teachers that make any student solve more.
 
 - `teaching` is the protocol itself: prompts, lessons, verdicts, leaks, reward. No HTTP, no TRL.
+- `traces` writes down lessons of a teacher in use, redacted, for a next one to learn from.
 - `generation` asks any model: our servers, chat APIs, models in this process, functions. It knows nothing of teaching.
 - `serving` starts, watches and updates model servers.
 - `configuration` turns keys into typed settings and refuses what cannot work.

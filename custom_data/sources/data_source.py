@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from pyarrow.parquet import read_metadata
 from custom_data.rows.bad_rows import BadRowError
 from custom_data.rows.columns import find_columns, listed, names_of, value_of
 from custom_data.sources.file_rows import BATCH, READERS, Placed, batch_rows, counts_lines, text_suffix
+from custom_data.sources.traces import ALL, HELDOUT, TRAINING, TraceChoice, TraceFiles, trace_files
 from trainers.configuration.datasets.column_names import ACCEPTED
 from trainers.hub_ids import looks_local
 from trainers.problems import ConfigurationError, Problem
@@ -85,6 +87,7 @@ class DataSource:
         dataset_max_samples: read only the first so many rows of that.
         column_map: explicit column names, see `custom_data.rows.columns`.
         prefix: of the key that names this source, such as `eval_`.
+        traces: which lessons to read of a directory or file of traces; `None` for other datasets.
     """
 
     dataset_id_or_path: str
@@ -95,6 +98,7 @@ class DataSource:
     dataset_max_samples: int | None = None
     column_map: Mapping[str, str] | None = field(default_factory=dict)
     prefix: str = ""
+    traces: TraceChoice | None = None
 
     @property
     def name(self) -> str:
@@ -131,7 +135,9 @@ class DataSource:
 
     def _parts(self) -> Iterator[Part]:
         path = Path(self.dataset_id_or_path).expanduser()
-        if path.is_file():
+        if self.traces is not None:
+            yield from self._of_traces(path, self.traces)
+        elif path.is_file():
             yield from self._chosen({"train": lambda: [self._file(path)]})
         elif _saved(path):
             saved = self._guarded(lambda: load_from_disk(str(path)))
@@ -141,6 +147,20 @@ class DataSource:
             raise self.problem("no such file or directory", "check the path, from the directory you started in")
         else:
             yield from self._built(str(path) if path.exists() else cached_copy(self.dataset_id_or_path))
+
+    def _of_traces(self, path: Path, choice: TraceChoice) -> Iterator[Part]:
+        if not trace_files(path):
+            remedy = "name the directory that serve.sh --record writes to, or a file that atlas-sdk has exported"
+            raise self.problem("expected a directory with traces in files that end in .jsonl", remedy)
+        found = self._guarded(lambda: TraceFiles.find(path, choice))
+
+        def parts(split: str) -> list[Part]:
+            return [Part(f"{file.name} line", rows, identity) for file, rows, identity in found.readers(split)]
+
+        yield from self._chosen({split: partial(parts, split) for split in (TRAINING, HELDOUT, ALL)})
+        if found.left_out and not any(any(True for _ in part.rows()) for part in parts(ALL)):
+            reasons = "; ".join(f"{count:,} {reason}" for reason, count in found.left_out.most_common())
+            raise self.problem(f"no lesson is left: {reasons}", "lower trace_min_score, or choose others with trace_…")
 
     def _file(self, path: Path) -> Part:
         suffix = text_suffix(path.name)

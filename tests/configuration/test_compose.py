@@ -57,7 +57,8 @@ def test_every_model_can_be_chosen(model: str) -> None:
 
 @pytest.mark.parametrize("data", options("data"))
 def test_every_dataset_can_be_chosen(data: str) -> None:
-    chosen = config("evaluate", f"data={data}", "dataset_id_or_path=my/rows" if data == "custom" else "seed=1")
+    named = "dataset_id_or_path=my/rows" if data in ("custom", "traces") else "seed=1"
+    chosen = config("evaluate", f"data={data}", named)
     assert chosen.data.dataset_id_or_path
 
 

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.service.test_service import serving
 from trainers.generation import models
 from trainers.teaching import AdaptiveTeacher
 from trainers.teaching.verifiers import build_verifier
+from trainers.traces.files import LESSONS, rows_of
 
 RUN_HERE = (
     ("README.md", "teacher = AdaptiveTeacher("),
@@ -22,6 +24,7 @@ RUN_HERE = (
     ("inference.md", 'student = local_model("results/quickstart/world/student")'),
     ("inference.md", "answers = await teacher.teach_all("),
     ("integration.md", "client = OpenAI("),
+    ("traces.md", "teacher = AdaptiveTeacher(my_teacher"),
 )
 RUN_ELSEWHERE = (("data-requirements.md", "def read_row("),)
 """Run by test_data_guide.py. Blocks are named by page and by the start of a line that no other block has."""
@@ -127,3 +130,13 @@ def test_the_openai_client_gets_a_taught_answer(capsys: pytest.CaptureFixture[st
 
     asyncio.run(asked())
     assert capsys.readouterr().out == "<solution>42</solution> Multiply the rows by the eggs in each.\n"
+
+
+def test_a_lesson_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(5, my_teacher=mentor, my_agent=crate_agent, question="A crate?")
+    [row] = rows_of(tmp_path / "traces", LESSONS)
+    assert (row["student"], row["teacher"]) == ("small", "teacher-2")
+    assert capsys.readouterr().out.strip() == row["id"]

@@ -25,11 +25,17 @@ from trainers.generation.models import api_model, local_model
 from trainers.generation.retries import RetryPolicy
 from trainers.hub_ids import is_hub_id, looks_local
 from trainers.output.core_dumps import forbid_core_dumps
+from trainers.problems import ConfigurationError
 from trainers.service.app import Limits, Service
 from trainers.service.network.connections import connections_within, files_for
 from trainers.service.network.one_line import OneLinePerCause
+from trainers.service.recording import Recording
 from trainers.teaching.adaptive import Model, default_templates
 from trainers.terminal.log_lines import log_to_standard_error
+from trainers.traces.feedback import FeedbackBox
+from trainers.traces.files import MAX_BYTES
+from trainers.traces.recorder import TraceRecorder
+from trainers.traces.redaction import hide_secrets, redactors
 
 KEY = "ATLAS_SERVE_KEY"
 USER_ERROR = 2
@@ -47,12 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     key = os.environ.get(KEY) or None
     try:
         check_address(options.host, key)
+        recording = recording_of(options)
         for role in ("teacher", "student"):
             if not getattr(options, f"{role}_url"):
                 check_model(role, getattr(options, role))
         teacher = reach(options, "teacher")
         student = reach(options, "student")
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ConfigurationError) as error:
         sys.stderr.write(f"{error}\n")
         return USER_ERROR
     try:
@@ -70,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         key=key,
         origins=options.allow_origin,
         teach_every_request=options.teach_every_request,
+        recording=recording,
     )
 
     for noisy in ("asyncio", "aiohttp.server", "trainers.service.network.connections"):
@@ -102,6 +110,24 @@ async def serve(service: Service, host: str, port: int, said: str) -> None:
             loop.remove_signal_handler(signal_)
     finally:
         await runner.cleanup()
+
+
+def recording_of(options: argparse.Namespace) -> Recording | None:
+    """Return how lessons are recorded; `None` when nobody asked for it.
+
+    Raises:
+        ConfigurationError: when they cannot be written, or a redactor is none.
+        ValueError: when there are settings for recording, and nothing is recorded.
+    """
+    if options.record is None:
+        if options.redact:
+            raise ValueError(f"--redact {options.redact[0]} redacts what is recorded, and nothing is: add --record DIR")
+        return None
+    steps = (hide_secrets, *redactors(options.redact))
+    recorder = TraceRecorder(options.record, redact=steps, max_bytes=options.record_max_bytes)
+    feedback = FeedbackBox(options.record, redact=steps, max_bytes=options.record_max_bytes)
+    logger.info("recording lessons in %s, but for clients that do not agree", options.record)
+    return Recording(recorder, feedback, student=options.name or options.student, teacher=options.teacher)
 
 
 def limits_of(options: argparse.Namespace) -> Limits:
@@ -158,6 +184,18 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--teach-every-request",
         action="store_true",
         help="teach again for the results of tools, and not once for each message of the user",
+    )
+    parser.add_argument("--record", metavar="DIR", help="write every lesson to files there; off by default")
+    parser.add_argument(
+        "--redact",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="dotted path of a function from text to text, through which every text goes before it is written; repeat "
+        "it for several. Keys and e-mail addresses are taken out in any case",
+    )
+    parser.add_argument(
+        "--record-max-bytes", type=_at_least(1, int), default=MAX_BYTES, metavar="N", help="of a file of lessons"
     )
     for name, default in asdict(Limits()).items():
         least = 0 if name == "max_probe_tokens" else 1

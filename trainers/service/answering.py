@@ -12,12 +12,14 @@ from trainers.generation.api.relayed import ChatRelay, RelayedChat
 from trainers.generation.token_estimates import estimated_tokens
 from trainers.generation.types import Generator, Sampling
 from trainers.service import wire
+from trainers.service.recording import HeardAnswers, RecordedLesson
 from trainers.service.stops import StopStrings
 from trainers.service.wire import ChatRequest, Identity
 from trainers.teaching.adaptive import AdaptiveTeacher, Guidance
 from trainers.teaching.lesson import Solution
 from trainers.teaching.prompts import PromptTemplates, fill
 from trainers.teaching.protocol import derive_seed
+from trainers.traces.trace import lesson_id
 
 FOR_A_PROGRAM = "{question}\n\nA teacher has looked at your approach and says:\n{teaching}\n\nUse what helps."
 """Words to a taught student where a program reads its answer: no word about the form of the answer."""
@@ -37,6 +39,7 @@ class TaughtRequest:
         sampling: of one choice.
         seed: of the request.
         teacher: the teacher of each choice.
+        recorded: what records the lesson, `None` where nothing does.
     """
 
     asked: ChatRequest
@@ -46,6 +49,13 @@ class TaughtRequest:
     sampling: Sampling
     seed: int
     teacher: Callable[[int], AdaptiveTeacher]
+    recorded: RecordedLesson | None = None
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The field `atlas` of an answer, with the lesson's id where it is recorded."""
+        known = wire.metadata(self.guidance)
+        return known if self.recorded is None else {**known, "lesson": lesson_id(self.identity.id)}
 
 
 async def answered(request: TaughtRequest, student: Generator) -> dict[str, Any]:
@@ -54,14 +64,11 @@ async def answered(request: TaughtRequest, student: Generator) -> dict[str, Any]
     Raises:
         GenerationError: when the student does not answer.
     """
-    if isinstance(student, ChatRelay):
-        answer = await student.relay(_relayed(request))
-        head = request.identity.head("chat.completion")
-        usage = wire.counted(answer.get("usage"), request.guidance, str(answer["choices"]))
-        return {**head, "choices": answer["choices"], "usage": usage, "atlas": wire.metadata(request.guidance)}
-    guidance = _in_full(request)
-    choices = [request.teacher(index).answer(guidance.question, student, guidance) for index in range(request.asked.n)]
-    return wire.answer(request.identity, await asyncio.gather(*choices), request.asked.stop, guidance)
+    answer = await _whole(request, student)
+    if request.recorded is not None:
+        messages = [choice.get("message") or {} for choice in answer["choices"]]
+        await request.recorded.write(request.identity.id, request.guidance, messages, whole=True)
+    return answer
 
 
 async def streamed(request: TaughtRequest, student: Generator) -> AsyncGenerator[dict[str, Any]]:
@@ -71,11 +78,29 @@ async def streamed(request: TaughtRequest, student: Generator) -> AsyncGenerator
         GenerationError: when the student does not answer, or breaks off.
     """
     chunks = _relayed_chunks(request, student) if isinstance(student, ChatRelay) else _text_chunks(request, student)
-    first = True
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            yield {**chunk, "atlas": wire.metadata(request.guidance)} if first else chunk
-            first = False
+    heard, first, whole = HeardAnswers(), True, False
+    try:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                heard.hear(chunk)
+                yield {**chunk, "atlas": request.metadata} if first else chunk
+                first = False
+        whole = True
+    finally:
+        if request.recorded is not None:
+            await request.recorded.write(request.identity.id, request.guidance, heard.messages(), whole=whole)
+
+
+async def _whole(request: TaughtRequest, student: Generator) -> dict[str, Any]:
+    if isinstance(student, ChatRelay):
+        answer = await student.relay(_relayed(request))
+        head = request.identity.head("chat.completion")
+        usage = wire.counted(answer.get("usage"), request.guidance, str(answer["choices"]))
+        return {**head, "choices": answer["choices"], "usage": usage, "atlas": request.metadata}
+    guidance = _in_full(request)
+    choices = [request.teacher(index).answer(guidance.question, student, guidance) for index in range(request.asked.n)]
+    answer = wire.answer(request.identity, await asyncio.gather(*choices), request.asked.stop, guidance)
+    return {**answer, "atlas": request.metadata}
 
 
 async def _relayed_chunks(request: TaughtRequest, student: ChatRelay) -> AsyncGenerator[dict[str, Any]]:

@@ -27,16 +27,18 @@ from trainers.service.forms.form import CHAT, COMPLETION, RESPONSE, Events, Form
 from trainers.service.guidance_memory import GuidanceMemory
 from trainers.service.network.connections import Connections, GuardedRunner
 from trainers.service.network.cross_origin import Origins
+from trainers.service.recording import RecordedLesson, Recording
 from trainers.service.wire import ChatRequest, Identity
 from trainers.teaching.adaptive import AdaptiveTeacher, Guidance, Model, as_generator, default_templates
 from trainers.teaching.prompts import PromptTemplates
+from trainers.traces.feedback import FeedbackLostError, UnknownLessonError
 
 logger = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _EVENT_STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _LAST_WORD_S = 2.0
-_PATHS = "/v1/chat/completions, /v1/completions, /v1/responses and /v1/models"
+_PATHS = "/v1/chat/completions, /v1/completions, /v1/responses, /v1/feedback and /v1/models"
 _FAILURES = {
     "context": (400, "context_length_exceeded"),
     "content_filter": (400, "content_filter"),
@@ -90,6 +92,7 @@ class Service:
         key: what clients must send as a bearer token; `None` lets everybody in.
         origins: pages of a browser that may call; see `Origins`.
         teach_every_request: teach again for the results of tools, instead of once per user turn.
+        recording: how lessons are recorded; `None` records none.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class Service:
         key: str | None = None,
         origins: Sequence[str] = (),
         teach_every_request: bool = False,
+        recording: Recording | None = None,
     ) -> None:
         self._teacher, self._student, self._name = as_generator(teacher), as_generator(student), name
         self._limits = limits or Limits()
@@ -110,6 +114,7 @@ class Service:
         self._key = key
         self._origins = Origins(origins, keyed=key is not None)
         self._memory = None if teach_every_request else GuidanceMemory()
+        self._recording = recording
         self._figures = Figures()
         self._connections = Connections(self._limits.max_connections, self._limits.receive_timeout_s)
         self._running = 0
@@ -130,6 +135,7 @@ class Service:
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/completions", self._completions)
         app.router.add_post("/v1/responses", self._responses)
+        app.router.add_post("/v1/feedback", self._feedback)
         return app
 
     @web.middleware
@@ -210,6 +216,18 @@ class Service:
     async def _responses(self, request: web.Request) -> web.StreamResponse:
         return await self._admitted(request, RESPONSE)
 
+    async def _feedback(self, request: web.Request) -> web.Response:
+        body = await _json(request)
+        if self._recording is None:
+            return _refusal(404, "This service records no lessons, so that there is none to judge.", "not_found")
+        try:
+            given = await self._recording.take(body)
+        except UnknownLessonError as error:
+            return _refusal(404, str(error), "lesson_not_found")
+        except FeedbackLostError:
+            return _refusal(503, "The feedback could not be written; the log of the service says why.", "server_error")
+        return web.json_response({"object": "feedback", "id": given.id, "score": given.score, "comment": given.comment})
+
     async def _admitted(self, request: web.Request, form: Form) -> web.StreamResponse:
         # Its place is taken by a request that has come whole: half of one holds nothing up.
         body = await _json(request)
@@ -233,7 +251,9 @@ class Service:
                 return self._unknown(asked.model)
             if not isinstance(self._student, ChatRelay):
                 wire.check_text_only(asked)
-            turn = await self._turn(asked)
+            recording = self._recording
+            recorded = recording.of(request.headers, body, asked.conversation) if recording else None
+            turn = await self._turn(asked, recorded)
             if not asked.stream:
                 return web.json_response(form.write(await answered(turn, self._student), body))
             chunks = streamed(turn, self._student)
@@ -241,7 +261,7 @@ class Service:
             first = await anext(chunks)
         return await self._stream(request, form.events(body), first, chunks, deadline)
 
-    async def _turn(self, asked: ChatRequest) -> TaughtRequest:
+    async def _turn(self, asked: ChatRequest, recorded: RecordedLesson | None) -> TaughtRequest:
         """Everything that the answer to a request needs, its guidance first."""
         # Who asks again without a seed wants another answer.
         seed = secrets.randbits(31) if asked.seed is None else asked.seed
@@ -267,7 +287,9 @@ class Service:
 
         identity = Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), self._name)
         guidance = await self._guidance(teacher(0), asked)
-        return TaughtRequest(asked, guidance, identity, templates, sampling, seed, teacher)
+        if recorded is not None:
+            recorded.guided()
+        return TaughtRequest(asked, guidance, identity, templates, sampling, seed, teacher, recorded)
 
     async def _guidance(self, teacher: AdaptiveTeacher, asked: ChatRequest) -> Guidance:
         """Return the guidance of the user turn that a request belongs to: remembered, or new."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, cast, overload, runtime_checkable
 from typing import Protocol as TypingProtocol
 
@@ -25,10 +28,12 @@ from trainers.generation.reasoning import strip_reasoning
 from trainers.generation.token_estimates import estimated_tokens
 from trainers.generation.types import Completion, GenerationError, Generator, Prompt, Sampling
 from trainers.paths import resource
-from trainers.teaching.lesson import Approach, Lesson, Question, Solution
+from trainers.teaching.lesson import THE_STUDENT, Approach, Lesson, Question, Solution
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Protocol, Stages, Teacher, derive_seed
 from trainers.teaching.verifiers import NO_GROUND_TRUTH, Verdict, Verifier, extract_answer
+from trainers.traces.recorder import TraceRecorder, conversation_key
+from trainers.traces.trace import Trace, new_id
 
 Model = Generator | TextFunction
 
@@ -67,11 +72,15 @@ class Guidance:
 
 @dataclass(frozen=True)
 class GuidedAnswer:
-    """A student's answer, what it was told before, and what it says untaught where that was asked for."""
+    """A student's answer, what it was told before, and what it says untaught where that was asked for.
+
+    `lesson` is the id under which the lesson was recorded, `None` where it was not.
+    """
 
     guidance: Guidance
     answer: Solution
     baseline: Solution | None = None
+    lesson: str | None = None
 
     @property
     def text(self) -> str:
@@ -102,6 +111,11 @@ class AdaptiveTeacher:
         max_concurrent_lessons: questions of a batch worked on at a time.
         verifier: judges answers to questions that come with a ground truth, or with tests in `extra`.
         seed: the same seed, question and models give the same answer.
+        record: directory to which every lesson is written, or what writes it; nothing is recorded without.
+        name: what the teacher is called in recorded lessons.
+
+    Raises:
+        ConfigurationError: when the directory cannot be written to.
     """
 
     def __init__(
@@ -118,6 +132,8 @@ class AdaptiveTeacher:
         max_concurrent_lessons: int = 16,
         verifier: Verifier | None = None,
         seed: int = 0,
+        record: str | Path | TraceRecorder | None = None,
+        name: str = "teacher",
     ) -> None:
         generator = as_generator(teacher)
         count = getattr(generator, "count_tokens", estimated_tokens)
@@ -131,6 +147,8 @@ class AdaptiveTeacher:
         self._slots = max_concurrent_lessons
         self._verifier = verifier or _Unjudged()
         self._seed = seed
+        self._recorder = record if record is None or isinstance(record, TraceRecorder) else TraceRecorder(record)
+        self._name = name
 
     async def teach(
         self,
@@ -140,6 +158,9 @@ class AdaptiveTeacher:
         ground_truth: str | None = None,
         extra: Mapping[str, Any] | None = None,
         baseline: bool = False,
+        conversation: str | None = None,
+        student_name: str = THE_STUDENT,
+        record: bool = True,
     ) -> GuidedAnswer:
         """Let the student answer a question with the teacher's help.
 
@@ -151,16 +172,28 @@ class AdaptiveTeacher:
             ground_truth: what the verifier compares answers with.
             extra: what else it needs, as a row's further columns: tests, for the verifier of code.
             baseline: ask the student for its untaught answer besides, for comparison.
+            conversation: what the questions of one conversation share, for recorded lessons; of a question that is
+                alone, the question itself.
+            student_name: what the student is called in recorded lessons.
+            record: whether this lesson may be recorded, where lessons are.
 
         Raises:
             GenerationError: when the student itself does not answer.
         """
         protocol, asked = self._protocol(student), _question(question, ground_truth, extra)
+        began, marks = datetime.now(UTC), [time.monotonic()]
         async with task_group() as tasks:
             untaught = tasks.create_task(self._alone(protocol, asked)) if baseline else None
             guidance = await self._guide(protocol, asked)
+            marks.append(time.monotonic())
             answer = await self._answer(protocol, asked, guidance)
-        return GuidedAnswer(guidance, answer, untaught.result() if untaught else None)
+            marks.append(time.monotonic())
+        answered = GuidedAnswer(guidance, answer, untaught.result() if untaught else None)
+        if not record:
+            return answered
+        known = {"conversation": conversation_key(conversation or question), "student": student_name}
+        seconds = {"guidance": marks[1] - marks[0], "answer": marks[2] - marks[1]}
+        return await self._recorded(answered, began, seconds, **known, ground_truth=ground_truth)
 
     @overload
     async def teach_all(
@@ -206,15 +239,20 @@ class AdaptiveTeacher:
         """Give only the help: the student's approach, and the teaching that answers it."""
         return await self._guide(self._protocol(student), _question(question))
 
-    async def answer(self, question: str, student: Model, guidance: Guidance) -> GuidedAnswer:
-        """Return the student's answer after what `guide` gave.
+    async def answer(self, question: str, student: Model, guidance: Guidance, *, record: bool = True) -> GuidedAnswer:
+        """Return the student's answer after what `guide` gave; `record` says whether the lesson may be recorded.
 
         Raises:
             GenerationError: when the student does not answer.
         """
-        return GuidedAnswer(guidance, await self._answer(self._protocol(student), _question(question), guidance))
+        began, started = datetime.now(UTC), time.monotonic()
+        answered = GuidedAnswer(guidance, await self._answer(self._protocol(student), _question(question), guidance))
+        seconds = {"answer": time.monotonic() - started}
+        return await self._recorded(answered, began, seconds) if record else answered
 
-    async def stream(self, question: str, student: Model, guidance: Guidance | None = None) -> AsyncGenerator[str]:
+    async def stream(
+        self, question: str, student: Model, guidance: Guidance | None = None, *, record: bool = True
+    ) -> AsyncGenerator[str]:
         """Yield the taught answer in pieces, as the student writes it.
 
         Whole at the end from a student that cannot stream.
@@ -223,25 +261,35 @@ class AdaptiveTeacher:
             question: what is asked.
             student: who answers.
             guidance: what `guide` gave; asked for when left out.
+            record: whether the lesson may be recorded, where lessons are; one that is not read to its end is not.
 
         Raises:
             GenerationError: when the student does not answer.
         """
-        async with aclosing(self.follow(question, student, guidance)) as pieces:
+        async with aclosing(self.follow(question, student, guidance, record=record)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, str):
                     yield piece
 
     async def follow(
-        self, question: str, student: Model, guidance: Guidance | None = None
+        self, question: str, student: Model, guidance: Guidance | None = None, *, record: bool = True
     ) -> AsyncGenerator[str | Solution]:
         """Yield the pieces of `stream` and, last, the answer itself: how long it is, and whether its budget cut it off.
 
         Raises:
             GenerationError: when the student does not answer.
         """
-        model = as_generator(student)
+        model, began, marks = as_generator(student), datetime.now(UTC), [time.monotonic()]
         guidance = guidance or await self.guide(question, model)
+        marks.append(time.monotonic())
+        async with aclosing(self._followed(question, model, guidance)) as pieces:
+            async for piece in pieces:
+                if record and isinstance(piece, Solution):
+                    seconds = {"guidance": marks[1] - marks[0], "answer": time.monotonic() - marks[1]}
+                    await self._recorded(GuidedAnswer(guidance, piece), began, seconds)
+                yield piece
+
+    async def _followed(self, question: str, model: Generator, guidance: Guidance) -> AsyncGenerator[str | Solution]:
         if not isinstance(model, TextStreaming):
             answered = await self._answer(self._protocol(model), _question(question), guidance)
             yield answered.text
@@ -261,6 +309,18 @@ class AdaptiveTeacher:
     def teach_all_sync(self, questions: Sequence[str], student: Model, **options: Any) -> list[GuidedAnswer]:
         """Call `teach_all` without an event loop."""
         return self._loop.run(self.teach_all(questions, student, **options))
+
+    async def _recorded(
+        self, answered: GuidedAnswer, began: datetime, seconds: Mapping[str, float], **known: Any
+    ) -> GuidedAnswer:
+        """Return a lesson after it was recorded, where lessons are; `known` are further fields of its trace."""
+        if self._recorder is None:
+            return answered
+        when = began.isoformat(timespec="milliseconds")
+        described: dict[str, Any] = {"teacher": self._name, "time": when, "seconds": seconds, **known}
+        trace = replace(as_trace(answered, conversation_key(answered.guidance.question)), **described)
+        written = await asyncio.to_thread(self._recorder.record, trace)
+        return replace(answered, lesson=trace.id) if written else answered
 
     @cached_property
     def _loop(self) -> EventLoopThread:
@@ -303,6 +363,25 @@ class AdaptiveTeacher:
         if guidance.teaching is None:
             return self._templates.baseline(guidance.question)
         return self._templates.taught(guidance.question, guidance.teaching)
+
+
+def as_trace(answered: GuidedAnswer, conversation: str) -> Trace:
+    """Return a lesson in use as it is recorded, under a new id, as yet without names and times."""
+    guidance = answered.guidance
+    alone = answered.answer if guidance.teaching is None else answered.baseline
+    return Trace(
+        id=new_id(),
+        conversation=conversation,
+        student=THE_STUDENT,
+        teacher="teacher",
+        question=guidance.question,
+        approach=guidance.approach,
+        thinking=guidance.thinking,
+        teaching=guidance.teaching,
+        taught=None if guidance.teaching is None else answered.text,
+        baseline=alone.text if alone else None,
+        failure=guidance.failure,
+    )
 
 
 def as_generator(model: Model) -> Generator:

@@ -25,6 +25,28 @@ class DataSettings(Settings):
     column_map: dict[Any, Any] | None = key(None, "Our column names → the dataset's, e.g. {question: prompt}.")
     row_reader: str | None = key(None, "Dotted path of a function from a row to one with our names.")
     row_reader_args: dict[Any, Any] | None = key(None, "Settings of the row reader, by the names of its parameters.")
+    traces: bool = key(
+        False,
+        "Read dataset_id_or_path as traces of a teacher in use: a directory that the service records to, or a file "
+        "that atlas-sdk has exported. Its splits are train, heldout and all.",
+        selects_rows=True,
+    )
+    trace_min_score: Number | None = key(
+        None, "Read only lessons that have this score or a higher one.", ge=0, le=1, needs="traces", selects_rows=True
+    )
+    trace_approved: bool = key(
+        False, "Read only lessons that somebody approved, or gave a score of 0.5 or more.", needs="traces"
+    )
+    trace_students: list[str] | None = key(
+        None, "Read only lessons of these students, by name.", needs="traces", selects_rows=True
+    )
+    trace_heldout_share: Number = key(
+        0.1,
+        "Share of the conversations held out: which ones does not change when others come.",
+        ge=0,
+        lt=1,
+        needs="traces",
+    )
     max_bad_row_ratio: Number = key(
         0.01, "Share of bad rows above which a dataset is refused; up to it they are dropped and counted.", ge=0, le=1
     )

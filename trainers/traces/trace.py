@@ -1,0 +1,73 @@
+"""One lesson of a teacher in use, as it is written down."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+FORMAT = 1
+"""Of the objects below; to be raised when readers of the former one would misread or reject them."""
+
+_SPOKEN_ID = re.compile(r"(?:chatcmpl-|cmpl-|resp_)+")
+"""Beginning of an answer's id, in the forms in which clients ask; what follows is the id of its lesson."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A lesson in use: what was asked, what the teacher made of it, and what the student then said.
+
+    Args:
+        id: of the lesson; unique.
+        conversation: what lessons of one conversation share.
+        student: name of the model that answers.
+        teacher: name of the model that teaches.
+        question: what was asked.
+        approach: what the student said it would do; empty where it was not asked.
+        thinking: the teacher's own.
+        teaching: what it told the student; `None` where it told nothing.
+        taught: the answer after the teaching; `None` where there was none.
+        baseline: the answer without one; `None` where the student was not asked for it.
+        ground_truth: the right answer, where it is known.
+        failure: why there was no teaching, or `incomplete` where the answer broke off.
+        time: when the lesson began, in ISO 8601 and UTC.
+        seconds: of its stages, by name: `guidance` and `answer`.
+    """
+
+    id: str
+    conversation: str
+    student: str
+    teacher: str
+    question: str
+    approach: str
+    thinking: str
+    teaching: str | None
+    taught: str | None
+    baseline: str | None = None
+    ground_truth: str | None = None
+    failure: str | None = None
+    time: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+TEXTS = ("student", "teacher", "question", "approach", "thinking", "teaching", "taught", "baseline", "ground_truth")
+"""Fields of a trace that hold words of people and models."""
+
+
+def trace_record(trace: Trace) -> dict[str, Any]:
+    """Return a trace as a JSON object, seconds to the millisecond."""
+    seconds = {name: round(value, 3) for name, value in trace.seconds.items()}
+    return {"format": FORMAT, **vars(trace), "seconds": seconds}
+
+
+def new_id() -> str:
+    """Return an id that no other lesson has."""
+    return uuid.uuid4().hex
+
+
+def lesson_id(answer: str) -> str:
+    """Return the id of the lesson that an answer's id names, in whichever form the client knows it."""
+    begin = _SPOKEN_ID.match(answer)
+    return answer[begin.end() :] if begin else answer
