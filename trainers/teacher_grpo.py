@@ -27,7 +27,7 @@ from trainers.distributed import agree_on_accumulation, on_all_ranks, reported_a
 from trainers.evaluation.early_stopping import install_patience
 from trainers.generation.chat_templates.assistant_turn import assistant_turn
 from trainers.generation.vllm.greedy import GreedySample
-from trainers.grpo.alarms.hopelessness import install_hope
+from trainers.grpo.alarms.watch import install_alarms
 from trainers.grpo.curriculum.rollout_plan import Curriculum
 from trainers.grpo.rollouts import RolloutRunner
 from trainers.grpo.trainer import TeacherGRPOTrainer
@@ -161,6 +161,6 @@ def build_trainer(config: GRPOExperiment) -> TeacherGRPOTrainer:
     align_reference(trainer.model)
     agree_on_accumulation(trainer)
     install_records(trainer, config)
-    install_hope(trainer, config)
+    install_alarms(trainer, config)
     install_patience(trainer, config)
     return trainer
