@@ -179,6 +179,7 @@ def training_record(lesson: Lesson) -> dict[str, Any]:
     prepared, sample = lesson.prepared, lesson.sample
     return lesson_record(lesson) | {
         "approach_tokens": prepared.approach.tokens if prepared.approach else None,
+        "approach_truncated": prepared.approach.truncated if prepared.approach else None,
         "baselines": [solution_record(solution) for solution in prepared.baselines],
         "prompt_ids": list(sample.prompt_ids) if sample else None,
         "completion_ids": list(sample.completion.token_ids) if sample else None,
