@@ -18,7 +18,7 @@ LAYERS = (
     "trainers.output",
     # What a run is made of.
     *("trainers.serving", "trainers.generation", "trainers.teaching", "trainers.configuration", "trainers.plugins"),
-    *("trainers.distributed", "trainers.callbacks", "trainers.training", "trainers.plotting", "trainers.models"),
+    *("trainers.distributed", "trainers.training", "trainers.callbacks", "trainers.plotting", "trainers.models"),
     "custom_data",
     # What joins it.
     *("trainers.builders", "trainers.evaluation", "trainers.service", "trainers.grpo", "trainers.watching"),

@@ -19,6 +19,7 @@ from trainers.output.files import cannot_write, told
 from trainers.progress import tell
 from trainers.teaching.lesson import Group, Lesson
 from trainers.teaching.lesson_record import lesson_record, solution_record
+from trainers.training.prometheus import install_metrics_port
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ def install_records(trainer: Trainer, config: TrainingExperiment) -> None:
     trainer.add_callback(MetricsFile(config.output.output_dir))
     trainer.add_callback(StepLine())
     trainer.add_callback(WandbConfiguration(config))
+    install_metrics_port(trainer, config)
 
 
 class WandbConfiguration(TrainerCallback):
