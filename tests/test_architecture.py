@@ -19,11 +19,11 @@ LAYERS = (
     # What a run is made of.
     *("trainers.serving", "trainers.generation", "trainers.traces", "trainers.teaching", "trainers.configuration"),
     "trainers.plugins",
-    *("trainers.distributed", "trainers.callbacks", "trainers.training", "trainers.plotting", "trainers.models"),
+    *("trainers.distributed", "trainers.training", "trainers.callbacks", "trainers.plotting", "trainers.models"),
     "custom_data",
     # What joins it.
-    *("trainers.builders", "trainers.evaluation", "trainers.service", "trainers.grpo", "trainers.sft"),
-    *("trainers.teacher_grpo", "trainers.launch", "train"),
+    *("trainers.builders", "trainers.evaluation", "trainers.service", "trainers.grpo", "trainers.watching"),
+    *("trainers.sft", "trainers.teacher_grpo", "trainers.launch", "train"),
 )
 """Parts of the program, lowest first: each imports only from those before it (docs/architecture/overview.md)."""
 

@@ -11,15 +11,15 @@ from typing import Any
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
 
-from trainers.configuration.settings.experiments import GRPOExperiment, TrainingExperiment
+from trainers.configuration.settings.experiments import TrainingExperiment
 from trainers.configuration.settings.keys import names_where
 from trainers.distributed import on_all_ranks
 from trainers.jsonl import append, as_lines, mend
 from trainers.output.files import cannot_write, told
 from trainers.progress import tell
-from trainers.teaching.leaks.alarm import BlindLeakAlarm
 from trainers.teaching.lesson import Group, Lesson
 from trainers.teaching.lesson_record import lesson_record, solution_record
+from trainers.training.prometheus import install_metrics_port
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +51,7 @@ def install_records(trainer: Trainer, config: TrainingExperiment) -> None:
     trainer.add_callback(MetricsFile(config.output.output_dir))
     trainer.add_callback(StepLine())
     trainer.add_callback(WandbConfiguration(config))
-    if isinstance(config, GRPOExperiment) and config.rollouts.leak_alarm is not None:
-        trainer.add_callback(BlindLeakWatch(float(config.rollouts.leak_alarm)))
+    install_metrics_port(trainer, config)
 
 
 class WandbConfiguration(TrainerCallback):
@@ -121,41 +120,6 @@ class MetricsFile(TrainerCallback):
             self._unwritten.clear()
 
 
-class BlindLeakWatch(TrainerCallback):
-    """Warns when blind checks find more leaks than are put up with: the policy gives answers away past the words.
-
-    Args:
-        limit: share of leaks that is put up with.
-    """
-
-    def __init__(self, limit: float) -> None:
-        self._alarm = BlindLeakAlarm(limit)
-        self._limit = limit
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Take the checks of the steps since the last log."""
-        logged = logs or {}
-        if not state.is_world_process_zero or "teaching/blind_leak_rate" not in logged:
-            return
-        checked = round(logged["teaching/blind_checks"])
-        share = self._alarm.add(round(logged["teaching/blind_leak_rate"] * checked), checked)
-        if share is not None:
-            logger.warning(
-                "step %d: %.0f%% of the last blind checks found that the teaching gives the answer away "
-                "(leak_alarm=%s): read such lessons in lessons/ (blind.leaked), and see leak_policy=blind",
-                state.global_step,
-                100 * share,
-                self._limit,
-            )
-
-
 class StepLine(TrainerCallback):
     """Writes one short line per logged step with the numbers to follow a run by, and tells a launcher how far it is."""
 
@@ -217,6 +181,7 @@ def training_record(lesson: Lesson) -> dict[str, Any]:
     prepared, sample = lesson.prepared, lesson.sample
     return lesson_record(lesson) | {
         "approach_tokens": prepared.approach.tokens if prepared.approach else None,
+        "approach_truncated": prepared.approach.truncated if prepared.approach else None,
         "baselines": [solution_record(solution) for solution in prepared.baselines],
         "prompt_ids": list(sample.prompt_ids) if sample else None,
         "completion_ids": list(sample.completion.token_ids) if sample else None,

@@ -25,9 +25,10 @@ from trainers.configuration.settings.experiments import GRPOExperiment
 from trainers.configuration.settings.students import all_members
 from trainers.distributed import agree_on_accumulation, on_all_ranks, reported_as
 from trainers.evaluation.early_stopping import install_patience
+from trainers.evaluation.lesson_page import LESSONS, write_training_page
 from trainers.generation.chat_templates.assistant_turn import assistant_turn
 from trainers.generation.vllm.greedy import GreedySample
-from trainers.grpo.alarms.hopelessness import install_hope
+from trainers.grpo.alarms.watch import install_alarms
 from trainers.grpo.curriculum.rollout_plan import Curriculum
 from trainers.grpo.rollouts import RolloutRunner
 from trainers.grpo.trainer import TeacherGRPOTrainer
@@ -61,6 +62,9 @@ def run(config: GRPOExperiment) -> None:
             output = Path(config.output.output_dir)
             with not_vital("drawing learning_curves.png"):
                 learning_curves(output / "metrics.jsonl", output / "learning_curves.png")
+            if (output / LESSONS).is_dir():
+                with not_vital("writing lessons.html"):
+                    write_training_page(output)
             if not trainer.stopped_early:
                 mark_finished(config, steps=trainer.state.global_step)
                 if config.trainer.push_to_hub:
@@ -161,6 +165,6 @@ def build_trainer(config: GRPOExperiment) -> TeacherGRPOTrainer:
     align_reference(trainer.model)
     agree_on_accumulation(trainer)
     install_records(trainer, config)
-    install_hope(trainer, config)
+    install_alarms(trainer, config)
     install_patience(trainer, config)
     return trainer

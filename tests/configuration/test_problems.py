@@ -104,6 +104,8 @@ BAD = [
     # servers
     ("teacher_rcl vllm_port=0", "vllm_port=0", ">= 1 and <= 65535", "8765"),
     ("teacher_rcl vllm_port=65535", "vllm_port=65535", "up to 65535", "at most"),
+    ("teacher_rcl metrics_port=8766", "metrics_port=8766", "servers listen at 8765 to 87", "another port"),
+    ("teacher_sft metrics_port=0", "metrics_port=0", ">= 1 and <= 65535", ""),
     ("teacher_rcl vllm_port=http", "vllm_port=http", "expected a whole number", "8765"),
     ("teacher_rcl use_vllm_server=false", "use_vllm_server=false", "vLLM servers only", "leave it out"),
     ("teacher_rcl student_tensor_parallel_size=2", "student_tensor_parallel_size=2", "whole servers", "3 server GPUs"),

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.support.browser import browser, seen
 from tests.support.evaluations import evaluated
 from trainers.evaluation.measures.solved_questions import Alone, Taught
 from trainers.evaluation.reports.lesson_page import as_script_data, marks, page_data, write_lesson_page
@@ -21,14 +19,6 @@ from trainers.teaching.lesson import Approach
 HOSTILE = (
     "</script><script>document.title = 'broken'</script><!-- "
     "<img src=x onerror=\"document.title='broken'\"> \u2028 &amp;"
-)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --virtual-time-budget=5000 --dump-dom"
-)
-browser = pytest.mark.skipif(
-    CHROMIUM is None and os.environ.get("CI") != "true", reason="no Chromium here: apt-get install chromium"
 )
 
 
@@ -52,15 +42,11 @@ def opened(tmp_path: Path):
     """Writes a page and returns what a browser makes of it at an address, after a script that acts as a reader."""
 
     def render(alone, taught, fragment: str = "", then: str = "") -> str:
-        assert CHROMIUM is not None, "CI must have Chromium"
         write_lesson_page(tmp_path / "lessons.html", alone, taught, "Evaluation <b>on</b> data")
         with (tmp_path / "lessons.html").open("a") as page:
             page.write(f"<script>{then}</script>")
         address = f"{(tmp_path / 'lessons.html').as_uri()}{fragment}"
-        command = [CHROMIUM, *FLAGS.split(), f"--user-data-dir={tmp_path}/profile", address]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return done.stdout.partition("<script id=")[0]
+        return seen(address, tmp_path / "profile").partition("<script id=")[0]
 
     return render
 

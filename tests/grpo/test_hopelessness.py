@@ -9,7 +9,8 @@ import pytest
 from transformers import TrainerControl, TrainerState
 
 from trainers.configuration.resume.decision import STOP
-from trainers.grpo.alarms.hopelessness import FirstSteps, HopelessnessWatch
+from trainers.grpo.alarms.hopelessness import FirstSteps
+from trainers.grpo.alarms.watch import AlarmWatch
 from trainers.training.stopping import asked_to_stop
 
 FINE = {
@@ -24,7 +25,7 @@ FINE = {
 
 def signs(*steps: dict, questions: int = 16) -> list[str]:
     first = FirstSteps(questions)
-    return [sign for number, metrics in enumerate(steps, 1) for sign in first.add(metrics, number)]
+    return [alarm.text for number, metrics in enumerate(steps, 1) for alarm in first.look(number, metrics)]
 
 
 def test_a_run_that_goes_well_hears_nothing() -> None:
@@ -80,9 +81,10 @@ def test_evaluations_are_not_counted() -> None:
 @pytest.mark.parametrize("stops", [True, False])
 def test_a_run_is_asked_to_stop_only_where_that_is_wanted(stops: bool, tmp_path, caplog) -> None:
     caplog.set_level(logging.WARNING)
-    watch, arguments = HopelessnessWatch(16, stops), SimpleNamespace(output_dir=str(tmp_path))
+    watch, arguments = AlarmWatch([FirstSteps(16)], stops=stops), SimpleNamespace(output_dir=str(tmp_path))
     # Continued from a checkpoint, it has first steps again.
-    watch.on_train_begin(arguments, TrainerState(global_step=40), TrainerControl())
+    begun = TrainerState(global_step=40, is_world_process_zero=True)
+    watch.on_train_begin(arguments, begun, TrainerControl())
     for step in range(41, 50):
         state = TrainerState(global_step=step, is_world_process_zero=True)
         watch.on_log(arguments, state, TrainerControl(), logs=FINE | {"frac_reward_zero_std": 1.0})
@@ -93,14 +95,10 @@ def test_a_run_is_asked_to_stop_only_where_that_is_wanted(stops: bool, tmp_path,
 
 
 def test_ranks_that_do_not_report_say_nothing(tmp_path, caplog) -> None:
-    watch = HopelessnessWatch(100, stops=True)
+    watch, arguments = AlarmWatch([FirstSteps(100)], stops=True), SimpleNamespace(output_dir=str(tmp_path))
+    watch.on_train_begin(arguments, TrainerState(is_world_process_zero=False), TrainerControl())
     for step in range(1, 10):
         state = TrainerState(global_step=step, is_world_process_zero=False)
-        watch.on_log(
-            SimpleNamespace(output_dir=str(tmp_path)),
-            state,
-            TrainerControl(),
-            logs=FINE | {"frac_reward_zero_std": 1.0},
-        )
+        watch.on_log(arguments, state, TrainerControl(), logs=FINE | {"frac_reward_zero_std": 1.0})
     assert not caplog.messages
     assert not (tmp_path / STOP).exists()

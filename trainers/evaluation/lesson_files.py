@@ -109,7 +109,7 @@ def taught_records(teacher: str, item: Taught) -> list[dict[str, Any]]:
 def taught_from(records: Sequence[Mapping[str, Any]], prepared: Prepared) -> Taught:
     """Return the inverse of `taught_records`, given what the question has."""
     first = records[0]
-    lessons = tuple(_lesson_from(record, prepared) for record in sorted(records, key=lambda each: each["member"]))
+    lessons = tuple(lesson_from(record, prepared) for record in sorted(records, key=lambda each: each["member"]))
     return Taught(Group(prepared, lessons, first["dropped"]), Effort(**first["teaching_effort"]))
 
 
@@ -118,7 +118,8 @@ def _student(record: Mapping[str, Any]) -> str:
     return str(record.get("student", THE_STUDENT))
 
 
-def _lesson_from(record: Mapping[str, Any], prepared: Prepared) -> Lesson:
+def lesson_from(record: Mapping[str, Any], prepared: Prepared) -> Lesson:
+    """Return the lesson of an object that `lesson_record` made, given what the question has."""
     sample = None
     if record["completion"] is not None:
         reason = "length" if record["truncated"] else "stop"

@@ -244,6 +244,10 @@ def _servers(config: StudentExperiment) -> Iterator[Problem]:
     if first + servers > 65536:
         remedy = f"set vllm_port to at most {65536 - servers}"
         yield Problem(f"vllm_port={first}", f"{servers} servers need ports up to 65535", remedy)
+    listened = config.training.metrics_port if isinstance(config, GRPOExperiment) else None
+    if listened is not None and first <= listened < first + servers:
+        remedy = f"choose another port, such as metrics_port={first + servers + 100}"
+        yield Problem(f"metrics_port={listened}", f"servers listen at {first} to {first + servers - 1}", remedy)
     sizes = {"teacher_tensor_parallel_size": config.teacher.tensor_parallel_size} | {
         member.key("tensor_parallel_size"): member.config.student.tensor_parallel_size for member in all_members(config)
     }

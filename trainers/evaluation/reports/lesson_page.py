@@ -7,26 +7,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trainers.evaluation.lesson_files import meeting
 from trainers.evaluation.measures.quantities import baseline_accuracy
 from trainers.evaluation.measures.solved_questions import Alone, Taught
-from trainers.teaching.lesson import Lesson, Solution
+from trainers.output.files import write_whole
+from trainers.teaching.lesson import Lesson, Prepared, Solution
 
 TEMPLATE = Path(__file__).with_name("lesson_page.html")
 MAX_CHARACTERS = 60_000_000
 """A page with more text would make browsers slow; what does not fit is counted on the page."""
+
+THE_TEACHER = "the teacher in training"
+STAGES = {"probe": "approach", "baseline": "baseline", "teacher": "teaching", "taught": "taught"}
+"""Stages of a lesson, by the beginnings of the causes of their failures."""
 
 _DATA = "/*DATA*/"
 
 
 def write_lesson_page(path: Path, alone: Sequence[Alone], taught: Mapping[str, Sequence[Taught]], heading: str) -> None:
     """Write the page of the lessons, as many as a browser can hold: the first of every question before the second."""
-    data = page_data(alone, taught, heading)
-    path.write_text(TEMPLATE.read_text(encoding="utf-8").replace(_DATA, as_script_data(data), 1), encoding="utf-8")
+    write_page(path, page_data(alone, taught, heading))
+
+
+def write_page(path: Path, data: Mapping[str, Any]) -> None:
+    """Write the page that shows some data."""
+    write_whole(path, TEMPLATE.read_text(encoding="utf-8").replace(_DATA, as_script_data(data), 1))
 
 
 def as_script_data(data: Any) -> str:
@@ -35,48 +44,91 @@ def as_script_data(data: Any) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A lesson to show: its teacher's name, its group's question, and the step of a training that it is of."""
+
+    teacher: str
+    lesson: Lesson
+    prepared: Prepared
+    step: int | None = None
+
+    @property
+    def solved(self) -> str:
+        """The name of what the student did alone, which the lessons of a group share."""
+        student, row = meeting(self.prepared)
+        return f"{student}/{row}" if self.step is None else f"{student}/{row}/{self.step}"
+
+
 def page_data(
     alone: Sequence[Alone],
     taught: Mapping[str, Sequence[Taught]],
     heading: str,
     max_characters: int = MAX_CHARACTERS,
 ) -> dict[str, Any]:
-    """Collect the lessons to show, in about `max_characters` of JSON.
+    """Collect the lessons of an evaluation, in about `max_characters` of JSON.
 
-    They refer to `questions` by row, and by student and row to what was `solved` alone. The first lessons of all
-    questions come before any second ones; `left_out` counts those that found no room.
+    The first lessons of all questions come before any second ones.
     """
-    found = {meeting(item.prepared): item for item in alone}
-    lessons = [(name, lesson) for name, items in taught.items() for item in items for lesson in item.group.lessons]
-    lessons.sort(key=lambda pair: pair[1].member)
+    found = {meeting(item.prepared): item.prepared for item in alone}
+    lessons = [
+        Shown(name, lesson, found[meeting(lesson.prepared)])
+        for name, items in taught.items()
+        for item in items
+        for lesson in item.group.lessons
+    ]
+    lessons.sort(key=lambda shown: shown.lesson.member)
+    order = {row: index for index, row in enumerate(dict.fromkeys(row for _, row in found))}
+    students = list(dict.fromkeys(student for student, _ in found))
+    data = _collected(lessons, max_characters)
+    place = {student: index for index, student in enumerate(students)}
+    data["lessons"].sort(key=lambda record: (order[record["row"]], place[record["student"]], record["member"]))
+    return {"heading": heading, "teachers": list(taught), "students": students, **data}
+
+
+def training_page_data(
+    lessons: Sequence[tuple[int, Lesson]], heading: str, max_characters: int = MAX_CHARACTERS
+) -> dict[str, Any]:
+    """Collect the lessons of a training, each with its step, the newest first: they find room before older ones."""
+    shown = [Shown(THE_TEACHER, lesson, lesson.prepared, step) for step, lesson in lessons]
+    shown.sort(key=lambda each: (-(each.step or 0), each.lesson.prepared.question.row, each.lesson.member))
+    students = sorted({lesson.prepared.student for _, lesson in lessons})
+    data = _collected(shown, max_characters)
+    return {"heading": heading, "teachers": [THE_TEACHER], "students": students, **data}
+
+
+def _collected(lessons: Sequence[Shown], max_characters: int) -> dict[str, Any]:
+    """Return as many lessons as find room, in their order; `left_out` counts the others.
+
+    They refer to `questions` by row, and by `solved` to what their student did alone.
+    """
     shown: list[dict[str, Any]] = []
     questions: dict[int, dict[str, Any]] = {}
     solved: dict[str, dict[str, Any]] = {}
     room = max_characters
-    for name, lesson in lessons:
-        where = meeting(lesson.prepared)
-        row, record = where[1], _lesson(name, lesson)
-        question = {} if row in questions else {row: _question(found[where])}
-        own = {} if record["solved"] in solved else {record["solved"]: _solved(found[where])}
-        room -= sum(len(json.dumps(each)) for each in (record, question, own))
+    for each in lessons:
+        row, record = each.prepared.question.row, _lesson(each)
+        question = {} if row in questions else {row: _question(each.prepared)}
+        own = {} if each.solved in solved else {each.solved: _solved(each.prepared)}
+        room -= sum(len(json.dumps(part)) for part in (record, question, own))
         if room < 0 and shown:
             break
         shown.append(record)
         questions |= question
         solved |= own
-    order = {row: index for index, row in enumerate(dict.fromkeys(row for _, row in found))}
-    students = list(dict.fromkeys(student for student, _ in found))
-    place = {student: index for index, student in enumerate(students)}
-    shown.sort(key=lambda record: (order[record["row"]], place[record["student"]], record["member"]))
-    return {
-        "heading": heading,
-        "teachers": list(taught),
-        "students": students,
-        "questions": questions,
-        "solved": solved,
-        "lessons": shown,
-        "left_out": len(lessons) - len(shown),
-    }
+    return {"questions": questions, "solved": solved, "lessons": shown, "left_out": len(lessons) - len(shown)}
+
+
+def end_of(lesson: Lesson) -> str:
+    """Name the stage at which a lesson ended: `baseline`, `approach`, `teaching` or `taught`, else `reward`."""
+    if lesson.format_failure:
+        return "teaching"
+    if lesson.reward is not None:
+        return "reward"
+    if lesson.prepared.baselines and baseline_accuracy(lesson) is None:
+        return "baseline"
+    cause = lesson.failure or lesson.prepared.failure or ""
+    return STAGES.get(cause.partition("_")[0], "taught")
 
 
 def marks(lesson: Lesson) -> list[str]:
@@ -97,16 +149,14 @@ def marks(lesson: Lesson) -> list[str]:
     return [name for name, holds in found.items() if holds]
 
 
-def _question(item: Alone) -> dict[str, Any]:
-    prepared = item.prepared
+def _question(prepared: Prepared) -> dict[str, Any]:
     return {
         "text": prepared.question.text,
         "answer": prepared.question.ground_truth,
     }
 
 
-def _solved(item: Alone) -> dict[str, Any]:
-    prepared = item.prepared
+def _solved(prepared: Prepared) -> dict[str, Any]:
     return {
         "approach": prepared.approach.text if prepared.approach else None,
         "baselines": [_solution(solution) for solution in prepared.baselines],
@@ -114,15 +164,18 @@ def _solved(item: Alone) -> dict[str, Any]:
     }
 
 
-def _lesson(teacher: str, lesson: Lesson) -> dict[str, Any]:
+def _lesson(shown: Shown) -> dict[str, Any]:
+    lesson = shown.lesson
     student, row = meeting(lesson.prepared)
     return {
-        "teacher": teacher,
+        "teacher": shown.teacher,
         "student": student,
         "row": row,
-        "solved": f"{student}/{row}",
+        "solved": shown.solved,
+        "step": shown.step,
         "member": lesson.member,
         "marks": marks(lesson),
+        "stage": end_of(lesson),
         "thinking": lesson.thinking,
         "teaching": lesson.teaching,
         "length": lesson.teaching_length,

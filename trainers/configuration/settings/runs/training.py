@@ -47,4 +47,12 @@ class TrainingSettings(Settings):
         resume=Resume.FREE,
         in_card=False,
     )
+    metrics_port: int | None = key(
+        None,
+        "Port on 127.0.0.1 of the first training process at which Prometheus finds the last figures; null: none.",
+        ge=1,
+        le=65535,
+        resume=Resume.FREE,
+        in_card=False,
+    )
     save_final_model: bool = key(True, "Write the final model and tokenizer to output_dir.", resume=Resume.FREE)
