@@ -73,4 +73,4 @@ def _imported(path: str) -> Redactor:
         _applied("a text", function)
     except Exception as error:  # whatever importing or calling what a user named raises
         raise ConfigurationError([Problem(given, f"{expected} ({type(error).__name__}: {error})", remedy)]) from error
-    return function  # type: ignore[no-any-return]
+    return function
