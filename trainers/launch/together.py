@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -200,7 +201,7 @@ def _met(hosts: HostList, output_dir: Path, address: str) -> Iterator[HostMember
     with locked(output_dir), token_shared(output_dir), meeting_point(meeting, address, hosts.port):
         logger.info("waiting for %d other hosts on %s:%d", hosts.number - 1, address, hosts.port)
         try:
-            with HostMember(0, hosts.first, f"http://{address}:{hosts.port}") as member:
+            with HostMember(0, hosts.first, f"http://{address}:{hosts.port}", _new_launch()) as member:
                 yield member
         finally:
             deadline = time.monotonic() + LEAVING_S
@@ -218,12 +219,14 @@ def _arrived(hosts: HostList, output_dir: Path) -> HostMember:
     # The first host answers once it has the lock.
     coming_s = COMING_S + patience_s()
     exported, began = os.environ.get(RUN_TOKEN), time.monotonic()
+    # An attempt may have been heard whose answer came too late, or not at all: the next must be of the same launch.
+    launch = _new_launch()
     refused_since: float | None = None
     while True:
         token = shared_token(output_dir)
         if token is not None and exported is None:
             os.environ[RUN_TOKEN] = token
-        member = HostMember(hosts.index, hosts.first, url)
+        member = HostMember(hosts.index, hosts.first, url, launch)
         status, now = member.call(), time.monotonic()
         refused_since = (refused_since or now) if status == REFUSED else None
         if status == ACCEPTED and token is not None:
@@ -238,6 +241,10 @@ def _arrived(hosts: HostList, output_dir: Path) -> HostMember:
             remedy = "start the same line there; MASTER_PORT, the same on all hosts, chooses another port"
             raise ConfigurationError([Problem(f"host {hosts.first}", expected, remedy)])
         time.sleep(POLL_S)
+
+
+def _new_launch() -> str:
+    return secrets.token_hex(8)
 
 
 def _known_ending(member: HostMember) -> RunEnding | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -34,9 +33,10 @@ class HostMember:
         index: its place.
         first: name of the first host.
         url: of the meeting point.
+        launch: tells this launch of the host from another one.
     """
 
-    def __init__(self, index: int, first: str, url: str) -> None:
+    def __init__(self, index: int, first: str, url: str, launch: str) -> None:
         self.index = index
         self._first = first
         # There are no certificates in plain http, and no proxy stands between hosts of a run.
@@ -45,7 +45,7 @@ class HostMember:
         )
         self._lock = threading.Condition()
         self._calling = threading.Lock()
-        self._report = Report(index, secrets.token_hex(8))
+        self._report = Report(index, launch)
         self._state: State | None = None
         self._heard = time.monotonic()
         self._left = threading.Event()
