@@ -24,7 +24,8 @@ def training(workspace: Path, directory: Path) -> Launched:
     arguments = ["--servers", "0", "--trainers", "2", "quickstart_sft", f"workspace={workspace}"]
     arguments += [f"output_dir={directory / 'run'}", f"max_steps={STEPS}", "warmup_steps=1", "logging_steps=1"]
     arguments += ["dataset_max_samples=40", "train_batch_size=16", "per_device_train_batch_size=8"]
-    arguments += ["save_strategy=steps", "save_steps=1", "save_total_limit=2"]
+    # Asked to make room while it loads, it would load to its end first, for which it has 25 s by default.
+    arguments += ["save_strategy=steps", "save_steps=1", "save_total_limit=2", "save_grace_s=4"]
     return Launched(arguments, directory / "run", directory)
 
 
