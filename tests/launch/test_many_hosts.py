@@ -38,7 +38,8 @@ def test_a_server_of_32_processes_that_fails_ends_all_four_hosts(tmp_path: Path)
     assert [len(json.loads(path.read_text())) for path in records] == [PLACES, PLACES]
     servers[0].kill()
     assert run.statuses() == [SERVER_ERROR] * HOSTS, "\n".join(map(run.said, range(HOSTS)))
-    assert all("the run ended by host 127.0.0.3: Server " in line for line in run.last_lines())
+    last_lines = run.last_lines()
+    assert all("the run ended by host 127.0.0.3: Server " in line for line in last_lines), last_lines
     assert nothing_left(run, *range(HOSTS))
 
 
@@ -46,7 +47,10 @@ def test_a_server_of_32_processes_that_fails_ends_all_four_hosts(tmp_path: Path)
 def test_a_rank_of_32_processes_that_fails_ends_all_four_hosts(tmp_path: Path) -> None:
     run = started(tmp_path, {FAILS: "3"})
     assert run.statuses() == [7] * HOSTS, "\n".join(map(run.said, range(HOSTS)))
-    assert all("the run ended by host 127.0.0.5: its part of the training" in line for line in run.last_lines())
+    last_lines = run.last_lines()
+    assert all("the run ended by host 127.0.0.5: its part of the training" in line for line in last_lines), run.said(0)[
+        -1500:
+    ]
     assert nothing_left(run, *range(HOSTS))
 
 

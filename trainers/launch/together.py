@@ -31,6 +31,7 @@ from trainers.launch.outcome import told_end
 from trainers.launch.own_host import OwnHost
 from trainers.launch.plan import LaunchPlan
 from trainers.launch.running import run
+from trainers.launch.supervise.interruption import PREEMPTED
 from trainers.output.lock import locked, patience_s, under_lock_of
 from trainers.output.temporary import own_temporary_directory
 from trainers.problems import ConfigurationError, Problem
@@ -94,7 +95,9 @@ def launch_together(hosts: HostList, asked: RunRequest, own: OwnHost) -> int:
             others.end_by(error)
             status, ending = told_end(error), _known_ending(member)
         else:
-            ending = _known_ending(member) if member.told().ending is not None else None
+            # A host of servers alone may hear with which status the program ended before it hears why.
+            failed = member.told().ending is not None or status not in (0, PREEMPTED)
+            ending = _known_ending(member) if failed else None
         member.tell(stage=Stage.ENDED, status=status)
     if ending is None:
         return status
