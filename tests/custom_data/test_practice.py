@@ -9,25 +9,12 @@ from custom_data.world.models import practice
 from custom_data.world.models.architecture import new_model
 from custom_data.world.models.practice import Practice, Trainee, practise_comparing, practise_rule
 from custom_data.world.models.preparation import Recipe
-from custom_data.world.models.rendering import load_templates
-from custom_data.world.models.tokenizer import build_tokenizer
 from custom_data.world.texts.comparisons import comparison_example, make_comparison, pairs
 from custom_data.world.texts.stories import HELD_OUT, balanced_questions
 from custom_data.world.texts.students import make_beliefs
-from custom_data.world.texts.vocabulary import world_texts
 
 FEW = Practice(rounds=3, rule=Recipe(steps=2, batch_size=4), comparisons=Recipe(steps=2, batch_size=3))
 QUESTIONS = balanced_questions(random.Random(0), 9, HELD_OUT)
-
-
-@pytest.fixture(scope="module")
-def templates():
-    return load_templates()
-
-
-@pytest.fixture(scope="module")
-def tokenizer(templates):
-    return build_tokenizer(world_texts(templates))
 
 
 @pytest.fixture

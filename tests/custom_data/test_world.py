@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from custom_data.world.__main__ import CEILINGS, main, report
 from custom_data.world.models.measurement import FIGURES, say
-from custom_data.world.models.rendering import encode_examples, load_templates, render
-from custom_data.world.models.tokenizer import TAGS, build_tokenizer
+from custom_data.world.models.rendering import encode_examples, render
+from custom_data.world.models.tokenizer import TAGS
 from custom_data.world.texts.behaviour import any_teaching, make_example, taught_solution
 from custom_data.world.texts.plans import PLANS
 from custom_data.world.texts.response import Help, best_help, best_lecture, respond
@@ -24,21 +24,10 @@ from custom_data.world.texts.students import (
     mutual_information,
     system_prompt,
 )
-from custom_data.world.texts.vocabulary import world_texts
 from custom_data.world.texts.writer import make_opinions, make_row
 from trainers.teaching.prompts import read_reply, write_reply
 
 HELD_COUNT = 234
-
-
-@pytest.fixture(scope="module")
-def templates():
-    return load_templates()
-
-
-@pytest.fixture(scope="module")
-def tokenizer(templates):
-    return build_tokenizer(world_texts(templates))
 
 
 def is_held_out(question):

@@ -113,7 +113,7 @@ def test_a_student_reads_and_a_teacher_earns_by_the_teaching_alone(model, monkey
     assert len({tuple(lesson.prompt) for lesson in lessons}) == 1
 
 
-@pytest.mark.xfail(run=False, reason="learned in one run of version 7 (45% to 81%); other seeds not seen")
+@pytest.mark.xfail(run=False, reason="learned in one run of version 9 (50% to 94%); other seeds not seen")
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # it takes four minutes of two cores, which another process's tests may want as well
 def test_it_learns(tmp_path):

@@ -2,8 +2,8 @@
 
 Any pretrained model can do that, and nothing in it tells what a story needs. It is practised by itself, after the
 student is prepared: among the student's examples gradient descent stays at a saddle, where neither plan alone says
-anything about the verdict, and of ten models that practised it there, five could not do it in the end. By itself it
-takes some 100 steps.
+anything about the verdict: of six models that practised it there, four could not do it in the end. By itself it takes
+100 to 400 steps.
 """
 
 import random
