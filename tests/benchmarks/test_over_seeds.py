@@ -6,17 +6,13 @@ import math
 
 import pytest
 
-from scripts.benchmarks.learning.over_seeds import STUDENT_T, across_seeds, mean_over_seeds
-from tests.support.evaluations import evaluated
-from trainers.evaluation.measures.results import Results
+from scripts.benchmarks.learning.over_seeds import SHOWN, STUDENT_T, across_seeds, by_seed, mean_over_seeds
+from scripts.benchmarks.learning.trained_variants import TrainedVariant
 
 
-def results(*questions: tuple[list[bool], list[bool]]) -> Results:
-    alone, taught = evaluated(*questions)
-    return Results(tuple(alone), {"T": tuple(taught)})
-
-
-RIGHT, WRONG = ([False], [True]), ([False], [False])
+def trained(variant: str, seed: int, accuracy: float, arithmetic: str = "2 threads, AVX2") -> TrainedVariant:
+    measures = {"accuracy": accuracy, **dict.fromkeys(SHOWN, 0.5)}
+    return TrainedVariant(variant, seed, arithmetic, 9, 0.25, 1.0, measures, {})
 
 
 def test_the_interval_is_student_s():
@@ -40,12 +36,28 @@ def test_more_seeds_than_there_are_quantiles_are_refused():
 
 def test_differences_are_paired_by_seed():
     """Seeds reach 50% and 100% by the recipe, 0% and 50% by the variant: 50 points less on each, without any spread."""
-    whole = [results(RIGHT, WRONG), results(RIGHT, RIGHT)]
-    variant = [results(WRONG, WRONG), results(RIGHT, WRONG)]
-    table = across_seeds({"whole": whole, "variant": variant}, "whole")
-    rows = {row[0]: row[1:] for row in table.rows}
-    assert rows["student alone"][0] == "0.0% [0.0%, 0.0%]"
+    found = [trained("whole", 0, 0.5), trained("whole", 1, 1), trained("variant", 0, 0), trained("variant", 1, 0.5)]
+    rows = {row[0]: row[1:] for row in across_seeds(found, "whole", ["whole", "variant", "never made"]).rows}
+    assert list(rows) == ["student alone", "whole", "variant"]
+    assert rows["student alone"][0] == "25.0% [25.0%, 25.0%]"
     assert rows["whole"][0].startswith("75.0% [")
-    assert rows["whole"][1] == ""
-    assert rows["variant"][1] == "-50.0 [-50.0, -50.0]"
-    assert across_seeds({"variant": variant}, "whole").rows[1][2] == ""
+    assert rows["whole"][1:3] == ("", "2")
+    assert rows["variant"][1:3] == ("-50.0 [-50.0, -50.0]", "2")
+    assert across_seeds(found[2:], "whole", ["variant"]).rows[1][2] == ""
+
+
+def test_a_seed_that_one_of_two_lacks_is_in_no_difference():
+    """The recipe's seed 5 (0%) would make the difference of seed 0 another one."""
+    found = [trained("whole", 0, 1), trained("whole", 5, 0), trained("variant", 0, 0.75)]
+    [_, whole, variant] = across_seeds(found, "whole", ["whole", "variant"]).rows
+    assert whole[3] == "2"
+    assert variant[1:4] == ("75.0%", "-25.0", "1")
+
+
+def test_arithmetics_of_one_seed_are_one_value():
+    """Seed 0 twice (40% and 60%) and seed 1 (90%): the mean is (50 + 90) / 2, of two seeds."""
+    found = [trained("whole", 0, 0.4), trained("whole", 0, 0.6, "1 thread, AVX2"), trained("whole", 1, 0.9)]
+    [_, whole] = across_seeds(found, "whole", ["whole"]).rows
+    assert whole[1].startswith("70.0% [")
+    assert whole[3] == "2"
+    assert by_seed(found, "whole")[0].measures["accuracy"] == pytest.approx(0.5)

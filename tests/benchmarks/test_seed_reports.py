@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from scripts.benchmarks.learning import overlap_learning, quickstart_seeds
+from scripts.benchmarks.tools import arithmetic
 from tests.support.evaluations import evaluated
 from trainers.evaluation.measures.summary import student_alone, taught_arm
 
@@ -45,7 +46,7 @@ def test_quickstarts_that_have_finished_are_reported(monkeypatch, tmp_path, capl
 def test_a_run_says_in_which_arithmetic_it_was_made(monkeypatch, tmp_path):
     environments = []
     monkeypatch.setattr(quickstart_seeds.subprocess, "run", lambda _, **options: environments.append(options["env"]))
-    monkeypatch.setattr(quickstart_seeds, "provenance", lambda: {"commit": "61270ee"})
+    monkeypatch.setattr(arithmetic, "provenance", lambda: {"commit": "61270ee"})
     monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
     for threads, kernels in ((1, None), (2, "avx2")):
         quickstart_seeds.run(3, tmp_path / str(threads), quickstart_seeds.Arithmetic(threads, kernels), ())

@@ -8,7 +8,8 @@ same held-out students on the same held-out questions. `--variants rl ablation_n
 ablation_one_student_no_probe` is the main table: with and without a probe, a pool and one student. What is finished is
 not run again. The report is `OUTPUT/ablations.md`: the questions of all seeds together, every variant set against the
 whole recipe and paired by question; then means over the seeds, whose intervals have the chance of training in them, and
-accuracies seed by seed. `--record docs/benchmarks/data` writes the means as data of the pages.
+accuracies seed by seed. `--record docs/benchmarks/data` adds the trainings to those that are recorded, also by other
+machines, and writes the tables of all of them for the pages.
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from custom_data.world.texts.students import HELD_OUT_STUDENTS
+from scripts.benchmarks.learning.main_goals import NO_PROBE, ONE_STUDENT, WHOLE, main_goals
 from scripts.benchmarks.learning.over_seeds import across_seeds
+from scripts.benchmarks.learning.trained_variants import TrainedVariant, add_to_record, read_variant
+from scripts.benchmarks.tools.arithmetic import ORIGIN, Arithmetic, write_origin
 from scripts.benchmarks.tools.measure import provenance
 from trainers.evaluation.comparison import compare, write_comparison
 from trainers.evaluation.measures.results import Results
@@ -35,7 +40,8 @@ from trainers.paths import ROOT
 from trainers.terminal.log_lines import log_to_standard_error
 
 logger = logging.getLogger("ablations")
-WHOLE = "whole recipe"
+Stage = tuple[str, Path, list[str]]
+"""Name, the file that says it is finished, and command."""
 PORT = 8765
 
 
@@ -49,16 +55,16 @@ class Variant:
     evaluation: tuple[str, ...] = ("trainer/reward=world",)
 
 
-NO_PROBE = ("trainer/reward=world_no_probe", "max_probe_tokens=0")
+UNPROBED = ("trainer/reward=world_no_probe", "max_probe_tokens=0")
 VARIANTS = (
     Variant(WHOLE, "rl", ("quickstart_sft", "quickstart_rl")),
-    Variant("no probe", "ablation_no_probe", ("ablation_no_probe_sft", "ablation_no_probe"), NO_PROBE),
-    Variant("one student", "ablation_one_student", ("ablation_one_student_sft", "ablation_one_student")),
+    Variant(NO_PROBE, "ablation_no_probe", ("ablation_no_probe_sft", "ablation_no_probe"), UNPROBED),
+    Variant(ONE_STUDENT, "ablation_one_student", ("ablation_one_student_sft", "ablation_one_student")),
     Variant(
         "one student and no probe",
         "ablation_one_student_no_probe",
         ("ablation_one_student_no_probe_sft", "ablation_one_student_no_probe"),
-        NO_PROBE,
+        UNPROBED,
     ),
     Variant("no efficiency bonus", "ablation_no_bonus", ("quickstart_sft", "ablation_no_bonus")),
     Variant("four baselines", "ablation_baselines", ("quickstart_sft", "ablation_baselines")),
@@ -96,7 +102,8 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=[variant.directory for variant in VARIANTS], metavar="NAME")
     parser.add_argument("--port", type=int, default=PORT, help=f"first port of the model servers (default {PORT})")
     parser.add_argument("--report-only", action="store_true", help="report what has been evaluated")
-    parser.add_argument("--record", type=Path, metavar="DIR", help="write the means over seeds as data of the pages")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="add the trainings to the data of the pages")
+    Arithmetic.add_options(parser)
     parser.add_argument("--smoke", action="store_true", help="few steps: shows that everything runs, learns nothing")
     options = parser.parse_args()
     try:
@@ -111,36 +118,48 @@ def run_and_report(options: argparse.Namespace) -> None:
     output = options.output.resolve()
     chosen = [variant for variant in VARIANTS if not options.variants or variant.directory in options.variants]
     if not options.report_only:
+        arithmetic, extra = Arithmetic.chosen(options), SMOKE if options.smoke else WHOLLY
         for seed in options.seeds:
-            run(seed, output / str(seed), chosen, options.port, SMOKE if options.smoke else WHOLLY)
-    found = report(output, options.seeds, chosen)
+            if not (output / str(seed) / ORIGIN).is_file():
+                write_origin(output / str(seed), arithmetic)
+            run(stages(seed, output / str(seed), chosen, options.port, extra), output / str(seed), arithmetic)
+    trained = report(output, options.seeds, chosen)
     if options.record is not None:
-        table = across_seeds(found, WHOLE)
-        data = {"name": "ablations", **provenance(), "columns": table.columns, "rows": table.rows}
-        options.record.mkdir(parents=True, exist_ok=True)
-        (options.record / "ablations.json").write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        record(trained, options.record)
 
 
-def run(seed: int, output: Path, variants: Sequence[Variant], port: int, extra: Mapping[str, tuple[str, ...]]) -> None:
-    """All stages of one seed that have not been finished; their output goes to `OUTPUT/N/log/STAGE.log`."""
-    for name, product, command in stages(seed, output, variants, port, extra):
+def record(trained: Sequence[TrainedVariant], directory: Path) -> None:
+    """Add trainings to the recorded ones, and write the tables of all."""
+    together = add_to_record(trained, directory)
+    names = [variant.name for variant in VARIANTS]
+    means = across_seeds(together, WHOLE, names)
+    tables = {"ablations": (means.columns, means.rows), "main-goals": main_goals(together)}
+    for name, (columns, rows) in tables.items():
+        data = {"name": name, **provenance(), "columns": columns, "rows": rows}
+        (directory / f"{name}.json").write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def run(stages: Iterable[Stage], output: Path, arithmetic: Arithmetic) -> None:
+    """Run all stages of one seed that have not been finished; their output goes to `OUTPUT/N/log/STAGE.log`."""
+    for name, product, command in stages:
         if product.is_file():
-            logger.info("seed %d: %s is finished", seed, name)
+            logger.info("seed %s: %s is finished", output.name, name)
             continue
-        logger.info("seed %d: %s: %s", seed, name, " ".join(command))
+        logger.info("seed %s: %s: %s", output.name, name, " ".join(command))
         log = output / "log" / f"{name.replace(' ', '_')}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         start = time.perf_counter()
-        status = ended(command, log)
+        status = ended(command, log, arithmetic)
         if status != 0:
             raise SystemExit(f"{name} ended with status {status}: see {log}; the same command goes on from here")
-        logger.info("seed %d: %s took %.0f s", seed, name, time.perf_counter() - start)
+        logger.info("seed %s: %s took %.0f s", output.name, name, time.perf_counter() - start)
 
 
-def ended(command: Sequence[str], log: Path) -> int:
+def ended(command: Sequence[str], log: Path, arithmetic: Arithmetic) -> int:
     """The exit status of a command that writes into a file; what ends this script ends the command as well."""
     with log.open("w", encoding="utf-8") as file:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
+        environment = os.environ | arithmetic.environment()
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT)
         try:
             return process.wait()
         finally:
@@ -150,7 +169,7 @@ def ended(command: Sequence[str], log: Path) -> int:
 
 def stages(
     seed: int, output: Path, variants: Sequence[Variant], port: int, extra: Mapping[str, tuple[str, ...]]
-) -> Iterator[tuple[str, Path, list[str]]]:
+) -> Iterator[Stage]:
     """Name, the file that says it is finished, and command of every stage, in order."""
     common = [f"workspace={output}", f"seed={seed}"]
     world = [sys.executable, "-m", "custom_data.world", "--output", str(output / "world"), "--seed", str(seed)]
@@ -178,16 +197,18 @@ def evaluation_of(output: Path, variant: Variant) -> Path:
     return output / f"evaluation_{variant.directory}"
 
 
-def report(output: Path, seeds: Sequence[int], variants: Sequence[Variant]) -> dict[str, list[Results]]:
-    """Writes and shows the tables of all variants that every seed has; returns what they are made of."""
+def report(output: Path, seeds: Sequence[int], variants: Sequence[Variant]) -> list[TrainedVariant]:
+    """Write and show the tables of all variants that every seed has; return what each training came to."""
     found: dict[str, list[Results]] = {}
+    trained: list[TrainedVariant] = []
     for variant in variants:
-        directories = [evaluation_of(output / str(seed), variant) for seed in seeds]
-        missing = [str(directory) for directory in directories if not (directory / "finished.json").is_file()]
+        directories = {seed: evaluation_of(output / str(seed), variant) for seed in seeds}
+        missing = [str(each) for each in directories.values() if not (each / "finished.json").is_file()]
         if missing:
             logger.warning("%s is left out: not finished in %s", variant.name, ", ".join(missing))
         else:
-            found[variant.name] = [read_results(directory) for directory in directories]
+            found[variant.name] = [read_results(directory) for directory in directories.values()]
+            trained += [read_variant(variant.name, output / str(seed), each) for seed, each in directories.items()]
     if not found:
         raise SystemExit(f"nothing in {output} has been evaluated on all of the seeds {list(seeds)}")
     reference = WHOLE if WHOLE in found else None
@@ -195,11 +216,11 @@ def report(output: Path, seeds: Sequence[int], variants: Sequence[Variant]) -> d
     heading = f"Ablations on the embedded world, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     write_comparison(comparison, output, heading)
     page = f"# {heading}\n\n" + (output / "comparison.md").read_text(encoding="utf-8").partition("\n\n")[2]
-    page += f"\n## Means over the seeds\n\n{across_seeds(found, WHOLE).markdown()}"
+    page += f"\n## Means over the seeds\n\n{across_seeds(trained, WHOLE, list(found)).markdown()}"
     page += f"\n## Accuracy seed by seed\n\n{by_seed(found, seeds).markdown()}"
     (output / "ablations.md").write_text(page, encoding="utf-8")
     logger.info("%s", output / "ablations.md")
-    return found
+    return trained
 
 
 def together(results: Sequence[Results]) -> Results:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean, stdev
 
+from scripts.benchmarks.learning.seed_tables import MEASURES, MEDIAN_RIGHT, MEDIAN_WRONG
+from scripts.benchmarks.learning.trained_variants import TrainedVariant
 from trainers.confidence_intervals import UNKNOWN, Estimate
-from trainers.evaluation.measures.results import Results
 from trainers.evaluation.reports.results_table import ResultsTable
 
 STUDENT_T = (
@@ -18,12 +21,10 @@ STUDENT_T = (
 
 
 SHOWN = {
-    "non_degradation_rate": ("non-degradation rate", ".1%"),
-    "leak_rate": ("leak rate", ".2%"),
-    "teaching_length_baseline_right": ("teaching length, student right", ".1f"),
-    "teaching_length_baseline_wrong": ("teaching length, student wrong", ".1f"),
+    name: MEASURES[name]
+    for name in ("accuracy_gain", "non_degradation_rate", "fix_rate", "leak_rate", MEDIAN_RIGHT, MEDIAN_WRONG)
 }
-"""Measures in the table behind the accuracy: their headings, and how they are written."""
+"""Measures in the table behind the accuracy."""
 
 
 def mean_over_seeds(values: Sequence[float]) -> Estimate:
@@ -47,31 +48,60 @@ def mean_over_seeds(values: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half, len(values))
 
 
-def across_seeds(found: Mapping[str, Sequence[Results]], reference: str) -> ResultsTable:
-    """Return the means over seeds of every variant, each also set against the reference on the same seeds.
+def across_seeds(trained: Sequence[TrainedVariant], reference: str, variants: Sequence[str]) -> ResultsTable:
+    """Return the means over seeds of the chosen variants, each also set against the reference on the same seeds.
 
-    Args:
-        found: the evaluations of a variant's teachers, one per seed, in the same order for all.
-        reference: the variant that others are compared with, where it is among them.
+    Several arithmetics of one seed are one value, their mean: they share a world, and are not seeds of their own.
     """
-    alone = [each.arms()[0].estimates["accuracy"].mean for each in next(iter(found.values()))]
-    rows = [("student alone", mean_over_seeds(alone).format(".1%"), "", *[""] * len(SHOWN))]
-    theirs = _taught(found.get(reference, ()), "accuracy")
-    for name, results in found.items():
-        accuracy = _taught(results, "accuracy")
-        pairs = zip(accuracy, theirs, strict=True) if theirs and name != reference else ()
-        less = mean_over_seeds([mine - other for mine, other in pairs])
+    by_variant = {name: by_seed(trained, name) for name in variants}
+    shown = {name: found for name, found in by_variant.items() if found}
+    alone = {seed: each.alone for found in shown.values() for seed, each in found.items()}
+    rows = [("student alone", written(mean_over_seeds(list(alone.values())), ".1%"), "", "", *[""] * len(SHOWN))]
+    for name, found in shown.items():
+        less = differences(found, by_variant.get(reference, {})) if name != reference else []
+        values = {measure: [each.measures[measure] for each in found.values()] for measure in ("accuracy", *SHOWN)}
         rows.append(
             (
                 name,
-                mean_over_seeds(accuracy).format(".1%"),
-                less.format("+.1f", 100) if less.known else "",
-                *(mean_over_seeds(_taught(results, measure)).format(spec) for measure, (_, spec) in SHOWN.items()),
+                written(mean_over_seeds(values["accuracy"]), ".1%"),
+                written(mean_over_seeds(less), "+.1f", 100) if less else "",
+                str(len(found)),
+                *(written(mean_over_seeds(values[name]), row.spec, row.scale) for name, row in SHOWN.items()),
             )
         )
-    columns = ("", "accuracy", f"less that of the {reference} (points)", *(heading for heading, _ in SHOWN.values()))
+    columns = (
+        "",
+        "accuracy",
+        f"less that of the {reference} (points)",
+        "seeds",
+        *(row.label for row in SHOWN.values()),
+    )
     return ResultsTable("Means over the seeds", columns, tuple(rows))
 
 
-def _taught(results: Sequence[Results], measure: str) -> list[float]:
-    return [each.arms()[1].estimates[measure].mean for each in results]
+def by_seed(trained: Sequence[TrainedVariant], variant: str) -> dict[int, TrainedVariant]:
+    """Return a variant's trainings by seed; several arithmetics of a seed are one, with the means of their figures."""
+    seeds: dict[int, list[TrainedVariant]] = defaultdict(list)
+    for each in trained:
+        if each.variant == variant:
+            seeds[each.seed].append(each)
+    return {
+        seed: replace(
+            found[0],
+            alone=fmean(each.alone for each in found),
+            measures={name: fmean(each.measures[name] for each in found) for name in found[0].measures},
+        )
+        for seed, found in sorted(seeds.items())
+    }
+
+
+def differences(mine: Mapping[int, TrainedVariant], others: Mapping[int, TrainedVariant]) -> list[float]:
+    """Return by how much the accuracy of one variant is above another's, for every seed that has both."""
+    return [
+        found.measures["accuracy"] - others[seed].measures["accuracy"] for seed, found in mine.items() if seed in others
+    ]
+
+
+def written(estimate: Estimate, spec: str, scale: float = 1.0) -> str:
+    """Write an estimate; of one seed the value alone, since nothing is known of others."""
+    return f"{estimate.mean * scale:{spec}}" if estimate.n == 1 else estimate.format(spec, scale)

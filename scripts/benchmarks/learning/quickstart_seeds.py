@@ -24,17 +24,15 @@ import os
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.markdown import Markdown
 
 from scripts.benchmarks.learning.run_tables import median_run, record_run
-from scripts.benchmarks.learning.seed_tables import ORIGIN, read_run, record
-from scripts.benchmarks.tools.measure import provenance
+from scripts.benchmarks.learning.seed_tables import read_run, record
+from scripts.benchmarks.tools.arithmetic import Arithmetic, write_origin
 from trainers.paths import ROOT
 from trainers.plotting import several_seeds
 from trainers.terminal.log_lines import log_to_standard_error
@@ -54,38 +52,18 @@ COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
-class Arithmetic:
-    """The way sums are rounded: by the number of threads and PyTorch's kernels (`None`: the processor's best)."""
-
-    threads: int
-    kernels: str | None
-
-    def environment(self) -> dict[str, str]:
-        """The variables that make a process calculate so."""
-        chosen = {"ATEN_CPU_CAPABILITY": self.kernels} if self.kernels else {}
-        return {"OMP_NUM_THREADS": str(self.threads), **chosen}
-
-    def __str__(self) -> str:
-        kernels = self.kernels or torch.backends.cpu.get_cpu_capability()
-        return f"{self.threads} thread{'s' if self.threads > 1 else ''}, {kernels.upper()}"
-
-
 def main() -> None:
     """Runs what is missing, then reports."""
     log_to_standard_error()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--output", type=Path, default=Path("results/seeds"))
-    parser.add_argument(
-        "--threads", type=int, default=torch.get_num_threads(), help="of arithmetic (default all cores)"
-    )
-    parser.add_argument("--kernels", choices=["default", "avx2", "avx512"], help="of PyTorch (default the best here)")
+    Arithmetic.add_options(parser)
     parser.add_argument("--report-only", action="store_true", help="report the seeds that have finished")
     parser.add_argument("--record", type=Path, metavar="DIR", help="write the tables of README and docs as data, too")
     parser.add_argument("overrides", nargs="*", help="options and overrides for scripts/quickstart.sh")
     arguments = parser.parse_args()
-    arithmetic = Arithmetic(arguments.threads, arguments.kernels)
+    arithmetic = Arithmetic.chosen(arguments)
     for seed in arguments.seeds:
         if not arguments.report_only and not finished(arguments.output / str(seed)):
             run(seed, arguments.output / str(seed), arithmetic, arguments.overrides)
@@ -110,9 +88,7 @@ def run(seed: int, output: Path, arithmetic: Arithmetic, overrides: Sequence[str
     """One quickstart; its wall time lands in `OUTPUT/N/seconds`, when it is finished."""
     command = ["bash", "scripts/quickstart.sh", "--seed", str(seed), "--output", str(output), *overrides]
     logger.info("seed %d: %s", seed, " ".join(command))
-    output.mkdir(parents=True, exist_ok=True)
-    origin = provenance() | {"arithmetic": str(arithmetic)}
-    (output / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+    write_origin(output, arithmetic)
     environment = os.environ | arithmetic.environment()
     start = time.perf_counter()
     with (output / "quickstart.log").open("w", encoding="utf-8") as log:

@@ -14,13 +14,14 @@ from statistics import fmean, median
 from typing import Any
 
 from custom_data.world.texts.students import HELD_OUT_STUDENTS
+from scripts.benchmarks.tools.arithmetic import ORIGIN
 from scripts.benchmarks.tools.measure import provenance
 from trainers.evaluation.reports.results import lengths_by_baseline, read_results
 from trainers.evaluation.reports.results_table import ROWS, Row
 
 ALONE, SFT, GRPO = ARMS = ("student alone", "SFT", "GRPO")
 HEADINGS = {ALONE: "student alone", SFT: "with the SFT-only teacher", GRPO: "with the GRPO teacher"}
-RUNS, ORIGIN = "quickstart-runs", "origin.json"
+RUNS = "quickstart-runs"
 MEDIAN_RIGHT, MEDIAN_WRONG = "median_length_right", "median_length_wrong"
 
 
@@ -92,22 +93,32 @@ GOALS = (
 
 def read_run(directory: Path) -> Run:
     """Return what a finished quickstart came to; its directory is named by its seed."""
-    evaluation = directory / "evaluation"
-    summary = json.loads((evaluation / "summary.json").read_text(encoding="utf-8"))
-    arms = {arm["name"]: _means(arm) for arm in summary["arms"]}
-    for name, items in read_results(evaluation).taught.items():
-        right, wrong = lengths_by_baseline(items)
-        arms[name] |= {MEDIAN_RIGHT: median(right), MEDIAN_WRONG: median(wrong)}
+    summary, arms = read_evaluation(directory / "evaluation")
     students = {
         name: {arm["name"]: arm["accuracy"]["mean"] for arm in each["arms"]}
         for name, each in summary.get("by_student", {}).items()
     }
-    world = json.loads((directory / "world" / "world.json").read_text(encoding="utf-8"))
-    oracle = fmean(world["students"][name]["oracle"] for name in HELD_OUT_STUDENTS)
+    version, oracle = read_world(directory / "world")
     seconds = float((directory / "seconds").read_text(encoding="utf-8"))
     origin = json.loads((directory / ORIGIN).read_text(encoding="utf-8"))
     arithmetic = origin.pop("arithmetic")
-    return Run(int(directory.name), arithmetic, world["version"], arms, students, oracle, seconds, origin)
+    return Run(int(directory.name), arithmetic, version, arms, students, oracle, seconds, origin)
+
+
+def read_evaluation(directory: Path) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
+    """Return the summary of an evaluation, and the mean of each measure by arm, medians of lengths among them."""
+    summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
+    arms = {arm["name"]: _means(arm) for arm in summary["arms"]}
+    for name, items in read_results(directory).taught.items():
+        right, wrong = lengths_by_baseline(items)
+        arms[name] |= {MEDIAN_RIGHT: median(right), MEDIAN_WRONG: median(wrong)}
+    return summary, arms
+
+
+def read_world(directory: Path) -> tuple[int, float]:
+    """Return the version of a world, and the accuracy that an oracle reaches with its held-out students."""
+    world = json.loads((directory / "world.json").read_text(encoding="utf-8"))
+    return world["version"], fmean(world["students"][name]["oracle"] for name in HELD_OUT_STUDENTS)
 
 
 def _means(arm: Mapping[str, Any]) -> dict[str, float]:
