@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,13 +14,15 @@ from typing import Any
 import pytest
 
 from tests.faults.test_discarded_rollouts import trainer_with
+from tests.support.lessons import group, lesson
 from trainers.concurrency.event_loop import EventLoopThread
 from trainers.distributed import reported_as
 from trainers.grpo import abandonment
 from trainers.grpo.abandonment import Abandonable, RolloutAbandoned
 from trainers.grpo.overlap import LessonBatch, RolloutSchedule
 from trainers.grpo.rollout_trainer import RolloutFailed, RolloutGivenUp, RolloutTrainer
-from trainers.grpo.rollouts import PendingRollout
+from trainers.grpo.rollouts import PendingRollout, Rollout
+from trainers.teaching.lesson import BlindCheck
 
 
 @pytest.fixture
@@ -30,10 +33,20 @@ def loop() -> Iterator[EventLoopThread]:
     thread.close()
 
 
-def pending(loop: EventLoopThread, seconds: float) -> PendingRollout:
+WHOLE = Rollout([group(lesson([False], True))], 1.0, {})
+PART = replace(
+    WHOLE, groups=[group(lesson([False], True), replace(lesson([False], True), failure="taught_connection"))]
+)
+
+
+def nobody_stops() -> bool:
+    return False
+
+
+def pending(loop: EventLoopThread, seconds: float, rollout: Rollout = WHOLE) -> PendingRollout:
     async def work() -> Any:
         await asyncio.sleep(seconds)
-        return "lessons"
+        return rollout
 
     return PendingRollout(loop.start(work()))
 
@@ -49,25 +62,51 @@ def test_a_rollout_is_given_up_at_once_with_its_requests(loop: EventLoopThread, 
     threading.Timer(0.2, (tmp_path / "stop_rollout").touch).start()
     begun = time.monotonic()
     with pytest.raises(RolloutAbandoned, match="stopping with the last whole step"):
-        Abandonable(rollout, str(tmp_path)).result()
+        Abandonable(rollout, str(tmp_path), nobody_stops).result()
     assert time.monotonic() - begun < 10
     assert rollout.done
 
 
 def test_a_rollout_that_nobody_asks_to_give_up_is_waited_for(loop: EventLoopThread, tmp_path: Path) -> None:
-    assert Abandonable(pending(loop, 0.2), str(tmp_path)).result() == "lessons"
+    assert Abandonable(pending(loop, 0.2), str(tmp_path), nobody_stops).result() == WHOLE
     # What has come by then is used.
     (tmp_path / "stop_rollout").touch()
     done = pending(loop, 0.0)
     done.ended(5)
-    assert Abandonable(done, str(tmp_path)).result() == "lessons"
+    assert Abandonable(done, str(tmp_path), nobody_stops).result() == WHOLE
+
+
+@pytest.mark.fault(
+    "preemption: servers hear TERM before the trainer does, and a rollout loses a few lessons", "given up, asked again"
+)
+@pytest.mark.parametrize("heard", ["stop", "stop_rollout", "trainer"])
+def test_a_rollout_that_is_not_whole_when_the_run_is_to_stop_is_given_up(
+    heard: str, loop: EventLoopThread, tmp_path: Path
+) -> None:
+    if heard != "trainer":
+        (tmp_path / heard).touch()
+    rollout = Abandonable(pending(loop, 0.0, PART), str(tmp_path), lambda: heard == "trainer")
+    # What `stop_rollout` asks of one that runs is another test's.
+    rollout._pending.ended(5)
+    with pytest.raises(RolloutAbandoned, match=r"1 of its lessons failed.*asks its questions again"):
+        rollout.result()
+
+
+def test_failures_while_nobody_stops_are_trained_around(loop: EventLoopThread, tmp_path: Path) -> None:
+    assert Abandonable(pending(loop, 0.0, PART), str(tmp_path), nobody_stops).result() == PART
+
+
+def test_a_check_for_leaks_that_failed_is_a_failure_too() -> None:
+    unchecked = replace(lesson([False], True), blind=BlindCheck(0, 2, 0, 2, None, "blind_connection"))
+    checked = replace(lesson([False], True), blind=BlindCheck(0, 2, 0, 2, leaked=False))
+    assert Rollout([group(unchecked, checked)], 1.0, {}).failures == 1
 
 
 def test_one_that_ran_ahead_is_not_in_the_checkpoint(
     loop: EventLoopThread, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     schedule = RolloutSchedule(
-        lambda _: Abandonable(pending(loop, 600), str(tmp_path)),
+        lambda _: Abandonable(pending(loop, 600), str(tmp_path), nobody_stops),
         lambda number, _: LessonBatch(number, [], {}, None, groups=1, lost=[]),
         ahead=True,
     )

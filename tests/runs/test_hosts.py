@@ -14,8 +14,8 @@ from tests.conftest import consecutive_free_ports
 from tests.support.grpo_runs import completed, metrics, weights
 from tests.support.host_launches import HostLaunches
 from tests.support.slurm_cluster import slurm_cluster, why_not
+from tests.support.slurm_jobs import Job
 from trainers.launch.hosts.token_file import TOKEN_FILE
-from trainers.paths import ROOT
 
 pytestmark = pytest.mark.slow
 STEPS = 3
@@ -74,12 +74,7 @@ def test_sft_over_two_nodes_of_slurm_is_sft_on_one(words: list[str], alone: Path
         pytest.skip(missing)
     # The path of munge's socket may not be long.
     with slurm_cluster(directory / "slurm", nodes=2) as cluster:
-        log, output = directory / "job.log", directory / "slurm-run"
-        options = ("-N", "2", f"--output={log}", "--mem=100", "scripts/slurm/launch.sbatch")
-        number = cluster.submit(*options, *words, f"output_dir={output}", cwd=ROOT)
-        ended = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED")
-        facts = cluster.wait_for(number, lambda facts: facts["JobState"] in ended, 400)
-        assert facts["JobState"] == "COMPLETED", log.read_text()[-4000:]
-        assert facts["NumNodes"] == "2"
-    same(alone, output)
-    assert not (output / TOKEN_FILE).exists()
+        job = Job(cluster, "launch.sbatch", words, directory / "job", ("-N", "2"))
+        assert job.finished()["NumNodes"] == "2"
+    same(alone, job.output)
+    assert not (job.output / TOKEN_FILE).exists()

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import time
@@ -19,14 +18,12 @@ import pytest
 from tests.conftest import consecutive_free_ports
 from tests.support.grpo_runs import arguments, metrics, weights
 from tests.support.slurm_cluster import Cluster, slurm_cluster, why_not
-from trainers.paths import ROOT
+from tests.support.slurm_jobs import Job
 
 pytestmark = pytest.mark.slow
 REPEATS = int(os.environ.get("ATLAS_PREEMPTIONS", "0"))
 STEPS = {"sft": 24, "grpo": 6}
-TIMEOUT_S = 900
 SAME = ("loss", "reward", "grad_norm")
-DONE = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED")
 
 
 @pytest.fixture(scope="module")
@@ -37,44 +34,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     # The path of munge's socket may not be long.
     with slurm_cluster(tmp_path_factory.mktemp("slurm")) as running:
         yield running
-
-
-class Job:
-    """One run as a job, into a directory of its own.
-
-    Args:
-        cluster: where it runs.
-        script: of `scripts/slurm`.
-        words: its arguments, without `output_dir`.
-        directory: for output and log.
-    """
-
-    def __init__(self, cluster: Cluster, script: str, words: list[str], directory: Path) -> None:
-        directory.mkdir(parents=True)
-        self.cluster, self.output, self.log = cluster, directory / "run", directory / "job.log"
-        options = (f"--output={self.log}", "--mem=100", f"scripts/slurm/{script}")
-        self.number = cluster.submit(*options, *words, f"output_dir={self.output}", cwd=ROOT)
-
-    def wait_for_step(self, step: int) -> None:
-        """Wait until a step is logged."""
-        self._wait(lambda: (self.output / "metrics.jsonl").exists() and len(metrics(self.output)) >= step)
-
-    def wait_for_save(self) -> None:
-        """Wait until a checkpoint is being written."""
-        self._wait(lambda: any(self.output.glob("checkpoint-*/unfinished")), every_s=0.002)
-
-    def _wait(self, condition: Callable[[], bool], every_s: float = 0.05) -> None:
-        deadline = time.monotonic() + TIMEOUT_S
-        while not condition():
-            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
-            time.sleep(every_s)
-
-    def finished(self) -> dict[str, str]:
-        """Wait for its end, over all turns; return what Slurm says of it."""
-        facts = self.cluster.wait_for(self.number, lambda facts: facts["JobState"] in DONE, TIMEOUT_S)
-        assert facts["JobState"] == "COMPLETED", self.log.read_text()[-3000:]
-        assert json.loads((self.output / "finished.json").read_text())
-        return facts
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.processes import environment_of
 from trainers.output.lock import HELD_BY
 from trainers.paths import ROOT
 
@@ -121,13 +122,6 @@ class HostLaunches:
         return [
             process
             for process in psutil.process_iter()
-            if process.pid != os.getpid() and _environ(process).get(RUN) == self._run
-            if _environ(process).get("NODE_RANK") == str(place)
+            if process.pid != os.getpid() and environment_of(process).get(RUN) == self._run
+            if environment_of(process).get("NODE_RANK") == str(place)
         ]
-
-
-def _environ(process: psutil.Process) -> Mapping[str, str]:
-    try:
-        return process.environ()
-    except (psutil.Error, OSError):
-        return {}

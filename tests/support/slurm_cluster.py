@@ -20,9 +20,12 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.processes import environment_of
+
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 KILL_WAIT_S = 30
 GRACE_S = 120
+SLURMD_TIMEOUT_S = 10
 MEGABYTES = 4000
 
 
@@ -77,6 +80,23 @@ class Cluster:
                 self.run("scontrol", "update", f"job={job}", "StartTime=now")
             time.sleep(0.5)
         return facts
+
+    def lose(self, node: str) -> None:
+        """Kill every process of a node, as the loss of a machine does; Slurm sees so after `SLURMD_TIMEOUT_S`."""
+        daemon = psutil.Process(int((self.directory / f"slurmd-{node}.pid").read_text()))
+        jobs = self.processes(node)
+        steps = {parent for process in jobs for parent in process.parents() if parent.name().startswith("slurmstepd")}
+        for process in (daemon, *steps, *jobs):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def bring_back(self, node: str) -> None:
+        """Start a node that was lost."""
+        self.run("slurmd", "-N", node)
+
+    def processes(self, node: str) -> list[psutil.Process]:
+        """Return what jobs have started on a node."""
+        return [each for each in psutil.process_iter() if environment_of(each).get("SLURMD_NODENAME") == node]
 
     def preempt(self, seconds: float = 2) -> int:
         """Submit a job that outranks all others and needs the node for itself; return its number."""
@@ -148,6 +168,7 @@ def _configuration(directory: Path, names: Sequence[str]) -> str:
         "PreemptMode": "REQUEUE",
         "SchedulerParameters": "preempt_send_user_signal,sched_interval=2,bf_interval=2",
         "KillWait": KILL_WAIT_S,
+        "SlurmdTimeout": SLURMD_TIMEOUT_S,
         "MinJobAge": 3600,
     }
     lines = [f"{name}={value}" for name, value in settings.items()]

@@ -1,11 +1,12 @@
-"""A rollout that is given up while it is waited for, because there is no time for it any more."""
+"""A rollout that is given up because a run is to stop: there is no time for it any more, or its servers end."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from trainers.configuration.resume.decision import STOP_ROLLOUT
+from trainers.configuration.resume.decision import STOP, STOP_ROLLOUT
 from trainers.grpo.rollouts import Rollout
 
 LOOK_EVERY_S = 0.5
@@ -33,16 +34,21 @@ class PartlyWaited(Protocol):
 
 
 class Abandonable:
-    """A rollout on its way that is given up while it is waited for, when the file `STOP_ROLLOUT` asks for that.
+    """A rollout on its way that is given up when the run is to stop and cannot have it whole.
+
+    While it is waited for, the file `STOP_ROLLOUT` asks for that. A cluster sends its signal to servers too: what they
+    did not answer any more is nobody's failure, and a step without it would not be the step of the undisturbed run.
 
     Args:
         pending: the rollout.
         output_dir: of the run.
+        stopping: whether the trainer has heard that it is to stop; else the file `STOP` says so.
     """
 
-    def __init__(self, pending: PartlyWaited, output_dir: str) -> None:
+    def __init__(self, pending: PartlyWaited, output_dir: str, stopping: Callable[[], bool]) -> None:
         self._pending = pending
-        self._request = Path(output_dir) / STOP_ROLLOUT
+        self._stop, self._request = Path(output_dir) / STOP, Path(output_dir) / STOP_ROLLOUT
+        self._stopping = stopping
 
     def result(self) -> Rollout:
         """Wait for the rollout.
@@ -53,12 +59,18 @@ class Abandonable:
         while not self._pending.ended(LOOK_EVERY_S):
             if self._request.exists():
                 self._pending.cancel()
-                raise RolloutAbandoned(
-                    f"gave up a rollout, as {self._request} asks: stopping with the last whole step. "
-                    "The same command asks its questions again."
-                )
-        return self._pending.result()
+                raise _given_up(f"as {self._request} asks")
+        rollout = self._pending.result()
+        if rollout.failures and (self._stopping() or self._stop.exists() or self._request.exists()):
+            raise _given_up(f"whose servers end as well: {rollout.failures} of its lessons failed")
+        return rollout
 
     def cancel(self) -> None:
         """Give the rollout up, with all its requests."""
         self._pending.cancel()
+
+
+def _given_up(why: str) -> RolloutAbandoned:
+    return RolloutAbandoned(
+        f"gave up a rollout, {why}: stopping with the last whole step. The same command asks its questions again."
+    )

@@ -269,7 +269,7 @@ class RolloutTrainer(EndsEarly, UnpaddedGRPOTrainer):
             num_generations=self.num_generations,
             num_baselines=self.num_baselines,
         )
-        return Abandonable(pending, self.args.output_dir)
+        return Abandonable(pending, self.args.output_dir, lambda: self.interrupted)
 
     def _record(self, batch: LessonBatch) -> None:
         waited, sync = self._rollouts().seconds_waited(), self.vllm_generation.seconds

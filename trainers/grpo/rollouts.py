@@ -54,6 +54,12 @@ class Rollout:
         """All groups that were sampled, those trained on first."""
         return [*self.groups, *self.discarded]
 
+    @property
+    def failures(self) -> int:
+        """Number of lessons to train on of which something failed: a request, a verdict, or the check for leaks."""
+        lessons = [lesson for group in self.groups for lesson in group.lessons]
+        return sum(bool(each.failure or (each.blind and each.blind.cause)) for each in lessons)
+
     def metrics(self) -> dict[str, float]:
         """Cost metrics under the names of the design."""
         tokens = tokens_by_stage(self.sampled)

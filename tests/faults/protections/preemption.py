@@ -52,6 +52,13 @@ PREEMPTION = (
         f"{_TEST}::test_a_rollout_is_given_up_when_time_is_short_or_servers_end",
     ),
     Protection(
+        "preemption: nothing is learned from a rollout that its dying servers cut",
+        "trainers/grpo/abandonment.py",
+        "if rollout.failures and (self._stopping() or self._stop.exists() or self._request.exists()):",
+        "if False:",
+        "grpo/test_abandonment.py::test_a_rollout_that_is_not_whole_when_the_run_is_to_stop_is_given_up",
+    ),
+    Protection(
         "preemption: nothing is saved into what another launch has",
         _ROOM,
         "if is_lost(output_dir):",
