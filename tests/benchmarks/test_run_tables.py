@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from scripts.benchmarks.learning import run_tables
-from scripts.benchmarks.learning.run_tables import median_run, of_ceilings, of_claims, of_students, of_world, record_run
+from scripts.benchmarks.learning.run_tables import (
+    median_run,
+    of_ceilings,
+    of_claims,
+    of_students,
+    of_world,
+    record_median,
+    record_run,
+)
 from scripts.benchmarks.learning.seed_tables import GRPO, Run
 
 ORIGIN = {"date": "2026-11-28", "commit": "61270ee", "machine": "two cores", "command": "python -m measured"}
@@ -21,21 +29,30 @@ FIGURES = dict.fromkeys(run_tables.FIGURES, 0.4) | {"oracle": 1.0}
 CEILINGS = {"alone": 1 / 3, "best_lecture": 0.5, "oracle": 1.0, "mutual_information_bits": 0.514}
 
 
-@pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
-    """Directories of runs that are named by their accuracy in percent."""
-
-    def read(directory: Path) -> Run:
-        return Run(3, "1 thread", 7, {GRPO: {"accuracy": int(directory.name) / 100}}, {}, 1.0, 600, ORIGIN)
-
-    monkeypatch.setattr(run_tables, "read_run", read)
-    return [tmp_path / accuracy for accuracy in ("97", "80", "95", "99")]
+def run(accuracy: float) -> Run:
+    return Run(3, "1 thread", 7, {GRPO: {"accuracy": accuracy}}, {}, 1.0, 600, ORIGIN)
 
 
-def test_the_median_of_an_even_number_is_the_lower(runs: list[Path]):
-    assert median_run(runs).name == "95"
-    assert median_run(runs[:3]).name == "95"
-    assert median_run(runs[:1]).name == "97"
+def test_the_median_of_an_even_number_is_the_lower():
+    runs = [run(accuracy) for accuracy in (0.97, 0.8, 0.95, 0.99)]
+    assert median_run(runs) == runs[2]
+    assert median_run(runs[:3]) == runs[2]
+    assert median_run(runs[:1]) == runs[0]
+
+
+def test_the_tables_of_one_run_are_the_median_s_or_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Of 80, 95 and 97% the one of 95 is the median, whose directory is given the first time only."""
+    monkeypatch.setattr(run_tables, "read_run", lambda directory: run(int(directory.name) / 100))
+    written: list[str] = []
+    monkeypatch.setattr(run_tables, "record_run", lambda directory, data: written.append(directory.name))
+    runs = [run(accuracy) for accuracy in (0.97, 0.8, 0.95)]
+    record_median(runs, [tmp_path / "97", tmp_path / "95"], tmp_path)
+    assert written == ["95"]
+    record_median(runs, [tmp_path / "97"], tmp_path)
+    assert written == ["95"]
+    assert "the median of 3 runs is that of seed 3, 1 thread, which is not here" in caplog.text
 
 
 def test_students_are_columns_and_teachers_rows():
@@ -64,8 +81,9 @@ def test_a_world_tells_who_is_held_out_and_what_can_be_reached():
     assert [row[1] for row in ceilings["rows"]] == ["33.3%", "50.0%", "100.0%", "0.51"]
 
 
-def test_what_is_recorded_is_of_the_run_and_says_so(runs: list[Path], tmp_path: Path):
-    directory = runs[0]
+def test_what_is_recorded_is_of_the_run_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(run_tables, "read_run", lambda _: run(0.97))
+    directory = tmp_path / "3"
     for name in ("evaluation", "world"):
         (directory / name).mkdir(parents=True)
     measures = dict.fromkeys(MEASURES, ESTIMATE)

@@ -7,9 +7,8 @@
 
 Every seed makes a world, a student, a teacher and an evaluation of its own in `OUTPUT/N`. With another number of
 threads, or other kernels of PyTorch's than the processor's best, sums are rounded otherwise, so that the same seed is
-another run. What is recorded is added to the runs that
-are, also those of other machines, and the pages' tables are of all of them; some are of one run, the median of these.
-The report is
+another run. What is recorded is added to the runs that are, also those of other machines, and the pages' tables are of
+all of them; some are of one run, the median of all, and change only where that one lies. The report is
 `OUTPUT/seeds.md`, a table in which each number has its 95% interval over held-out questions, with
 `OUTPUT/seeds_accuracy.png` and `OUTPUT/seeds_length.png`, mean and spread over seeds. Finished seeds are not run again.
 """
@@ -30,7 +29,7 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
-from scripts.benchmarks.learning.run_tables import median_run, record_run
+from scripts.benchmarks.learning.run_tables import record_median
 from scripts.benchmarks.learning.seed_tables import read_run, record
 from scripts.benchmarks.tools.arithmetic import Arithmetic, write_origin
 from trainers.paths import ROOT
@@ -75,8 +74,8 @@ def main() -> None:
     report(done, arguments.output)
     if arguments.record is not None:
         directories = [arguments.output / str(seed) for seed in done]
-        record([read_run(directory) for directory in directories], arguments.record)
-        record_run(median_run(directories), arguments.record)
+        recorded = record([read_run(directory) for directory in directories], arguments.record)
+        record_median(recorded, directories, arguments.record)
 
 
 def finished(output: Path) -> bool:

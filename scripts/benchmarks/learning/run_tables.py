@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,26 @@ from scripts.benchmarks.tools.recorded_tables import PROVENANCE
 from trainers.confidence_intervals import Estimate
 from trainers.evaluation.reports.results_table import ROWS, cell
 
+logger = logging.getLogger("quickstart_seeds")
 
-def median_run(directories: Sequence[Path]) -> Path:
-    """Return the directory of the run whose GRPO teacher is in the middle by accuracy, of an even number the lower."""
-    ordered = sorted(directories, key=lambda directory: read_run(directory).arms[GRPO]["accuracy"])
-    return ordered[(len(ordered) - 1) // 2]
+
+def median_run(runs: Sequence[Run]) -> Run:
+    """Return the run whose GRPO teacher is in the middle by accuracy, of an even number the lower."""
+    return sorted(runs, key=lambda run: run.arms[GRPO]["accuracy"])[(len(runs) - 1) // 2]
+
+
+def record_median(runs: Sequence[Run], directories: Sequence[Path], data: Path) -> None:
+    """Write the tables of one run, the median of all that are recorded, where it is in one of the directories.
+
+    Where it was made elsewhere the tables stay as they are, and a warning says whose they should be.
+    """
+    median = median_run(runs)
+    found = [directory for directory in directories if read_run(directory) == median]
+    if found:
+        record_run(found[0], data)
+    else:
+        where = f"seed {median.seed}, {median.arithmetic}"
+        logger.warning("the median of %d runs is that of %s, which is not here: its tables stay", len(runs), where)
 
 
 def record_run(directory: Path, data: Path) -> None:

@@ -175,8 +175,10 @@ def goals(runs: Sequence[Run]) -> dict[str, Any]:
     return {"columns": ["goal", "runs that reach it", "the worst of them"], "rows": rows}
 
 
-def record(runs: Sequence[Run], directory: Path) -> None:
+def record(runs: Sequence[Run], directory: Path) -> list[Run]:
     """Add runs to those that are recorded, in place of the same seed in the same arithmetic, and write all tables.
+
+    Returns all of them.
 
     Recorded runs of another version of the world are dropped: they are not of the same recipe.
     """
@@ -187,6 +189,7 @@ def record(runs: Sequence[Run], directory: Path) -> None:
     for name, table in (("quickstart", medians(together)), (RUNS, each), ("quickstart-goals", goals(together))):
         text = json.dumps({"name": name, **provenance(), **table}, indent=2, ensure_ascii=False)
         (directory / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    return together
 
 
 def _recorded(directory: Path) -> list[Run]:
