@@ -32,13 +32,13 @@ ENDED_WITHIN_S = 60
 TAUGHT = ("question", "approach", "teaching", "taught", "reward")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster of two nodes."""
+    """A cluster of three nodes, one of which is spare."""
     if missing := why_not():
         pytest.skip(missing)
     # The path of munge's socket may not be long.
-    with slurm_cluster(tmp_path_factory.mktemp("slurm"), nodes=2) as running:
+    with slurm_cluster(tmp_path_factory.mktemp("slurm"), nodes=3) as running:
         yield running
 
 
@@ -125,6 +125,6 @@ def test_a_lost_node_ends_the_job_everywhere_and_the_queued_job_finishes(
     cluster.lose("n2")
     _, left = psutil.wait_procs(others, ENDED_WITHIN_S)
     assert not left, run.said()
-    cluster.bring_back("n2")
-    assert run.finished()["Restarts"] == "1"
+    facts = run.finished()
+    assert (facts["Restarts"], facts["NodeList"]) == ("1", "n[1,3]")
     same(one, run.output)

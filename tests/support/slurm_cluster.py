@@ -14,7 +14,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -90,9 +90,17 @@ class Cluster:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
-    def bring_back(self, node: str) -> None:
-        """Start a node that was lost."""
-        self.run("slurmd", "-N", node)
+    def wait_for_nodes(self, states: Mapping[str, str], timeout_s: float = 60) -> None:
+        """Wait until nodes are in these states."""
+        deadline = time.monotonic() + timeout_s
+        while any(self.node_states()[node].rstrip("*") != state for node, state in states.items()):
+            assert time.monotonic() < deadline, f"{states}: {(self.directory / 'slurmctld.log').read_text()[-2000:]}"
+            time.sleep(0.5)
+
+    def node_states(self) -> dict[str, str]:
+        """Return the state of every node, as Slurm sees it."""
+        listed = self.run("sinfo", "-h", "-N", "-p", "main", "-o", "%N %T").split("\n")
+        return dict(line.split() for line in listed if line)
 
     def processes(self, node: str) -> list[psutil.Process]:
         """Return what jobs have started on a node."""
@@ -117,10 +125,7 @@ def slurm_cluster(directory: Path, nodes: int = 1) -> Iterator[Cluster]:
         cluster.run("slurmctld")
         for name in names:
             cluster.run("slurmd", "-N", name)
-        deadline = time.monotonic() + 60
-        while cluster.run("sinfo", "-h", "-N", "-p", "main", "-o", "%T").split() != ["idle"] * nodes:
-            assert time.monotonic() < deadline, (directory / "slurmctld.log").read_text()[-2000:]
-            time.sleep(0.5)
+        cluster.wait_for_nodes(dict.fromkeys(names, "idle"))
         yield cluster
     finally:
         with suppress(AssertionError):
