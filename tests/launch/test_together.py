@@ -19,9 +19,11 @@ from trainers.launch.supervise.interruption import PREEMPTED
 STAND_IN = """
 import os, subprocess, sys, time
 from pathlib import Path
+from trainers.output.loading import has_loaded
 
 def main():
     place, output = os.environ["NODE_RANK"], Path(os.environ["OUTPUT"])
+    has_loaded()
     sys.stderr.write(f"program with {sys.argv[2]}\\n")
     sys.stderr.flush()
     status, seconds = dict(entry.split("=") for entry in os.environ["ENDS"].split())[place].split(",")

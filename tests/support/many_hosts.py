@@ -43,10 +43,12 @@ http.server.ThreadingHTTPServer((value("--host"), int(value("--port"))), Handler
 _AGENT = f"""
 import os, subprocess, sys, time
 from pathlib import Path
+from trainers.output.loading import has_loaded
 
 def main():
     output = Path(os.environ["OUTPUT"])
     ranks = [subprocess.Popen(["sleep", "600"]) for _ in range({PLACES})]
+    has_loaded()
     sys.stderr.write("{BEGUN}\\n")
     sys.stderr.flush()
     if os.environ.get("{FAILS}") == os.environ["NODE_RANK"]:
