@@ -11,10 +11,9 @@ from filelock import FileLock
 from tests.support.fault_runs import add_options, chance, note_row, notice, repeat_faults  # noqa: F401 - fixtures
 from tests.support.longest_first import longest_first
 from tests.support.quickstarts import quickstart  # noqa: F401 - a fixture
-from tests.support.server_pair import ServerPair
+from tests.support.server_pair import serving_pair
 from tests.support.worlds import workspace  # noqa: F401 - a fixture
 from trainers.configuration.devices.machine import detect
-from trainers.serving.processes.server_group import ServerGroup
 from trainers.serving.server_spec import ServerSpec
 
 SERVER_CONTEXT = 256
@@ -77,12 +76,10 @@ def servers(tmp_path_factory, tiny_teacher_dir, tiny_student_dir):
     """One teacher and one student server, started once and shared by all tests of the session."""
     port = consecutive_free_ports(2)
     common = {"host": "127.0.0.1", "dtype": "float32", "max_model_len": SERVER_CONTEXT, "max_num_seqs": 64}
-    specs = [
-        ServerSpec("teacher", 0, str(tiny_teacher_dir), port=port, weight_transfer="gloo", **common),
-        ServerSpec("student", 0, str(tiny_student_dir), port=port + 1, weight_transfer="gloo", **common),
-    ]
-    with ServerGroup(specs, tmp_path_factory.mktemp("servers"), start_timeout_s=300) as group:
-        yield ServerPair(*specs, group)
+    teacher = ServerSpec("teacher", 0, str(tiny_teacher_dir), port=port, weight_transfer="gloo", **common)
+    student = ServerSpec("student", 0, str(tiny_student_dir), port=port + 1, weight_transfer="gloo", **common)
+    with serving_pair(teacher, student, tmp_path_factory.mktemp("servers"), start_timeout_s=300) as pair:
+        yield pair
 
 
 @pytest.fixture(scope="session")
