@@ -1,5 +1,6 @@
 """Fixtures that every test file may use: tiny models, free ports, one pair of real servers for the whole session."""
 
+import json
 import os
 import secrets
 import socket
@@ -9,7 +10,7 @@ import pytest
 from filelock import FileLock
 
 from tests.support.fault_runs import add_options, chance, note_row, notice, repeat_faults  # noqa: F401 - fixtures
-from tests.support.longest_first import longest_first
+from tests.support.longest_first import LISTED, Stopwatch
 from tests.support.quickstarts import quickstart  # noqa: F401 - a fixture
 from tests.support.server_pair import serving_pair
 from tests.support.worlds import workspace  # noqa: F401 - a fixture
@@ -29,9 +30,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     repeat_faults(metafunc)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest."""
-    items[:] = longest_first(items)
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin with the files that take longest, and note how long each takes."""
+    config.pluginmanager.register(Stopwatch(config, json.loads(LISTED.read_text(encoding="utf-8"))))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
