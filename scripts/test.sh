@@ -36,7 +36,7 @@ if (($# > 0)); then
 else
     check "fast tests" python -m pytest "${shuffled[@]}" -q -n auto --dist loadfile -m "not slow and not servers"
     # Each process starts servers of its own, of which two processes keep two cores busy and 16 GB of memory full.
-    # Their files are begun in the order of tests/support/longest_first.py, not by how many tests they hold.
+    # The files that took longest are begun first (tests/support/longest_first.py), not those with most tests.
     check "slow tests" python -m pytest -v -n 2 --dist loadfile --no-loadscope-reorder --durations=40 -m "slow or servers"
 fi
 

@@ -1,5 +1,6 @@
 """Fixtures that every test file may use: tiny models, free ports, one pair of real servers for the whole session."""
 
+import json
 import os
 import secrets
 import socket
@@ -9,12 +10,11 @@ import pytest
 from filelock import FileLock
 
 from tests.support.fault_runs import add_options, chance, note_row, notice, repeat_faults  # noqa: F401 - fixtures
-from tests.support.longest_first import longest_first
+from tests.support.longest_first import LISTED, Stopwatch
 from tests.support.quickstarts import quickstart  # noqa: F401 - a fixture
-from tests.support.server_pair import ServerPair
+from tests.support.server_pair import serving_pair
 from tests.support.worlds import workspace  # noqa: F401 - a fixture
 from trainers.configuration.devices.machine import detect
-from trainers.serving.processes.server_group import ServerGroup
 from trainers.serving.server_spec import ServerSpec
 
 SERVER_CONTEXT = 256
@@ -30,9 +30,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     repeat_faults(metafunc)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest."""
-    items[:] = longest_first(items)
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin with the files that take longest, and note how long each takes."""
+    config.pluginmanager.register(Stopwatch(config, json.loads(LISTED.read_text(encoding="utf-8"))))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -77,12 +77,10 @@ def servers(tmp_path_factory, tiny_teacher_dir, tiny_student_dir):
     """One teacher and one student server, started once and shared by all tests of the session."""
     port = consecutive_free_ports(2)
     common = {"host": "127.0.0.1", "dtype": "float32", "max_model_len": SERVER_CONTEXT, "max_num_seqs": 64}
-    specs = [
-        ServerSpec("teacher", 0, str(tiny_teacher_dir), port=port, weight_transfer="gloo", **common),
-        ServerSpec("student", 0, str(tiny_student_dir), port=port + 1, weight_transfer="gloo", **common),
-    ]
-    with ServerGroup(specs, tmp_path_factory.mktemp("servers"), start_timeout_s=300) as group:
-        yield ServerPair(*specs, group)
+    teacher = ServerSpec("teacher", 0, str(tiny_teacher_dir), port=port, weight_transfer="gloo", **common)
+    student = ServerSpec("student", 0, str(tiny_student_dir), port=port + 1, weight_transfer="gloo", **common)
+    with serving_pair(teacher, student, tmp_path_factory.mktemp("servers"), start_timeout_s=300) as pair:
+        yield pair
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from trainers.concurrency.threads import repeating
 from trainers.configuration.devices.nvidia_smi import query
 
 INTERVAL_S = 0.5
@@ -32,17 +32,9 @@ class Peaks:
 @contextmanager
 def watched_memory() -> Iterator[Peaks]:
     """Look at the cards for as long as the block runs."""
-    peaks, over = Peaks(), threading.Event()
-
-    def watch() -> None:
-        while not over.wait(INTERVAL_S):
-            peaks.look()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
+    peaks = Peaks()
     try:
-        yield peaks
+        with repeating(peaks.look, INTERVAL_S):
+            yield peaks
     finally:
-        over.set()
-        thread.join()
         peaks.look()

@@ -8,6 +8,7 @@ import pytest
 
 from scripts.benchmarks.learning import curriculum
 from scripts.benchmarks.learning.overlap_learning import slug
+from tests.support.studies import called
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import assume
 from trainers.configuration.settings.experiments import GRPOExperiment
@@ -26,18 +27,13 @@ def finished_run(directory, tokens):
     (directory / "finished.json").write_text("{}")
 
 
-def called(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["curriculum", *arguments])
-    curriculum.main()
-
-
 def test_accuracies_are_compared_at_equal_tokens(monkeypatch, tmp_path, caplog):
     options = ("--seeds", "0", "1", "--output", str(tmp_path), "--report-only")
     with pytest.raises(SystemExit, match="no seed has finished"):
-        called(monkeypatch, *options)
+        called(monkeypatch, curriculum, *options)
     for name, tokens in SAMPLED.items():
         finished_run(tmp_path / "0" / slug(name), tokens)
-    called(monkeypatch, *options)
+    called(monkeypatch, curriculum, *options)
     assert "left out, not finished: seeds [1]" in caplog.text
     report = (tmp_path / "curriculum.md").read_text()
     cells = {line.split(" | ")[0].strip("| "): line.split(" | ")[1:] for line in report.splitlines()[2:6]}
@@ -72,5 +68,5 @@ def test_what_has_finished_is_not_run_again(monkeypatch, tmp_path):
     for name in (curriculum.PLAIN, "by difficulty"):
         finished_run(tmp_path / "0" / slug(name), 100)
     with pytest.raises(SystemExit, match="no seed has finished"):
-        called(monkeypatch, "--seeds", "0", "--output", str(tmp_path), "--steps", "4")
+        called(monkeypatch, curriculum, "--seeds", "0", "--output", str(tmp_path), "--steps", "4")
     assert [words[-1] for words in ran] == ["dynamic_sampling=true"] * 2

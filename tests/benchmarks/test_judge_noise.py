@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.benchmarks.learning import judge_noise
+from tests.support.studies import called
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import assume
 from trainers.configuration.settings.experiments import EvaluationExperiment, GRPOExperiment
@@ -26,18 +27,13 @@ def finished(directory: Path, rate: float, accuracy: float) -> None:
     (evaluated / "summary.json").write_text(json.dumps({"arms": arms}))
 
 
-def called(monkeypatch, *arguments: str) -> None:
-    monkeypatch.setattr("sys.argv", ["judge_noise", *arguments])
-    judge_noise.main()
-
-
 def test_the_report_corrects_scores_for_the_known_error(monkeypatch, tmp_path, caplog):
     options = ("--seeds", "0", "1", "--output", str(tmp_path), "--report-only")
     with pytest.raises(SystemExit, match="no seed has finished"):
-        called(monkeypatch, *options)
+        called(monkeypatch, judge_noise, *options)
     for rate, accuracy in zip(judge_noise.FLIP_RATES, (0.9, 0.85, 0.8, 0.6), strict=True):
         finished(tmp_path / "0", rate, accuracy)
-    called(monkeypatch, *options)
+    called(monkeypatch, judge_noise, *options)
     assert "left out, not finished: seeds [1]" in caplog.text
     lines = (tmp_path / "judge_noise.md").read_text().splitlines()[2:6]
     assert [line.split(" | ")[0] for line in lines] == ["| 0%", "| 5%", "| 15%", "| 30%"]
@@ -48,7 +44,7 @@ def test_the_report_corrects_scores_for_the_known_error(monkeypatch, tmp_path, c
 
 def test_rates_that_say_nothing_are_refused(monkeypatch, tmp_path):
     with pytest.raises(SystemExit):
-        called(monkeypatch, "--flip-rates", "0.5", "--output", str(tmp_path))
+        called(monkeypatch, judge_noise, "--flip-rates", "0.5", "--output", str(tmp_path))
 
 
 def test_its_commands_are_accepted(tmp_path):

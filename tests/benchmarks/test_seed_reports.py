@@ -11,12 +11,8 @@ import torch
 from scripts.benchmarks.learning import overlap_learning, quickstart_seeds
 from scripts.benchmarks.tools import arithmetic
 from tests.support.evaluations import evaluated
+from tests.support.studies import called
 from trainers.evaluation.measures.summary import student_alone, taught_arm
-
-
-def called(monkeypatch, module, *arguments: str) -> None:
-    monkeypatch.setattr("sys.argv", [module.__name__, *arguments, "--report-only"])
-    module.main()
 
 
 def quickstart(directory: Path) -> None:
@@ -33,7 +29,7 @@ def quickstart(directory: Path) -> None:
 
 
 def test_quickstarts_that_have_finished_are_reported(monkeypatch, tmp_path, caplog):
-    options = ("--seeds", "0", "1", "--output", str(tmp_path))
+    options = ("--seeds", "0", "1", "--output", str(tmp_path), "--report-only")
     with pytest.raises(SystemExit, match="no seed has finished"):
         called(monkeypatch, quickstart_seeds, *options)
     quickstart(tmp_path / "0")
@@ -65,7 +61,7 @@ def test_runs_that_have_finished_are_reported(monkeypatch, tmp_path, caplog):
         lines = [json.dumps({"step": step, "reward": step / 2, "step_time": 2.0}) for step in (1, 2)]
         (directory / "metrics.jsonl").write_text("\n".join(lines))
         (directory / "finished.json").write_text("{}")
-    called(monkeypatch, overlap_learning, "--seeds", "0", "1", "--output", str(tmp_path))
+    called(monkeypatch, overlap_learning, "--seeds", "0", "1", "--output", str(tmp_path), "--report-only")
     assert "left out, not finished: seeds [1]" in caplog.text
     assert "0.750 ± 0.000" in (tmp_path / "overlap.md").read_text()
     assert (tmp_path / "overlap_seconds.png").is_file()

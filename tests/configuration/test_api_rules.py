@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+from tests.support.told_mistakes import assert_told
 from trainers.configuration import ConfigurationError, compose
 from trainers.configuration.checks.api_keys import missing_keys
 from trainers.configuration.devices.machine import Machine
@@ -44,10 +45,7 @@ BAD = [
 
 @pytest.mark.parametrize(("command", "given", "expected", "remedy"), BAD, ids=[entry[0] for entry in BAD])
 def test_a_mistake_is_named_with_expectation_and_remedy(command, given, expected, remedy):
-    with pytest.raises(ConfigurationError) as caught:
-        compose(["evaluate", *shlex.split(command)], CPU)
-    fitting = [problem for problem in caught.value.problems if given in problem.given]
-    assert any(expected in p.expected and remedy in p.remedy for p in fitting), str(caught.value)
+    assert_told(["evaluate", *shlex.split(command)], given, expected, remedy)
 
 
 def composed(command):

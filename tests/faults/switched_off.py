@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,7 +64,7 @@ def switch_off(
         found = {**dict(earlier.get("rows", ())), **dict(workers.map(tried, chosen))}
     report.rows += [(each.name, found[each.name]) for each in protections if each.name in found]
     if earlier:
-        report.values["before"] = [*earlier.get("before", ()), {name: earlier[name] for name in WHENCE}]
+        report.values["before"] = earlier_runs(earlier)
     failed = sum(found == "failed" for _, found in report.rows)
     report.finish(f"{failed} of {len(report.rows)} tests failed", options.output)
     return int(failed < len(report.rows))
@@ -73,6 +73,11 @@ def switch_off(
 def recorded(path: Path) -> dict[str, Any]:
     """Return an earlier record; empty where there is none."""
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def earlier_runs(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return when, from which sources and by which commands the rows of a record came about."""
+    return [*record.get("before", ()), {name: record[name] for name in WHENCE}]
 
 
 @contextmanager

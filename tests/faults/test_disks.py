@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.faulty_libc import failing, faulty_libc, slow  # noqa: F401 - a fixture
+from tests.support.faulty_libc import failing, slow
 from tests.support.small_disk import fill, small_disk
 from tests.support.stand_in_runs import StandInRun
 from tests.support.stand_in_training import STEPS
@@ -26,11 +26,7 @@ CALLS = 70
     "told in a line with the path; the same command ends as an undisturbed run",
     sample=3,
 )
-def test_a_write_that_fails_loses_nothing_whole(
-    chance: random.Random,
-    faulty_libc: str,  # noqa: F811
-    tmp_path: Path,
-) -> None:
+def test_a_write_that_fails_loses_nothing_whole(chance: random.Random, faulty_libc: str, tmp_path: Path) -> None:
     error, after, count = chance.choice(ERRORS), chance.randrange(CALLS), chance.choice((1, -1))
     run = StandInRun(tmp_path, failing(faulty_libc, tmp_path / "sft", error, after, count))
     status, said = run.to_its_end()
@@ -63,7 +59,7 @@ def test_a_disk_that_fills_up_and_is_freed(chance: random.Random, tmp_path: Path
 
 
 @pytest.mark.fault("a disk on which every call takes up to 50 ms", "the run ends as an undisturbed one", sample=1)
-def test_a_slow_disk_costs_time_alone(chance: random.Random, faulty_libc: str, tmp_path: Path) -> None:  # noqa: F811
+def test_a_slow_disk_costs_time_alone(chance: random.Random, faulty_libc: str, tmp_path: Path) -> None:
     run = StandInRun(tmp_path, slow(faulty_libc, tmp_path / "sft", chance.uniform(0.005, 0.05)))
     status, said = run.to_its_end()
     assert status == 0, said

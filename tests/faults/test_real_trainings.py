@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.faults.test_killed_processes import VICTIMS, end_at_some_moment, signals_to
+from tests.faults.test_killed_processes import VICTIMS, end_at_some_moment, find, signals_to
 from tests.support.fault_runs import Notice
 from tests.support.grpo_runs import metrics, weights
 from tests.support.stand_in_runs import Launched
+from trainers.launch.supervise.interruption import PREEMPTED
+from trainers.output.checkpoints import newest_whole
 
 pytestmark = pytest.mark.slow
 STEPS = 5
 TOLERANCE = 1e-6
+AT_ONCE_S = 5.0
+"""Seconds in which a launch is gone that has nothing to save; loading takes longer."""
 
 
 def training(workspace: Path, directory: Path) -> Launched:
@@ -24,9 +29,13 @@ def training(workspace: Path, directory: Path) -> Launched:
     arguments = ["--servers", "0", "--trainers", "2", "quickstart_sft", f"workspace={workspace}"]
     arguments += [f"output_dir={directory / 'run'}", f"max_steps={STEPS}", "warmup_steps=1", "logging_steps=1"]
     arguments += ["dataset_max_samples=40", "train_batch_size=16", "per_device_train_batch_size=8"]
-    # Asked to make room while it loads, it would load to its end first, for which it has 25 s by default.
-    arguments += ["save_strategy=steps", "save_steps=1", "save_total_limit=2", "save_grace_s=4"]
+    arguments += ["save_strategy=steps", "save_steps=1", "save_total_limit=2"]
     return Launched(arguments, directory / "run", directory)
+
+
+def furthest(trained: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    """Return the largest difference between two models."""
+    return max((trained[name] - other[name]).abs().max().item() for name in other)
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +45,28 @@ def undisturbed(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> di
     status, said = run.to_its_end()
     assert status == 0, said
     return weights(run.output)
+
+
+@pytest.mark.fault(
+    "TERM to the launcher of a real SFT under DeepSpeed (2 processes) while its ranks load",
+    "status 75, no process left after 5 s, no checkpoint; the same command ends with the weights of an undisturbed run",
+)
+def test_a_real_training_that_loads_ends_at_once(
+    undisturbed: dict[str, torch.Tensor], notice: Notice, workspace: Path, tmp_path: Path
+) -> None:
+    run = training(workspace, tmp_path / "run")
+    with run.running(start_new_session=True) as launch:
+        while find(launch.pid, "rank 1") is None:
+            time.sleep(0.05)
+        launch.terminate()
+        with notice.within(AT_ONCE_S):
+            run.wait_until_gone()
+        assert launch.wait() == PREEMPTED
+    assert newest_whole(run.output) == (None, {})
+    status, said = run.to_its_end()
+    assert status == 0, said
+    assert list(metrics(run.output)) == list(range(1, STEPS + 1))
+    assert furthest(weights(run.output), undisturbed) < TOLERANCE
 
 
 @pytest.mark.fault(
@@ -56,5 +87,4 @@ def test_a_real_training_outlives_the_end_of_any_of_its_processes(
     status, said = run.to_its_end()
     assert status == 0, said
     assert list(metrics(run.output)) == list(range(1, STEPS + 1))
-    trained = weights(run.output)
-    assert max((trained[name] - undisturbed[name]).abs().max().item() for name in undisturbed) < TOLERANCE
+    assert furthest(weights(run.output), undisturbed) < TOLERANCE

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.faulty_libc import faulty_libc, jumping  # noqa: F401 - a fixture
+from tests.support.faulty_libc import jumping
 from tests.support.stand_in_runs import StandInRun, heed_signals
 
 LOCALES = ("C", "POSIX", "tr_TR.UTF-8", "de_DE.ISO-8859-1", "xx_XX")
@@ -45,11 +45,7 @@ def odd_variables(chance: random.Random, library: str, directory: Path) -> Varia
     "the run ends as an undisturbed one",
     sample=4,
 )
-def test_a_run_ends_in_odd_surroundings_as_elsewhere(
-    chance: random.Random,
-    faulty_libc: str,  # noqa: F811
-    tmp_path: Path,
-) -> None:
+def test_a_run_ends_in_odd_surroundings_as_elsewhere(chance: random.Random, faulty_libc: str, tmp_path: Path) -> None:
     workspace, temporary = tmp_path / chance.choice(NAMES), tmp_path / "tmp"
     for directory in (workspace, temporary):
         directory.mkdir()

@@ -35,6 +35,7 @@ from trainers.launch.supervise.interruption import (
 from trainers.launch.supervise.preemption import made_room, make_room
 from trainers.launch.supervise.process import Process
 from trainers.output.checkpoints import newest_whole, step_of
+from trainers.output.loading import LOADING
 from trainers.output.lock import HELD_BY, locked
 from trainers.serving.processes.command import Command
 
@@ -57,6 +58,7 @@ from trainers.output.checkpoints import begin, finish, newest_whole
 output, steps = Path(sys.argv[1]), int(sys.argv[2])
 whole, _ = newest_whole(output)
 step, state = json.loads((whole / "trainer_state.json").read_text()).values() if whole else (0, "")
+(output / "loading").unlink()
 
 def save():
     checkpoint = output / f"checkpoint-{step}"
@@ -124,20 +126,36 @@ def trains(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return use
 
 
-def launched(plan: LaunchPlan, signals: dict[float, signal.Signals]) -> int:
-    """Return the status of a launch that gets signals after so many seconds."""
-    timers = [threading.Timer(after, os.kill, (os.getpid(), number)) for after, number in signals.items()]
-    for timer in timers:
-        timer.start()
+def launched(plan: LaunchPlan, signals: dict[float, signal.Signals], *, trains: bool = False) -> int:
+    """Return the status of a launch that gets signals after so many seconds.
+
+    Args:
+        plan: what is launched.
+        signals: what it gets, by seconds.
+        trains: whether the seconds count from when the trainer has loaded.
+    """
+    over, loading = threading.Event(), plan.output_dir / LOADING
+
+    def send() -> None:
+        for there in (False, True) if trains else ():
+            while loading.exists() is there and not over.wait(0.01):
+                pass
+        begun = time.monotonic()
+        for after, number in sorted(signals.items()):
+            if over.wait(begun + after - time.monotonic()):
+                return
+            os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
     try:
         with interruptible():
             return running.run(plan)
     except Interrupted as error:
         return error.status
     finally:
-        for timer in timers:
-            timer.cancel()
-            timer.join()
+        over.set()
+        sender.join()
 
 
 @pytest.mark.fault(
@@ -181,6 +199,7 @@ checkpoint = Path(sys.argv[1]) / "checkpoint-1"
 begin(checkpoint)
 (checkpoint / "trainer_state.json").write_text('{"global_step": 1}')
 finish(checkpoint)
+(Path(sys.argv[1]) / "loading").unlink()
 time.sleep(600)
 """
 
@@ -192,7 +211,7 @@ def test_a_step_that_takes_longer_than_the_grace_costs_itself_alone(
     caplog.set_level("INFO")
     trains(LONG_STEP, plan.output_dir)
     begun = time.monotonic()
-    assert launched(plan, {1.5: signal.SIGTERM}) == PREEMPTED
+    assert launched(plan, {0.2: signal.SIGTERM}, trains=True) == PREEMPTED
     assert time.monotonic() - begun < 15
     assert "did not end within save_grace_s=2: what it had not saved is lost" in caplog.text
     assert f"the same command continues from {plan.output_dir}/checkpoint-1" in caplog.text
@@ -208,8 +227,8 @@ def test_a_second_request_ends_everything_at_once(
     trains(LONG_STEP, plan.output_dir)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        signals = {1.0: signal.SIGTERM, 1.2: signal.SIGTERM, 1.5 + ONE_REQUEST_S: again}
-        assert launched(LaunchPlan(**{**vars(plan), "config": config}), signals) == 128 + again
+        signals = {0.2: signal.SIGTERM, 0.4: signal.SIGTERM, 0.7 + ONE_REQUEST_S: again}
+        assert launched(LaunchPlan(**{**vars(plan), "config": config}), signals, trains=True) == 128 + again
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -219,9 +238,24 @@ def test_a_warning_leaves_time_and_term_takes_it(
 ) -> None:
     trains(LONG_STEP, plan.output_dir)
     begun = time.monotonic()
-    assert launched(plan, {0.5: signal.SIGUSR1, 0.6: signal.SIGUSR1, 4.5: signal.SIGTERM}) == PREEMPTED
+    signals = {0.1: signal.SIGUSR1, 0.2: signal.SIGUSR1, 4.5: signal.SIGTERM}
+    assert launched(plan, signals, trains=True) == PREEMPTED
     assert time.monotonic() - begun > 4.5 + 2
     assert "until TERM says that time is up" in caplog.text
+
+
+@pytest.mark.fault("TERM or USR1 while a trainer loads", "an end at once, status 75, nothing left of it")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_trainer_that_has_trained_nothing_is_not_waited_for(
+    number: signal.Signals, plan: LaunchPlan, trains: Callable[..., None]
+) -> None:
+    config = plan.config.with_keys(save_grace_s=600)
+    trains("import time; time.sleep(600)")
+    begun = time.monotonic()
+    assert launched(LaunchPlan(**{**vars(plan), "config": config}), {1.0: number}) == PREEMPTED
+    assert time.monotonic() - begun < 10
+    assert psutil.Process().children(recursive=True) == []
+    assert [path.name for path in plan.output_dir.iterdir()] == ["accelerate.yaml"]
 
 
 def test_what_term_means_depends_on_what_was_heard() -> None:
@@ -337,7 +371,7 @@ def test_a_launch_that_lost_its_directory_to_another_does_not_save_there(tmp_pat
         mine = os.environ[HELD_BY]
         record = json.loads((tmp_path / "run.lock").read_text())
         (tmp_path / "run.lock").write_text(json.dumps(record | {"token": "another"}))
-        with pytest.raises(Interrupted) as raised:
+        with pytest.raises(Interrupted) as raised, interruptible():
             make_room(tmp_path, Waiting(tmp_path / "never"), [], asked(signal.SIGTERM), 1.0)
         assert raised.value.status == 128 + signal.SIGTERM
         assert not (tmp_path / "stop").exists()
@@ -370,7 +404,9 @@ RANK = '''
 import os, sys, time
 from pathlib import Path
 from trainers.launch.supervise.interruption import outlast_requests
+from trainers.output.loading import has_loaded
 outlast_requests()
+has_loaded()
 output = Path(os.environ["STAND_IN_OUTPUT"])
 Path(os.environ["STAND_IN_PIDS"]).write_text(f"{os.getppid()} {os.getpid()}")
 while not (output / "stop").exists():

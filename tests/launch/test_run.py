@@ -215,6 +215,7 @@ def test_a_dead_server_stops_a_trainer_that_does_not_end(plan, tmp_path: Path, m
 SAVING = """
 import pathlib, time
 output = pathlib.Path({output!r})
+(output / "loading").unlink()
 while not (output / "stop").is_file() or not (reason := (output / "stop").read_text()):
     time.sleep(0.05)
 (output / "checkpoint-3").mkdir()

@@ -19,9 +19,12 @@ from trainers.launch.supervise.interruption import PREEMPTED
 STAND_IN = """
 import os, subprocess, sys, time
 from pathlib import Path
+from trainers.output.loading import has_loaded
 
 def main():
     place, output = os.environ["NODE_RANK"], Path(os.environ["OUTPUT"])
+    if "LOADS" not in os.environ:
+        has_loaded()
     sys.stderr.write(f"program with {sys.argv[2]}\\n")
     sys.stderr.flush()
     status, seconds = dict(entry.split("=") for entry in os.environ["ENDS"].split())[place].split(",")
@@ -126,6 +129,17 @@ def test_a_request_at_one_host_makes_room_on_all(sft) -> None:
     run.hosts[1].send_signal(signal.SIGUSR1)
     assert run.statuses() == [PREEMPTED, PREEMPTED], run.said(0) + run.said(1)
     assert "made room (status 75)" in run.said(0)
+    assert nothing_left(run, 0, 1)
+
+
+def test_a_request_at_one_host_while_all_load_ends_all_at_once(sft) -> None:
+    run = sft("0=0,300 1=0,300")
+    run.start(0, 1, environment={"LOADS": "1"})
+    for each in (0, 1):
+        run.wait_for(each, "program with")
+    run.hosts[1].send_signal(signal.SIGTERM)
+    assert run.statuses() == [PREEMPTED, PREEMPTED], run.said(0) + run.said(1)
+    assert "made room" not in run.said(0) + run.said(1)
     assert nothing_left(run, 0, 1)
 
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from scripts.benchmarks.tools.measure import RESULTS, Report
-from tests.faults.switched_off import copied
+from tests.faults.switched_off import copied, earlier_runs, recorded
 from tests.mutation.modules import CORE
 from tests.mutation.mutants import Outcome, mutate
 from tests.mutation.survivors import why
@@ -25,6 +26,8 @@ from trainers.terminal.log_lines import log_to_standard_error
 
 GOAL = 0.9
 """Share of the mutants that the fast tests have to notice."""
+_BAR = "¦"
+"""In place of the bar that would end a cell of a table."""
 logger = logging.getLogger(__name__)
 
 
@@ -35,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--most", type=int, default=20, help="mutants drawn of a module")
     parser.add_argument("--only", nargs="+", default=[""], help="modules with any of these in their path")
     parser.add_argument("--jobs", type=int, default=1, help="mutants tried at once")
+    parser.add_argument("--add", action="store_true", help="keep what is recorded of modules that are not tried")
     parser.add_argument("--name", default="mutation", help="of the record")
     parser.add_argument("--output", type=Path, default=RESULTS, help="directory of the record")
     options = parser.parse_args(arguments)
@@ -46,27 +50,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logger.info("%s: %d of %d noticed", found.module, found.killed, found.drawn)
         for survivor in found.survivors:
             logger.info("    %s", survivor)
-    return record(outcomes, options.name, options.output)
+    return record(outcomes, options.name, options.output, add=options.add)
 
 
-def record(outcomes: Sequence[Outcome], name: str, output: Path) -> int:
-    """Write the table of the modules and that of the survivors; return 0 if enough mutants were noticed."""
+def record(outcomes: Sequence[Outcome], name: str, output: Path, *, add: bool = False) -> int:
+    """Write the table of the modules and that of the survivors; return 0 if enough mutants were noticed.
+
+    Args:
+        outcomes: of the modules that were tried.
+        name: of the record.
+        output: directory of it.
+        add: whether modules that were not tried keep their rows, with date and commit of the earlier runs.
+    """
+    before = recorded(output / f"{name}.json") if add else {}
+    survived = recorded(output / f"{name}-survivors.json") if add else {}
+    outcomes = [*_kept(outcomes, before, survived), *outcomes]
+    earlier = {"before": earlier_runs(before)} if before else {}
     drawn, killed = sum(each.drawn for each in outcomes), sum(each.killed for each in outcomes)
     share = killed / drawn if drawn else 0.0
     goal = f"at least {GOAL:.0%} noticed"
-    modules = Report(name, "mutants of core modules", goal, columns=("module", "mutants", "noticed"))
+    modules = Report(name, "mutants of core modules", goal, earlier, ("module", "mutants", "noticed"))
     modules.rows += [(each.module, str(each.drawn), str(each.killed)) for each in outcomes]
     modules.rows.append(("together", str(drawn), f"{killed} ({share:.1%})"))
     result = f"{killed} of {drawn} noticed"
     modules.finish(result, output)
-    survivors = Report(f"{name}-survivors", "mutants that no test noticed", goal, columns=("module", "mutant", "why"))
+    survivors = Report(f"{name}-survivors", "mutants that no test noticed", goal, earlier, ("module", "mutant", "why"))
     survivors.rows += [
-        (each.module, f"`{survivor.replace('|', '¦')}`", why(each.module, survivor))
+        (each.module, f"`{survivor.replace('|', _BAR)}`", why(each.module, survivor))
         for each in outcomes
         for survivor in each.survivors
     ]
     survivors.finish(result, output)
     return int(share < GOAL)
+
+
+def _kept(outcomes: Sequence[Outcome], before: Mapping[str, Any], survived: Mapping[str, Any]) -> Iterator[Outcome]:
+    """Yield what is recorded of the core modules that were not tried now."""
+    others = {each.source for each in CORE} - {each.module for each in outcomes}
+    for module, drawn, _ in before.get("rows", ()):
+        if module in others:
+            left = [
+                mutant.strip("`").replace(_BAR, "|") for name, mutant, _ in survived.get("rows", ()) if name == module
+            ]
+            yield Outcome(module, int(drawn), tuple(left))
 
 
 if __name__ == "__main__":

@@ -73,6 +73,24 @@ def test_the_record_has_a_row_for_every_module_and_says_what_survived(
     assert [row[:2] for row in left["rows"]] == [["n.py", f"`{each.replace('|', '¦')}`"] for each in survivors]
 
 
+def test_modules_that_are_not_tried_keep_their_rows_and_say_when_they_were(tmp_path: Path) -> None:
+    first, second, third = (module.source for module in CORE[:3])
+    record(
+        [Outcome(first, 8, ("a | b → c",)), Outcome(second, 8, ("d → e",)), Outcome("gone.py", 8, ())], "m", tmp_path
+    )
+    assert record([Outcome(second, 4, ()), Outcome(third, 8, ())], "m", tmp_path, add=True) == 0
+    modules, left = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("m", "m-survivors"))
+    assert modules["rows"] == [
+        [first, "8", "7"],
+        [second, "4", "4"],
+        [third, "8", "8"],
+        ["together", "20", "19 (95.0%)"],
+    ]
+    assert left["rows"] == [[first, "`a ¦ b → c`", OPEN]]
+    for found in (modules, left):
+        assert [set(run) for run in found["before"]] == [{"date", "commit", "command"}]
+
+
 @pytest.fixture(scope="module")
 def copy() -> Iterator[Path]:
     """A copy of the repository."""

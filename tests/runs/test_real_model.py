@@ -14,7 +14,7 @@ from tests.conftest import consecutive_free_ports
 from tests.runs.test_real_warm_up import warm_up
 from tests.service.test_service import serving
 from tests.support.grpo_runs import completed, lessons, metrics, read_jsonl, weights
-from tests.support.server_pair import ServerPair
+from tests.support.server_pair import ServerPair, serving_pair
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import Machine
 from trainers.generation.models import local_model, served_model
@@ -23,7 +23,6 @@ from trainers.generation.vllm.endpoint_pool import EndpointPool
 from trainers.generation.vllm.greedy import GreedySample, greedy_samples
 from trainers.models.checkpoint_format import checkpoint_metadata, checkpoint_tensors
 from trainers.service.app import Limits
-from trainers.serving.processes.server_group import ServerGroup
 from trainers.serving.server_spec import ServerSpec
 from trainers.serving.weights.weight_sync import WeightSync, make_transport
 from trainers.teaching import AdaptiveTeacher, default_templates
@@ -58,12 +57,10 @@ def pair(smollm2: Path, warmed: Path, tmp_path_factory: pytest.TempPathFactory) 
     """The warmed teacher in float32 and the student in bfloat16; both can be sent weights."""
     port = consecutive_free_ports(2)
     common = {"host": "127.0.0.1", "max_model_len": 512, "max_num_seqs": 16, "weight_transfer": "gloo"}
-    specs = [
-        ServerSpec("teacher", 0, str(warmed), port=port, dtype="float32", **common),
-        ServerSpec("student", 0, str(smollm2), port=port + 1, dtype="bfloat16", **common),
-    ]
-    with ServerGroup(specs, tmp_path_factory.mktemp("servers"), start_timeout_s=400) as group:
-        yield ServerPair(*specs, group)
+    teacher = ServerSpec("teacher", 0, str(warmed), port=port, dtype="float32", **common)
+    student = ServerSpec("student", 0, str(smollm2), port=port + 1, dtype="bfloat16", **common)
+    with serving_pair(teacher, student, tmp_path_factory.mktemp("servers"), start_timeout_s=400) as servers:
+        yield servers
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.host_launches import HostLaunches
+from tests.support.stand_in_servers import SERVE
 
 HOSTS, PLACES, SERVERS, TRAINERS = 4, 8, 16, 16
 BEGUN = "ranks are up"
@@ -23,30 +24,24 @@ os.cpu_count = lambda: 64
 from trainers.serving.processes import server_command
 server_command._ENTRY_MODULE = "stand_in_server"
 """
-_SERVER = """
-import http.server, json, sys
-
+_SERVER = f"""
+import sys
+{SERVE}
 def value(name):
     return sys.argv[sys.argv.index(name) + 1]
 
 model = value("--served-model-name") if "--served-model-name" in sys.argv else sys.argv[2]
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps({"data": [{"id": model}]}).encode())
-    def log_message(self, *_): pass
-
-http.server.ThreadingHTTPServer((value("--host"), int(value("--port"))), Handler).serve_forever()
+serve(model, int(value("--port")), value("--host"))
 """
 _AGENT = f"""
 import os, subprocess, sys, time
 from pathlib import Path
+from trainers.output.loading import has_loaded
 
 def main():
     output = Path(os.environ["OUTPUT"])
     ranks = [subprocess.Popen(["sleep", "600"]) for _ in range({PLACES})]
+    has_loaded()
     sys.stderr.write("{BEGUN}\\n")
     sys.stderr.flush()
     if os.environ.get("{FAILS}") == os.environ["NODE_RANK"]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+
+from trainers.concurrency.threads import repeating
 
 PLANTED = {
     "WANDB_API_KEY": "0" * 40,
@@ -36,20 +37,13 @@ def files_with_secrets(directory: Path) -> dict[str, list[str]]:
 def command_lines(of: Sequence[subprocess.Popen[str]]) -> Iterator[set[str]]:
     """Collect the command lines of some processes and all that they start, for as long as one is inside."""
     seen: set[str] = set()
-    ended = threading.Event()
 
     def look() -> None:
-        while not ended.wait(LOOK_EVERY_S):
-            for head in of:
-                seen.update(_lines_of(head.pid))
+        for head in of:
+            seen.update(_lines_of(head.pid))
 
-    watching = threading.Thread(target=look, daemon=True)
-    watching.start()
-    try:
+    with repeating(look, LOOK_EVERY_S):
         yield seen
-    finally:
-        ended.set()
-        watching.join()
 
 
 def _lines_of(pid: int) -> Iterator[str]:

@@ -131,7 +131,9 @@ class StandInRun(Launched):
         assert rows == (expected if every_row else {step: expected[step] for step in rows})
         assert json.loads((self.output / "finished.json").read_text(encoding="utf-8")) == {"steps": STEPS}
         names = {path.name for path in self.output.iterdir()}
-        assert {name for name in names if name.startswith(("replaced-", "run.lock", "failure.json", "stop"))} == set()
+        assert {
+            name for name in names if name.startswith(("replaced-", "run.lock", "failure.json", "stop", "loading"))
+        } == set()
         assert not list(self.output.glob("checkpoint-*/unfinished"))
 
 

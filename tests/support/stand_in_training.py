@@ -22,6 +22,7 @@ from trainers.configuration.resume.decision import STOP
 from trainers.jsonl import append, mend
 from trainers.output.checkpoints import abandon, begin, checkpoints, finish
 from trainers.output.files import is_full, told, write_whole
+from trainers.output.loading import has_loaded
 
 STEPS, SAVE_EVERY, KEPT = 12, 3, 2
 PAUSE = "ATLAS_TEST_PAUSE_S"
@@ -80,6 +81,7 @@ def train() -> None:
     unwritten: list[dict[str, object]] = []
     with told(output / "metrics.jsonl"):
         mend(output / "metrics.jsonl")
+    has_loaded()
     for step in range(done + 1, STEPS + 1):
         time.sleep(pause)
         model = trained(model, step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from trainers.output.checkpoints import checkpoints, newest_whole
+from trainers.output.loading import LOADING_FILE
 from trainers.training.stopping import EndsEarly, StopEarly
 from trainers.training.whole_checkpoints import WholeCheckpoints
 
@@ -64,7 +65,12 @@ class At(TrainerCallback):
 
 
 def trained(
-    output: Path, event: str = "on_log", step: int = -1, resume: Path | None = None, **more: Any
+    output: Path,
+    event: str = "on_log",
+    step: int = -1,
+    resume: Path | None = None,
+    looks: Sequence[TrainerCallback] = (),
+    **more: Any,
 ) -> tuple[Stopping, At]:
     """Train, being asked to stop at an event of a step."""
     arguments = TrainingArguments(
@@ -72,7 +78,9 @@ def trained(
     )
     asking, stop_early = At(output, event, step), StopEarly()
     output.mkdir(exist_ok=True)
-    trainer = Stopping(Model(), arguments, train_dataset=Rows(), eval_dataset=Rows(), callbacks=[asking, stop_early])
+    trainer = Stopping(
+        Model(), arguments, train_dataset=Rows(), eval_dataset=Rows(), callbacks=[*looks, asking, stop_early]
+    )
     stop_early.trainer = trainer
     trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
     return trainer, asking
@@ -120,6 +128,25 @@ def test_a_request_before_the_first_step_is_heard_then(tmp_path: Path) -> None:
     (tmp_path / "stop").touch()
     trainer, asking = trained(tmp_path, save_strategy="no")
     assert (trainer.interrupted, asking.steps, checkpoints(tmp_path)) == (True, [], [])
+
+
+def test_a_launcher_hears_when_the_first_step_begins_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, loading = [], tmp_path / "loading"
+    monkeypatch.setenv(LOADING_FILE, str(loading))
+    loading.touch()
+
+    class Looks(TrainerCallback):
+        """Looks at it before `StopEarly` does, and in the first step."""
+
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            seen.append(loading.exists())
+
+        on_step_begin = on_train_begin
+
+    trained(tmp_path, looks=[Looks()])
+    assert seen == [True] + STEPS * [False]
 
 
 def test_a_training_that_saves_nothing_by_itself_saves_when_asked_to_stop(tmp_path: Path) -> None:

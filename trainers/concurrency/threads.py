@@ -6,8 +6,9 @@ Python waits at its end for the threads of a `ThreadPoolExecutor`, also for one 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -28,3 +29,21 @@ def in_background(work: Callable[..., T], *arguments: Any, name: str) -> Future[
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return future
+
+
+@contextmanager
+def repeating(work: Callable[[], object], every_s: float) -> Iterator[None]:
+    """Do something short again and again in a daemon thread, for as long as one is inside; not while leaving."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(every_s):
+            work()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

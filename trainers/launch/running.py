@@ -16,7 +16,7 @@ from trainers.launch.hosts.endings import ServersElsewhere
 from trainers.launch.plan import ACCELERATE_FILE, LaunchPlan, accelerate_settings
 from trainers.launch.report import devices
 from trainers.launch.supervise.failure_hints import trainer_hints
-from trainers.launch.supervise.interruption import Request, deferring
+from trainers.launch.supervise.interruption import Request, deferring, end_at_once
 from trainers.launch.supervise.preemption import made_room, make_room
 from trainers.launch.supervise.process import Process
 from trainers.launch.supervise.ranks import FAILURE_FILE, recorded_failure
@@ -24,6 +24,7 @@ from trainers.launch.supervise.screen import Screen, screen_shown
 from trainers.launch.supervise.spared_servers import goes_on_without, max_restarts
 from trainers.output.checkpoints import newest_whole
 from trainers.output.files import told
+from trainers.output.loading import LOADING, LOADING_FILE, noted_as_loading
 from trainers.paths import resource
 from trainers.serving.processes.command import Command
 from trainers.serving.processes.server_group import ServerError, ServerGroup
@@ -58,7 +59,9 @@ def run(plan: LaunchPlan, others: Company = ALONE) -> int:
     failure.unlink(missing_ok=True)
     for asked in (STOP, STOP_ROLLOUT):
         (plan.output_dir / asked).unlink(missing_ok=True)
-    command = Command(plan.trainer.argv, {**plan.trainer.env, FAILURE_FILE: str(failure.absolute())})
+    loading = plan.file(LOADING)
+    told_files = {FAILURE_FILE: str(failure.absolute()), LOADING_FILE: str(loading.absolute())}
+    command = Command(plan.trainer.argv, {**plan.trainer.env, **told_files})
     with screen_shown() as screen, _servers_of(plan, screen) as servers, others.told_why():
         for server in servers.servers:
             logger.info("%s is up: curl %s/health  (log: %s)", server.spec.name, server.spec.base_url, server.log_path)
@@ -71,7 +74,7 @@ def run(plan: LaunchPlan, others: Company = ALONE) -> int:
             screen.tell({"stage": "starting the trainer"})
         # What cannot save goes on where it stopped: it ends at once.
         noting = deferring() if isinstance(plan.config, TrainingExperiment) else nullcontext(Request())
-        with noting as request, Process(command, "trainer", log, screen) as trainer:
+        with noted_as_loading(loading), noting as request, Process(command, "trainer", log, screen) as trainer:
             status = watched(plan, servers, trainer, request, others)
         recorded = recorded_failure(failure)
         if recorded is not None:
@@ -112,7 +115,8 @@ def watched(
 
     Raises:
         ServerError: when a server ended before it that the run needs. A GRPO training has saved a checkpoint then, if
-            that could be done.
+            it had trained, and that could be done.
+        Interrupted: when it is asked to make room while it loads.
     """
     started = told = time.monotonic()
     while not request.made:
@@ -126,7 +130,7 @@ def watched(
             servers.poll()
             others.look(request)
         except ServerError as error:
-            if not isinstance(plan.config, GRPOExperiment):
+            if not isinstance(plan.config, GRPOExperiment) or plan.file(LOADING).exists():
                 raise
             grace_s = LOST_GRACE_S if isinstance(error, ServersElsewhere) else SAVING_GRACE_S
             status = saved(plan, str(error).partition(" The end of its log")[0], trainer, request, grace_s)
@@ -136,6 +140,10 @@ def watched(
                 _say_how_to_continue(plan)
                 raise
     others.look(request)
+    assert request.signal is not None
+    if plan.file(LOADING).exists():
+        logger.warning("nothing is trained yet, and so nothing is saved")
+        end_at_once(request.signal)
     return make_room(plan.output_dir, trainer, (*servers.servers, *others.servers()), request, _save_grace_s(plan))
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # Clients import this module for its names alone.
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 INSTANCE = "X-Server-Instance"
 """Header of requests and answers: the start of a server."""
@@ -17,9 +20,6 @@ INSTANCE_VARIABLE = "ATLAS_SERVER_INSTANCE"
 """Environment variable of a server: its start, which all its processes share."""
 OTHER_INSTANCE = 412
 """Status of the refusal: a precondition of the request failed."""
-
-Messages = MutableMapping[str, Any]
-Application = Callable[..., Awaitable[None]]
 
 _HEADER = INSTANCE.lower().encode()
 
@@ -31,16 +31,11 @@ class InstanceMiddleware:
         app: what answers the rest.
     """
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._instance = (os.environ.get(INSTANCE_VARIABLE) or secrets.token_hex(8)).encode()
 
-    async def __call__(
-        self,
-        scope: Messages,
-        receive: Callable[[], Awaitable[Messages]],
-        send: Callable[[Messages], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -51,7 +46,7 @@ class InstanceMiddleware:
             await send({"type": "http.response.body", "body": b"this server was started anew since"})
             return
 
-        async def send_named(message: Messages) -> None:
+        async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": self._named(message.get("headers", []))}
             await send(message)

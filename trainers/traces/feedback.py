@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from trainers.output.files import cannot_write
-from trainers.traces.files import FEEDBACK, LESSONS, MAX_BYTES, NumberedFiles, files_of, private_directory, rows_of
-from trainers.traces.redaction import Redactor, hide_secrets, redacted
+from trainers.traces.files import FEEDBACK, LESSONS, files_of, rows_of
+from trainers.traces.redacted_files import RedactedFiles
 from trainers.traces.trace import lesson_id
 
 logger = logging.getLogger(__name__)
@@ -44,26 +43,14 @@ class Feedback:
     time: str = ""
 
 
-class FeedbackBox:
-    """Takes feedback on the lessons of a directory, from any thread.
+class FeedbackBox(RedactedFiles):
+    """Takes feedback on the lessons that stand in its directory."""
 
-    Args:
-        directory: where the lessons are.
-        redact: as of `TraceRecorder`.
-        max_bytes: of a file, after which the next one begins.
+    name = FEEDBACK
 
-    Raises:
-        ConfigurationError: when the directory cannot be written to.
-    """
-
-    def __init__(
-        self, directory: str | Path, *, redact: Sequence[Redactor] = (hide_secrets,), max_bytes: int = MAX_BYTES
-    ) -> None:
-        self._directory = private_directory(Path(directory).expanduser())
-        self._redact = tuple(redact)
-        self._files = NumberedFiles(self._directory, FEEDBACK, max_bytes)
-        self._known = _KnownLessons(self._directory)
-        self._lock = threading.Lock()
+    @cached_property
+    def _known(self) -> _KnownLessons:
+        return _KnownLessons(self.directory)
 
     def give(self, answer: str, score: float, comment: str = "") -> Feedback:
         """Write down what somebody says of a lesson, named by its id or that of its answer.
@@ -77,19 +64,20 @@ class FeedbackBox:
             raise ValueError(f"score={score}: expected a number from 0, it did not help, to 1")
         lesson = lesson_id(answer)
         with self._lock:
-            if lesson not in self._known:
-                raise UnknownLessonError(f"There is no recorded lesson {answer!r} here.")
-            given = Feedback(lesson, score, self._clean(lesson, comment), datetime.now(UTC).isoformat())
-            try:
-                self._files.append(asdict(given))
-            except OSError as error:
-                logger.error("%s", cannot_write(self._directory, error))
-                raise FeedbackLostError from error
+            known = lesson in self._known
+        if not known:
+            raise UnknownLessonError(f"There is no recorded lesson {answer!r} here.")
+        given = Feedback(lesson, score, self._clean(lesson, comment), datetime.now(UTC).isoformat())
+        try:
+            self.append(asdict(given))
+        except OSError as error:
+            logger.error("%s", cannot_write(self.directory, error))
+            raise FeedbackLostError from error
         return given
 
     def _clean(self, lesson: str, comment: str) -> str:
         try:
-            return redacted(comment, self._redact)
+            return self.clean(comment)
         except Exception as error:  # noqa: BLE001 - whatever a redactor of a user raises, and never with the text
             logger.error("feedback on %s is lost: it cannot be redacted (%s)", lesson, type(error).__name__)
             raise FeedbackLostError from None

@@ -11,6 +11,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from trainers.configuration.resume.decision import STOP
 from trainers.distributed import shared_out
+from trainers.output.loading import has_loaded
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +52,12 @@ class StopEarly(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Stop before the first step."""
+        """Stop before the first step; else a launcher waits for that step from now on, when it is asked to end."""
         self._look(args, state)
         if self.trainer is not None and self.trainer.stopped_early:
             control.should_training_stop = True
+        else:
+            has_loaded()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Stop after the step."""

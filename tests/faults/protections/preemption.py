@@ -17,6 +17,20 @@ PREEMPTION = (
         f"{_TEST}::test_a_run_that_makes_room_at_any_moment_ends_as_the_undisturbed_one",
     ),
     Protection(
+        "preemption: a trainer that loads is not waited for",
+        "trainers/launch/running.py",
+        "    if plan.file(LOADING).exists():\n        logger.warning(",
+        "    if False:\n        logger.warning(",
+        f"{_TEST}::test_a_trainer_that_has_trained_nothing_is_not_waited_for",
+    ),
+    Protection(
+        "preemption: one whose first step began is waited for",
+        "trainers/training/stopping.py",
+        "            has_loaded()\n",
+        "            pass\n",
+        "training/test_stopping.py::test_a_launcher_hears_when_the_first_step_begins_and_not_before",
+    ),
+    Protection(
         "preemption: a second TERM insists",
         _SIGNALS,
         "return now - self.urgent_since > ONE_REQUEST_S",

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
+from typing import NoReturn
 
 AT_ONCE = (signal.SIGINT, signal.SIGHUP)
 MAKE_ROOM = (signal.SIGTERM, signal.SIGUSR1)
@@ -92,7 +93,7 @@ def deferring() -> Iterator[Request]:
 
     def note(number: int, _: FrameType | None) -> None:
         if request.note(number, time.monotonic()):
-            _raise(number, insisted=True)
+            end_at_once(number, insisted=True)
 
     heard = [number for number in MAKE_ROOM if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, note) for number in heard}
@@ -117,10 +118,11 @@ def outlast_requests() -> None:
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:
-    _raise(number)
+    end_at_once(number)
 
 
-def _raise(number: int, *, insisted: bool = False) -> None:
+def end_at_once(number: int, *, insisted: bool = False) -> NoReturn:
+    """Raise `Interrupted`, and have later signals do nothing, so that cleaning up is not cut short."""
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise Interrupted(number, insisted=insisted)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from trainers.configuration.resume.decision import STOP, STOP_ROLLOUT, is_finished
-from trainers.launch.supervise.interruption import PREEMPTED, Interrupted, Request
+from trainers.launch.supervise.interruption import PREEMPTED, Request, end_at_once
 from trainers.output.checkpoints import newest_whole
 from trainers.output.files import told
 from trainers.output.lock import is_lost
@@ -56,7 +56,7 @@ def make_room(
     """
     assert request.signal is not None
     if is_lost(output_dir):
-        raise Interrupted(request.signal, insisted=True)
+        end_at_once(request.signal, insisted=True)
     logger.warning("%s: the trainer ends its step and saves; %s", request.signal.name, _terms(request, grace_s))
     running = [server for server in servers if server.exit_status() is None]
     asked, gives_up = output_dir / STOP, output_dir / STOP_ROLLOUT
