@@ -64,7 +64,7 @@ def _reflection(config: PromptSearchExperiment) -> Iterator[Problem]:
     if agent and (model or url):
         yield Problem(f"reflection_agent={agent}", "expected one model that proposes", "leave the agent or the API out")
     if bool(model) != bool(url):
-        given = f"reflection_model={model} reflection_base_url={url}"
+        given = f"reflection_model={written(model)} reflection_base_url={written(url)}"
         yield Problem(given, "an API has a name for its model, and an address", "give both, or neither of the two")
     if url:
         yield from check_address(config, "reflection_base_url", url)
