@@ -31,6 +31,7 @@ EXPERIMENTS = {
     "sft": "trainers.sft",
     "teacher_grpo": "trainers.teacher_grpo",
     "evaluation": "trainers.evaluation.evaluate",
+    "prompt_search": "trainers.prompt_search.search",
 }
 USER_ERROR = 2
 logger = logging.getLogger("train")

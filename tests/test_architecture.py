@@ -23,6 +23,7 @@ LAYERS = (
     "custom_data",
     # What joins it.
     *("trainers.builders", "trainers.evaluation", "trainers.service", "trainers.grpo", "trainers.watching"),
+    "trainers.prompt_search",
     *("trainers.sft", "trainers.teacher_grpo", "trainers.launch", "train"),
 )
 """Parts of the program, lowest first: each imports only from those before it (docs/architecture/overview.md)."""

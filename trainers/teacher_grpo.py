@@ -30,6 +30,7 @@ from trainers.generation.chat_templates.assistant_turn import assistant_turn
 from trainers.generation.vllm.greedy import GreedySample
 from trainers.grpo.alarms.watch import install_alarms
 from trainers.grpo.curriculum.rollout_plan import Curriculum
+from trainers.grpo.distillation.mentor import Mentor
 from trainers.grpo.rollouts import RolloutRunner
 from trainers.grpo.trainer import TeacherGRPOTrainer
 from trainers.models.end_of_turn import declare_end
@@ -91,6 +92,7 @@ def connect_servers(config: GRPOExperiment, tokenizer: PreTrainedTokenizerBase) 
         needed,
         {role: account for role, account in accounts.items() if role not in needed},
         evaluated,
+        connect_mentor(config),
     )
     backend = teachers[0].weight_transfer
     assert backend is not None
@@ -107,6 +109,11 @@ def connect_servers(config: GRPOExperiment, tokenizer: PreTrainedTokenizerBase) 
     )
     weight_sync.meet()
     return runner, weight_sync
+
+
+def connect_mentor(config: GRPOExperiment) -> Mentor | None:
+    """Reach the servers of the mentor, where there is one."""
+    return None if config.mentor.model is None else Mentor(connect_pool(config, layout_of(config, "mentor")))
 
 
 def build_weight_verifier(
@@ -161,6 +168,7 @@ def build_trainer(config: GRPOExperiment) -> TeacherGRPOTrainer:
         max_lost_groups=config.rollouts.max_lost_groups,
         rollout_overlap=config.rollouts.rollout_overlap,
         curriculum=build_curriculum(config),
+        log_ratio_clip=None if config.mentor.model is None else config.mentor.log_ratio_clip,
     )
     align_reference(trainer.model)
     agree_on_accumulation(trainer)

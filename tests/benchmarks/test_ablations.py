@@ -14,6 +14,14 @@ from trainers.configuration.settings.experiments import Experiment, TrainingExpe
 from trainers.evaluation.measures.results import Results
 
 
+@pytest.fixture(autouse=True)
+def _found(tmp_path):
+    """Prompts that a search has found, which an evaluation takes from there."""
+    recipe = tmp_path / "prompts/run/prompts.yaml"
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text("defaults: [evaluate, _self_]\nteacher_template: '{question} {approach} found'\n")
+
+
 def composed(command: list[str]) -> Experiment:
     """Return the configuration that the launcher composes for a stage's command."""
     words = [word for word in command[2:] if not word.isdigit()]
@@ -27,7 +35,8 @@ def test_every_stage_is_accepted_and_leads_to_the_next(tmp_path):
         *("ablation_one_student_sft", "ablation_one_student"),
         *("ablation_one_student_no_probe_sft", "ablation_one_student_no_probe"),
         *("ablation_no_bonus", "ablation_baselines", "ablation_solution_as_probe", "ablation_probe_4"),
-        *("ablation_leaks_allowed", "ablation_five_students"),
+        *("ablation_leaks_allowed", "ablation_five_students", "quickstart_distill"),
+        "quickstart_prompts",
         *(f"evaluation of {variant.name}" for variant in ablations.VARIANTS),
     ]
     made = {str(tmp_path / "world/teacher_base")}
@@ -58,7 +67,9 @@ def test_each_variant_differs_from_the_whole_recipe_in_one_thing(tmp_path):
     assert changed("ablation_probe_4") == {"max_probe_tokens"}
     assert changed("ablation_one_student") == {"students", "model_name_or_path"}
     assert changed("ablation_five_students") == {"students"}
+    assert changed("quickstart_distill") == {"mentor_model", "mentor_max_model_len", "beta"}
     assert changed("ablation_no_probe") == {"max_probe_tokens", "teacher_template", "model_name_or_path"}
+    assert configs["evaluation of SFT only in the best words found"].prompts.teacher_template.endswith("found")
     for name in ("ablation_no_probe_sft", "ablation_no_probe", "evaluation of no probe"):
         assert configs[name].prompts.max_probe_tokens == 0
         assert "{approach}" not in configs[name].prompts.teacher_template

@@ -18,6 +18,7 @@ from trainers.configuration.settings.in_words import written
 from trainers.configuration.settings.models.api_teacher import ApiTeacherSettings
 from trainers.configuration.settings.models.judge import JudgeModelSettings
 from trainers.configuration.settings.models.student import StudentSettings
+from trainers.configuration.settings.runs.prompt_search import ReflectionSettings
 from trainers.configuration.settings.students import Member
 from trainers.generation.agent_model import AgentModel
 from trainers.generation.api.model import ApiModel, ApiSettings
@@ -134,7 +135,9 @@ def usage_file(config: Experiment, name: str) -> Path:
     return Path(config.output.output_dir) / "usage" / record_name(name)
 
 
-def api_settings(model: StudentSettings | ApiTeacherSettings | JudgeModelSettings, base_url: str) -> ApiSettings:
+def api_settings(
+    model: StudentSettings | ApiTeacherSettings | JudgeModelSettings | ReflectionSettings, base_url: str
+) -> ApiSettings:
     """Return where a model behind an API is, and what may be asked of it."""
     return ApiSettings(
         base_url=base_url,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from trainers.callbacks import lesson_line, save_lessons
 from trainers.grpo.curriculum.question_records import outcomes
+from trainers.grpo.distillation.mentor import distillation_means
 from trainers.grpo.overlap import LessonBatch
 from trainers.grpo.rollouts import Rollout, training_rows
 from trainers.progress import tell
@@ -66,15 +67,16 @@ class LessonBatchMaker:
         means = {f"teaching/{name}": mean for name, mean in taught.items()}
         agreeing = agreement(groups)
         means |= {AGREEMENT: agreeing} if agreeing is not None else {}
+        means |= {} if rollout.readings is None else distillation_means(groups, rollout.readings)
         shares = ("rollout_tokens_per_s", *(f"servers_idle/{role}" for role in rollout.idle))
         return LessonBatch(
             number=number,
-            rows=training_rows(groups, self.filler_id),
+            rows=training_rows(groups, self.filler_id, rollout.readings),
             metrics={name: mean.value for name, mean in means.items()} | rollout.metrics(),
             weights={name: mean.count for name, mean in means.items()} | dict.fromkeys(shares, rollout.seconds),
             weight_version=min(versions, default=None),
             groups=len(groups),
-            lost=[group.dropped for group in groups if group.dropped],
+            lost=lost_groups(rollout),
             outcomes=outcomes(rollout.sampled),
         )
 
@@ -92,3 +94,10 @@ class LessonBatchMaker:
             elif not lost and name in self._lost:
                 logger.warning("step %d: student %s answers again", step, name)
                 self._lost.discard(name)
+
+
+def lost_groups(rollout: Rollout) -> list[str]:
+    """Return why groups are of no use for training: they were dropped, or their mentor could not read them."""
+    unread = [None] * len(rollout.groups) if rollout.readings is None else [each.failure for each in rollout.readings]
+    causes = [group.dropped or failure for group, failure in zip(rollout.groups, unread, strict=True)]
+    return [cause for cause in causes if cause]

@@ -29,6 +29,7 @@ from trainers.grpo.rollout_costs import check_affordable, rollout_cost
 from trainers.grpo.rollouts import RolloutRunner, TrainingRow
 from trainers.grpo.step_metrics import StepMetrics
 from trainers.grpo.stop_reasons import lost_too_many, nothing_left_to_spend
+from trainers.grpo.trl.distilling_trainer import DistillingTrainer
 from trainers.grpo.trl.rollout_function import (
     exclude_quietly,
     prompt_dataset,
@@ -37,7 +38,6 @@ from trainers.grpo.trl.rollout_function import (
     unrepeated,
     weights_sent_by,
 )
-from trainers.grpo.trl.unpadded_trainer import UnpaddedGRPOTrainer
 from trainers.grpo.unpadded.micro_batches import trained
 from trainers.models.served_teacher import ServedTeacher
 from trainers.models.weight_verification import WeightVerifier
@@ -69,7 +69,7 @@ class EvaluationFailed(RuntimeError):
     """The periodic evaluation on rank 0 raised; every rank raises this with rank 0's message."""
 
 
-class RolloutTrainer(EndsEarly, UnpaddedGRPOTrainer):
+class RolloutTrainer(EndsEarly, DistillingTrainer):
     """Train on lessons that rank 0 makes for all ranks; `TeacherGRPOTrainer` adds checkpoints, and its arguments."""
 
     control: TrainerControl
@@ -91,6 +91,7 @@ class RolloutTrainer(EndsEarly, UnpaddedGRPOTrainer):
         evaluation_questions: Sequence[Question] = (),
         curriculum: Curriculum = RANDOM,
         weight_verifier: WeightVerifier | None = None,
+        log_ratio_clip: float | None = None,
         **kwargs: Any,
     ) -> None:
         self.questions = questions
@@ -109,6 +110,7 @@ class RolloutTrainer(EndsEarly, UnpaddedGRPOTrainer):
         self.num_baselines = num_baselines
         self.save_completions_probability = save_completions_probability
         self.max_lost_groups = max_lost_groups
+        self.log_ratio_clip = log_ratio_clip
         self._history = StepMetrics()
 
         stop_early, self._empty_steps = StopEarly(), EmptySteps()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from trainers.concurrency.event_loop import EventLoopThread, wait
@@ -16,6 +16,7 @@ from trainers.generation.client import ModelClient
 from trainers.generation.vllm.endpoint_pool import EndpointPool
 from trainers.generation.vllm.greedy import GreedySample, greedy_samples
 from trainers.grpo.curriculum.dynamic_sampling import SampledGroups, Spares, run_with_spares
+from trainers.grpo.distillation.mentor import Mentor, Reader, Readings
 from trainers.grpo.rollout_costs import Cost, cost_since
 from trainers.grpo.rollout_progress import progress_shown
 from trainers.teaching.lesson import Group, Lesson, Question
@@ -39,6 +40,7 @@ class Rollout:
         students: names of the pool that it was drawn from; empty without one.
         discarded: groups that were sampled and are not trained on.
         replaced: how many of `groups` replace one that teaches nothing; `None` where none is replaced.
+        readings: what a mentor makes of each of `groups`; `None` without a mentor.
     """
 
     groups: list[Group]
@@ -48,6 +50,7 @@ class Rollout:
     students: tuple[str, ...] = ()
     discarded: tuple[Group, ...] = ()
     replaced: int | None = None
+    readings: tuple[Readings, ...] | None = None
 
     @property
     def sampled(self) -> list[Group]:
@@ -109,6 +112,7 @@ class RolloutRunner:
         accounts: those of student and verifier, where they are charged for, by role.
         shared_accounts: those of students in a pool, who lose their own groups when there is nothing left to spend.
         evaluated: how the lessons of periodic evaluations are made, when not by `protocol`.
+        mentor: reads the lessons that are trained on, where the teacher is distilled.
     """
 
     def __init__(
@@ -120,6 +124,7 @@ class RolloutRunner:
         accounts: Mapping[str, Account] | None = None,
         shared_accounts: Mapping[str, Account] | None = None,
         evaluated: Protocol | StudentPool | None = None,
+        mentor: Mentor | None = None,
     ) -> None:
         self.protocol = protocol
         self.teacher_pool = teacher_pool
@@ -128,6 +133,7 @@ class RolloutRunner:
         self.accounts = dict(accounts or {})
         self._charged = {**self.accounts, **(shared_accounts or {})}
         self._evaluated = evaluated or protocol
+        self._mentor = mentor
         self._loop = EventLoopThread()
 
     def run(self, questions: Sequence[Question], *, step: int, num_generations: int, num_baselines: int) -> Rollout:
@@ -145,12 +151,12 @@ class RolloutRunner:
     ) -> PendingRollout:
         """Begin to teach the questions and return at once; with `spares`, replace those that teach nothing."""
         how = {"step": step, "num_generations": num_generations, "num_baselines": num_baselines}
-        return PendingRollout(self._loop.start(self._rollout(self.protocol, questions, spares, **how)))
+        return PendingRollout(self._loop.start(self._rollout(self.protocol, questions, spares, self._mentor, **how)))
 
     def evaluate(self, questions: Sequence[Question], *, num_generations: int) -> Rollout:
         """Teach questions that are not trained on, to held-out students where there are any; one group each."""
         how = {"step": EVALUATION, "num_generations": num_generations, "num_baselines": num_generations}
-        return self._loop.run(self._rollout(self._evaluated, questions, None, **how))
+        return self._loop.run(self._rollout(self._evaluated, questions, None, None, **how))
 
     def greedy_samples(self, questions: Sequence[Question], max_tokens: int) -> list[GreedySample]:
         """Let every teacher server teach the questions greedily, as if their students had given no approach."""
@@ -162,15 +168,21 @@ class RolloutRunner:
         with ExitStack() as closing:
             # In reverse, and each also when another one fails.
             closing.callback(self._loop.close)
-            for part in (self.protocol, *self.student_pools, self.teacher_pool):
+            readers = () if self._mentor is None else (self._mentor.reader,)
+            for part in (self.protocol, *self.student_pools, self.teacher_pool, *readers):
                 closing.callback(self._let_go, part)
             closing.callback(self._loop.cancel_all)
 
-    def _let_go(self, part: Protocol | StudentPool | ModelClient) -> None:
+    def _let_go(self, part: Protocol | StudentPool | ModelClient | Reader) -> None:
         self._loop.run(part.aclose())
 
     async def _rollout(
-        self, protocol: Protocol | StudentPool, questions: Sequence[Question], spares: Spares | None, **how: int
+        self,
+        protocol: Protocol | StudentPool,
+        questions: Sequence[Question],
+        spares: Spares | None,
+        mentor: Mentor | None,
+        **how: int,
     ) -> Rollout:
         busy = self._busy()
         usage, start = {role: account.usage for role, account in self._charged.items()}, time.monotonic()
@@ -179,16 +191,18 @@ class RolloutRunner:
                 sampled = SampledGroups(await protocol.run(questions, self.teacher, **how), [], 0)
             else:
                 sampled = await run_with_spares(protocol, questions, spares, self.teacher, **how)
+            readings = None if mentor is None else tuple(await mentor.read(sampled.kept))
         seconds = time.monotonic() - start
         costs = tuple(cost_since(usage[role], account, role) for role, account in self._charged.items())
         idle = {role: max(0.0, 1 - (now - busy[role]) / seconds) for role, now in self._busy().items()}
         students = tuple(protocol.protocols) if isinstance(protocol, StudentPool) else ()
         replaced = None if spares is None else sampled.replaced
-        return Rollout(sampled.kept, seconds, idle, costs, students, tuple(sampled.discarded), replaced)
+        return Rollout(sampled.kept, seconds, idle, costs, students, tuple(sampled.discarded), replaced, readings)
 
     def _busy(self) -> dict[str, float]:
         """Return the seconds for which the servers of each role have had anything to do, on average over its pools."""
-        pools = {"teacher": [self.teacher_pool], "student": self.student_pools}
+        readers = [] if self._mentor is None else [self._mentor.reader]
+        pools = {"teacher": [self.teacher_pool], "student": self.student_pools, "mentor": readers}
         ours = {
             role: [pool.busy_s for pool in found if isinstance(pool, EndpointPool)] for role, found in pools.items()
         }
@@ -197,21 +211,38 @@ class RolloutRunner:
 
 @dataclass(frozen=True)
 class TrainingRow:
-    """A lesson as a rank needs it to train on; `trained=False` masks the whole row out of the loss."""
+    """A lesson as a rank needs it to train on; `trained=False` masks the whole row out of the loss.
+
+    `mentor_logprobs` are a mentor's log-probabilities of `completion_ids`, `None` without a mentor.
+    """
 
     prompt_ids: list[int]
     completion_ids: list[int]
     logprobs: list[float]
     reward: float | None
     trained: bool
+    mentor_logprobs: list[float] | None = None
 
 
-def training_rows(groups: Sequence[Group], filler_id: int) -> list[TrainingRow]:
+def training_rows(
+    groups: Sequence[Group], filler_id: int, readings: Sequence[Readings] | None = None
+) -> list[TrainingRow]:
     """Return the lessons of all groups as training rows.
 
-    Those of dropped groups and unscorable lessons are masked out.
+    Those of dropped groups and unscorable lessons are masked out; with a mentor, whatever it has not read.
     """
-    return [training_row(lesson, group.dropped is None, filler_id) for group in groups for lesson in group.lessons]
+    rows = [training_row(lesson, group.dropped is None, filler_id) for group in groups for lesson in group.lessons]
+    if readings is None:
+        return rows
+    kept = [group.dropped is None for group in groups for _ in group.lessons]
+    read = [logprobs for reading in readings for logprobs in reading.lessons]
+    return [_distilled(row, logprobs if keep else None) for row, keep, logprobs in zip(rows, kept, read, strict=True)]
+
+
+def _distilled(row: TrainingRow, logprobs: Sequence[float] | None) -> TrainingRow:
+    """Return a row that is trained on where a mentor has read it, whatever became of the student."""
+    known = None if logprobs is None else list(logprobs)
+    return replace(row, trained=known is not None, mentor_logprobs=known)
 
 
 def training_row(lesson: Lesson, kept: bool, filler_id: int) -> TrainingRow:

@@ -55,6 +55,8 @@ class TeacherGRPOTrainer(WholeCheckpoints, RolloutTrainer):
         rollout_overlap: 1 runs the next rollout while the last one is trained on, 0 keeps training strictly on-policy.
         evaluation_questions: questions for the periodic evaluation, if any.
         curriculum: which questions are asked, and whether groups that teach nothing are replaced.
+        log_ratio_clip: most that the advantage of a token may be, in nats, where a mentor reads the lessons; `None`
+            without one, where lessons have advantages by their rewards.
         weight_verifier: makes sure that servers compute with the weights they are sent; on every rank, or nowhere.
 
     Raises:

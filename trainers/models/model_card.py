@@ -117,7 +117,9 @@ def _made(config: TrainingExperiment, base: str) -> str:
     if isinstance(config, GRPOExperiment):
         students = [_name(member.config.student.model) for member in members(config)]
         beside = f"the student {students[0]}" if len(students) == 1 else f"the students {', '.join(students)}"
-        return f"It is {what}, trained by GRPO on {data} beside {beside}."
+        mentor = config.mentor.model
+        how = f"distilled from {_name(mentor)}" if mentor else "trained by GRPO"
+        return f"It is {what}, {how} on {data} beside {beside}."
     return f"It is {what}, warmed up by supervised fine-tuning on {data}."
 
 

@@ -5,6 +5,7 @@ their settings against what they take.
 """
 
 from trainers.plugins.components import (
+    REFLECTION,
     REWARD,
     ROW_READER,
     SEAMS,
@@ -18,6 +19,7 @@ from trainers.plugins.components import (
 )
 
 __all__ = [
+    "REFLECTION",
     "REWARD",
     "ROW_READER",
     "SEAMS",

@@ -75,8 +75,9 @@ VERIFIER = Seam(
     offers={"timeout_s": "verifier_timeout_s"},
 )
 STUDENT = Seam("student_agent", ("text",), told=TOLD, method="generate")
+REFLECTION = Seam("reflection_agent", ("text",), told=TOLD, method="generate")
 ROW_READER = Seam("row_reader", ("row",))
-SEAMS = (REWARD, VERIFIER, STUDENT, ROW_READER)
+SEAMS = (REWARD, VERIFIER, STUDENT, REFLECTION, ROW_READER)
 
 
 def build(seam: Seam, config: Experiment) -> Any:

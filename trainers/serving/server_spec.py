@@ -7,7 +7,7 @@ from typing import Literal
 
 from trainers.serving.adapter_files import Adapter
 
-Role = Literal["teacher", "student"]
+Role = Literal["teacher", "student", "mentor"]
 Gpu = int | str
 """A GPU as `CUDA_VISIBLE_DEVICES` takes it: its number in `nvidia-smi`, or the id of a MIG slice."""
 

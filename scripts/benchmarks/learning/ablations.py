@@ -47,14 +47,21 @@ PORT = 8765
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to make a teacher: its directory, the recipes that lead to it, and what its evaluation needs."""
+    """One way to make a teacher: its directory, the recipes that lead to it, and what its evaluation needs.
+
+    `teacher` is the directory of the teacher, where it is another one; `recipe` is that of the evaluation, in which
+    `{output}` is the seed's directory.
+    """
 
     name: str
     directory: str
     trainings: tuple[str, ...]
     evaluation: tuple[str, ...] = ("trainer/reward=world",)
+    teacher: str | None = None
+    recipe: str = "configs/run/evaluate.yaml"
 
 
+SEARCH = "quickstart_prompts"
 UNPROBED = ("trainer/reward=world_no_probe", "max_probe_tokens=0")
 VARIANTS = (
     Variant(WHOLE, "rl", ("quickstart_sft", "quickstart_rl")),
@@ -82,12 +89,21 @@ VARIANTS = (
     ),
     Variant("leaks allowed", "ablation_leaks_allowed", ("quickstart_sft", "ablation_leaks_allowed")),
     Variant("five students", "ablation_five_students", ("quickstart_sft", "ablation_five_students")),
+    Variant("distilled from the whole recipe", "distill", ("quickstart_sft", "quickstart_rl", "quickstart_distill")),
+    Variant(
+        "SFT only in the best words found",
+        "prompts",
+        ("quickstart_sft", SEARCH),
+        teacher="sft",
+        recipe="{output}/prompts/run/prompts.yaml",
+    ),
     Variant("SFT only", "sft", ("quickstart_sft",)),
 )
 SMOKE = {
     "world": ("--preparation-steps", "60"),
     "sft": ("max_steps=60",),
     "grpo": ("max_steps=3", "warmup_steps=1"),
+    "search": ("search_budget=24", "search_validation=4", "search_minibatch=2"),
     "evaluation": ("eval_max_samples=16",),
 }
 WHOLLY: Mapping[str, tuple[str, ...]] = dict.fromkeys(SMOKE, ()) | {"evaluation": ("eval_max_samples=108",)}
@@ -179,14 +195,15 @@ def stages(
         if recipe.endswith("_sft"):
             command = ["bash", "scripts/launch.sh", "1", f"configs/run/{recipe}.yaml", *common, *extra["sft"]]
         else:
-            command = ["bash", "scripts/launch_with_server.sh", "1", "1", f"configs/run/{recipe}.yaml", *common]
-            command += [f"vllm_port={port}", *extra["grpo"]]
+            trainers, kind = ("0", "search") if recipe == SEARCH else ("1", "grpo")
+            command = ["bash", "scripts/launch_with_server.sh", "1", trainers, f"configs/run/{recipe}.yaml", *common]
+            command += [f"vllm_port={port}", *extra[kind]]
         yield recipe, directory / "finished.json", command
     for variant in variants:
         directory = evaluation_of(output, variant)
-        command = ["bash", "scripts/evaluate.sh", "configs/run/evaluate.yaml", *common, f"vllm_port={port}"]
+        command = ["bash", "scripts/evaluate.sh", variant.recipe.format(output=output), *common, f"vllm_port={port}"]
         command += ["model=world", "data=world_heldout", "students=world", f"student=[{','.join(HELD_OUT_STUDENTS)}]"]
-        command += [*variant.evaluation, f"teacher={output / variant.directory}"]
+        command += [*variant.evaluation, f"teacher={output / (variant.teacher or variant.directory)}"]
         command += [f"teacher_names=[{variant.name}]", f"output_dir={directory}", "leak_audit_share=0.25"]
         command += extra["evaluation"]
         yield f"evaluation of {variant.name}", directory / "finished.json", command

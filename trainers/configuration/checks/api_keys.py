@@ -6,7 +6,11 @@ import os
 from collections.abc import Iterator, Mapping
 
 from trainers.configuration.devices.placement import teacher_list
-from trainers.configuration.settings.experiments import EvaluationExperiment, StudentExperiment
+from trainers.configuration.settings.experiments import (
+    EvaluationExperiment,
+    PromptSearchExperiment,
+    StudentExperiment,
+)
 from trainers.configuration.settings.judges import all_entries, judge_args
 from trainers.configuration.settings.students import all_members
 from trainers.problems import Problem
@@ -20,6 +24,8 @@ def missing_keys(config: StudentExperiment, environment: Mapping[str, str] = os.
     for judge in all_entries(judge_args(config.teaching) or {}):
         if judge.settings.get("base_url"):
             yield from _missing(f"{judge.given}.api_key_env", judge.model.api_key_env, environment)
+    if isinstance(config, PromptSearchExperiment) and config.reflection.base_url:
+        yield from _missing("reflection_api_key_env", config.reflection.api_key_env, environment)
     for index, entry in enumerate(teacher_list(config) if isinstance(config, EvaluationExperiment) else ()):
         if isinstance(entry, Mapping):
             yield from _missing(

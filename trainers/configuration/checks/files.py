@@ -8,11 +8,13 @@ from pathlib import Path
 
 from trainers.configuration.checks.judges.files import missing_judge_files
 from trainers.configuration.checks.lora import check_adapters
-from trainers.configuration.checks.packages import check_packages
+from trainers.configuration.checks.packages import check_packages, check_search_packages
 from trainers.configuration.devices.placement import teachers
 from trainers.configuration.settings.experiments import (
     EvaluationExperiment,
     Experiment,
+    GRPOExperiment,
+    PromptSearchExperiment,
     SFTExperiment,
     StudentExperiment,
     TrainingExperiment,
@@ -47,6 +49,8 @@ def missing_paths(config: Experiment) -> Iterator[Problem]:
     yield from _output(config)
     if isinstance(config, StudentExperiment):
         yield from missing_judge_files(config)
+    if isinstance(config, PromptSearchExperiment):
+        yield from check_search_packages(config)
     if isinstance(config, TrainingExperiment):
         yield from check_adapters(config)
         yield from check_packages(config)
@@ -107,6 +111,8 @@ def _models(config: Experiment) -> list[tuple[str, str]]:
         named += [("teacher", path) for path in teachers(config)]
     if isinstance(config, TrainingExperiment):
         named.append(("model_name_or_path", config.model.model_name_or_path))
+    if isinstance(config, GRPOExperiment):
+        named.append(("mentor_model", config.mentor.model))
     given = [(key, path) for key, path in named if path]
     adapters = [(key, read_adapter(path)) for key, path in given]
     return given + [(f"base of {key}", adapter.base) for key, adapter in adapters if adapter]

@@ -51,7 +51,8 @@ def _without_effect(config: TrainingExperiment) -> Iterator[Problem]:
         switch = key.facts.needs
         if switch and not flat[switch] and flat[name] != key.default:
             given = f"{name}={written(flat[name])}"
-            yield Problem(given, f"has no effect without {switch}", f"add {switch}=true, or leave it out")
+            on = "true" if isinstance(flat[switch], bool) else "…"
+            yield Problem(given, f"has no effect without {switch}", f"add {switch}={on}, or leave it out")
         if key.facts.fixed and flat[name] != key.default:
             yield Problem(f"{name}={written(flat[name])}", f"cannot work here: {key.facts.fixed}", "leave it out")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 
-from trainers.configuration.settings.experiments import TrainingExperiment
+from trainers.configuration.settings.experiments import PromptSearchExperiment, TrainingExperiment
 from trainers.problems import Problem
 
 REPORTERS: dict[str, tuple[str, ...]] = {
@@ -24,6 +24,13 @@ def check_packages(config: TrainingExperiment) -> Iterator[Problem]:
         if not any(importlib.util.find_spec(name) for name in packages):
             remedy = f"pip install {packages[0].replace('_', '-')}{instead}"
             yield Problem(given, f"the package {' or '.join(packages)} is not installed", remedy)
+
+
+def check_search_packages(config: PromptSearchExperiment) -> Iterator[Problem]:
+    """Yield a problem where the package that searches for prompts is not installed."""
+    if not importlib.util.find_spec("gepa"):
+        given = f"experiment={config.output.experiment}"
+        yield Problem(given, "the package gepa, which searches, is not installed", "pip install gepa==0.1.4")
 
 
 def _needed(config: TrainingExperiment) -> Iterator[tuple[str, tuple[str, ...], str]]:

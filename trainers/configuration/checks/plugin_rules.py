@@ -13,8 +13,13 @@ from trainers.problems import Problem
 from trainers.serving.weights.transports import TRANSPORTS
 
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
-WITH_SETTINGS = ("reward", "verifier", "student_agent", "row_reader")
-_EXAMPLES = {"student_agent": "my_package.agents.Solver", "trainer_class": "my_package.losses.MyTrainer"}
+OPTIONAL = ("student_agent", "reflection_agent", "row_reader")
+WITH_SETTINGS = ("reward", "verifier", *OPTIONAL)
+_EXAMPLES = {
+    "student_agent": "my_package.agents.Solver",
+    "reflection_agent": "my_package.agents.Editor",
+    "trainer_class": "my_package.losses.MyTrainer",
+}
 
 
 def check_plugins(config: Experiment) -> Iterator[Problem]:
@@ -36,7 +41,7 @@ def check_plugins(config: Experiment) -> Iterator[Problem]:
 
 def _settings(keys: Mapping[str, Any], key: str) -> Iterator[Problem]:
     settings = keys.get(f"{key}_args") or {}
-    if settings and key in ("student_agent", "row_reader") and keys[key] is None:
+    if settings and key in OPTIONAL and keys[key] is None:
         names = ", ".join(map(str, settings))
         yield Problem(
             f"{key}_args={{{names}}}", f"they belong to {key}, which is null", f"give {key}, or leave them out"

@@ -10,13 +10,15 @@ from pathlib import PurePath
 from typing import Any
 
 from trainers.configuration.checks.api_rules import check_apis, check_names
+from trainers.configuration.checks.baselines.mentor import check_mentor
+from trainers.configuration.checks.baselines.prompt_search import check_search
 from trainers.configuration.checks.judges.rules import check_judges
 from trainers.configuration.checks.leak_rules import check_leaks
 from trainers.configuration.checks.model_rules import check_model
 from trainers.configuration.checks.packages import REPORTERS
 from trainers.configuration.checks.plugin_rules import check_plugins
 from trainers.configuration.checks.student_rules import check_pool, each_student
-from trainers.configuration.checks.template_rules import check_template_arguments
+from trainers.configuration.checks.template_rules import check_template_arguments, check_templates
 from trainers.configuration.datasets.column_names import ACCEPTED
 from trainers.configuration.devices.placement import (
     default_name,
@@ -33,13 +35,13 @@ from trainers.configuration.settings.experiments import (
     EvaluationExperiment,
     Experiment,
     GRPOExperiment,
+    PromptSearchExperiment,
     SFTExperiment,
     StudentExperiment,
     TrainingExperiment,
 )
 from trainers.configuration.settings.in_words import written
-from trainers.configuration.settings.keys import keys_in, keys_of
-from trainers.configuration.settings.models.prompts import PromptSettings
+from trainers.configuration.settings.keys import keys_of
 from trainers.configuration.settings.runs.teaching import TeachingSettings, audited_share
 from trainers.configuration.settings.runs.trainer import TrainerSettings
 from trainers.configuration.settings.students import all_members
@@ -51,7 +53,6 @@ COLUMNS = tuple(ACCEPTED)
 TEMPLATE_SUFFIXES = (".jinja", ".j2")
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-_PLACEHOLDER = re.compile(r"(?<!\w)\{(\w+)\}")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 MAX_GROWTH = 2
 LEAST_TEMPERATURE = 0.01
@@ -76,10 +77,10 @@ def _within(config: Experiment) -> list[Problem]:
     if isinstance(config, TrainingExperiment):
         found += [*_precision(config.trainer), *check_schedule(config)]
     if isinstance(config, SFTExperiment):
-        found += [*_templates(config.prompts, ("teacher_template",)), *_sft(config)]
+        found += [*check_templates(config.prompts, ("teacher_template",)), *_sft(config)]
     if isinstance(config, StudentExperiment):
         found += [
-            *_templates(config.prompts, audited=audited_share(config.teaching) > 0),
+            *check_templates(config.prompts, audited=audited_share(config.teaching) > 0),
             *_names(config.teaching),
             *check_apis(config),
             *_contexts(config),
@@ -89,6 +90,8 @@ def _within(config: Experiment) -> list[Problem]:
         found += _grpo(config)
     if isinstance(config, EvaluationExperiment):
         found += _evaluation(config)
+    if isinstance(config, PromptSearchExperiment):
+        found += check_search(config)
     return found
 
 
@@ -162,35 +165,6 @@ def check_batch(batch: Batch) -> Iterator[Problem]:
         yield Problem(f"train_batch_size={batch.wanted}", expected, remedy)
 
 
-def _templates(prompts: PromptSettings, only: tuple[str, ...] = (), *, audited: bool = False) -> Iterator[Problem]:
-    templates = {name: key.facts for name, key in keys_in(PromptSettings).items() if key.facts.placeholders}
-    for key, facts in templates.items():
-        if only and key not in only:
-            continue
-        if key == "blind_template" and not audited:
-            continue
-        text, needed, allowed = getattr(prompts, key), facts.placeholders, facts.optional_placeholders
-        if key == "teacher_template" and prompts.max_probe_tokens == 0:
-            needed, allowed = ("question",), ("approach",)
-        found = _PLACEHOLDER.findall(text)
-        shown = f"{key}={text.strip()[:60]!r}{'…' if len(text.strip()) > 60 else ''}"
-        for name in needed:
-            if name not in found and f"{{{name}" in text:
-                yield Problem(shown, f"the brace before {name} is not closed", f"write {{{name}}}")
-            elif name not in found:
-                yield Problem(shown, f"lacks the placeholder {{{name}}}", f"write {{{name}}} where the {name} belongs")
-        for name in sorted({*found} - {*needed, *allowed}):
-            close = get_close_matches(name, [*needed, *allowed], n=1)
-            remedy = (
-                f"did you mean {{{close[0]}}}?" if close else f"remove it; it may hold {_braced(*needed, *allowed)}"
-            )
-            yield Problem(shown, f"{{{name}}} is no placeholder of {key}", remedy)
-
-
-def _braced(*names: str) -> str:
-    return ", ".join(f"{{{name}}}" for name in names)
-
-
 def _names(teaching: TeachingSettings) -> Iterator[Problem]:
     verifier, reward = teaching.verifier, teaching.reward
     if verifier not in NAMES and not _DOTTED.fullmatch(verifier):
@@ -251,6 +225,8 @@ def _servers(config: StudentExperiment) -> Iterator[Problem]:
     sizes = {"teacher_tensor_parallel_size": config.teacher.tensor_parallel_size} | {
         member.key("tensor_parallel_size"): member.config.student.tensor_parallel_size for member in all_members(config)
     }
+    if isinstance(config, GRPOExperiment) and config.mentor.model is not None:
+        sizes["mentor_tensor_parallel_size"] = config.mentor.tensor_parallel_size
     if max(sizes.values()) > 1 and slots_used(config) != slots:
         shown = " ".join(f"{key}={size}" for key, size in sizes.items())
         remedy = f"start {slots_used(config)} server GPUs, or lower the tensor parallel sizes"
@@ -286,6 +262,7 @@ def _grpo(config: GRPOExperiment) -> Iterator[Problem]:
             remedy,
         )
     yield from _curriculum(config)
+    yield from check_mentor(config)
     if config.trainer.log_completions_hub_repo and not config.trainer.log_completions:
         remedy = "set log_completions=true, or leave it out"
         yield Problem(

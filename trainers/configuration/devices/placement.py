@@ -13,6 +13,7 @@ from trainers.configuration.settings.experiments import (
     GRPOExperiment,
     StudentExperiment,
 )
+from trainers.configuration.settings.models.mentor import MentorSettings
 from trainers.configuration.settings.models.student import StudentSettings
 from trainers.configuration.settings.models.teacher import ServedTeacherSettings
 from trainers.configuration.settings.students import POOLS, all_members
@@ -34,7 +35,7 @@ class Served:
 
     role: Role
     model: str
-    settings: ServedTeacherSettings | StudentSettings
+    settings: ServedTeacherSettings | StudentSettings | MentorSettings
     students: tuple[str, ...] = ()
 
 
@@ -52,10 +53,10 @@ def server_layout(
 
     Slot i of `num_vllm_servers` goes to the teacher when i is even, to the student when it is odd; with a single slot
     both models share it. Of a pool each model has one slot first, the teacher's and then the students' by their table;
-    further slots go to the teacher or to the students, whichever have fewer, and among the students in turn. Students
-    share servers where model, context, precision and share of the memory are the same. An evaluation goes through its
-    teachers in order and then the student, and more models than slots share. A student behind an API takes no slot,
-    nor does an agent. Tensor parallelism gives a server several slots.
+    further slots go to the teacher or to the students, whichever have fewer, and among the students in turn. A mentor
+    has one slot, behind those. Students share servers where model, context, precision and share of the memory are the
+    same. An evaluation goes through its teachers in order and then the student, and more models than slots share. A
+    student behind an API takes no slot, nor does an agent. Tensor parallelism gives a server several slots.
 
     Args:
         config: a resolved configuration.
@@ -92,7 +93,15 @@ def models(config: StudentExperiment) -> tuple[Served, ...]:
         taught_by = teachers(config)
     elif isinstance(config, GRPOExperiment):
         taught_by = (config.model.model_name_or_path,)
-    return tuple(Served("teacher", path, config.teacher) for path in taught_by) + _served_students(config)
+    served = tuple(Served("teacher", path, config.teacher) for path in taught_by) + _served_students(config)
+    return served + _served_mentor(config)
+
+
+def _served_mentor(config: StudentExperiment) -> tuple[Served, ...]:
+    """Return the mentor of a distillation, which comes last: teacher and student keep their ports."""
+    if not isinstance(config, GRPOExperiment) or config.mentor.model is None:
+        return ()
+    return (Served("mentor", config.mentor.model, config.mentor),)
 
 
 def _served_students(config: StudentExperiment) -> tuple[Served, ...]:
@@ -164,8 +173,10 @@ def _turns(config: StudentExperiment) -> list[Served]:
     if not listed:
         return []
     turns, used = list(listed), sum(served.settings.tensor_parallel_size for served in listed)
+    dealt = [served for served in listed if served.role != "mentor"]
     while used < slots:
-        turns.append(_next(listed, turns, halves=isinstance(config, GRPOExperiment)))
+        held = [served for served in turns if served.role != "mentor"]
+        turns.append(_next(dealt, held, halves=isinstance(config, GRPOExperiment)))
         used += turns[-1].settings.tensor_parallel_size
     return turns
 

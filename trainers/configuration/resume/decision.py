@@ -22,8 +22,19 @@ from trainers.configuration.resume.differences import (
     shaping_lessons,
     unreadable,
 )
-from trainers.configuration.resume.evaluations import evaluation_action, fingerprints, has_evaluation, read_models
-from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, TrainingExperiment
+from trainers.configuration.resume.evaluations import (
+    evaluation_action,
+    fingerprints,
+    has_evaluation,
+    has_search,
+    read_models,
+)
+from trainers.configuration.settings.experiments import (
+    EvaluationExperiment,
+    Experiment,
+    PromptSearchExperiment,
+    TrainingExperiment,
+)
 from trainers.output.checkpoints import TRAINER_STATE, flaw, newest_whole, recover, reject
 from trainers.output.files import write_whole
 from trainers.output.lock import LOCK
@@ -194,7 +205,31 @@ def decide(config: Experiment) -> ResumeDecision:
     return decision
 
 
+def _search_decision(config: PromptSearchExperiment, earlier: Earlier) -> ResumeDecision:
+    """What is held is read again: the same search goes on where it was, and one with a larger budget does too."""
+    if config.output.resume not in ("auto", "never"):
+        reason = f"a search for prompts has no checkpoint to continue from ({config.output.resume})"
+        return ResumeDecision("refuse", None, reason)
+    if not has_search(Path(config.output.output_dir)):
+        return ResumeDecision("start", None, "a new search")
+    if config.output.resume == "never":
+        return ResumeDecision("set_aside", None, "resume=never: old output is set aside")
+    recorded, found = read_models(Path(config.output.output_dir)), fingerprints(config)
+    differing = shaping_lessons(difference(earlier.saved or {}, config))
+    changed = [name for name, value in found.items() if (recorded or {}).get(name) != value]
+    if earlier.saved is None or differing or changed:
+        reason = "it holds another search, which differs in " + "; ".join(
+            [*differing, *changed] or ["what is not known"]
+        )
+        return ResumeDecision("set_aside", None, reason)
+    if earlier.finished and earlier.saved.get("search_budget") == config.search.search_budget:
+        return ResumeDecision("complete", None, "this search is complete")
+    return ResumeDecision("continue", None, "continues the search that it holds")
+
+
 def _decided(config: Experiment, earlier: Earlier) -> ResumeDecision:
+    if isinstance(config, PromptSearchExperiment):
+        return _search_decision(config, earlier)
     if isinstance(config, EvaluationExperiment):
         return _evaluation_decision(config, earlier)
     assert isinstance(config, TrainingExperiment)

@@ -19,6 +19,8 @@ from trainers.teaching.lesson import THE_STUDENT
 
 MODELS = "models.json"
 OUTPUT = ("student_alone.jsonl", "lessons.jsonl", "summary.json")
+TRIED = "tried.jsonl"
+"""The lessons of a search for prompts."""
 STUDENT, DATASET = "student", "dataset"
 _MODEL_SUFFIXES = {".safetensors", ".bin", ".json", ".jinja", ".model"}
 _RECORDS = {"finished.json", "servers.json", "trainer_state.json"}
@@ -31,6 +33,11 @@ Action = Literal["start", "continue", "complete", "set_aside"]
 def has_evaluation(output_dir: Path) -> bool:
     """Return whether a directory holds anything of an evaluation that is worth keeping."""
     return any((output_dir / name).exists() for name in OUTPUT)
+
+
+def has_search(output_dir: Path) -> bool:
+    """Return whether a directory holds lessons of a search for prompts."""
+    return (output_dir / TRIED).exists()
 
 
 def evaluation_action(

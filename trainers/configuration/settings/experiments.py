@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, get_type_hints
 
 from trainers.configuration.settings.key import Settings
 from trainers.configuration.settings.models.lora import LoraSettings
+from trainers.configuration.settings.models.mentor import MentorSettings
 from trainers.configuration.settings.models.model import LoadingSettings, ModelSettings
 from trainers.configuration.settings.models.prompts import PromptSettings
 from trainers.configuration.settings.models.sampling import SamplingSettings
@@ -20,14 +21,15 @@ from trainers.configuration.settings.runs.data import DataSettings, TrainingData
 from trainers.configuration.settings.runs.evaluation import EvaluationSettings, EvaluationSizeSettings
 from trainers.configuration.settings.runs.grpo_trainer import GRPOTrainerSettings
 from trainers.configuration.settings.runs.output import OutputSettings
+from trainers.configuration.settings.runs.prompt_search import PromptSearchSettings, ReflectionSettings
 from trainers.configuration.settings.runs.rollouts import RolloutSettings
 from trainers.configuration.settings.runs.sft_trainer import SFTTrainerSettings
 from trainers.configuration.settings.runs.teaching import TeachingSettings
 from trainers.configuration.settings.runs.trainer import TrainerSettings
 from trainers.configuration.settings.runs.training import TrainingSettings
 
-SFT, GRPO, EVALUATION = "sft", "teacher_grpo", "evaluation"
-Role = Literal["teacher", "student"]
+SFT, GRPO, EVALUATION, PROMPT_SEARCH = "sft", "teacher_grpo", "evaluation", "prompt_search"
+Role = Literal["teacher", "student", "mentor"]
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ class StudentExperiment(Experiment):
     evaluation: EvaluationSizeSettings
 
     def of_role(self, role: Role) -> ServedTeacherSettings | StudentSettings:
-        """Return the settings of the teacher or of the student, which name alike what both have."""
-        return self.teacher if role == "teacher" else self.student
+        """Return the settings by which a role is prompted: a mentor reads what the teacher's template has written."""
+        return self.student if role == "student" else self.teacher
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class GRPOExperiment(TrainingExperiment, StudentExperiment):
     teacher: ServedTeacherSettings
     trainer: GRPOTrainerSettings
     rollouts: RolloutSettings
+    mentor: MentorSettings
     curriculum: CurriculumSettings
 
 
@@ -125,7 +128,20 @@ class EvaluationExperiment(StudentExperiment):
     evaluation: EvaluationSettings
 
 
-EXPERIMENTS: dict[str, type[Experiment]] = {SFT: SFTExperiment, GRPO: GRPOExperiment, EVALUATION: EvaluationExperiment}
+@dataclass(frozen=True)
+class PromptSearchExperiment(EvaluationExperiment):
+    """The settings of a search for prompts: those of the evaluation that each of them goes through, and its own."""
+
+    search: PromptSearchSettings
+    reflection: ReflectionSettings
+
+
+EXPERIMENTS: dict[str, type[Experiment]] = {
+    SFT: SFTExperiment,
+    GRPO: GRPOExperiment,
+    EVALUATION: EvaluationExperiment,
+    PROMPT_SEARCH: PromptSearchExperiment,
+}
 """By the value of the key `experiment`."""
 
 

@@ -25,7 +25,8 @@ Every key of every experiment, by the settings class that declares it. This page
 
 Defaults are those of the classes; recipes state others, and `--cfg job` shows what a run has in the end. A key is given
 as `key=value` ([the configuration system](../architecture/config-system.md) says how). *On resume* says whether a run
-that is continued may have another value. Of the experiments, *all* are `sft`, `teacher_grpo` and `evaluation`.
+that is continued may have another value. Of the experiments, *all* are `sft`, `teacher_grpo`, `evaluation` and
+`prompt_search`.
 """
 _TRL = """\
 ## Keys of TRL and transformers

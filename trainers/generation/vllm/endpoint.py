@@ -13,6 +13,7 @@ import msgspec
 from trainers.concurrency.deadlines import REQUEST_S, whole_answer_s
 from trainers.generation.types import Completion, GenerationError, MalformedResponse
 from trainers.generation.vllm.completions import Completions, EventStream
+from trainers.generation.vllm.prompt_logprobs import PromptLogprobs
 from trainers.serving.instances import INSTANCE, OTHER_INSTANCE
 from trainers.serving.run_token import REFUSED, refusal
 
@@ -82,7 +83,7 @@ class Endpoint:
         return time.monotonic() < self._silent_until
 
     async def complete(
-        self, session: aiohttp.ClientSession, body: Mapping[str, Any], completions: Completions
+        self, session: aiohttp.ClientSession, body: Mapping[str, Any], completions: Completions | PromptLogprobs
     ) -> AsyncGenerator[tuple[int, Completion]]:
         """Send one completion request; every completion, with its index, as soon as the server tells it.
 

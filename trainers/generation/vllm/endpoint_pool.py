@@ -22,6 +22,7 @@ from trainers.generation.types import Completion, Generation, GenerationError, P
 from trainers.generation.vllm.admission import AdmissionQueue
 from trainers.generation.vllm.completions import Completions, TokenIds, distinct_completions, request_body
 from trainers.generation.vllm.endpoint import RESTARTED, Endpoint, ServersRestarted
+from trainers.generation.vllm.prompt_logprobs import PromptLogprobs, scoring_body
 from trainers.generation.vllm.returning import Returning
 from trainers.serving.run_token import REFUSED, refusal, run_token
 from trainers.serving.server_spec import ServerSpec
@@ -188,6 +189,22 @@ class EndpointPool:
                 for member in range(index, n, request.completions):
                     yield member, SampledCompletion(request.prompt_ids[0], completion, version)
 
+    async def prompt_logprobs(self, sequences: Sequence[TokenIds], *, priority: int = 0) -> list[tuple[float, ...]]:
+        """Return the log-probability of each token but the first of sequences, all in one request; nothing is sampled.
+
+        They are of the model as it is, at temperature 1 and with nothing truncated.
+
+        Raises:
+            GenerationError: as `generate`; a sequence must leave room for one token.
+            ServersRestarted: as `generate`.
+        """
+        if not sequences:
+            return []
+        body = scoring_body(self.model, sequences) | self._extra_body
+        request = _Scoring(sequences, [], len(sequences), body["max_tokens"], False, body)
+        found = {index: scored.logprobs or () async for index, scored in self._sample(request, priority)}
+        return [found[index] for index in range(len(sequences))]
+
     async def aclose(self) -> None:
         """Close all connections; the pool opens new ones if it is used again."""
         if self._session is not None:
@@ -243,7 +260,7 @@ class EndpointPool:
             if all(endpoint.outdated for endpoint in self.endpoints):
                 raise ServersRestarted(f"{', '.join(each.base_url for each in self.endpoints)} was started anew")
             endpoint = self._choose(failed)
-            expected = Completions(request.completions, request.max_tokens, request.logprobs)
+            expected = request.answer()
             self.traffic.requests += 1
             try:
                 async with aclosing(endpoint.complete(self._connect(), request.body, expected)) as completions:
@@ -341,3 +358,19 @@ class _Request:
         """Return a completion with the beginning of its reasoning, where the prompt has that."""
         opened = self.opened[index * len(self.opened) // self.completions]
         return replace(completion, text=opened + completion.text) if opened else completion
+
+    def answer(self) -> Completions | PromptLogprobs:
+        """Return what reads the answer."""
+        return Completions(self.completions, self.max_tokens, self.logprobs)
+
+
+class _Scoring(_Request):
+    """A request about token ids that are there already."""
+
+    def whole(self, index: int, completion: Completion) -> Completion:
+        """Return what was read as it is."""
+        return completion
+
+    def answer(self) -> PromptLogprobs:
+        """Return what reads the answer."""
+        return PromptLogprobs(self.prompt_ids)

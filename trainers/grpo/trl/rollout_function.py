@@ -15,6 +15,9 @@ from trl.trainer import grpo_trainer
 from trainers.grpo.rollouts import TrainingRow
 from trainers.teaching.lesson import Question
 
+MENTOR_LOGPROBS = "mentor_logprobs"
+"""Beside the columns of a row: a mentor's log-probabilities of the completion's tokens, `None` without any."""
+
 
 class LessonTrainer(Protocol):
     """The trainer, as far as the rollout function knows it."""
@@ -33,6 +36,7 @@ def rollout(prompts: list[list[dict[str, Any]]], trainer: LessonTrainer) -> dict
         "logprobs": [row.logprobs for row in mine],
         "env_mask": [[int(row.trained)] * len(row.completion_ids) for row in mine],
         "lesson_reward": [row.reward for row in mine],
+        MENTOR_LOGPROBS: [row.mentor_logprobs for row in mine],
     }
 
 

@@ -24,6 +24,7 @@ COMPLETION_COLUMNS = (
     "sampling_per_token_logps",
     "importance_sampling_ratio",
 )
+OF_TOKENS_OR_SEQUENCES = ("advantages",)
 SUMS_OVER_TOKENS = ("cispo", "dapo", "vespo")
 _LENGTH_BLIND = (*SUMS_OVER_TOKENS, "dr_grpo", "grpo", "luspo", "sapo")
 MINIMUM_WIDTH = 2
@@ -82,6 +83,9 @@ def select(rollout: Mapping[str, Any], indices: Sequence[int]) -> dict[str, Any]
     for name in COMPLETION_COLUMNS:
         # A sequence-level ratio has one column, which the cut leaves alone.
         if chosen.get(name) is not None:
+            chosen[name] = chosen[name][:, :completion]
+    for name in OF_TOKENS_OR_SEQUENCES:
+        if name in chosen and chosen[name].ndim > 1:
             chosen[name] = chosen[name][:, :completion]
     return chosen
 

@@ -6,13 +6,17 @@ Pure but for a look at vLLM's source: what tokenizer and configuration say comes
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from trainers.configuration import Problem
 from trainers.launch.checks.model_uses import ModelUse
 from trainers.launch.estimates.model_sizes import ModelShape
+
+_SHOWN = 3
 
 
 def model_problems(use: ModelUse, shape: ModelShape | None, tokens: int, has_template: bool) -> Iterator[Problem]:
@@ -53,3 +57,35 @@ def vllm_knows(architecture: str) -> bool:
         else []
     )
     return any(f'"{architecture}"' in path.read_text(encoding="utf-8") for path in found if path.is_file())
+
+
+@dataclass(frozen=True)
+class ReadModel:
+    """What was read of a model: its shape, and its tokenizer."""
+
+    shape: ModelShape | None
+    tokenizer: Any
+
+
+def mentor_problems(models: Mapping[ModelUse, ReadModel]) -> Iterator[Problem]:
+    """Yield why a mentor cannot judge the tokens of its teacher; nothing where there is none, or one was not read."""
+    by_role = {use.role: (use, read) for use, read in models.items()}
+    if "mentor" not in by_role or "teacher" not in by_role:
+        return
+    (mentor, own), (teacher, theirs) = by_role["mentor"], by_role["teacher"]
+    given = f"{mentor.key}={mentor.model}"
+    if differing := differences(own.tokenizer.get_vocab(), theirs.tokenizer.get_vocab()):
+        expected = (
+            f"expected the vocabulary of {teacher.model}, whose token ids it is given: {len(differing):,} tokens have "
+            f"other ids or none, {', '.join(differing[:_SHOWN])} among them"
+        )
+        yield Problem(given, expected, "name a larger model with the same tokenizer, mostly one of the same family")
+    positions = own.shape.positions if own.shape else None
+    if positions is not None and teacher.length is not None and positions < teacher.length:
+        expected = f"it takes sequences of at most {positions:,} tokens, and {teacher.length_key}={teacher.length}"
+        yield Problem(given, expected, f"set {teacher.length_key}={positions}, or name a mentor with a longer context")
+
+
+def differences(mentor: Mapping[str, int], teacher: Mapping[str, int]) -> list[str]:
+    """Return the tokens, as they are spelled, that do not have the same id in two vocabularies."""
+    return sorted(repr(token) for token in mentor.keys() | teacher.keys() if mentor.get(token) != teacher.get(token))

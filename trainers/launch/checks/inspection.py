@@ -23,7 +23,7 @@ from trainers.configuration.settings.experiments import Experiment, SFTExperimen
 from trainers.generation.chat_templates.accepted_roles import writes_conversations
 from trainers.hub_ids import looks_local
 from trainers.launch.checks.assistant_turns import conversation_of, prompt_warnings, turn_problems, turn_warnings
-from trainers.launch.checks.compatibility import model_problems, model_warnings
+from trainers.launch.checks.compatibility import ReadModel, mentor_problems, model_problems, model_warnings
 from trainers.launch.checks.credentials import has_hub_token
 from trainers.launch.checks.model_uses import ModelUse, model_uses, template_kwargs
 from trainers.launch.checks.own_functions import function_problems
@@ -90,6 +90,7 @@ def inspect(config: Experiment) -> Findings:
         return Findings(of_columns)
     warnings: list[str] = []
     shapes: dict[str, ModelShape | None] = {}
+    read: dict[ModelUse, ReadModel] = {}
     uses = model_uses(config)
     for role, name in dict.fromkeys((use.role, use.model) for use in uses):
         logger.info("tokenizer and configuration of the %s, %s", role, name)
@@ -100,6 +101,12 @@ def inspect(config: Experiment) -> Findings:
             problems.append(loading_problem(use, error))
             continue
         shapes[use.model] = shape
+        read[use] = ReadModel(shape, tokenizer)
+        if use.role == "mentor":
+            # It is asked for no conversation: it reads the token ids of the teacher's.
+            problems += model_problems(use, shape, len(tokenizer), has_template=True)
+            warnings += model_warnings(use, shape)
+            continue
         if isinstance(config, SFTExperiment):
             unread = list(choice_problems(tokenizer, config))
             problems += unread
@@ -111,6 +118,7 @@ def inspect(config: Experiment) -> Findings:
             found_problems, found_warnings = looked_at_prompts(use, tokenizer, config)
             problems += found_problems
             warnings += found_warnings
+    problems += mentor_problems(read)
     found = Findings(tuple(problems), tuple(warnings), shapes)
     # The lengths of questions are counted with both tokenizers.
     return found if problems else with_data(found, config)

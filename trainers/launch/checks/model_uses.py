@@ -33,7 +33,7 @@ class ModelUse:
         length: tokens of a sequence; `None` for as many as it takes.
         served: whether vLLM loads it.
         updated: whether its servers are sent new weights.
-        student: who of the run's students it is; `None` for a teacher.
+        student: who of the run's students it is; `None` for a teacher or a mentor.
     """
 
     role: str
@@ -66,7 +66,8 @@ def _served(config: StudentExperiment) -> tuple[ModelUse, ...]:
         for member in all_members(config)
         if spec.role == "student" and (not spec.students or member.name in spec.students)
     }
-    return (*taught_by.values(), *asked.values())
+    mentors = [_use(spec, "mentor_model", "mentor_max_model_len") for spec in layout if spec.role == "mentor"]
+    return (*taught_by.values(), *asked.values(), *mentors[:1])
 
 
 def _use(spec: ServerSpec, key: str, length_key: str, student: Member | None = None) -> ModelUse:

@@ -20,7 +20,7 @@ import psutil
 from trainers.configuration import ConfigurationError, Problem, server_layout
 from trainers.configuration.checks.files import all_local, missing_paths
 from trainers.configuration.devices.machine import Machine
-from trainers.configuration.settings.experiments import EVALUATION, SFT, Experiment, StudentExperiment
+from trainers.configuration.settings.experiments import EVALUATION, PROMPT_SEARCH, SFT, Experiment, StudentExperiment
 from trainers.launch.checks.credentials import missing_credentials
 from trainers.launch.checks.inspection import CONFIG_FILE, FINDINGS_FILE, Findings
 from trainers.launch.checks.judges import judge_warnings
@@ -48,11 +48,12 @@ def check_counts(experiment: str, servers: int, trainers: int) -> Iterator[Probl
     given = _given(servers, trainers)
     if experiment == SFT and servers:
         yield Problem(given, "SFT needs no servers", f"scripts/launch.sh {max(trainers, 1)} RECIPE")
-    if experiment == EVALUATION and trainers:
+    trains = experiment not in (EVALUATION, PROMPT_SEARCH)
+    if not trains and trainers:
         yield Problem(
             given, "an evaluation trains nothing", f"scripts/launch_with_server.sh {max(servers, 1)} 0 RECIPE"
         )
-    if experiment != EVALUATION and not trainers:
+    if trains and not trainers:
         yield Problem(given, f"{experiment} needs at least one training GPU (or CPU process)", "give a number above 0")
 
 

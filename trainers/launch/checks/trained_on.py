@@ -7,7 +7,7 @@ from typing import Any
 
 from trainers.configuration.composition.compose import load
 from trainers.configuration.devices.placement import teachers
-from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment
+from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, PromptSearchExperiment
 from trainers.configuration.settings.keys import names_where
 from trainers.configuration.settings.students import HELD_OUT, SYSTEM_PROMPT, TRAINED, heldout_members
 from trainers.hub_ids import resolved
@@ -15,7 +15,7 @@ from trainers.hub_ids import resolved
 
 def trained_on(config: Experiment) -> Iterator[str]:
     """Yield a warning for each teacher of an evaluation that was trained on its rows, or with a held-out student."""
-    if not isinstance(config, EvaluationExperiment):
+    if not isinstance(config, EvaluationExperiment) or isinstance(config, PromptSearchExperiment):
         return
     for path in teachers(config):
         run = load(path)

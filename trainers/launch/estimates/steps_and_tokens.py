@@ -17,6 +17,7 @@ from trainers.configuration.settings.experiments import (
     EvaluationExperiment,
     Experiment,
     GRPOExperiment,
+    PromptSearchExperiment,
     SFTExperiment,
     StudentExperiment,
     TrainingExperiment,
@@ -39,7 +40,11 @@ def batch_lines(config: Experiment, used: int | None, shape: ModelShape | None) 
         used: the rows that are trained or evaluated on, as far as they were looked at.
         shape: of the model that is trained, where it is known.
     """
-    if isinstance(config, EvaluationExperiment):
+    if isinstance(config, PromptSearchExperiment):
+        search = config.search
+        tried, compared = search.search_minibatch, search.search_validation
+        yield f"at most {search.search_budget:,} lessons: {tried} questions to try a template, {compared} to compare it"
+    elif isinstance(config, EvaluationExperiment):
         yield from _evaluation(config, used or known_rows(config.data))
     elif isinstance(config, TrainingExperiment):
         yield from _training(config, used, shape)

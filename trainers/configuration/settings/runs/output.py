@@ -10,7 +10,9 @@ from trainers.configuration.settings.key import Resume, Settings, key, trl_key
 class OutputSettings(Settings):
     """The experiment, its output directory, and its reports."""
 
-    experiment: Literal["sft", "teacher_grpo", "evaluation"] = key(None, "What train.py runs.", in_card=False)
+    experiment: Literal["sft", "teacher_grpo", "evaluation", "prompt_search"] = key(
+        None, "What train.py runs.", in_card=False
+    )
     results_dir: str = key("results", "Directory in which runs make their output directories.", resume=Resume.FREE)
     exp_name: str | None = key(None, "Name of the output directory inside results_dir.", resume=Resume.FREE)
     workspace: str = key(

@@ -1,0 +1,1 @@
+"""Rules for what GRPO is measured against: distilling from a mentor, and searching for prompts."""
