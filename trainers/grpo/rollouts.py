@@ -9,8 +9,10 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import fmean
+from typing import cast
 
 from trainers.concurrency.event_loop import EventLoopThread, wait
+from trainers.generation.agents.tool_loop import ToolLoop
 from trainers.generation.api.usage import Account
 from trainers.generation.client import ModelClient
 from trainers.generation.vllm.endpoint_pool import EndpointPool
@@ -184,9 +186,15 @@ class RolloutRunner:
         """Return the seconds for which the servers of each role have had anything to do, on average over its pools."""
         pools = {"teacher": [self.teacher_pool], "student": self.student_pools}
         ours = {
-            role: [pool.busy_s for pool in found if isinstance(pool, EndpointPool)] for role, found in pools.items()
+            role: [pool.busy_s for pool in map(_asked, found) if isinstance(pool, EndpointPool)]
+            for role, found in pools.items()
         }
         return {role: fmean(seconds) for role, seconds in ours.items() if seconds}
+
+
+def _asked(model: ModelClient) -> ModelClient:
+    """Return what reaches the servers: of a model with tools, the model."""
+    return cast(ModelClient, model.model) if isinstance(model, ToolLoop) else model
 
 
 @dataclass(frozen=True)
