@@ -172,11 +172,11 @@ class _Acted:
 
     def say(self, completion: Completion) -> Said:
         """Add a turn of the model's; return what it says in it."""
+        self.own_turns += 1
         text = strip_reasoning(completion.text)
         found = Said(text, completion.calls) if completion.calls else read_text(text)
         calls = tuple(replace(call, id=call.id or self._id(number)) for number, call in enumerate(found.calls))
         said = Said(found.text, calls)
-        self.own_turns += 1
         self.tokens += completion.tokens
         self.turns.append(Turn("assistant", said.text, completion.tokens, calls))
         self._tell(Message("assistant", said.text, calls=calls))

@@ -91,7 +91,7 @@ def described(
     name = getattr(function, "__name__", None)
     if not inspect.isroutine(function) or not isinstance(name, str):
         raise ToolError(f"expected a function, got {type(function).__name__}")
-    unnamed = [str(parameter) for parameter in _parameters(function).values() if parameter.kind not in _NAMED]
+    unnamed = [name for name, parameter in _parameters(function).items() if parameter.kind not in _NAMED]
     if unnamed:
         raise ToolError(f"a model gives arguments by name, and cannot give {', '.join(unnamed)}")
     try:
