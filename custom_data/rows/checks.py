@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from custom_data.rows.bad_rows import LONGEST, BadRowError
-from custom_data.rows.conversations import Exchange, ChatTurn, last_exchange, read_turns
+from custom_data.rows.conversations import ChatTurn, Exchange, last_exchange, read_turns
 
 
 def check_text(name: str, text: str, longest: int = LONGEST) -> str:
