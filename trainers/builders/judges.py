@@ -10,7 +10,6 @@ from trainers.configuration.settings.experiments import StudentExperiment
 from trainers.configuration.settings.judges import JudgeEntry, entries, judge_args, judge_settings, rubric_of, stronger
 from trainers.configuration.settings.models.judge import JudgeSettings
 from trainers.generation.agent_model import AgentModel
-from trainers.generation.agents.tool_loop import ToolLoop
 from trainers.generation.types import Generator
 from trainers.teaching.verifiers.judge.pairwise import PairwiseJudgeVerifier
 from trainers.teaching.verifiers.judge.panel import Judge, JudgePanel
@@ -60,9 +59,7 @@ def _connected(config: StudentExperiment, entry: JudgeEntry, settings: JudgeSett
     model = entry.model
     temperature = settings.temperature if model.temperature is None else model.temperature
     samples = settings.samples if model.samples is None else model.samples
-    # Tools are for the student's own work.
-    asked = student.model if isinstance(student, ToolLoop) else student
-    connection = asked if model.served else _connection(config, entry)
+    connection = student if model.served else _connection(config, entry)
     return _Connected(Judge(entry.name, connection, float(temperature), samples), owned=not model.served)
 
 

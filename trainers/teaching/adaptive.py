@@ -397,7 +397,7 @@ def as_generator(model: Model) -> Generator:
         given = f"{type(model).__name__} {model!r}" if isinstance(model, str) else type(model).__name__
         expected = "expected a function from text to text, an agent with act, or a model of trainers.generation.models"
         raise TypeError(f"{expected}, got {given}")
-    return FunctionModel(cast(TextFunction, model))
+    return FunctionModel(model)
 
 
 def default_templates(words: str = "adaptive_teaching") -> PromptTemplates:

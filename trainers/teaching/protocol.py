@@ -324,15 +324,15 @@ class Protocol:
         baselines: Baselines | None = None,
     ) -> Solution:
         text = strip_reasoning(completion.text)
-        scored = completion.score is not None
-        verdict = own_verdict(completion.score) if scored else await self._verdict(text, question, baselines)
+        own = completion.score
+        verdict = await self._verdict(text, question, baselines) if own is None else own_verdict(own)
         return Solution(
             text=text,
             tokens=completion.tokens,
             truncated=completion.truncated,
             correct=verdict.correct,
             # What an environment has scored it has found an answer in, or else its score says that there was none.
-            answered=scored or self.verifier.extract(text) is not None,
+            answered=own is not None or self.verifier.extract(text) is not None,
             cause=verdict.cause,
             grade=verdict.grade,
             turns=completion.turns,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, Literal
 
 from trainers.generation.token_estimates import estimated_tokens
 from trainers.generation.types import Completion, Turn
@@ -57,7 +57,7 @@ def completion_of(answer: object) -> Completion:
         raise ValueError(f"returned Acted with a turn of type {type(strange[0]).__name__}, expected Turn")
     own = [turn for turn in turns if turn.role == "assistant"]
     tokens = sum(turn.tokens or estimated_tokens(turn.text) for turn in own) if own else estimated_tokens(answer.text)
-    end = "stop" if answer.finished else "length"
+    end: Literal["stop", "length"] = "stop" if answer.finished else "length"
     return Completion(answer.text, (), None, end, reported_tokens=tokens, turns=turns, score=_score(answer.score))
 
 

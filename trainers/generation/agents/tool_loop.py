@@ -62,7 +62,8 @@ class ToolLoop:
         self._tools = {tool.name: tool for tool in tools}
         self._schemas = tuple(tool.schema for tool in tools)
         self._max_turns = max_turns
-        self._own_traffic = Traffic()
+        # What the model has been asked for; one that counts nothing has done nothing.
+        self.traffic: Traffic = getattr(model, "traffic", Traffic())
 
     async def generate(
         self,
@@ -93,11 +94,6 @@ class ToolLoop:
             _generation(generation, [task.result() for task in row])
             for row, generation in zip(acting, first, strict=True)
         ]
-
-    @property
-    def traffic(self) -> Traffic:
-        """What the model has been asked for; one that counts nothing has done nothing."""
-        return getattr(self.model, "traffic", self._own_traffic)
 
     @property
     def account(self) -> Any:
