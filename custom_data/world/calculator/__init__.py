@@ -1,11 +1,10 @@
 """Students of the world with a calculator: they choose a plan, and leave the sum to a tool.
 
-Stories have numbers here that no student of the world can calculate with. The students are those of a world that is
-there already, taught for some hundred steps more to call a tool and to repeat its result; what they believe, and how
-they answer a teaching, stays what it was, so that a world's teachers are teachers of these students, too.
+The students are those of a world that is there already, taught for some hundred steps more to call a tool where they
+calculated by heart, and to repeat its result. What they believe, and how they answer a teaching, stays what it was, so
+that a world's teachers are teachers of these students, too, and its questions are theirs.
 
 - `tool`: the calculator, which runs in this process or in the sandbox.
-- `stories`: questions with larger numbers.
 - `words`: calls and results as the students' tokenizer and chat template write them.
 - `student`: their training and its measurement.
 """

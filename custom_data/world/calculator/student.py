@@ -11,33 +11,25 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3ForCausalLM
 
-from custom_data.world.build import question_row, read_manifest
-from custom_data.world.calculator.stories import HELD_LARGE, LARGE, PRACTICE
+from custom_data.world.build import read_manifest
 from custom_data.world.calculator.words import NAME, add_words, schema, tool_use
 from custom_data.world.models.preparation import Pair, Recipe, prepare
 from custom_data.world.models.rendering import load_templates, student_prompt
 from custom_data.world.texts.behaviour import Example, make_example
-from custom_data.world.texts.stories import balanced_questions
 from custom_data.world.texts.students import Beliefs
 from trainers.generation.chat_templates.rendering import chat_ids
 from trainers.generation.types import Message, Prompt, ToolCall
 
 log = logging.getLogger(__name__)
 
-RECIPE = Recipe(steps=300, hidden_rate=2e-3, rate=1.5e-3)
+RECIPE = Recipe(steps=200, hidden_rate=2e-3, rate=1.5e-3)
 SECOND_TURNS = 0.15
 """Share of the examples of a solution that are its second turn, in which a result is only repeated."""
-STUDENT, TRAIN_FILE, HELD_FILE, FACTS = (
-    "calculator_student",
-    "calculator_train.jsonl",
-    "calculator_heldout.jsonl",
-    "calculator.json",
-)
-TRAIN_ROWS, HELD_ROWS = 1200, 234
+STUDENT, FACTS = "calculator_student", "calculator.json"
 
 
 def make_student(world: Path, *, steps: int = RECIPE.steps, seed: int | None = None) -> dict[str, Any]:
-    """Make the student with a calculator, and stories for it, beside the student of a world; return what was done.
+    """Make the student with a calculator beside the student of a world; return what was done.
 
     Raises:
         FileNotFoundError: when there is no complete world.
@@ -59,10 +51,6 @@ def make_student(world: Path, *, steps: int = RECIPE.steps, seed: int | None = N
     )
     model.save_pretrained(world / STUDENT)
     tokenizer.save_pretrained(world / STUDENT)
-    for name, filling, rows in ((TRAIN_FILE, LARGE, TRAIN_ROWS), (HELD_FILE, HELD_LARGE, HELD_ROWS)):
-        questions = balanced_questions(random.Random(f"{seed} calculator {name}"), rows, filling)
-        lines = [json.dumps(question_row(question), ensure_ascii=False) + "\n" for question in questions]
-        (world / name).write_text("".join(lines), encoding="utf-8")
     facts = {"seed": seed, "steps": steps, "seconds": round(time.monotonic() - start, 1)}
     (world / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return facts
@@ -70,7 +58,7 @@ def make_student(world: Path, *, steps: int = RECIPE.steps, seed: int | None = N
 
 def _examples(seed: int, beliefs: Mapping[str, Beliefs], recipe: Recipe) -> list[Example]:
     rng = random.Random(f"{seed} calculator")
-    return [make_example(rng, beliefs, PRACTICE) for _ in range(recipe.steps * recipe.batch_size)]
+    return [make_example(rng, beliefs) for _ in range(recipe.steps * recipe.batch_size)]
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], rng: random.Random) -> list[Pair]:

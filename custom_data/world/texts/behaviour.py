@@ -6,12 +6,12 @@ words: a model that recalls a plan after other words in each stage has to learn 
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from custom_data.world.texts.plans import FIRST_STEP, PLANS
 from custom_data.world.texts.response import Help, respond
-from custom_data.world.texts.stories import PREPARATION, Filling, StoryProblem, any_question
+from custom_data.world.texts.stories import PREPARATION, StoryProblem, any_question
 from custom_data.world.texts.students import NAMELESS, Beliefs, system_prompt
 from custom_data.world.texts.talk import CONFIRMATIONS, FILLERS, LEAKS, named, objection
 
@@ -58,11 +58,9 @@ def approach(plan: str) -> str:
     return f"Plan: {plan}."
 
 
-def make_example(
-    rng: random.Random, beliefs: Mapping[str, Beliefs], fillings: Sequence[Filling] = PREPARATION
-) -> Example:
+def make_example(rng: random.Random, beliefs: Mapping[str, Beliefs]) -> Example:
     """Return one random piece of a random student's behaviour."""
-    question = any_question(rng, fillings)
+    question = any_question(rng, PREPARATION)
     student = rng.choice(list(beliefs))
     own = beliefs[student][question.kind]
     stage = rng.choices(list(STAGES), list(STAGES.values()))[0]
