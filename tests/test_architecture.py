@@ -32,7 +32,7 @@ LARGEST_PACKAGE = 12
 
 LIGHT = (
     *("trainers.generation.types", "trainers.generation.functions", "trainers.generation.token_estimates"),
-    *("trainers.generation.control_spellings", "trainers.generation.reasoning"),
+    *("trainers.generation.control_spellings", "trainers.generation.reasoning", "trainers.generation.agents.acting"),
 )
 """Modules of `generation` that load no HTTP client, no torch and no tokenizer."""
 

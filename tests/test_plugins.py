@@ -68,6 +68,13 @@ class Silent:
     """A class whose instances cannot be called."""
 
 
+class Deaf:
+    """An agent that is told nothing."""
+
+    async def act(self) -> str:
+        return "what?"
+
+
 class Patient:
     """A verifier that wants to know how long it may take, and lists what was closed."""
 
@@ -158,6 +165,8 @@ BAD = [
         "it takes extra",
     ),
     ({"student_agent": "os.getcwd"}, "student_agent=", "it is called with (text), and that fails: too many", "give it"),
+    ({"student_agent": f"{HERE}.Silent"}, "student_agent=", "an instance of Silent cannot be called", "act(text)"),
+    ({"student_agent": f"{HERE}.Deaf"}, "student_agent=", "it is called with (text), and that fails: too", "give it"),
     ({"row_reader": f"{HERE}.Silent"}, "row_reader=", "an instance of Silent cannot be called", "__call__(row)"),
     ({"trainer_class": f"{HERE}.Silent"}, "trainer_class=", "derived from trainers.grpo.trainer.Teach", "class Silent"),
     ({"weight_transfer": f"{HERE}.Silent"}, "weight_transfer=", "it lacks connect and send and close", "Transport"),

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from custom_data.rows.bad_rows import LONGEST, BadRowError
-from custom_data.rows.conversations import Exchange, Turn, last_exchange, read_turns
+from custom_data.rows.conversations import ChatTurn, Exchange, last_exchange, read_turns
 
 
 def check_text(name: str, text: str, longest: int = LONGEST) -> str:
@@ -62,7 +62,7 @@ def answer_text(value: Any) -> str:
     return check_text("answer", str(value)).strip()
 
 
-def turns_of(value: Any) -> tuple[Turn, ...]:
+def turns_of(value: Any) -> tuple[ChatTurn, ...]:
     """Return the turns of a conversation.
 
     Raises:
@@ -76,7 +76,7 @@ def turns_of(value: Any) -> tuple[Turn, ...]:
     return turns
 
 
-def exchange_of(turns: tuple[Turn, ...]) -> Exchange:
+def exchange_of(turns: tuple[ChatTurn, ...]) -> Exchange:
     """Return the end of a conversation.
 
     Raises:

@@ -27,7 +27,7 @@ TEXT_PARTS = ("text", "input_text", "output_text")
 
 
 @dataclass(frozen=True)
-class Turn:
+class ChatTurn:
     """One turn: `role` is system, user, assistant or tool; `content` is empty where an assistant only calls a tool."""
 
     role: str
@@ -42,7 +42,7 @@ class Exchange:
     reply: str
 
 
-def read_turns(value: Any) -> tuple[Turn, ...] | None:
+def read_turns(value: Any) -> tuple[ChatTurn, ...] | None:
     """Return the turns of a chat column, or `None` when it does not hold any: a list of dictionaries with known roles.
 
     Raises:
@@ -54,24 +54,24 @@ def read_turns(value: Any) -> tuple[Turn, ...] | None:
     return None if any(turn is None for turn in turns) else tuple(turn for turn in turns if turn is not None)
 
 
-def last_question(turns: tuple[Turn, ...]) -> str:
+def last_question(turns: tuple[ChatTurn, ...]) -> str:
     """Return the last user turn; empty when there is none."""
     return next((turn.content for turn in reversed(turns) if turn.role == "user"), "")
 
 
-def last_exchange(turns: tuple[Turn, ...]) -> Exchange | None:
+def last_exchange(turns: tuple[ChatTurn, ...]) -> Exchange | None:
     """Return the final assistant turn with the last user turn before it; `None` when there is no assistant turn."""
     ends = [index for index, turn in enumerate(turns) if turn.role == "assistant"]
     return Exchange(last_question(turns[: ends[-1]]), turns[ends[-1]].content) if ends else None
 
 
-def _turn(item: Any) -> Turn | None:
+def _turn(item: Any) -> ChatTurn | None:
     if not isinstance(item, dict):
         return None
     role = ROLES.get(str(item.get("role") or item.get("from")).lower())
     content = item["content"] if item.get("content") is not None else item.get("value")
     text = "" if content is None and item.get("tool_calls") else _text(content)
-    return Turn(role, text) if role and text is not None else None
+    return ChatTurn(role, text) if role and text is not None else None
 
 
 def _text(content: Any) -> str | None:

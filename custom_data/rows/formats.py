@@ -12,7 +12,7 @@ from custom_data.rows.checks import answer_text, as_json, exchange_of, text_of, 
 from custom_data.rows.choices import ChoiceColumns
 from custom_data.rows.code_questions import check_tests, code_question
 from custom_data.rows.columns import entry, find_columns, listed, plain, resolve_columns, value_of
-from custom_data.rows.conversations import Turn
+from custom_data.rows.conversations import ChatTurn
 from custom_data.rows.heldout import text_key
 from custom_data.rows.question_text import QuestionText
 from trainers.configuration.datasets.column_names import ACCEPTED, SPOKEN
@@ -240,7 +240,7 @@ class ExampleFormat:
 Format = QuestionFormat | ExampleFormat
 
 
-def chat_example(turns: tuple[Turn, ...]) -> Record:
+def chat_example(turns: tuple[ChatTurn, ...]) -> Record:
     """Return a conversation as an SFT example: its final assistant turn is the reply.
 
     A reply in the `<thinking>…</thinking><teaching>…</teaching>` form is used as it is; any other becomes the teaching,

@@ -13,6 +13,7 @@ import pytest
 
 from tests.documentation.test_docs import PAGES, PYTHON_BLOCK
 from tests.service.test_service import serving
+from tests.support.fakes import ScriptedModel
 from trainers.generation import models
 from trainers.teaching import AdaptiveTeacher
 from trainers.teaching.verifiers import build_verifier
@@ -25,6 +26,7 @@ RUN_HERE = (
     ("inference.md", "answers = await teacher.teach_all("),
     ("integration.md", "client = OpenAI("),
     ("traces.md", "teacher = AdaptiveTeacher(my_teacher"),
+    ("agents.md", "my_student = with_tools("),
 )
 RUN_ELSEWHERE = (("data-requirements.md", "def read_row("),)
 """Run by test_data_guide.py. Blocks are named by page and by the start of a line that no other block has."""
@@ -140,3 +142,21 @@ def test_a_lesson_is_recorded(
     [row] = rows_of(tmp_path / "traces", LESSONS)
     assert (row["student"], row["teacher"]) == ("small", "teacher-2")
     assert capsys.readouterr().out.strip() == row["id"]
+
+
+def test_the_page_of_agents_gives_a_model_a_tool(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(name: str, **options: Any) -> ScriptedModel:
+        def says(user: str, index: int) -> str:
+            if "Arc-Intelligence" in name:
+                return mentor(user)
+            if user == "100.0":
+                return "It is 100 square metres."
+            return '<tool_call>{"name": "area", "arguments": {"width": 12.5, "height": 8}}</tool_call>'
+
+        return ScriptedModel(says)
+
+    monkeypatch.setattr(models, "local_model", load)
+    run(6)
+    assert capsys.readouterr().out == "assistant \ntool 100.0\nassistant It is 100 square metres.\n"

@@ -14,6 +14,7 @@ from tests.support.browser import browser, seen
 from tests.support.evaluations import evaluated
 from trainers.evaluation.measures.solved_questions import Alone, Taught
 from trainers.evaluation.reports.lesson_page import as_script_data, marks, page_data, write_lesson_page
+from trainers.generation.types import ToolCall, Turn
 from trainers.teaching.lesson import Approach
 
 HOSTILE = (
@@ -204,3 +205,20 @@ def test_thousands_of_lessons_open_quickly(opened):
     page = opened(alone, {"T": with_text(taught, teaching="word " * 200)})
     assert "8000 of 8000 lessons" in page
     assert len(cards(page)) == 30
+
+
+@browser
+@pytest.mark.slow
+def test_the_turns_of_an_agent_are_folded_into_its_solution_and_can_be_searched(opened):
+    alone, taught = lessons()
+    item = taught["GRPO"][0]
+    [lesson] = item.group.lessons
+    call = ToolCall("calculator", {"expression": HOSTILE})
+    turns = (Turn("assistant", "I look.", 3, (call,)), Turn("tool", "no sum", call=call, failed=True))
+    acted = replace(lesson, taught=replace(lesson.taught, turns=(*turns, Turn("assistant", "four", 1))))
+    page = opened(alone, {"T": [replace(item, group=replace(item.group, lessons=(acted,)))]}, "#search=no+sum")
+    [card] = cards(page)
+    assert "2 turns" in card
+    assert "calculator(expression=" in card
+    assert "failed" in card
+    assert "<img" not in page

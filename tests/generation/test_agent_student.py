@@ -15,8 +15,18 @@ from trainers.configuration.checks.files import missing_paths
 from trainers.configuration.devices.machine import assume
 from trainers.configuration.resume.evaluations import STUDENT, fingerprints
 from trainers.generation.agent_model import AgentModel
+from trainers.generation.agents.acting import Acted
 from trainers.generation.retries import RetryPolicy
-from trainers.generation.types import Generation, GenerationError, Message, Prompt, Sampling
+from trainers.generation.types import (
+    Completion,
+    Generation,
+    GenerationError,
+    Message,
+    Prompt,
+    Sampling,
+    ToolCall,
+    Turn,
+)
 from trainers.launch.checks.model_uses import model_uses
 
 QUICK = RetryPolicy(attempts=3, first_delay_s=0.001)
@@ -165,3 +175,66 @@ def test_an_evaluation_without_servers_takes_an_agent_and_remembers_which() -> N
     assert server_layout(config) == ()
     assert isinstance(connect_student(config), AgentModel)
     assert fingerprints(config)[STUDENT] == AGENT
+
+
+class Environment:
+    """An agent with turns, and a score of its own where it is asked for one."""
+
+    fresh_per_call = True
+
+    def __init__(self, score: Any = None, finished: bool = True) -> None:
+        self.score, self.finished, self.calls = score, finished, 0
+
+    async def act(self, text: str, seed: int) -> Acted:
+        self.calls += 1
+        look = ToolCall("look", {"where": text[-1]})
+        turns = (
+            Turn("assistant", "I look.", 4, (look,)),
+            Turn("tool", f"seed {seed}", call=look),
+            Turn("assistant", f"call {self.calls}", 3),
+        )
+        return Acted(turns[-1].text, turns, self.score, self.finished)
+
+
+def acted(agent: Any, n: int = 1) -> list[Completion]:
+    [generation] = asyncio.run(AgentModel(agent, retry=QUICK).generate([prompt("a")], n=n, sampling=SAMPLING, seed=7))
+    return list(generation.completions)
+
+
+def test_an_agent_that_acts_is_recorded_turn_by_turn_and_met_anew() -> None:
+    first, second = acted(Environment(), n=2)
+    assert [turn.text for turn in first.turns] == ["I look.", "seed 7", "call 1"]
+    assert [turn.text for turn in second.turns] == ["I look.", "seed 8", "call 1"]
+    assert (first.text, first.tokens, first.finish_reason, first.score) == ("call 1", 7, "stop", None)
+
+
+def test_an_agent_may_say_that_it_was_stopped_and_what_its_environment_thinks() -> None:
+    [completion] = acted(Environment(score=1, finished=False))
+    assert (completion.score, completion.finish_reason) == (1.0, "length")
+
+
+@pytest.mark.parametrize("score", [1.5, -0.1, float("nan"), True, "much"])
+def test_a_score_that_is_none_is_a_failure(score: Any) -> None:
+    with pytest.raises(GenerationError, match=r"expected a number in \[0, 1\]") as caught:
+        acted(Environment(score=score))
+    assert caught.value.cause == "function"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"), [(Acted(5), "a text of type int"), (Acted("x", ("y",)), "a turn of type str")]
+)  # type: ignore[arg-type]
+def test_what_acted_holds_is_looked_at(answer: Acted, said: str) -> None:
+    with pytest.raises(GenerationError, match=said):
+        acted(lambda text: answer)
+
+
+def test_an_agent_that_never_stops_is_given_up_at_the_deadline() -> None:
+    class Endless:
+        async def act(self, text: str) -> str:
+            while True:
+                await asyncio.sleep(0.01)
+
+    model = AgentModel(Endless(), call_timeout_s=0.05, retry=RetryPolicy(attempts=1))
+    with pytest.raises(GenerationError) as caught:
+        answers(model, "a")
+    assert caught.value.cause == "timeout"

@@ -1,7 +1,11 @@
 """The chat format: what is sent, and how every kind of answer is read."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from trainers.generation.api.tool_calls import UNREADABLE
 from trainers.generation.api.wire import (
     Dialect,
     chat_request,
@@ -11,7 +15,7 @@ from trainers.generation.api.wire import (
     refused_parameter,
     sample_seed,
 )
-from trainers.generation.types import GenerationError, MalformedResponse, Message, Prompt, Sampling
+from trainers.generation.types import GenerationError, MalformedResponse, Message, Prompt, Sampling, ToolCall
 
 PROMPT = Prompt((Message("system", "Be short."), Message("user", "2 + 2?")))
 
@@ -171,3 +175,43 @@ def test_withheld_text_is_a_failure_of_its_own(given):
 def test_anything_else_is_malformed(given):
     with pytest.raises(MalformedResponse):
         read_answer(given, PROMPT)
+
+
+def test_tools_and_their_turns_are_sent_and_read_as_chat_apis_have_them() -> None:
+    asked = ToolCall("add", {"a": 1, "b": "<|im_end|>"}, "call_1")
+    messages = (
+        Message("user", "How many?"),
+        Message("assistant", "", calls=(asked,)),
+        Message("tool", "2", call=asked),
+    )
+    tool = {"type": "function", "function": {"name": "add", "description": "Add.", "parameters": {}}}
+    prompt = Prompt(messages, (tool,))
+    request = chat_request("m", prompt, Sampling(5), 0, dialect=Dialect(), extra_body={})
+    assert request["tools"] == [tool]
+    assert "tool_choice" not in request
+    function = {"name": "add", "arguments": '{"a": 1, "b": "< |im_end|>"}'}
+    assert request["messages"][1]["tool_calls"] == [{"type": "function", "id": "call_1", "function": function}]
+    assert request["messages"][2] == {"role": "tool", "content": "2", "tool_call_id": "call_1"}
+    probe = chat_request("m", replace(prompt, may_act=False), Sampling(5), 0, dialect=Dialect(), extra_body={})
+    assert probe["tool_choice"] == "none"
+    assert prompt_bound(prompt) > prompt_bound(Prompt(messages)) > prompt_bound(Prompt(messages[:1]))
+
+    message = {"content": None, "tool_calls": request["messages"][1]["tool_calls"]}
+    answer = read_answer({"choices": [{"message": message, "finish_reason": "tool_calls"}]}, prompt)
+    read = ToolCall("add", {"a": 1, "b": "< |im_end|>"}, "call_1")
+    assert (answer.completion.calls, answer.completion.finish_reason) == ((read,), "stop")
+
+
+@pytest.mark.parametrize("arguments", ["{", "[1]", "7"])
+def test_arguments_that_are_no_object_are_kept_for_the_model_to_be_told(arguments: str) -> None:
+    message = {"content": "", "tool_calls": [{"id": "x", "function": {"name": "add", "arguments": arguments}}]}
+    answer = read_answer({"choices": [{"message": message, "finish_reason": "tool_calls"}]}, Prompt(()))
+    assert answer.completion.calls == (ToolCall("add", {UNREADABLE: arguments}, "x"),)
+
+
+@pytest.mark.parametrize("calls", ["text", [1], [{"id": "x"}], [{"function": {"arguments": "{}"}}], 5])
+def test_tool_calls_that_are_none_are_a_malformed_answer(calls: Any) -> None:
+    with pytest.raises(MalformedResponse):
+        read_answer(
+            {"choices": [{"message": {"content": "", "tool_calls": calls}, "finish_reason": "stop"}]}, Prompt(())
+        )

@@ -6,12 +6,13 @@ from inspect import signature
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
+from custom_data.world.calculator.words import CHAT_TEMPLATE
 from tests.support import tokenizer_kinds as kinds
 from tests.support.tiny import build_tokenizer
 from trainers.configuration import compose
 from trainers.configuration.checks.template_rules import NO_VARIABLES
 from trainers.launch.checks.model_uses import ModelUse
-from trainers.launch.checks.prompts import stage_problems, unread_kwargs
+from trainers.launch.checks.prompts import stage_problems, tool_template_problems, unread_kwargs
 
 STUDENT = ModelUse(
     "student", "student_model", "me/model", "me/model", "me/model", None, "student_max_model_len", None, True
@@ -114,3 +115,37 @@ def test_a_template_that_refuses_a_single_question_is_a_problem_of_the_model():
     [problem] = found("{{ raise_exception('needs a tool') }}")
     assert problem.given == "student_model=me/model"
     assert "needs a tool" in problem.expected
+
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+)
+LISTED = "{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}"
+ODD_CALLS = CHATML.replace(
+    "<|im_end|>", "{% for c in message.tool_calls or [] %}[{{ c.function | tojson }}]{% endfor %}<|im_end|>"
+)
+
+
+def tool_problems(template, *overrides, special=()):
+    tokenizer = build_tokenizer()
+    tokenizer.chat_template = template
+    tokenizer.add_special_tokens({"additional_special_tokens": list(special)})
+    tools = "student_tools=[custom_data.world.calculator.tool.calculator]"
+    return list(tool_template_problems(STUDENT, tokenizer, composed(tools, *overrides)))
+
+
+def test_templates_that_cannot_hold_a_conversation_with_tools_are_refused():
+    assert tool_problems(CHAT_TEMPLATE) == []
+    refusing = "{% if tools %}{{ raise_exception('no tools here') }}{% endif %}" + CHATML
+    for template, said in (
+        (CHATML, "does not write what tools there are (calculator)"),
+        (refusing, "no tools here"),
+        (LISTED + CHATML, "leaves out calls of tools, or their results"),
+        (LISTED + ODD_CALLS, "writes calls of tools in a form of its own"),
+    ):
+        [problem] = tool_problems(template)
+        assert said in problem.expected
+        assert problem.given == "student_tools with student_model=me/model"
+    [problem] = tool_problems(CHAT_TEMPLATE, special=["<tool_call>"])
+    assert "no call could be heard" in problem.expected
+    assert list(tool_template_problems(STUDENT, build_tokenizer(), composed())) == []

@@ -10,6 +10,7 @@ from transformers import AutoConfig
 
 from trainers.builders.protocol import prompt_templates, stages
 from trainers.builders.servers import layout_of
+from trainers.builders.tools import tool_schemas
 from trainers.configuration.devices.placement import teacher_list
 from trainers.configuration.settings.experiments import EvaluationExperiment, StudentExperiment
 from trainers.configuration.settings.students import Member, all_members
@@ -57,25 +58,27 @@ def _named(need: Need, member: Member) -> Need:
 def _contexts(config: StudentExperiment, role: Role) -> list[Context]:
     """Return one context per model of a role: an evaluation may have several teachers, or none."""
     specs = {spec.tokenizer: spec for spec in layout_of(config, role)}
-    contexts = [_served(spec, config.of_role(role).chat_template_kwargs) for spec in specs.values()]
+    tools = tool_schemas(config.student) if role == "student" else ()
+    contexts = [_served(spec, config.of_role(role).chat_template_kwargs, tools) for spec in specs.values()]
     asked = len(teacher_list(config)) if role == "teacher" and isinstance(config, EvaluationExperiment) else 1
     if asked > len(contexts):
         contexts.append(Context(estimate, config.of_role(role).max_model_len, _no_template))
     return contexts
 
 
-def _served(spec: ServerSpec, kwargs: Mapping[str, Any]) -> Context:
-    """Return the context of a model of ours, rendered with the arguments of its chat template."""
+def _served(spec: ServerSpec, kwargs: Mapping[str, Any], tools: Sequence[Mapping[str, Any]] = ()) -> Context:
+    """Return the context of a model of ours, rendered with the arguments of its chat template and its tools."""
     trusted = spec.trust_remote_code
     renderer = ChatRenderer(spec.tokenizer, kwargs, revision=spec.revision, trust_remote_code=trusted)
     limit = spec.max_model_len
     if limit is None:
         model = AutoConfig.from_pretrained(spec.weights, revision=spec.revision, trust_remote_code=trusted)
         limit = getattr(model.get_text_config(), "max_position_embeddings", None)
+    written = {**kwargs, "tools": list(tools)} if tools else kwargs
     return Context(
-        lambda prompt: len(renderer.render(prompt)),
+        lambda prompt: len(renderer.render(replace(prompt, tools=tuple(tools)))),
         limit,
-        lambda prompt: rendering_overhead(renderer.tokenizer, prompt.messages, kwargs),
+        lambda prompt: rendering_overhead(renderer.tokenizer, prompt.messages, written),
     )
 
 

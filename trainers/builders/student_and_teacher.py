@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 from trainers import plugins
 from trainers.builders.servers import connect_pool, layout_of, servers_of, token_counter
+from trainers.builders.tools import acting
 from trainers.configuration.checks.api_keys import missing_keys
 from trainers.configuration.devices.placement import record_name, teacher_entries
 from trainers.configuration.settings.experiments import EvaluationExperiment, Experiment, StudentExperiment
@@ -58,8 +59,8 @@ def connect_students(config: StudentExperiment, students: Sequence[Member]) -> d
             shared[answering] = first_at[urls] = pool
         elif answering not in shared:
             # Without servers of ours a model is loaded into this process.
-            shared[answering] = connect_student(member.config, member)
-        connected[member.name] = shared[answering]
+            shared[answering] = load_model(member.config, "student", student.model)
+        connected[member.name] = acting(student, shared[answering])
     return connected
 
 
@@ -68,8 +69,12 @@ def connect_student(config: StudentExperiment, member: Member | None = None) -> 
 
     Raises:
         ConfigurationError: when the environment lacks the key of its API, its spending cap was reached before, or it is
-            an agent that cannot be made.
+            an agent that cannot be made, or has tools that cannot be.
     """
+    return acting(config.student, _connected(config, member))
+
+
+def _connected(config: StudentExperiment, member: Member | None) -> ModelClient:
     if config.student.agent:
         return AgentModel(
             plugins.build(plugins.STUDENT, config),

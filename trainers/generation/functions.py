@@ -1,4 +1,4 @@
-"""A plain Python function `str -> str` as a model of the protocol: your own agent, whatever it does inside."""
+"""A plain Python function `str -> str`, or an object with a method `act`, as a model: an agent of your own."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from trainers.concurrency.calls import call, reason
-from trainers.generation.token_estimates import estimated_tokens
+from trainers.generation.agents.acting import Acted, called_part, completion_of
 from trainers.generation.types import Completion, Generation, GenerationError, Prompt, Sampling
 
 logger = logging.getLogger(__name__)
 TOLD = ("messages", "sampling", "seed")
 """Parameters of a function that it is told by name, where it has them."""
 
-TextFunction = Callable[..., str] | Callable[..., Awaitable[str]]
+TextFunction = Callable[..., str | Acted] | Callable[..., Awaitable[str | Acted]]
 
 
 class FunctionModel:
     """Calls a function with the text of a conversation; what it returns is the completion.
 
-    The function is called once for every sample. Where it has parameters of these names it is told the `messages` of
-    the conversation, the `sampling` with its token budget and temperature, and the `seed`; tokens are estimated. A
-    function that is not a coroutine function runs in threads.
+    The function is called once for every sample, of an object with a method `act` that method. It returns text, or
+    `Acted` where it took several turns or has a score of its own. Where it has parameters of these names it is told the
+    `messages` of the conversation, the `sampling` with its token budget and temperature, and the `seed`; tokens are
+    estimated. A function that is not a coroutine function runs in threads.
 
     Args:
         function: from the text of the messages, joined by blank lines, to an answer.
@@ -48,7 +50,7 @@ class FunctionModel:
                 f"fresh_per_call copies an agent with its memory, and the memory of the function {function.__name__} "
                 "lies outside of it: make it a method of an object that holds the memory"
             )
-        self._told = _parameters(function).intersection(TOLD)
+        self._told = _parameters(called_part(function)).intersection(TOLD)
         self._slots = asyncio.Semaphore(max_concurrent_calls)
         # asyncio's own threads are few on a machine with few cores, where an agent mostly waits for others.
         self._threads = ThreadPoolExecutor(max_concurrent_calls, thread_name_prefix="function-model")
@@ -90,23 +92,24 @@ class FunctionModel:
                 raise
             except Exception as error:
                 raise _failure(f"{self._name} raised {reason(error)}") from error
-        if not isinstance(answer, str):
-            raise _failure(f"{self._name} returned {type(answer).__name__}, expected str")
-        return Completion(answer, (), None, "stop", reported_tokens=estimated_tokens(answer))
+        try:
+            return completion_of(answer)
+        except ValueError as error:
+            raise _failure(f"{self._name} {error}") from error
 
     def _own(self) -> TextFunction:
         """Return the function of one call: a copy where each has its own."""
         if not self._fresh:
-            return self._function
+            return called_part(self._function)
         try:
-            return copy.deepcopy(self._function)
+            return called_part(copy.deepcopy(self._function))
         except Exception as error:
             remedy = "give it __deepcopy__, or leave fresh_per_call out"
             raise _failure(f"{self._name} cannot be copied for a call ({reason(error)}): {remedy}") from error
 
     @property
     def _name(self) -> str:
-        named = getattr(self._function, "func", self._function)
+        named: Any = getattr(self._function, "func", self._function)
         return getattr(named, "__name__", type(named).__name__)
 
 

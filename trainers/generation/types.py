@@ -2,25 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
-class Message:
-    """One turn of a chat conversation."""
+class ToolCall:
+    """A call of a tool that a model asks for: the tool's name, and its arguments by name.
 
-    role: Literal["system", "user", "assistant"]
+    `id` tells the calls of a conversation apart, as chat APIs want it.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of an agent's own: what the model said, or what a tool gave back.
+
+    An assistant's turn has the `calls` that it asks for, and the `tokens` that were generated for it. A tool's has the
+    `call` that it answers, no tokens of the model's, and `failed` where the tool did not do what was asked.
+    """
+
+    role: Literal["assistant", "tool"]
+    text: str
+    tokens: int = 0
+    calls: tuple[ToolCall, ...] = ()
+    call: ToolCall | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a chat conversation.
+
+    An assistant's may have the tool `calls` that it asked for, and a tool's has the `call` that it answers.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    calls: tuple[ToolCall, ...] = ()
+    call: ToolCall | None = None
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A conversation to be continued; each model renders it with its own chat template and tokenizer."""
+    """A conversation to be continued; each model renders it with its own chat template and tokenizer.
+
+    `tools` describes the tools that the model may ask for, each as a JSON schema of a function in the form of OpenAI's.
+    `may_act` is false where an agent is only asked what it would do: it then says so in one turn and uses no tool.
+    """
 
     messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+    may_act: bool = True
 
 
 @dataclass(frozen=True)
@@ -49,6 +88,9 @@ class Completion:
     `token_ids` are the sampled ids, the end-of-turn token included when the model stopped by itself. `logprobs`, one
     per token id and in nats, are those of the distribution that was sampled from; `None` when they were not asked for.
     An API gives no ids: there `token_ids` is empty, and `reported_tokens` is what it says it generated.
+
+    `calls` are the tool calls that an API tells apart from the text; other models write theirs into it. Of an agent,
+    `text` is its last answer, `turns` all that it did, and `score` in [0, 1] what its own environment makes of it.
     """
 
     text: str
@@ -56,6 +98,9 @@ class Completion:
     logprobs: tuple[float, ...] | None
     finish_reason: Literal["stop", "length"]
     reported_tokens: int | None = None
+    calls: tuple[ToolCall, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    score: float | None = None
 
     @property
     def tokens(self) -> int:

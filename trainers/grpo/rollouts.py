@@ -9,8 +9,10 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import cast
 
 from trainers.concurrency.event_loop import EventLoopThread, wait
+from trainers.generation.agents.tool_loop import ToolLoop
 from trainers.generation.api.usage import Account
 from trainers.generation.client import ModelClient
 from trainers.generation.vllm.endpoint_pool import EndpointPool
@@ -59,9 +61,10 @@ class Rollout:
 
     @property
     def failures(self) -> int:
-        """Number of lessons to train on of which something failed: a request, a verdict, or the check for leaks."""
+        """Number of failures in what is trained on: of requests, verdicts, checks for leaks, and a mentor's readings."""
         lessons = [lesson for group in self.groups for lesson in group.lessons]
-        return sum(bool(each.failure or (each.blind and each.blind.cause)) for each in lessons)
+        unread = sum(reading.failure is not None for reading in self.readings or ())
+        return unread + sum(bool(each.failure or (each.blind and each.blind.cause)) for each in lessons)
 
     def metrics(self) -> dict[str, float]:
         """Cost metrics under the names of the design."""
@@ -204,9 +207,15 @@ class RolloutRunner:
         readers = [] if self._mentor is None else [self._mentor.reader]
         pools = {"teacher": [self.teacher_pool], "student": self.student_pools, "mentor": readers}
         ours = {
-            role: [pool.busy_s for pool in found if isinstance(pool, EndpointPool)] for role, found in pools.items()
+            role: [pool.busy_s for pool in map(_asked, found) if isinstance(pool, EndpointPool)]
+            for role, found in pools.items()
         }
         return {role: fmean(seconds) for role, seconds in ours.items() if seconds}
+
+
+def _asked(model: ModelClient) -> ModelClient:
+    """Return what reaches the servers: of a model with tools, the model."""
+    return cast(ModelClient, model.model) if isinstance(model, ToolLoop) else model
 
 
 @dataclass(frozen=True)

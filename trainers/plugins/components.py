@@ -49,6 +49,7 @@ class Seam:
     names: Mapping[str, str] = field(default_factory=dict)
     default: str | None = None
     method: str = "__call__"
+    otherwise: str = "__call__"
     elsewhere: frozenset[str] = frozenset()
     offers: Mapping[str, str] = field(default_factory=dict)
 
@@ -74,7 +75,7 @@ VERIFIER = Seam(
     elsewhere=frozenset({JUDGE}),
     offers={"timeout_s": "verifier_timeout_s"},
 )
-STUDENT = Seam("student_agent", ("text",), told=TOLD, method="generate")
+STUDENT = Seam("student_agent", ("text",), told=TOLD, method="generate", otherwise="act")
 REFLECTION = Seam("reflection_agent", ("text",), told=TOLD, method="generate")
 ROW_READER = Seam("row_reader", ("row",))
 SEAMS = (REWARD, VERIFIER, STUDENT, REFLECTION, ROW_READER)
@@ -111,11 +112,14 @@ def build(seam: Seam, config: Experiment) -> Any:
         missing = isinstance(error, ImportError)
         remedy = "install what is missing" if missing else f"correct {seam.settings_key}, or the class"
         raise _refused(given, f"cannot be made ({_said(error)})", remedy) from error
-    method = getattr(made, seam.method, made)
+    whole = getattr(made, seam.method, None)
+    method = getattr(made, seam.otherwise, made) if whole is None else whole
     if not callable(method):
-        remedy = f"give it a method {seam.method}({', '.join(seam.call)})"
+        wanted = seam.method if seam.otherwise == "__call__" else seam.otherwise
+        remedy = f"give it a method {wanted}({', '.join(seam.call)})"
         raise _refused(given, f"an instance of {component.__name__} cannot be called", remedy)
-    if seam.method != "generate" or method is made:
+    # A whole generator is called with more than text.
+    if seam.method != "generate" or whole is None:
         _check_call(seam, given, method)
     return made
 

@@ -23,6 +23,7 @@ import yaml
 
 from trainers.concurrency.event_loop import EventLoopThread
 from trainers.concurrency.task_groups import task_group
+from trainers.generation.agents.acting import can_act
 from trainers.generation.functions import FunctionModel, TextFunction
 from trainers.generation.reasoning import strip_reasoning
 from trainers.generation.token_estimates import estimated_tokens
@@ -392,9 +393,10 @@ def as_generator(model: Model) -> Generator:
     """
     if inspect.iscoroutinefunction(getattr(model, "generate", None)):
         return cast(Generator, model)
-    if hasattr(model, "generate") or not callable(model):
+    if hasattr(model, "generate") or not can_act(model):
         given = f"{type(model).__name__} {model!r}" if isinstance(model, str) else type(model).__name__
-        raise TypeError(f"expected a function from text to text or a model of trainers.generation.models, got {given}")
+        expected = "expected a function from text to text, an agent with act, or a model of trainers.generation.models"
+        raise TypeError(f"{expected}, got {given}")
     return FunctionModel(model)
 
 

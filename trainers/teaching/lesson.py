@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainers.generation.types import SampledCompletion
+from trainers.generation.types import SampledCompletion, Turn
 
 THE_STUDENT = "student"
 """The name of a student that has none because it is the only one."""
@@ -38,8 +38,9 @@ class Solution:
     """The student's answer to a question, alone or taught.
 
     `correct` is the verdict; `None` means unscorable, and `cause` says why (`timeout`, `no_ground_truth`, …).
-    `tokens` counts what the student generated, in its own tokens. `grade` is what judges gave, `None` where a rule
-    decided.
+    `tokens` counts what the student generated, in its own tokens and over all its turns. `grade` is what judges or an
+    agent's own environment gave, `None` where a rule decided. `turns` are those of a student that takes several, the
+    results of its tools among them; `text`, which is judged, is then its last answer.
     """
 
     text: str
@@ -49,6 +50,12 @@ class Solution:
     answered: bool = True
     cause: str | None = None
     grade: Grade | None = None
+    turns: tuple[Turn, ...] = ()
+
+    @property
+    def own_turns(self) -> int:
+        """Number of the student's own turns; 1 for one that answers at once."""
+        return sum(turn.role == "assistant" for turn in self.turns) or 1
 
     @property
     def score(self) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from trainers.generation.types import ToolCall, Turn
 from trainers.teaching.lesson import Grade, Lesson, Solution
 
 FORMAT = 1
@@ -24,17 +25,48 @@ def check_format(record: Mapping[str, Any]) -> None:
 
 
 def solution_record(solution: Solution) -> dict[str, Any]:
-    """Return a solution as an object; it has a `grade` only where judges gave one."""
+    """Return a solution as an object; it has a `grade` only where there is one, and `turns` only of an agent."""
     record = asdict(solution)
+    del record["turns"]
     if solution.grade is None:
         del record["grade"]
+    if solution.turns:
+        record["turns"] = [turn_record(turn) for turn in solution.turns]
     return record
+
+
+def turn_record(turn: Turn) -> dict[str, Any]:
+    """Return a turn as an object: an assistant's with its calls, a tool's with the call that it answers."""
+    record: dict[str, Any] = {"role": turn.role, "text": turn.text}
+    if turn.role == "assistant":
+        return record | {"tokens": turn.tokens, "calls": [_call_record(call) for call in turn.calls]}
+    return record | {"call": _call_record(turn.call) if turn.call else None, "failed": turn.failed}
 
 
 def solution_from(record: Mapping[str, Any]) -> Solution:
     """Return the solution of an object that `solution_record` made."""
     grade = record.get("grade")
-    return Solution(**{**record, "grade": Grade(**grade) if grade else None})
+    # Lessons of students without tools, and all of earlier versions, have no turns.
+    turns = tuple(turn_from(turn) for turn in record.get("turns", ()))
+    return Solution(**{**record, "grade": Grade(**grade) if grade else None, "turns": turns})
+
+
+def turn_from(record: Mapping[str, Any]) -> Turn:
+    """Return the turn of an object that `turn_record` made."""
+    calls = tuple(ToolCall(**call) for call in record.get("calls", ()))
+    call = record.get("call")
+    return Turn(
+        record["role"],
+        record["text"],
+        record.get("tokens", 0),
+        calls,
+        ToolCall(**call) if call else None,
+        record.get("failed", False),
+    )
+
+
+def _call_record(call: ToolCall) -> dict[str, Any]:
+    return {"name": call.name, "arguments": dict(call.arguments), "id": call.id}
 
 
 def lesson_record(lesson: Lesson) -> dict[str, Any]:

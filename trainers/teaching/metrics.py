@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import fsum
 from statistics import fmean, pstdev
 
-from trainers.teaching.lesson import Group, Lesson
+from trainers.teaching.lesson import Group, Lesson, Solution
 
 OVERLONG = "_context"
 """Endings of the causes of failure that say that a prompt did not fit into a context."""
@@ -66,8 +66,19 @@ def teaching_means(groups: Sequence[Group]) -> dict[str, Mean]:
         "solution_tokens/baseline": _mean(solution.tokens for solution in baselines),
         "solution_tokens/taught": _mean(solution.tokens for solution in taught),
         "token_efficiency": _token_efficiency(scored),
+        **_turns(baselines, taught),
     }
     return {name: mean for name, mean in means.items() if mean is not None}
+
+
+def _turns(baselines: Sequence[Solution], taught: Sequence[Solution]) -> dict[str, Mean | None]:
+    """Return how many turns solutions take, and the share of tool calls that fail, of students that take several."""
+    calls = [turn for solution in (*baselines, *taught) for turn in solution.turns if turn.role == "tool"]
+    return {
+        "turns/baseline": _mean(solution.own_turns for solution in baselines if solution.turns),
+        "turns/taught": _mean(solution.own_turns for solution in taught if solution.turns),
+        "tool_failure_rate": _mean(call.failed for call in calls),
+    }
 
 
 def means_by_student(groups: Sequence[Group], students: Sequence[str]) -> dict[str, Mean]:

@@ -7,7 +7,7 @@ meets later.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trainers.generation.reasoning import strip_blocks
 from trainers.generation.types import Message, Prompt
@@ -40,8 +40,9 @@ class PromptTemplates:
         return _prompt(self.student_system_prompt, fill(self.baseline_template, question=question))
 
     def probe(self, question: str) -> Prompt:
-        """Ask the student how it would go about the question."""
-        return _prompt(self.student_system_prompt, fill(self.probe_template, question=question))
+        """Ask the student how it would go about the question, which it is not to do yet."""
+        asked = _prompt(self.student_system_prompt, fill(self.probe_template, question=question))
+        return replace(asked, may_act=False)
 
     def teacher(self, question: str, approach: str) -> Prompt:
         """Ask the teacher for a teaching; an empty approach is replaced by `EMPTY_APPROACH`."""

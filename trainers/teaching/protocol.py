@@ -33,6 +33,7 @@ from trainers.teaching.prompts import PromptTemplates, read_reply
 from trainers.teaching.reward import Reward, score
 from trainers.teaching.tally import Tally
 from trainers.teaching.verifiers import Comparing, Revealing, Verdict, Verifier
+from trainers.teaching.verifiers.verdict import own_verdict
 
 MINIMUM_GROUP = 2
 Baselines = Callable[[], Awaitable[Sequence[Solution]]]
@@ -323,15 +324,18 @@ class Protocol:
         baselines: Baselines | None = None,
     ) -> Solution:
         text = strip_reasoning(completion.text)
-        verdict = await self._verdict(text, question, baselines)
+        own = completion.score
+        verdict = await self._verdict(text, question, baselines) if own is None else own_verdict(own)
         return Solution(
             text=text,
             tokens=completion.tokens,
             truncated=completion.truncated,
             correct=verdict.correct,
-            answered=self.verifier.extract(text) is not None,
+            # What an environment has scored it has found an answer in, or else its score says that there was none.
+            answered=own is not None or self.verifier.extract(text) is not None,
             cause=verdict.cause,
             grade=verdict.grade,
+            turns=completion.turns,
         )
 
     async def _verdict(self, text: str, question: Question, baselines: Baselines | None) -> Verdict:

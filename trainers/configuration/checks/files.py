@@ -123,8 +123,15 @@ def _missing(config: Experiment, key: str, path: str, expected: str) -> Problem:
 
 
 def _remedy(config: Experiment, path: str) -> str:
-    if Path(path).is_relative_to(config.output.world):
-        return f"run: {_make_world(Path(config.output.world))}"
+    world = Path(config.output.world)
+    if (
+        Path(path).is_relative_to(world)
+        and Path(path).name.startswith("calculator")
+        and (world / "world.json").is_file()
+    ):
+        return f"run: python -m custom_data.world.calculator --world {world}"
+    if Path(path).is_relative_to(world):
+        return f"run: {_make_world(world)}"
     workspace = config.output.workspace
     for made, command in COMMANDS.items():
         if Path(path) == Path(made.format(workspace=workspace)):

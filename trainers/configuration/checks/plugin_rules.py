@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from trainers.configuration.cli.command_line import is_secret
 from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, StudentExperiment
+from trainers.configuration.settings.in_words import written
+from trainers.configuration.settings.keys import keys_in
+from trainers.configuration.settings.models.student import StudentSettings
 from trainers.problems import Problem
 from trainers.serving.weights.transports import TRANSPORTS
 
@@ -32,11 +36,40 @@ def check_plugins(config: Experiment) -> Iterator[Problem]:
             yield Problem(f"{key}={path}", "expected a dotted path, or null", remedy)
     for key in WITH_SETTINGS:
         yield from _settings(keys, key)
+    if isinstance(config, StudentExperiment):
+        yield from _tools(config)
     if isinstance(config, StudentExperiment) and config.student.agent and config.student.base_url:
         given = f"student_agent={config.student.agent} student_base_url={config.student.base_url}"
         yield Problem(given, "expected one student", "leave one of the two out")
     if isinstance(config, GRPOExperiment):
         yield from _transport(config.rollouts.weight_transfer)
+
+
+def _tools(config: StudentExperiment) -> Iterator[Problem]:
+    student = config.student
+    example = "write for example student_tools=[my_package.tools.calculator], or leave it out"
+    if student.tools is None:
+        for name in ("max_turns", "tool_timeout_s", "tool_max_characters", "tool_sandbox"):
+            value = getattr(student, name)
+            # An agent of the user's own may have a parameter `student_max_turns`.
+            if value != keys_in(StudentSettings)[f"student_{name}"].default and not student.agent:
+                remedy = "name tools in student_tools, or leave it out"
+                yield Problem(f"student_{name}={written(value)}", "has no effect without tools", remedy)
+        return
+    given = f"student_tools={written(student.tools)}"
+    if not student.tools:
+        yield Problem(given, "expected one tool or more", example)
+    if student.agent:
+        expected = "an agent of your own brings its own tools"
+        yield Problem(f"{given} student_agent={student.agent}", expected, "leave one of the two out")
+    for path in student.tools:
+        if not isinstance(path, str) or not DOTTED.fullmatch(path):
+            yield Problem(f"student_tools: {written(path)}", "expected the dotted path of a function", example)
+    named = Counter(str(path).rpartition(".")[2] for path in student.tools)
+    for name, count in named.items():
+        if count > 1:
+            expected = f"{count} tools are called {name}, and a model tells tools apart by their names"
+            yield Problem(given, expected, "give each function a name of its own")
 
 
 def _settings(keys: Mapping[str, Any], key: str) -> Iterator[Problem]:

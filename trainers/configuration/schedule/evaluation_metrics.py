@@ -50,10 +50,13 @@ DIRECTIONS: Mapping[str, Mapping[str, bool | None]] = {
         "teaching/teaching_length_mean/baseline_wrong": NEITHER,
         "teaching/teaching_length_std": NEITHER,
         "teaching/token_efficiency": MORE,
+        "teaching/tool_failure_rate": LESS,
         "teaching/truncated_rate/approach": LESS,
         "teaching/truncated_rate/baseline": LESS,
         "teaching/truncated_rate/taught": LESS,
         "teaching/truncated_rate/teaching": LESS,
+        "teaching/turns/baseline": NEITHER,
+        "teaching/turns/taught": NEITHER,
         "teaching/unscorable_rate": LESS,
     },
 }

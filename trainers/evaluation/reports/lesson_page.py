@@ -16,6 +16,7 @@ from trainers.evaluation.measures.quantities import baseline_accuracy
 from trainers.evaluation.measures.solved_questions import Alone, Taught
 from trainers.output.files import write_whole
 from trainers.teaching.lesson import Lesson, Prepared, Solution
+from trainers.teaching.lesson_record import turn_record
 
 TEMPLATE = Path(__file__).with_name("lesson_page.html")
 MAX_CHARACTERS = 60_000_000
@@ -195,4 +196,5 @@ def _solution(solution: Solution) -> dict[str, Any]:
         "score": solution.grade.score if solution.grade else None,
         "truncated": solution.truncated,
         "cause": solution.cause,
+        "turns": [turn_record(turn) for turn in solution.turns],
     }

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from trainers.generation.api.tool_calls import message_sent, read_calls
+from trainers.generation.chat_templates.tool_messages import with_calls_as
 from trainers.generation.control_spellings import WELL_KNOWN, broken, spans_of
 from trainers.generation.token_estimates import estimated_tokens
 from trainers.generation.types import Completion, GenerationError, MalformedResponse, Message, Prompt, Sampling
@@ -96,10 +99,14 @@ def chat_request(
     kept = {name: value for name, (value, off) in beyond.items() if value != off and name not in dialect.dropped}
     request: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": message.role, "content": text} for message, text in _texts(prompt)],
+        "messages": [message_sent(with_calls_as(message, _shown), text) for message, text in _texts(prompt)],
         dialect.length_key: sampling.max_tokens,
         "extra_body": kept | dict(extra_body),
     }
+    if prompt.tools:
+        request["tools"] = list(prompt.tools)
+        # An agent that is only asked what it would do says so in words.
+        request |= {} if prompt.may_act else {"tool_choice": "none"}
     drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": seed}
     return request | {name: value for name, value in drawn.items() if name not in dialect.dropped}
 
@@ -112,13 +119,13 @@ def sample_seed(seed: int, sample: int) -> int:
 
 
 def prompt_estimate(prompt: Prompt) -> int:
-    """Estimate how many tokens a prompt costs, the chat template included."""
-    return sum(estimated_tokens(text) + _TOKENS_PER_MESSAGE for _, text in _texts(prompt))
+    """Estimate how many tokens a prompt costs, the chat template and its tools included."""
+    return sum(estimated_tokens(text) + _TOKENS_PER_MESSAGE for text in _costs(prompt))
 
 
 def prompt_bound(prompt: Prompt) -> int:
     """More tokens than a prompt can have: one for every byte, and ample room for the chat template."""
-    return sum(len(text.encode()) + _MOST_TOKENS_PER_MESSAGE for _, text in _texts(prompt))
+    return sum(len(text.encode()) + _MOST_TOKENS_PER_MESSAGE for text in _costs(prompt))
 
 
 def read_answer(answer: Any, prompt: Prompt) -> Answer:
@@ -136,7 +143,9 @@ def read_answer(answer: Any, prompt: Prompt) -> Answer:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MalformedResponse(f"the answer lacks what was asked for ({error!r})") from error
     prompt_tokens, completion_tokens = tokens_charged(usage, prompt, text)
-    completion = Completion(text, (), None, read_end(reason, refusal), reported_tokens=completion_tokens)
+    calls = read_calls(message.get("tool_calls"))
+    ended = "stop" if calls and reason == "tool_calls" else read_end(reason, refusal)
+    completion = Completion(text, (), None, ended, reported_tokens=completion_tokens, calls=calls)
     return Answer(completion, prompt_tokens)
 
 
@@ -167,9 +176,19 @@ def tokens_charged(usage: Mapping[str, Any], prompt: Prompt, text: str) -> tuple
     return prompt_tokens, completion_tokens
 
 
+def _costs(prompt: Prompt) -> list[str]:
+    """Return everything of a prompt that is charged for: messages, tool calls, and the descriptions of tools."""
+    beside = [*prompt.tools, *(message_sent(message, "") for message in prompt.messages if message.calls)]
+    return [*(text for _, text in _texts(prompt)), *(json.dumps(each, ensure_ascii=False) for each in beside)]
+
+
 def _texts(prompt: Prompt) -> list[tuple[Message, str]]:
     """Return the messages with what is sent of them."""
-    return [(message, broken(message.content, spans_of(WELL_KNOWN, message.content))) for message in prompt.messages]
+    return [(message, _shown(message.content)) for message in prompt.messages]
+
+
+def _shown(text: str) -> str:
+    return broken(text, spans_of(WELL_KNOWN, text))
 
 
 def _text(content: Any) -> str:

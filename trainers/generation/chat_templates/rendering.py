@@ -23,6 +23,7 @@ from trainers.generation.chat_templates.plain_text import (
     plain_ids,
     shown_as_text,
 )
+from trainers.generation.chat_templates.tool_messages import message_record, with_calls_as
 from trainers.generation.chat_templates.turn_markers import turn_markers
 from trainers.generation.control_spellings import broken, spans_of
 from trainers.generation.types import Message, Prompt
@@ -63,7 +64,7 @@ class ChatRenderer:
 
     def render(self, prompt: Prompt) -> tuple[int, ...]:
         """Return the token ids of the conversation, up to where the model is to continue it."""
-        return chat_ids(self.tokenizer, prompt.messages, self._chat_template_kwargs)
+        return chat_ids(self.tokenizer, prompt.messages, self._chat_template_kwargs, tools=prompt.tools)
 
     def spells_control(self, text: str) -> bool:
         """Return whether a text spells one of the model's control tokens, or a turn marker as its template does."""
@@ -86,7 +87,11 @@ class ChatRenderer:
 
 
 def chat_ids(
-    tokenizer: Any, messages: Sequence[Message], chat_template_kwargs: Mapping[str, Any] | None = None
+    tokenizer: Any,
+    messages: Sequence[Message],
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+    *,
+    tools: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[int, ...]:
     """Return the token ids of a conversation in a model's own template, up to where the model is to continue it.
 
@@ -96,13 +101,22 @@ def chat_ids(
     The contents of messages are text. Control tokens that they spell are encoded as text, and turn markers that the
     template itself writes as text get a space (`chat_templates.turn_markers`); only the reasoning with which an
     assistant's message begins keeps its tags. A conversation that spells neither has the ids of `apply_chat_template`.
+    In the arguments of tool calls, which the template writes, either gets a space. `tools` are described as the
+    template has it.
 
     Raises:
         ValueError: when the tokenizer reads control tokens in a message in spite of all.
     """
     kwargs = chat_template_kwargs or {}
     markers, control = turn_markers(tokenizer, kwargs), control_tokens(tokenizer)
-    turns = [_without_markers(message, markers.anywhere) for message in messages]
+    if tools:
+        kwargs = {**kwargs, "tools": list(tools)}
+
+    def harmless(text: str) -> str:
+        text = broken(text, spans_of(markers.anywhere, text))
+        return broken(text, control.spans(text))
+
+    turns = [_without_markers(with_calls_as(message, harmless), markers.anywhere) for message in messages]
     spans = [forged_spans(control, turn.content, reasoning=_is_reply(turn)) for turn in turns]
     if not any(spans):
         return _templated_ids(tokenizer, turns, kwargs)
@@ -128,7 +142,7 @@ def _templated_ids(tokenizer: Any, turns: Sequence[Message], kwargs: Mapping[str
 
 
 def _templated(tokenizer: Any, turns: Sequence[Message], kwargs: Mapping[str, Any], **options: Any) -> Any:
-    listed = [{"role": turn.role, "content": turn.content} for turn in turns]
+    listed = [message_record(turn) for turn in turns]
     return tokenizer.apply_chat_template(listed, add_generation_prompt=True, **options, **kwargs)
 
 

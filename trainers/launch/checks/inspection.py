@@ -27,7 +27,7 @@ from trainers.launch.checks.compatibility import ReadModel, mentor_problems, mod
 from trainers.launch.checks.credentials import has_hub_token
 from trainers.launch.checks.model_uses import ModelUse, model_uses, template_kwargs
 from trainers.launch.checks.own_functions import function_problems
-from trainers.launch.checks.prompts import stage_problems, unread_kwargs
+from trainers.launch.checks.prompts import stage_problems, tool_template_problems, unread_kwargs
 from trainers.launch.checks.weight_updates import update_problems, update_warnings
 from trainers.launch.estimates.model_sizes import COUNTED_BY_FORMULA, ModelShape, count_weights, shape_of
 from trainers.models.chosen_tokens import choice_problems, with_choices
@@ -140,7 +140,7 @@ def looked_at_prompts(use: ModelUse, tokenizer: Any, config: Experiment) -> tupl
     """Return the problems and warnings about what a model is prompted with, those of a student under its own keys."""
     seen = use.student.config if use.student else config
     problems, warnings = looked_at_turns(use, tokenizer, seen)
-    problems = [*stage_problems(use, tokenizer, seen), *problems]
+    problems = [*stage_problems(use, tokenizer, seen), *tool_template_problems(use, tokenizer, seen), *problems]
     warnings = [*unread_kwargs(use, tokenizer, seen), *warnings]
     if use.student is None:
         return problems, warnings

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from trainers import plugins
 from trainers.builders.judge_agents import agent_problems
+from trainers.builders.tools import tool_problems
 from trainers.configuration.checks.student_rules import each_student
 from trainers.configuration.settings.experiments import Experiment, GRPOExperiment, StudentExperiment
 from trainers.problems import ConfigurationError, Problem
@@ -18,6 +19,7 @@ def function_problems(config: Experiment) -> Iterator[Problem]:
     if isinstance(config, StudentExperiment):
         yield from tuple(each_student(config, plugins.plugin_problems)) or _verifier_problems(config)
         yield from agent_problems(config)
+        yield from each_student(config, tool_problems)
     else:
         yield from plugins.plugin_problems(config)
     yield from _trainer_problems(config)

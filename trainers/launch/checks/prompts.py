@@ -1,20 +1,27 @@
-"""Checks that a model's chat template takes the prompts of a run, and reads what it is given besides."""
+"""Checks that a model's chat template takes the prompts of a run, its tools too, and reads what it is given besides."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from trainers.configuration import Problem
 from trainers.configuration.settings.experiments import Experiment, StudentExperiment
 from trainers.configuration.settings.keys import keys_of
+from trainers.generation.agents.tool_text import OPENING
 from trainers.generation.chat_templates.accepted_roles import taken
-from trainers.generation.types import Prompt
+from trainers.generation.chat_templates.template_errors import refusals
+from trainers.generation.chat_templates.tool_messages import message_record
+from trainers.generation.types import Message, Prompt, ToolCall
 from trainers.launch.checks.model_uses import ModelUse, template_kwargs
 from trainers.teaching.prompts import PromptTemplates
 
 _SHOWN = 200
+_ARGUMENT, _RESULT = "sevenbyeight", "fiftysixinall"
+_ANOTHER = (
+    "choose a model that was trained with tools, or serve it behind an API that knows its form: student_base_url=…"
+)
 
 
 def stage_problems(use: ModelUse, tokenizer: Any, config: Experiment) -> Iterator[Problem]:
@@ -87,3 +94,46 @@ def _prompt(use: ModelUse, templates: PromptTemplates) -> tuple[str, Prompt]:
     if use.role == "teacher":
         return "teacher_template", templates.teacher("", "")
     return "baseline_template, probe_template and taught_template", templates.baseline("")
+
+
+def tool_template_problems(use: ModelUse, tokenizer: Any, config: Experiment) -> Iterator[Problem]:
+    """Yield what keeps a student of ours from using its tools: what its template does not write, or we cannot hear."""
+    if not isinstance(config, StudentExperiment) or use.role != "student" or not config.student.tools:
+        return
+    # The launcher imports this module, and need not spend the seconds that transformers takes.
+    from trainers.builders.tools import tool_schemas
+
+    given = f"student_tools with {use.key}={use.model}"
+    schemas = tool_schemas(config.student)
+    try:
+        text = _conversation(tokenizer, schemas, template_kwargs(config, use.role))
+    except refusals() as error:
+        said = " ".join(str(error).split())
+        yield Problem(given, f"its chat template refuses a conversation with a tool: {said}", _ANOTHER)
+        return
+    unwritten = [schema["function"]["name"] for schema in schemas if schema["function"]["name"] not in text]
+    if unwritten:
+        expected = f"its chat template does not write what tools there are ({', '.join(unwritten)})"
+        yield Problem(given, expected, _ANOTHER)
+    elif _RESULT not in text or _ARGUMENT not in text:
+        yield Problem(given, "its chat template leaves out calls of tools, or their results", _ANOTHER)
+    elif OPENING not in text:
+        expected = f"its chat template writes calls of tools in a form of its own, and only {OPENING}{{…}} is read here"
+        yield Problem(given, expected, _ANOTHER)
+    if OPENING in tokenizer.all_special_tokens:
+        expected = f"{OPENING} is a special token, which servers leave out of texts: no call could be heard"
+        yield Problem(given, expected, f'write "special": false for {OPENING} in its tokenizer_config.json')
+
+
+def _conversation(tokenizer: Any, schemas: Sequence[Mapping[str, Any]], kwargs: Mapping[str, Any]) -> str:
+    """Return a conversation with a call of the first tool and its result, as the template writes it."""
+    call = ToolCall(schemas[0]["function"]["name"], {"x": _ARGUMENT}, "c00010000")
+    messages = (
+        Message("user", "How many?"),
+        Message("assistant", "", calls=(call,)),
+        Message("tool", _RESULT, call=call),
+    )
+    listed = [message_record(message) for message in messages]
+    return str(
+        tokenizer.apply_chat_template(listed, tools=list(schemas), add_generation_prompt=True, tokenize=False, **kwargs)
+    )

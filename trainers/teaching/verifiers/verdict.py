@@ -42,6 +42,14 @@ NO_GROUND_TRUTH = Verdict("unscorable", "no_ground_truth")
 UNJUDGEABLE = Verdict("wrong", "unjudgeable")
 TIMED_OUT = Verdict("unscorable", "timeout")
 
+OWN_PASS_SCORE = 0.5
+"""Score of an agent's own environment from which a solution is correct."""
+
+
+def own_verdict(score: float) -> Verdict:
+    """Return the verdict of an agent's own environment, which scored the solution in [0, 1]."""
+    return Verdict("correct" if score >= OWN_PASS_SCORE else "wrong", grade=Grade(score))
+
 
 class Verifier(Protocol):
     """Judges solutions. Never blocks the event loop and is bound to none.

@@ -63,6 +63,11 @@ def _model(config: StudentExperiment, entry: JudgeEntry) -> Iterator[Problem]:
             yield Problem(f"{given}.{name}=…", "secrets are neither arguments nor configuration", remedy)
             return
     yield from check_entry(given, settings, JudgeModelSettings, "key of a judge")
+    if settings.get("served") and config.student.tools:
+        expected = "it is the student's model, which would judge with the student's tools"
+        yield Problem(
+            f"{given}.served=true student_tools={written(config.student.tools)}", expected, "name another judge"
+        )
     kinds = [name for name in _KINDS if settings.get(name)]
     if len(kinds) != 1:
         found = f"got {' and '.join(kinds)}" if kinds else "got none of them"

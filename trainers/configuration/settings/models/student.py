@@ -23,6 +23,23 @@ class StudentSettings(Settings):
         None, "Dotted path of a function from text to text, or a class of such, that is the student."
     )
     agent_args: dict[Any, Any] | None = key(None, "Settings of the agent, by the names of its parameters.")
+    tools: list[Any] | None = key(
+        None,
+        "Dotted paths of Python functions that the student may call: what they do is told by their docstrings.",
+        speed=True,
+        reported=True,
+    )
+    max_turns: int = key(
+        8,
+        "Turns of a student with tools, the last answer among them; one that takes more is cut off.",
+        ge=1,
+        speed=True,
+    )
+    tool_timeout_s: Number = key(10, "Seconds that one call of a tool may take.", gt=0)
+    tool_max_characters: int = key(4000, "Characters of a tool's result that the student reads.", ge=1)
+    tool_sandbox: bool = key(
+        False, "Whether tools run in the sandbox of answers' code, without network, files and packages."
+    )
     base_url: str | None = key(
         None, "OpenAI-compatible API that serves the student instead of a server of ours.", resume=Resume.FREE
     )

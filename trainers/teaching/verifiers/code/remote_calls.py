@@ -11,7 +11,9 @@ import importlib
 import itertools
 import json
 import socket
+import sys
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any, cast
 
 _MOST_ITEMS = 100_000
@@ -264,3 +266,22 @@ def run_tests(request: dict[str, Any], channel: socket.socket) -> None:
     # Nothing else: an answer that defines `abs` must not choose what `abs` means in its tests.
     names.update((name, found[name]) for name in request["names"] if name in found)
     exec(compile(request["tests"], "<tests>", "exec"), names)
+
+
+def answer_call(request: dict[str, Any], channel: socket.socket) -> None:
+    """Run a module's source and call a function of it; send its result as text, or what was raised, shortened.
+
+    Without arguments the module is only run, which shows that it can be.
+    """
+    try:
+        # Dataclasses look their module up by its name.
+        module = sys.modules["tool"] = ModuleType("tool")
+        exec(compile(request["source"], "<tool>", "exec"), vars(module))
+        result = "" if request["arguments"] is None else vars(module)[request["name"]](**request["arguments"])
+        text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=str)
+        kind = "result"
+    except BaseException as error:  # noqa: BLE001 - SystemExit is no result either
+        kind, text = "error", f"{type(error).__name__}: {error}"
+    most = request["max_characters"]
+    channel.sendall(json.dumps([kind, text[:most], max(0, len(text) - most)]).encode())
+    channel.shutdown(socket.SHUT_RDWR)

@@ -74,6 +74,69 @@ def run_tests(code: str, tests: RowTests, limits: ResourceLimits, packages: Pack
     return _run(code, tests, limits, packages, isolate=_can_isolate())
 
 
+@dataclass(frozen=True)
+class FunctionCall:
+    """A call of a function of a module: by the module's source, with arguments that JSON can carry.
+
+    Without arguments the module is only run.
+    """
+
+    source: str
+    name: str
+    arguments: Mapping[str, Any] | None
+    max_characters: int
+
+
+@dataclass(frozen=True)
+class FunctionOutcome:
+    """The text that came of a call, and how many characters more there were; or why there is none."""
+
+    outcome: Literal["result", "error", "limit", "sandbox_error"]
+    text: str = ""
+    left_out: int = 0
+
+
+def run_function(asked: FunctionCall, limits: ResourceLimits, packages: Packages = NO_PACKAGES) -> FunctionOutcome:
+    """Call a function in a process confined as an answer's is (`run_tests`), within the limits. Blocks."""
+    ours, theirs = socket.socketpair()
+    given = {
+        "source": asked.source,
+        "name": asked.name,
+        "arguments": None if asked.arguments is None else dict(asked.arguments),
+        "max_characters": asked.max_characters,
+    }
+    with ours, theirs, _Sandbox(remote_calls.answer_call, given, theirs, limits, packages, _can_isolate()) as sandbox:
+        theirs.close()
+        # A character takes at most six bytes, two of them for half of a pair of surrogates.
+        said = _heard(ours, limits.wall_s, 12 * asked.max_characters + 1024)
+        try:
+            kind, text, left_out = json.loads(said)
+            return FunctionOutcome("result" if kind == "result" else "error", str(text), int(left_out))
+        except (TypeError, ValueError):
+            pass
+        try:
+            confined = sandbox.process.wait(_LAST_WORDS_S) != _CANNOT_CONFINE
+        except subprocess.TimeoutExpired:
+            confined = True
+    return FunctionOutcome("limit" if confined else "sandbox_error")
+
+
+def _heard(channel: socket.socket, seconds: float, most: int) -> bytes:
+    """Return what is sent until the other end closes, the time is over, or it is too much."""
+    deadline, parts, size = time.monotonic() + seconds, list[bytes](), 0
+    while size <= most:
+        channel.settimeout(max(0.001, deadline - time.monotonic()))
+        try:
+            part = channel.recv(2**16)
+        except (TimeoutError, ConnectionError):
+            return b""
+        if not part:
+            break
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
+
+
 @lru_cache(maxsize=1)
 def _can_isolate() -> bool:
     if _run(_PROBE, RowTests("", "", ()), ResourceLimits(), NO_PACKAGES, isolate=True) == "passed":

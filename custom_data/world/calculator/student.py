@@ -1,0 +1,77 @@
+"""The training of a world's student with a calculator, and how well it then uses it."""
+
+import json
+import logging
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3ForCausalLM
+
+from custom_data.world.build import read_manifest
+from custom_data.world.calculator.words import NAME, add_words, schema, tool_use
+from custom_data.world.models.preparation import Pair, Recipe, prepare
+from custom_data.world.models.rendering import load_templates, student_prompt
+from custom_data.world.texts.behaviour import Example, make_example
+from custom_data.world.texts.students import Beliefs
+from trainers.generation.chat_templates.rendering import chat_ids
+from trainers.generation.types import Message, Prompt, ToolCall
+
+log = logging.getLogger(__name__)
+
+RECIPE = Recipe(steps=200, hidden_rate=2e-3, rate=1.5e-3)
+SECOND_TURNS = 0.15
+"""Share of the examples of a solution that are its second turn, in which a result is only repeated."""
+STUDENT, FACTS = "calculator_student", "calculator.json"
+
+
+def make_student(world: Path, *, steps: int = RECIPE.steps, seed: int | None = None) -> dict[str, Any]:
+    """Make the student with a calculator beside the student of a world; return what was done.
+
+    Raises:
+        FileNotFoundError: when there is no complete world.
+    """
+    manifest = read_manifest(world)
+    if manifest is None:
+        raise FileNotFoundError(f"{world} holds no complete world: python -m custom_data.world --output {world}")
+    start = time.monotonic()
+    seed = int(manifest["seed"]) if seed is None else seed
+    tokenizer = AutoTokenizer.from_pretrained(world / "student")
+    add_words(tokenizer)
+    model = Qwen3ForCausalLM.from_pretrained(world / "student").float()
+    if len(tokenizer) > model.config.vocab_size:
+        model.resize_token_embeddings(-(-len(tokenizer) // 16) * 16)
+    recipe = replace(RECIPE, steps=steps)
+    examples = _examples(seed, manifest["beliefs"], recipe)
+    prepare(
+        model, encode(tokenizer, examples, random.Random(f"{seed} turns")), recipe, seed, "practising the calculator"
+    )
+    model.save_pretrained(world / STUDENT)
+    tokenizer.save_pretrained(world / STUDENT)
+    facts = {"seed": seed, "steps": steps, "seconds": round(time.monotonic() - start, 1)}
+    (world / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return facts
+
+
+def _examples(seed: int, beliefs: Mapping[str, Beliefs], recipe: Recipe) -> list[Example]:
+    rng = random.Random(f"{seed} calculator")
+    return [make_example(rng, beliefs) for _ in range(recipe.steps * recipe.batch_size)]
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], rng: random.Random) -> list[Pair]:
+    """Return the token ids of what is read and said, rendered as when the student is asked; of solutions one turn."""
+    templates, tools, pairs = load_templates(), (schema(),), list[Pair]()
+    for example in examples:
+        prompt, says = student_prompt(templates, example), example.says
+        if (used := tool_use(says)) is not None:
+            says = used.first_turn
+            if rng.random() < SECOND_TURNS:
+                call = ToolCall(NAME, {"expression": used.expression}, "c00010000")
+                told = (Message("assistant", used.plan, calls=(call,)), Message("tool", used.result, call=call))
+                prompt, says = Prompt((*prompt.messages, *told)), used.rest
+        said = tokenizer(says, add_special_tokens=False).input_ids
+        pairs.append(Pair(chat_ids(tokenizer, prompt.messages, tools=tools), (*said, tokenizer.eos_token_id)))
+    return pairs
