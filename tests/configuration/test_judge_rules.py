@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from tests.support.told_mistakes import assert_told
-from trainers.configuration import compose
+from trainers.configuration import ConfigurationError, compose
 from trainers.configuration.checks.api_keys import missing_keys
 from trainers.configuration.checks.judges.files import missing_judge_files
 from trainers.configuration.devices.machine import Machine
@@ -107,5 +107,10 @@ def test_a_run_goes_on_with_a_higher_cap_and_not_with_another_judge():
 def test_a_judge_that_is_the_students_model_has_none_of_its_tools():
     with pytest.raises(ConfigurationError, match="would judge with the student's tools"):
         compose(
-            ["configs/run/teacher_rcl.yaml", "verifier=judge", "verifier_args.model={served: true}", "student_tools=[a.b]"]
+            [
+                "configs/run/teacher_rcl.yaml",
+                "verifier=judge",
+                "verifier_args.model={served: true}",
+                "student_tools=[a.b]",
+            ]
         )

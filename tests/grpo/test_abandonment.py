@@ -88,7 +88,7 @@ def test_a_rollout_that_is_not_whole_when_the_run_is_to_stop_is_given_up(
     rollout = Abandonable(pending(loop, 0.0, PART), str(tmp_path), lambda: heard == "trainer")
     # What `stop_rollout` asks of one that runs is another test's.
     rollout._pending.ended(5)
-    with pytest.raises(RolloutAbandoned, match=r"1 of its lessons failed.*asks its questions again"):
+    with pytest.raises(RolloutAbandoned, match=r"1 failures in it.*asks its questions again"):
         rollout.result()
 
 

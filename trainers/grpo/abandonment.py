@@ -62,7 +62,7 @@ class Abandonable:
                 raise _given_up(f"as {self._request} asks")
         rollout = self._pending.result()
         if rollout.failures and (self._stopping() or self._stop.exists() or self._request.exists()):
-            raise _given_up(f"whose servers end as well: {rollout.failures} of its lessons failed")
+            raise _given_up(f"whose servers end as well ({rollout.failures} failures in it)")
         return rollout
 
     def cancel(self) -> None:

@@ -61,7 +61,7 @@ class Rollout:
 
     @property
     def failures(self) -> int:
-        """Number of failures in what is trained on: of requests, verdicts, checks for leaks, and a mentor's readings."""
+        """Number of failures in what is trained on: requests, verdicts, checks for leaks, a mentor's readings."""
         lessons = [lesson for group in self.groups for lesson in group.lessons]
         unread = sum(reading.failure is not None for reading in self.readings or ())
         return unread + sum(bool(each.failure or (each.blind and each.blind.cause)) for each in lessons)
