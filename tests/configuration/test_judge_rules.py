@@ -110,5 +110,10 @@ def test_a_run_goes_on_with_a_higher_cap_and_not_with_another_judge():
 def test_a_judge_that_is_the_students_model_has_none_of_its_tools():
     with pytest.raises(ConfigurationError, match="would judge with the student's tools"):
         compose(
-            ["configs/run/teacher_rcl.yaml", "verifier=judge", "verifier_args.model={served: true}", "student_tools=[a.b]"]
+            [
+                "configs/run/teacher_rcl.yaml",
+                "verifier=judge",
+                "verifier_args.model={served: true}",
+                "student_tools=[a.b]",
+            ]
         )
