@@ -9,7 +9,6 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import cast
 
 from trainers.concurrency.event_loop import EventLoopThread, wait
 from trainers.generation.agents.tool_loop import ToolLoop
@@ -205,7 +204,11 @@ class RolloutRunner:
     def _busy(self) -> dict[str, float]:
         """Return the seconds for which the servers of each role have had anything to do, on average over its pools."""
         readers = [] if self._mentor is None else [self._mentor.reader]
-        pools = {"teacher": [self.teacher_pool], "student": self.student_pools, "mentor": readers}
+        pools: Mapping[str, Sequence[object]] = {
+            "teacher": [self.teacher_pool],
+            "student": self.student_pools,
+            "mentor": readers,
+        }
         ours = {
             role: [pool.busy_s for pool in map(_asked, found) if isinstance(pool, EndpointPool)]
             for role, found in pools.items()
@@ -213,9 +216,9 @@ class RolloutRunner:
         return {role: fmean(seconds) for role, seconds in ours.items() if seconds}
 
 
-def _asked(model: ModelClient) -> ModelClient:
+def _asked(model: object) -> object:
     """Return what reaches the servers: of a model with tools, the model."""
-    return cast(ModelClient, model.model) if isinstance(model, ToolLoop) else model
+    return model.model if isinstance(model, ToolLoop) else model
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from trainers import plugins
 from trainers.builders.data import load_questions
@@ -92,13 +92,14 @@ def parted(config: PromptSearchExperiment, questions: Sequence[Question]) -> Sea
 def optimised(config: PromptSearchExperiment, adapter: LessonAdapter, questions: Searched) -> list[Kept]:
     """Return the templates that the optimiser has kept, those that it began with first."""
     # Only this needs the package.
-    import gepa
+    from gepa.api import optimize
 
-    result = gepa.optimize(
+    result: Any = optimize(
         seed_candidate={name: getattr(config.prompts, name) for name in config.search.searched_templates},
         trainset=questions.training,
         valset=questions.validation,
-        adapter=adapter,
+        # Its type is fixed where one adapter may write any kind of trajectory.
+        adapter=cast(Any, adapter),
         reflection_minibatch_size=config.search.search_minibatch,
         skip_perfect_score=False,
         max_metric_calls=config.search.search_budget // config.evaluation.num_rollouts,
