@@ -174,6 +174,8 @@ def test_a_teacher_and_a_student_keep_their_usage_apart():
         ConfigurationError, match=r"teacher student-a: its record of usage would be that of students\.a"
     ):
         compose(["evaluate", teacher, pool, "teacher_names=[student-a]"], GPUS, servers=1)
+    with pytest.raises(ConfigurationError, match="1 teachers need 1 names"):
+        compose(["evaluate", teacher, pool, "teacher_names=[student-a,more]"], GPUS, servers=1)
     assert compose(["evaluate", teacher, pool, "teacher_names=[student-b]"], GPUS, servers=1).config
 
 

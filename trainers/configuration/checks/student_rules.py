@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from trainers.configuration.cli.command_line import is_secret, suggestion
-from trainers.configuration.devices.placement import record_name, teacher_entries
+from trainers.configuration.devices.placement import record_name, teacher_entries, teacher_list
 from trainers.configuration.settings.checking import check_section
 from trainers.configuration.settings.experiments import EvaluationExperiment, StudentExperiment
 from trainers.configuration.settings.in_words import kind, written
@@ -82,6 +82,9 @@ def check_pool(config: StudentExperiment) -> Iterator[Problem]:
 
 def _usage_records(config: EvaluationExperiment) -> Iterator[Problem]:
     """Yield a problem for each teacher whose record of usage would be that of one of several students."""
+    names = config.evaluation.teacher_names
+    if names is not None and len(names) != len(teacher_list(config)):
+        return  # Another rule says so; nobody knows which teacher has which name.
     asked = [member for member in all_members(config) if member.pool and member.config.student.base_url]
     students = {record_name(f"{THE_STUDENT}-{member.name}"): member for member in asked}
     for name, entry in teacher_entries(config).items():
