@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scripts.benchmarks.learning.main_goals import NO_PROBE, ONE_STUDENT, WHOLE, main_goals
-from scripts.benchmarks.learning.trained_variants import TrainedVariant
+from scripts.benchmarks.learning.records.main_goals import NO_PROBE, ONE_STUDENT, WHOLE, main_goals
+from scripts.benchmarks.learning.records.trained_variants import TrainedVariant
 
 
 def trained(variant: str, seed: int, accuracy: float, kept: float = 0.98, leaks: float = 0.001) -> TrainedVariant:

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from scripts.benchmarks.learning.over_seeds import SHOWN, STUDENT_T, across_seeds, by_seed, mean_over_seeds
-from scripts.benchmarks.learning.trained_variants import TrainedVariant
+from scripts.benchmarks.learning.records.over_seeds import SHOWN, STUDENT_T, across_seeds, by_seed, mean_over_seeds
+from scripts.benchmarks.learning.records.trained_variants import TrainedVariant
 
 
 def trained(variant: str, seed: int, accuracy: float, arithmetic: str = "2 threads, AVX2") -> TrainedVariant:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks.learning import run_tables
-from scripts.benchmarks.learning.run_tables import (
+from scripts.benchmarks.learning.records import run_tables
+from scripts.benchmarks.learning.records.run_tables import (
     median_run,
     of_ceilings,
     of_claims,
@@ -17,7 +17,7 @@ from scripts.benchmarks.learning.run_tables import (
     record_median,
     record_run,
 )
-from scripts.benchmarks.learning.seed_tables import GRPO, Run
+from scripts.benchmarks.learning.records.seed_tables import GRPO, Run
 
 ORIGIN = {"date": "2026-11-28", "commit": "61270ee", "machine": "two cores", "command": "python -m measured"}
 ESTIMATE = {"mean": 0.5, "low": 0.25, "high": 0.75, "n": 9}

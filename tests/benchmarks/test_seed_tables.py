@@ -8,8 +8,18 @@ from pathlib import Path
 import pytest
 
 from custom_data.world.texts.students import HELD_OUT_STUDENTS
-from scripts.benchmarks.learning import seed_tables
-from scripts.benchmarks.learning.seed_tables import ALONE, GRPO, SFT, Run, by_run, goals, medians, read_run, record
+from scripts.benchmarks.learning.records import seed_tables
+from scripts.benchmarks.learning.records.seed_tables import (
+    ALONE,
+    GRPO,
+    SFT,
+    Run,
+    by_run,
+    goals,
+    medians,
+    read_run,
+    record,
+)
 from scripts.benchmarks.tools.recorded_tables import PROVENANCE
 from tests.support.evaluations import evaluated
 from trainers.evaluation.measures.results import Results

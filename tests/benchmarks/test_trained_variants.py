@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from custom_data.world.texts.students import HELD_OUT_STUDENTS
-from scripts.benchmarks.learning import seed_tables
-from scripts.benchmarks.learning.trained_variants import TRAININGS, TrainedVariant, add_to_record, read_variant
+from scripts.benchmarks.learning.records import seed_tables
+from scripts.benchmarks.learning.records.trained_variants import TRAININGS, TrainedVariant, add_to_record, read_variant
 from tests.support.evaluations import evaluated
 from trainers.evaluation.measures.results import Results
 

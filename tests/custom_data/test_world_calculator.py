@@ -59,7 +59,8 @@ def world(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_the_student_said_is_rendered_as_it_said_it(world: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(world / STUDENT)
     example = Example("baseline", "You are Mara.", "How many?", "", solution("multiply", 31, 14))
-    [pair] = encode(tokenizer, [example], random.Random(1))
+    # With this seed the turn is the first one.
+    [pair] = encode(tokenizer, [example], random.Random(0))
     used = tool_use(example.says)
     assert used is not None
     assert tokenizer.decode(pair.completion) == f"{used.first_turn}<|im_end|>"

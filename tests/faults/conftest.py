@@ -1,4 +1,4 @@
-"""What tests of faults share."""
+"""Share disks and surroundings between the tests of faults."""
 
 from tests.support.faulty_libc import faulty_libc
 

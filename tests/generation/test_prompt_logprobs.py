@@ -55,7 +55,7 @@ def test_what_is_missing_is_no_answer(changes: dict[str, Any], said: str) -> Non
 
 
 def asked(*answers: bytes | int) -> tuple[list[tuple[float, ...]], list[dict[str, Any]]]:
-    """What a pool returns for `SEQUENCES` from a server with these answers, and the requests it got."""
+    """Return what a pool returns for `SEQUENCES` from a server with these answers, and the requests it got."""
     left, bodies = list(answers), list[dict[str, Any]]()
 
     async def respond(request: web.Request) -> web.Response:

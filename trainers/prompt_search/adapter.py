@@ -34,7 +34,7 @@ class SearchFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What GEPA reads of a batch, by the names that it has for it.
+    """A batch as GEPA reads it, by the names that it has for it.
 
     Args:
         outputs: the outcome of each question.

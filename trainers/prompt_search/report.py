@@ -26,7 +26,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search has found.
+    """All that a search has found.
 
     Args:
         kept: all templates that were kept, those that it began with first.

@@ -114,7 +114,7 @@ def optimised(config: PromptSearchExperiment, adapter: LessonAdapter, questions:
 
 
 class _Log:
-    """What the optimiser says, where only those who ask for it see it."""
+    """Hand on what the optimiser says, where only those who ask for it see it."""
 
     def log(self, message: Any) -> None:
         logger.debug("%s", message)

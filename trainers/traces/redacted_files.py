@@ -25,7 +25,7 @@ class RedactedFiles:
     """
 
     name: ClassVar[str]
-    """What the files begin with."""
+    """Return the beginning of the files' names."""
 
     def __init__(
         self, directory: str | Path, *, redact: Sequence[Redactor] = (hide_secrets,), max_bytes: int = MAX_BYTES

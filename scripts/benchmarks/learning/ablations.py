@@ -26,9 +26,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from custom_data.world.texts.students import HELD_OUT_STUDENTS
-from scripts.benchmarks.learning.main_goals import NO_PROBE, ONE_STUDENT, WHOLE, main_goals
-from scripts.benchmarks.learning.over_seeds import across_seeds
-from scripts.benchmarks.learning.trained_variants import TrainedVariant, add_to_record, read_variant
+from scripts.benchmarks.learning.records.main_goals import NO_PROBE, ONE_STUDENT, WHOLE, main_goals
+from scripts.benchmarks.learning.records.over_seeds import across_seeds
+from scripts.benchmarks.learning.records.trained_variants import TrainedVariant, add_to_record, read_variant
 from scripts.benchmarks.tools.arithmetic import ORIGIN, Arithmetic, write_origin
 from scripts.benchmarks.tools.measure import provenance
 from trainers.evaluation.comparison import compare, write_comparison

@@ -29,8 +29,8 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
-from scripts.benchmarks.learning.run_tables import record_median
-from scripts.benchmarks.learning.seed_tables import read_run, record
+from scripts.benchmarks.learning.records.run_tables import record_median
+from scripts.benchmarks.learning.records.seed_tables import read_run, record
 from scripts.benchmarks.tools.arithmetic import Arithmetic, write_origin
 from trainers.paths import ROOT
 from trainers.plotting import several_seeds

@@ -206,7 +206,7 @@ def decide(config: Experiment) -> ResumeDecision:
 
 
 def _search_decision(config: PromptSearchExperiment, earlier: Earlier) -> ResumeDecision:
-    """What is held is read again: the same search goes on where it was, and one with a larger budget does too."""
+    """Read again what is held: the same search goes on where it was, and one with a larger budget does too."""
     if config.output.resume not in ("auto", "never"):
         reason = f"a search for prompts has no checkpoint to continue from ({config.output.resume})"
         return ResumeDecision("refuse", None, reason)

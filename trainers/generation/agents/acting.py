@@ -13,7 +13,7 @@ from trainers.generation.types import Completion, Turn
 
 @dataclass(frozen=True)
 class Acted:
-    """What an agent did with a question.
+    """An agent's work on a question.
 
     Args:
         text: its last answer, which is judged.

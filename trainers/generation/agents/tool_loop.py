@@ -158,7 +158,7 @@ class ToolLoop:
 
 @dataclass
 class _Acted:
-    """What has been said so far in one conversation, by the model and by its tools."""
+    """All that has been said so far in one conversation, by the model and by its tools."""
 
     prompt: Prompt
     turns: list[Turn] = field(default_factory=list)

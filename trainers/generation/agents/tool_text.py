@@ -20,7 +20,7 @@ NAMELESS = "unnamed"
 
 @dataclass(frozen=True)
 class Said:
-    """What a model said in a turn: its text without tool calls, and these."""
+    """A model's words in one turn without its tool calls, and these."""
 
     text: str
     calls: tuple[ToolCall, ...]

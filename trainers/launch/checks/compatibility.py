@@ -6,7 +6,7 @@ Pure but for a look at vLLM's source: what tokenizer and configuration say comes
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,18 +61,20 @@ def vllm_knows(architecture: str) -> bool:
 
 @dataclass(frozen=True)
 class ReadModel:
-    """What was read of a model: its shape, and its tokenizer."""
+    """A model as far as it was read: where it is used, its shape, and its tokenizer."""
 
+    use: ModelUse
     shape: ModelShape | None
     tokenizer: Any
 
 
-def mentor_problems(models: Mapping[ModelUse, ReadModel]) -> Iterator[Problem]:
+def mentor_problems(models: Iterable[ReadModel]) -> Iterator[Problem]:
     """Yield why a mentor cannot judge the tokens of its teacher; nothing where there is none, or one was not read."""
-    by_role = {use.role: (use, read) for use, read in models.items()}
+    by_role = {read.use.role: read for read in models}
     if "mentor" not in by_role or "teacher" not in by_role:
         return
-    (mentor, own), (teacher, theirs) = by_role["mentor"], by_role["teacher"]
+    own, theirs = by_role["mentor"], by_role["teacher"]
+    mentor, teacher = own.use, theirs.use
     given = f"{mentor.key}={mentor.model}"
     if differing := differences(own.tokenizer.get_vocab(), theirs.tokenizer.get_vocab()):
         expected = (

@@ -90,7 +90,7 @@ def inspect(config: Experiment) -> Findings:
         return Findings(of_columns)
     warnings: list[str] = []
     shapes: dict[str, ModelShape | None] = {}
-    read: dict[ModelUse, ReadModel] = {}
+    read: list[ReadModel] = []
     uses = model_uses(config)
     for role, name in dict.fromkeys((use.role, use.model) for use in uses):
         logger.info("tokenizer and configuration of the %s, %s", role, name)
@@ -101,7 +101,7 @@ def inspect(config: Experiment) -> Findings:
             problems.append(loading_problem(use, error))
             continue
         shapes[use.model] = shape
-        read[use] = ReadModel(shape, tokenizer)
+        read.append(ReadModel(use, shape, tokenizer))
         if use.role == "mentor":
             # It is asked for no conversation: it reads the token ids of the teacher's.
             problems += model_problems(use, shape, len(tokenizer), has_template=True)

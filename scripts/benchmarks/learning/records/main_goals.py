@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from scripts.benchmarks.learning.over_seeds import by_seed, differences, mean_over_seeds, written
-from scripts.benchmarks.learning.trained_variants import TrainedVariant
+from scripts.benchmarks.learning.records.over_seeds import by_seed, differences, mean_over_seeds, written
+from scripts.benchmarks.learning.records.trained_variants import TrainedVariant
 
 WHOLE, NO_PROBE, ONE_STUDENT = "whole recipe", "no probe", "one student"
 Table = tuple[list[str], list[list[str]]]

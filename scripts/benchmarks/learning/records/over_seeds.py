@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, stdev
 
-from scripts.benchmarks.learning.seed_tables import MEASURES, MEDIAN_RIGHT, MEDIAN_WRONG
-from scripts.benchmarks.learning.trained_variants import TrainedVariant
+from scripts.benchmarks.learning.records.seed_tables import MEASURES, MEDIAN_RIGHT, MEDIAN_WRONG
+from scripts.benchmarks.learning.records.trained_variants import TrainedVariant
 from trainers.confidence_intervals import UNKNOWN, Estimate
 from trainers.evaluation.reports.results_table import ResultsTable
 

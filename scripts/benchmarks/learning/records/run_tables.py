@@ -11,7 +11,7 @@ from typing import Any
 from custom_data.world.__main__ import CEILINGS
 from custom_data.world.models.measurement import FIGURES
 from custom_data.world.texts.students import HELD_OUT_STUDENTS
-from scripts.benchmarks.learning.seed_tables import ALONE, GRPO, Run, read_run
+from scripts.benchmarks.learning.records.seed_tables import ALONE, GRPO, Run, read_run
 from scripts.benchmarks.tools.measure import provenance
 from scripts.benchmarks.tools.recorded_tables import PROVENANCE
 from trainers.confidence_intervals import Estimate

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks.learning.seed_tables import ALONE, read_evaluation, read_world
+from scripts.benchmarks.learning.records.seed_tables import ALONE, read_evaluation, read_world
 from scripts.benchmarks.tools.arithmetic import ORIGIN
 from scripts.benchmarks.tools.measure import provenance
 
@@ -17,7 +17,7 @@ TRAININGS = "ablation-trainings"
 
 @dataclass(frozen=True)
 class TrainedVariant:
-    """What the teacher of one variant and one seed came to.
+    """The teacher of one variant and one seed, and its figures.
 
     Attributes:
         variant: Its name.
