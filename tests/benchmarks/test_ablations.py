@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from scripts.benchmarks.learning import ablations
+from scripts.benchmarks.learning.records.main_goals import WHOLE
+from scripts.benchmarks.learning.records.over_seeds import SHOWN
+from scripts.benchmarks.learning.records.trained_variants import TRAININGS, TrainedVariant
 from tests.support.evaluations import evaluated
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import assume
@@ -86,3 +91,22 @@ def test_the_questions_of_all_seeds_stand_together():
     table = ablations.by_seed({"T": parts}, [0, 1])
     assert table.rows[0][0] == "T"
     assert table.rows[0][2].startswith("50.0%")
+
+
+def test_what_is_recorded_are_the_trainings_their_means_and_the_goals(tmp_path):
+    """Recorded one after the other, as two machines do: two seeds of the recipe and one of a variant."""
+    measures = {"accuracy": 0.9, "leak_rate": 0.0, **dict.fromkeys(SHOWN, 0.98)}
+    whole = TrainedVariant(WHOLE, 3, "2 threads, AVX2", 9, 0.5, 1.0, measures, {})
+    ablations.record([whole, replace(whole, variant="no probe", measures=measures | {"accuracy": 0.25})], tmp_path)
+    ablations.record([replace(whole, seed=4)], tmp_path)
+    means, goals, trainings = (
+        json.loads((tmp_path / f"{name}.json").read_text()) for name in ("ablations", "main-goals", TRAININGS)
+    )
+    assert [row[:4] for row in means["rows"]] == [
+        ["student alone", "50.0% [50.0%, 50.0%]", "", ""],
+        ["whole recipe", "90.0% [90.0%, 90.0%]", "", "2"],
+        ["no probe", "25.0%", "-65.0", "1"],
+    ]
+    assert len(means["columns"]) == len(means["rows"][0])
+    assert goals["rows"][1] == ["≥ 20 points above the same without a probe, clear of 0", "+65.0", "1", "no"]
+    assert len(trainings["rows"]) == 3

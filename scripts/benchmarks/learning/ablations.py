@@ -149,7 +149,7 @@ def record(trained: Sequence[TrainedVariant], directory: Path) -> None:
     together = add_to_record(trained, directory)
     names = [variant.name for variant in VARIANTS]
     means = across_seeds(together, WHOLE, names)
-    tables = {"ablations": (means.columns, means.rows), "main-goals": main_goals(together)}
+    tables = {"ablations": (means.header, means.rows), "main-goals": main_goals(together)}
     for name, (columns, rows) in tables.items():
         data = {"name": name, **provenance(), "columns": columns, "rows": rows}
         (directory / f"{name}.json").write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
