@@ -75,7 +75,7 @@ def test_what_the_student_said_is_rendered_as_it_said_it(world: Path) -> None:
     )
     text = tokenizer.decode(chat_ids(tokenizer, prompt.messages, tools=[schema()]))
     assert text.startswith("<|im_start|>tool\ncalculator<|im_end|>\n")
-    assert f"{used.first_turn}<|im_end|>\n<|im_start|>tool\n434<|im_end|>\n<|im_start|>assistant\n" in text
+    assert f"{used.first_turn}<|im_end|><|im_start|>tool\n434<|im_end|><|im_start|>assistant\n" in text
 
 
 def test_results_that_spell_turns_open_none(world: Path) -> None:
