@@ -89,7 +89,6 @@ def warn(cluster: Cluster, job: Job) -> None:
 
 
 WAYS = [(kind, moment, how) for kind in STEPS for moment in ("step", "save") for how in (preempt, warn)]
-# GRPO preempted within a step has ended as the undisturbed run once, and once with other losses: not understood yet.
 IN_SHORT = [("sft", "save", warn)]
 
 
