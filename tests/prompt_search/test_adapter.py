@@ -85,6 +85,25 @@ def test_what_was_held_is_held_once_in_a_later_run_too(tmp_path: Path) -> None:
     assert silent.held == 8
 
 
+def test_proposed_templates_that_are_too_long_earn_nothing_and_configured_ones_end_the_search(tmp_path: Path) -> None:
+    def short(text: str, index: int) -> str | GenerationError:
+        return GenerationError("257 tokens of 256", "context") if "long" in text else teacher(text, index)
+
+    def tried(output: str, template: str) -> Any:
+        where = tmp_path / output
+        where.mkdir()
+        made = adapter(where, lessons(where, helper=short))
+        long = TEMPLATES | {"teacher_template": "{question} {approach} as long"}
+        made.prompts = PromptSettings(**long, blind_template="{teaching}")
+        return made.evaluate(QUESTIONS[:4], {"teacher_template": template}, capture_traces=True)
+
+    found = tried("proposed", "{question} {approach} longer still")
+    assert found.scores == [0.0] * 4
+    assert [lesson_record(item.lesson) for item in found.trajectories] == [{"outcome": "nothing came of it"}] * 4
+    with pytest.raises(SearchFailed, match=r"4 of 4 questions could not be scored \(teacher_context\)"):
+        tried("configured", "{question} {approach} as long")
+
+
 def test_a_question_that_cannot_be_scored_has_no_weight_and_is_asked_again(tmp_path: Path) -> None:
     def failing(text: str, index: int) -> str | GenerationError:
         return GenerationError("it hung", "timeout") if text.startswith("q0 ") else teacher(text, index)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,6 +19,7 @@ from trainers.jsonl import append, mend, whole_rows
 from trainers.prompt_search.lessons import Tried
 from trainers.prompt_search.proposals import flaw, lesson_record, read_proposal, request
 from trainers.teaching.lesson import Question
+from trainers.teaching.metrics import OVERLONG
 
 logger = logging.getLogger(__name__)
 PROPOSALS = "proposals.jsonl"
@@ -76,12 +77,13 @@ class LessonAdapter:
     def evaluate(self, batch: list[Question], candidate: dict[str, str], capture_traces: bool = False) -> Evaluated:
         """Hold lessons with templates.
 
-        A question that cannot be scored counts as the mean of the others, and so has no weight.
+        A question that cannot be scored counts as the mean of the others, and so has no weight. One that does not fit
+        into a context with proposed templates earns what no help earns: the templates are too long, and nobody failed.
 
         Raises:
             SearchFailed: when too many cannot.
         """
-        tried = self.hold(candidate, batch)
+        tried = [self._fitted(candidate, item) for item in self.hold(candidate, batch)]
         scores = [item.score for item in tried if item.score is not None]
         unscored = len(tried) - len(scores)
         if unscored > MOST_UNSCORED * len(tried):
@@ -95,6 +97,11 @@ class LessonAdapter:
         filled = [mean if item.score is None else item.score for item in tried]
         logger.info("%d questions: mean reward %.3f", len(batch), mean)
         return Evaluated(tried, filled, tried if capture_traces else None)
+
+    def _fitted(self, candidate: Mapping[str, str], item: Tried) -> Tried:
+        proposed = any(text != getattr(self.prompts, name) for name, text in candidate.items())
+        overlong = item.score is None and (item.cause or "").endswith(OVERLONG)
+        return replace(item, score=0.0) if proposed and overlong else item
 
     def make_reflective_dataset(
         self, candidate: dict[str, str], eval_batch: Evaluated, components_to_update: list[str]
