@@ -24,7 +24,7 @@ _LESSON = re.compile(r"<lesson>\n(.*?)\n</lesson>", re.DOTALL)
 _LINE = re.compile(r"^(question|approach|teaching|alone|outcome): (.*)$", re.MULTILINE)
 
 
-def edit(text: str, seed: int = 0) -> str:
+def edit(text: str, seed: int) -> str:
     """Return an answer with a template, to the words that ask a reflecting model for one.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from trainers.configuration.schedule.evaluation_metrics import DIRECTIONS
 from trainers.configuration.schedule.rules import GREEDY_MIN_LR, SCHEDULE_TAKES
 from trainers.configuration.settings.experiments import GRPO, SFT
 from trainers.evaluation.periodic import periodic_metrics, with_chosen_metric
-from trainers.teaching.lesson import BlindCheck, Grade, Lesson, Prepared
+from trainers.generation.types import Turn
+from trainers.teaching.lesson import BlindCheck, Grade, Lesson, Prepared, Solution
 
 JUDGED = (
     *("eval_strategy=steps", "eval_steps=1", "eval_max_samples=4", "num_generations_eval=4"),
@@ -34,14 +35,26 @@ PLATEAU = ("lr_scheduler_type=reduce_lr_on_plateau", "lr_scheduler_kwargs={patie
 def everything() -> list:
     """Groups of which every metric can be said."""
     right, wrong = lesson([True], True), lesson([False], True, row=1)
+    right = replace(right, taught=acted(right.taught), prepared=with_baselines(right, acted))
+    wrong = replace(wrong, prepared=with_baselines(wrong, with_grade))
     audited = replace(right, blind=BlindCheck(right=1, asked=4, guessed=0, guesses=16, leaked=False))
-    graded = replace(wrong, member=1, taught=replace(wrong.taught, grade=Grade(0.2)), prepared=graded_baselines(wrong))
+    graded = replace(wrong, member=1, taught=replace(wrong.taught, grade=Grade(0.2)))
     return [group(audited, replace(right, member=1)), group(wrong, graded)]
 
 
-def graded_baselines(of: Lesson) -> Prepared:
-    """Return what comes before a lesson, its baselines with grades."""
-    return replace(of.prepared, baselines=tuple(replace(each, grade=Grade(0.1)) for each in of.prepared.baselines))
+def with_grade(solution: Solution) -> Solution:
+    """Return a solution that a judge has graded."""
+    return replace(solution, grade=Grade(0.1))
+
+
+def with_baselines(of: Lesson, changed: Callable[[Solution], Solution]) -> Prepared:
+    """Return what comes before a lesson, its baselines changed."""
+    return replace(of.prepared, baselines=tuple(map(changed, of.prepared.baselines)))
+
+
+def acted(solution: Solution) -> Solution:
+    """Return a solution that took a tool."""
+    return replace(solution, turns=(Turn("assistant", "2+2?", 3), Turn("tool", "4"), Turn("assistant", "4", 1)))
 
 
 def test_the_names_that_compose_are_those_that_evaluations_return():
