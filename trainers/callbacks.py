@@ -161,9 +161,9 @@ def lesson_line(lesson: Lesson) -> str:
     """Return a lesson in one line: its question's row, how the student fared alone and taught, and the teaching."""
     alone = [solution.correct for solution in lesson.prepared.baselines]
     fared = {True: "right", False: "wrong", None: "unscorable"}[lesson.taught_correct]
+    told = "not solved" if lesson.prepared.unsolved else f"alone {alone.count(True)} of {len(alone)}, taught {fared}"
     teaching = " ".join((lesson.teaching or "no teaching").split())[:LESSON_LINE]
-    row = lesson.prepared.question.row
-    return f"question {row}: alone {alone.count(True)} of {len(alone)}, taught {fared}: {teaching}"
+    return f"question {lesson.prepared.question.row}: {told}: {teaching}"
 
 
 def save_lessons(output_dir: str, step: int, groups: Iterable[Group]) -> None:

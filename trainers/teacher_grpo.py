@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from accelerate import PartialState
@@ -15,7 +15,7 @@ from trl import GRPOConfig
 
 from trainers import plugins
 from trainers.builders.data import load_questions
-from trainers.builders.protocol import build_lessons
+from trainers.builders.protocol import build_lessons, solved_in_part
 from trainers.builders.servers import connect_pool, layout_of, token_counter
 from trainers.builders.student_and_teacher import account_of, account_role, accounts_of, connect_students
 from trainers.callbacks import install_records
@@ -27,6 +27,7 @@ from trainers.distributed import agree_on_accumulation, on_all_ranks, reported_a
 from trainers.evaluation.early_stopping import install_patience
 from trainers.evaluation.lesson_page import LESSONS, write_training_page
 from trainers.generation.chat_templates.assistant_turn import assistant_turn
+from trainers.generation.types import Generator
 from trainers.generation.vllm.greedy import GreedySample
 from trainers.grpo.alarms.watch import install_alarms
 from trainers.grpo.curriculum.rollout_plan import Curriculum
@@ -43,6 +44,8 @@ from trainers.plotting import learning_curves
 from trainers.serving.server_records import NOTICED_S, ServerRecords
 from trainers.serving.weights.weight_sync import WeightSync, WeightSyncError, make_transport
 from trainers.teaching.lesson import THE_STUDENT, Question
+from trainers.teaching.protocol import Protocol
+from trainers.teaching.student_pool import StudentPool
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +82,7 @@ def connect_servers(config: GRPOExperiment, tokenizer: PreTrainedTokenizerBase) 
     teachers = layout_of(config, "teacher")
     teacher_pool, students = connect_pool(config, teachers), all_members(config)
     clients = connect_students(config, students)
-    protocol, evaluated = build_lessons(config, clients)
+    protocol, evaluated = build_both_lessons(config, clients)
     charged = {account_role(member): account_of(clients[member.name]) for member in students}
     verdicts = accounts_of(protocol.verifier)
     accounts = {role: account for role, account in charged.items() if account is not None} | verdicts
@@ -109,6 +112,15 @@ def connect_servers(config: GRPOExperiment, tokenizer: PreTrainedTokenizerBase) 
     )
     weight_sync.meet()
     return runner, weight_sync
+
+
+def build_both_lessons(
+    config: GRPOExperiment, clients: Mapping[str, Generator]
+) -> tuple[Protocol | StudentPool, Protocol | StudentPool]:
+    """Build how lessons to train on are made, and those of periodic evaluations, where students solve all questions."""
+    trained, held_out = build_lessons(config, clients)
+    share = 1.0 if config.mentor.model is None else float(config.mentor.solved_share)
+    return solved_in_part(trained, share), held_out or trained
 
 
 def connect_mentor(config: GRPOExperiment) -> Mentor | None:

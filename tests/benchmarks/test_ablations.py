@@ -88,7 +88,7 @@ def test_the_questions_of_all_seeds_stand_together():
     whole = ablations.together(parts)
     assert len(whole.alone) == len(whole.taught["T"]) == 3
     assert whole.arms()[1].estimates["accuracy"].mean == pytest.approx(2 / 3)
-    table = ablations.by_seed({"T": parts}, [0, 1])
+    table = ablations.accuracy_by_seed({"T": parts}, [0, 1])
     assert table.rows[0][0] == "T"
     assert table.rows[0][2].startswith("50.0%")
 

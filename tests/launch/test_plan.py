@@ -142,6 +142,15 @@ def test_no_tokens_are_counted_for_checks_that_are_not_made() -> None:
     assert f"blind checks {128 * 8 * 256:,})" in next(token_lines(config, 3000))
 
 
+def test_beside_a_mentor_students_solve_a_share_of_what_they_would() -> None:
+    words = "teacher_distill train_batch_size=128 num_generations=4 student_max_tokens=1000 leak_audit_share=0"
+    whole, part = (
+        next(token_lines(plan_of(f"{words} mentor_solved_share={share}", 4, 4).config, 3000)) for share in (1, 0.25)
+    )
+    assert f"baselines {32 * 1000:,} + taught solutions {128 * 1000:,})" in whole
+    assert f"baselines {8 * 1000:,} + taught solutions {32 * 1000:,}); students solve 0.25 of the questions" in part
+
+
 def test_an_evaluation_says_how_many_students_are_asked():
     arguments = [
         "evaluate",

@@ -50,6 +50,14 @@ def build_lessons(
     )
 
 
+def solved_in_part(lessons: Protocol | StudentPool, share: float) -> Protocol | StudentPool:
+    """Return the same lessons, of which students solve a share of the questions only."""
+    if isinstance(lessons, Protocol):
+        return replace(lessons, solved_share=share)
+    protocols = {name: replace(one, solved_share=share) for name, one in lessons.protocols.items()}
+    return replace(lessons, protocols=protocols)
+
+
 def build_protocols(config: StudentExperiment, clients: Mapping[str, Generator]) -> dict[str, Protocol]:
     """Build the teaching protocol of each student of a run, by name; they share verifier, reward and tally."""
     first, *others = all_members(config)

@@ -107,6 +107,11 @@ class Prepared:
     failure: str | None = None
     student: str = THE_STUDENT
 
+    @property
+    def unsolved(self) -> bool:
+        """True where the student was not to solve the question, so that no teaching of it has a known worth."""
+        return not self.baselines and self.failure is None
+
 
 @dataclass(frozen=True)
 class Lesson:

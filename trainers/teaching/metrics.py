@@ -52,7 +52,7 @@ def teaching_means(groups: Sequence[Group]) -> dict[str, Mean]:
         **_blind_checks(sampled),
         "format_failure_rate": _mean(lesson.format_failure for lesson in sampled),
         "forged_turn_rate": _mean(lesson.forged for lesson in sampled),
-        "unscorable_rate": _mean(lesson.reward is None for lesson in lessons),
+        "unscorable_rate": _mean(lesson.reward is None for lesson in lessons if not lesson.prepared.unsolved),
         "overlong_rate": _mean((lesson.failure or "").endswith(OVERLONG) for lesson in lessons),
         "dropped_groups": Mean(sum(group.dropped is not None for group in groups), 1),
         "empty_approach_rate": _mean(approach.text == "" for approach in approaches),
@@ -99,9 +99,9 @@ def agreement(groups: Sequence[Group]) -> Mean | None:
 def agrees(group: Group) -> bool:
     """Return whether all scorable lessons of a group earned the same, so that nothing is learned from it.
 
-    A group that was dropped does not agree: nothing is known of it.
+    A group that was dropped does not agree, nor does one that the student was not to solve: nothing is known of it.
     """
-    return group.dropped is None and len(set(_rewards(group))) <= 1
+    return group.dropped is None and not group.prepared.unsolved and len(set(_rewards(group))) <= 1
 
 
 def _rewards(group: Group) -> list[float]:

@@ -75,6 +75,8 @@ class Protocol:
         tally: counts what goes on, for whoever wants to watch.
         name: the student's name in records.
         audit: makes blind checks of some teachings, if any.
+        solved_share: share of the questions that the student solves, alone and taught. The lessons of the others end
+            with their teachings, for whoever learns from these alone.
     """
 
     student: Generator
@@ -86,6 +88,7 @@ class Protocol:
     tally: Tally = field(default_factory=Tally)
     name: str = THE_STUDENT
     audit: BlindAudit | None = None
+    solved_share: float = 1.0
 
     async def run(
         self, questions: Sequence[Question], teacher: Teacher, *, step: int, num_generations: int, num_baselines: int
@@ -208,6 +211,8 @@ class Protocol:
     async def _run_one(
         self, question: Question, teacher: Teacher, step: int, num_generations: int, num_baselines: int
     ) -> Group:
+        if self._draw("solved", question, step) >= self.solved_share:
+            return await self._unsolved(question, teacher, step, num_generations)
         async with task_group() as tasks:
             probing = tasks.create_task(self._probe(question, step))
             solving = tasks.create_task(self.solve_alone(question, step=step, number=num_baselines))
@@ -228,6 +233,16 @@ class Protocol:
                 taught.cancel()
                 return _failed_group(prepared, prepared.failure, num_generations)
             return await self._scored(prepared, await taught)
+
+    async def _unsolved(self, question: Question, teacher: Teacher, step: int, num_generations: int) -> Group:
+        """Probe the student and teach it, without asking what comes of it."""
+        prepared = self._prepared(question, (), await self._probe(question, step))
+        if prepared.failure is not None:
+            return _failed_group(prepared, prepared.failure, num_generations)
+        drafts = [draft async for draft in self.drafts(prepared, teacher, step=step, num_generations=num_generations)]
+        lessons = tuple(sorted(drafts, key=lambda draft: draft.member))
+        failed = all(lesson.sample is None for lesson in lessons)
+        return Group(prepared, lessons, lessons[0].failure if failed else None)
 
     async def _probe(self, question: Question, step: int) -> Approach | GenerationError:
         if self.stages.probe.max_tokens == 0:
@@ -298,8 +313,12 @@ class Protocol:
 
     def _chosen(self, lesson: Lesson, step: int) -> bool:
         """Return True for the share of lessons that are audited, by seed, step, row and member alone."""
-        draw = derive_seed(self.seed, step, lesson.prepared.question.row, "audit", lesson.member) / 2**31
+        draw = self._draw("audit", lesson.prepared.question, step, lesson.member)
         return self.audit is not None and draw < self.audit.share
+
+    def _draw(self, what: str, question: Question, step: int, member: int = 0) -> float:
+        """Return a number in [0, 1), by seed, step, row and member alone."""
+        return derive_seed(self.seed, step, question.row, what, member) / 2**31
 
     async def _reveals(self, question: Question, teaching: str) -> bool:
         return isinstance(self.verifier, Revealing) and await self.verifier.reveals(teaching, question)

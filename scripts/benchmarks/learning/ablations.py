@@ -234,7 +234,7 @@ def report(output: Path, seeds: Sequence[int], variants: Sequence[Variant]) -> l
     write_comparison(comparison, output, heading)
     page = f"# {heading}\n\n" + (output / "comparison.md").read_text(encoding="utf-8").partition("\n\n")[2]
     page += f"\n## Means over the seeds\n\n{across_seeds(trained, WHOLE, list(found)).markdown()}"
-    page += f"\n## Accuracy seed by seed\n\n{by_seed(found, seeds).markdown()}"
+    page += f"\n## Accuracy seed by seed\n\n{accuracy_by_seed(found, seeds).markdown()}"
     (output / "ablations.md").write_text(page, encoding="utf-8")
     logger.info("%s", output / "ablations.md")
     return trained
@@ -250,7 +250,7 @@ def together(results: Sequence[Results]) -> Results:
     )
 
 
-def by_seed(found: Mapping[str, Sequence[Results]], seeds: Sequence[int]) -> ResultsTable:
+def accuracy_by_seed(found: Mapping[str, Sequence[Results]], seeds: Sequence[int]) -> ResultsTable:
     """Accuracy of every variant, seed by seed: what a single training may come out at."""
     rows = [
         (name, *(each.arms()[1].estimates["accuracy"].format(".1%") for each in results))

@@ -122,7 +122,7 @@ def _collected(lessons: Sequence[Shown], max_characters: int) -> dict[str, Any]:
 
 def end_of(lesson: Lesson) -> str:
     """Name the stage at which a lesson ended: `baseline`, `approach`, `teaching` or `taught`, else `reward`."""
-    if lesson.format_failure:
+    if lesson.format_failure or (lesson.prepared.unsolved and lesson.failure is None):
         return "teaching"
     if lesson.reward is not None:
         return "reward"
@@ -143,7 +143,7 @@ def marks(lesson: Lesson) -> list[str]:
         "leaked": lesson.leaked,
         "blind leak": lesson.blind is not None and lesson.blind.leaked is True,
         "truncated": cut or (lesson.sample is not None and lesson.sample.completion.truncated),
-        "unscorable": base is None or correct is None,
+        "unscorable": not lesson.prepared.unsolved and (base is None or correct is None),
         "malformed": lesson.format_failure,
         "forged": lesson.forged,
     }

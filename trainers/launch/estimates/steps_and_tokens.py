@@ -108,7 +108,10 @@ def token_lines(config: Experiment, used: int | None) -> Iterator[str]:
         if isinstance(config, GRPOExperiment):
             groups = _groups(config)
             lessons = groups * batch_of(config).num_generations
-            yield from judge_lines(config, groups * config.teaching.num_baselines, lessons, "step")
+            solved = _solved_share(config)
+            yield from judge_lines(
+                config, ceil(groups * config.teaching.num_baselines * solved), ceil(lessons * solved), "step"
+            )
         yield from _measured_lines(config, used)
 
 
@@ -144,18 +147,28 @@ def _sampled_at_most(config: GRPOExperiment) -> str:
     lessons = groups * batch.num_generations
     probes = groups * config.prompts.max_probe_tokens
     solution = max(member.config.student.max_tokens for member in members(config))
-    baselines = groups * config.teaching.num_baselines * solution
-    taught = lessons * solution
+    solved = _solved_share(config)
+    baselines = ceil(groups * config.teaching.num_baselines * solution * solved)
+    taught = ceil(lessons * solution * solved)
     teacher = lessons * config.sampling.max_completion_length
-    blind = ceil(lessons * audited_share(config.teaching)) * blind_tokens(config)
-    average = "" if audited_share(config.teaching) == 1 else " on average"
+    blind = ceil(lessons * audited_share(config.teaching) * solved) * blind_tokens(config)
+    average = "" if audited_share(config.teaching) == solved == 1 else " on average"
     checks = f" + blind checks{average} {blind:,}" if blind else ""
     student = probes + baselines + taught + blind
     return (
         f"tokens sampled per step: at most {teacher:,} by the teacher and {student:,} by the "
         f"student (approaches {probes:,} + baselines {baselines:,} + taught solutions {taught:,}{checks})"
-        f"{_guess_words(config) if blind else ''}"
+        f"{_guess_words(config) if blind else ''}{_solved_words(solved)}"
     )
+
+
+def _solved_share(config: GRPOExperiment) -> float:
+    """Return the share of questions that students solve, on average: all, unless a mentor has the word."""
+    return 1.0 if config.mentor.model is None else float(config.mentor.solved_share)
+
+
+def _solved_words(share: float) -> str:
+    return "" if share == 1 else f"; students solve {share:.3g} of the questions, on average"
 
 
 def _groups(config: GRPOExperiment) -> int:

@@ -30,6 +30,14 @@ class MentorSettings(Settings):
         0.9, "Share of the GPU for the mentor's server.", gt=0, le=1, resume=Resume.FREE, needs=_SWITCH
     )
     tensor_parallel_size: int = key(1, "GPUs per mentor server.", ge=1, resume=Resume.FREE, needs=_SWITCH)
+    solved_share: Number = key(
+        1.0,
+        "Share of questions that students solve, for reward and metrics; the other lessons end with their teachings.",
+        ge=0,
+        le=1,
+        speed=True,
+        needs=_SWITCH,
+    )
     log_ratio_clip: Number = key(
         10.0,
         "Most nats by which one token is praised or blamed, however unlikely the mentor finds it.",
