@@ -35,7 +35,7 @@ def test_the_deadline_of_requests_is_that_of_weight_updates_too(monkeypatch):
 def test_beside_a_mentor_students_solve_a_share_and_all_in_evaluations(mentor, share):
     from trainers import teacher_grpo
 
-    recipe = ["quickstart_rl", "students={Ann: {}}", "heldout_students=null", "beta=0", *mentor]
+    recipe = ["quickstart_rl", "students=null", "students={Mara: {}}", "heldout_students=null", "beta=0", *mentor]
     config = compose(recipe, Machine(), servers=1).config
-    trained, evaluated = teacher_grpo.build_both_lessons(config, {"Ann": ScriptedModel(lambda text, index: "x")})
+    trained, evaluated = teacher_grpo.build_both_lessons(config, {"Mara": ScriptedModel(lambda text, index: "x")})
     assert (trained.solved_share, evaluated.solved_share) == (share, 1.0)

@@ -43,8 +43,12 @@ def parsed(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+    from vllm.platforms import current_platform
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
+    if not current_platform.device_type:
+        # The GPU stack, where there is no GPU: the parser asks which kind of device its defaults are for.
+        monkeypatch.setattr(current_platform, "device_type", "cuda")
     parser = make_arg_parser(FlexibleArgumentParser())
 
     def read(argv):

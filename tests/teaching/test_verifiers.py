@@ -138,7 +138,7 @@ def test_extraction_order(text, answer):
 
 
 def test_extraction_is_linear_in_hostile_text():
-    started = time.perf_counter()
+    started = time.process_time()
     for text in (
         "<solution>" * 20_000,
         r"\boxed{" * 20_000,
@@ -152,7 +152,7 @@ def test_extraction_is_linear_in_hostile_text():
         "(A) is correct " * 20_000,
     ):
         extract_answer(text)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 # --- the cheap path agrees with math-verify ------------------------------------------------------------------------
