@@ -99,6 +99,8 @@ def _configure(modules: Sequence[CoreModule], copy: Path) -> None:
         "pytest_add_cli_args": (
             "-p",
             "no:cacheprovider",
+            "-p",
+            "tests.mutation.fresh_caches",
             "-m",
             "not slow and not servers",
         ),
