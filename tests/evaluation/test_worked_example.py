@@ -17,6 +17,7 @@ import pytest
 from tests.support.worked_example import worked_groups
 from trainers.evaluation.measures.quantities import Estimate, Measure, alone_measures, completed, taught_measures
 from trainers.evaluation.measures.solved_questions import Alone, Effort, Taught
+from trainers.evaluation.measures.summary import student_alone, taught_arm
 from trainers.teaching.lesson import Solution
 
 PRICES = {"prompt": 2.0, "completion": 10.0}
@@ -99,6 +100,20 @@ def test_measure_alone(name):
 def test_measure_taught(name):
     measured = estimates(taught_measures(*questions(), PRICES, TEACHER_PRICES))
     assert measured[name].mean == pytest.approx(TAUGHT[name])
+
+
+def test_what_is_left_out_is_counted_with_its_reason():
+    alone, taught = questions()
+    student, teacher = student_alone(alone), taught_arm("T", alone, taught)
+    assert student.counts == {
+        "questions": 5, "n": 9, "unscorable": 1, "truncated_solutions": 1, "failed_questions": 0,
+    }  # fmt: skip
+    assert student.failures == {"probe_timeout": 1}
+    assert teacher.counts == {
+        "questions": 5, "n": 10, "unscorable": 2, "truncated_solutions": 1, "truncated_approaches": 1,
+        "truncated_teachings": 1, "dropped_groups": 1,
+    }  # fmt: skip
+    assert teacher.failures == {"taught_context": 1, "teacher_timeout": 1}
 
 
 @pytest.mark.parametrize("name", [name for name in TAUGHT if name != "cost"])
