@@ -38,9 +38,12 @@ CORE = (
     CoreModule("trainers/confidence_intervals.py", ("evaluation/test_confidence_intervals.py",)),
     CoreModule("trainers/evaluation/measures/quantities.py", _SUMMARY),
     CoreModule("trainers/evaluation/measures/breakdowns.py", _SUMMARY),
-    CoreModule("trainers/evaluation/measures/summary.py", _SUMMARY),
-    CoreModule("trainers/evaluation/reports/results_table.py", _SUMMARY),
-    CoreModule("trainers/evaluation/periodic.py", ("evaluation/test_periodic.py", *_WORKED)),
+    CoreModule("trainers/evaluation/measures/summary.py", (*_SUMMARY, "evaluation/test_several_students.py")),
+    CoreModule(
+        "trainers/evaluation/reports/results_table.py",
+        ("evaluation/test_results_table.py", "evaluation/test_summary.py"),
+    ),
+    CoreModule("trainers/evaluation/periodic.py", ("evaluation/test_periodic.py", "evaluation/test_figures_agree.py")),
     CoreModule("trainers/grpo/step_metrics.py", (_STEP_END,)),
     CoreModule("trainers/grpo/stop_reasons.py", (_STEP_END, "grpo/test_rollout_costs.py")),
     CoreModule("trainers/grpo/overlap.py", ("grpo/test_overlap.py", "grpo/test_restarted_teacher.py")),
@@ -59,5 +62,5 @@ CORE = (
     CoreModule("trainers/teaching/verifiers/code/system_calls.py", ("teaching/test_sandbox_escapes.py",)),
     CoreModule("trainers/teaching/verifiers/code/row_tests.py", ("teaching/test_code_verifier.py",)),
     CoreModule("trainers/configuration/schedule/batches.py", ("configuration/test_batches.py",)),
-    CoreModule("trainers/jsonl.py", ("faults/test_records.py",)),
+    CoreModule("trainers/jsonl.py", ("test_jsonl.py", "faults/test_records.py")),
 )
