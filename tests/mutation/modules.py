@@ -54,7 +54,7 @@ CORE = (
     CoreModule("trainers/grpo/unpadded/balanced_sizes.py", ("grpo/test_micro_batches.py",)),
     CoreModule("trainers/grpo/unpadded/micro_batches.py", ("grpo/test_micro_batches.py",)),
     CoreModule("trainers/grpo/unpadded/pooled_metrics.py", ("grpo/test_pooled_metrics.py",)),
-    CoreModule("trainers/generation/retries.py", ("generation/test_api_model.py", "generation/test_endpoint_pool.py")),
+    CoreModule("trainers/generation/retries.py", ("generation/test_retries.py",)),
     CoreModule("trainers/generation/api/usage.py", ("generation/test_api_usage.py",)),
     CoreModule("trainers/generation/api/rate_limits.py", ("generation/test_api_rate_limits.py",)),
     CoreModule("trainers/generation/vllm/admission.py", ("generation/test_admission.py",)),
