@@ -39,7 +39,7 @@ class Batch:
         return f"train_batch_size {self.size}{fitted}{groups} = {micro}"
 
 
-def fit(wanted: int, processes: int, per_device: int, num_generations: int = 1) -> Batch:
+def fit(wanted: int, processes: int, per_device: int, num_generations: int) -> Batch:
     """Return the multiple of lcm(processes x per_device, num_generations) nearest to `wanted`.
 
     Ties go down, never to zero.
