@@ -22,6 +22,11 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         '(Path(output_dir) / BY_QUESTION).write_text(lines, encoding="utf-8") → '
         "(Path(output_dir) / BY_QUESTION).write_text(lines, encoding=None)",
     ): "the lines are of numbers under names of ours, the same in any encoding",
+    (
+        "trainers/teaching/student_pool.py",
+        "return [next(name for name, end in zip(weights, ends, strict=True) if place < end) for place in places] → "
+        "return [next(name for name, end in zip(weights, ends, ) if place < end) for place in places]",
+    ): "the ends are the sums of the weights, as many as these",
 }
 """By module and changed lines, why the program does the same."""
 
