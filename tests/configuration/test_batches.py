@@ -41,6 +41,14 @@ def test_the_choice_is_explained() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("generations", "groups"), [(1, ""), (2, " = 8 questions x 2 generations"), (16, " = 1 questions x 16 generations")]
+)
+def test_groups_are_explained_where_there_are_any(generations: int, groups: str) -> None:
+    said = f"train_batch_size 16{groups} = 2 processes x 4 per device x 2 micro-batches"
+    assert str(fit(16, 2, 4, generations)) == said
+
+
 @pytest.mark.parametrize("processes", range(1, 9))
 @pytest.mark.parametrize("generations", [1, 2, 4, 6, 32])
 @pytest.mark.parametrize("per_device", [1, 3, 8])

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.documentation.test_docs import SHELL_BLOCK, shell_lines
+from tests.mutation.__main__ import parser as mutation_parser
 from trainers.paths import ROOT
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -87,6 +88,21 @@ def test_the_workflow_runs_the_script_that_ci_runs():
     installers = {f"scripts/install_py{python.replace('.', '')}.sh" for python in job["strategy"]["matrix"]["python"]}
     assert installers == {path for path in tracked() if re.fullmatch(r"scripts/install_py\d+\.sh", path)}
     assert workflow[True].keys() == {"push", "pull_request"}  # YAML reads the key "on" so
+
+
+def test_the_week_has_an_order_of_its_own_and_mutants_of_its_own():
+    weekly = yaml.safe_load((ROOT / ".github/workflows/weekly.yml").read_text(encoding="utf-8"))
+    shuffled, mutants = weekly["jobs"]["shuffled"], weekly["jobs"]["mutants"]
+    [tests] = [step["run"] for step in shuffled["steps"] if "run" in step]
+    assert tests.startswith("bash .ci/run ")
+    assert '"$@"' in (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()[-1]
+    assert shuffled["env"] == {"ATLAS_TEST_SEED": "${{ github.run_number }}"}
+    installed, tried = [step["run"] for step in mutants["steps"] if "run" in step]
+    assert (ROOT / installed.removeprefix("bash ")).is_file()
+    arguments = shlex.split(tried.replace("$SEED", "7"))
+    assert arguments[:3] == [".venv/bin/python", "-m", "tests.mutation"]
+    assert mutation_parser().parse_args(arguments[3:]).seed == 7
+    assert mutants["env"] == {"SEED": "${{ github.run_number }}"}
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form.name != "config.yml"], ids=lambda path: path.name)

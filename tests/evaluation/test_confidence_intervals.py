@@ -94,11 +94,70 @@ def test_same_seed_same_interval_and_blocks_change_nothing(monkeypatch):
     assert in_blocks.high == pytest.approx(once.high)
 
 
+def pair(values):
+    """A numerator and its denominator."""
+    return values, 1 + values
+
+
+ESTIMATES = {
+    "mean": lambda values, **how: bootstrap_mean(values, **how),
+    "difference": lambda values, **how: bootstrap_difference(values, values**2, **how),
+    "ratio": lambda values, **how: bootstrap_ratio(*pair(values), **how),
+    "difference of ratios": lambda values, **how: bootstrap_ratio_difference(
+        pair(values[:, 0]), pair(values[:, 0] ** 2), **how
+    ),
+    "mean of ratios": lambda values, **how: bootstrap_mean_ratio(*pair(values), **how),
+    "difference of means of ratios": lambda values, **how: bootstrap_mean_ratio_difference(
+        pair(values), pair(values**2), **how
+    ),
+}
+
+
+@pytest.mark.parametrize("estimate", ESTIMATES.values(), ids=ESTIMATES)
+def test_an_interval_is_of_its_level_its_seed_and_its_resamples(estimate):
+    values = np.random.default_rng(2).uniform(size=(30, 2))
+    usual = estimate(values)
+    assert usual == estimate(values, seed=0, level=0.95, resamples=2000)
+    assert usual.n == 30
+    half = estimate(values, level=0.5)
+    assert usual.low < half.low < half.mean < half.high < usual.high
+    assert estimate(values, seed=1) != usual
+    once = estimate(values, resamples=1)
+    assert once.low == once.high != usual.mean == once.mean
+
+
+@pytest.mark.parametrize("level", [0.95, 0.5])
+@pytest.mark.parametrize("estimate", ESTIMATES.values(), ids=ESTIMATES)
+def test_where_all_questions_agree_each_interval_reaches_for_its_bounds(estimate, level):
+    same = np.full((30, 2), 0.5)
+    found = estimate(same, bounds=(-2.0, 3.0), level=level)
+    unseen = 1 - ((1 - level) / 2) ** (1 / 30)
+    assert found.low == pytest.approx(found.mean + unseen * (-2 - found.mean))
+    assert found.high == pytest.approx(found.mean + unseen * (3 - found.mean))
+    without = estimate(same, level=level)
+    assert without.low == pytest.approx(without.mean) == pytest.approx(without.high)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mean", 0.5), ("difference", 0.25), ("ratio", 1 / 3), ("mean of ratios", 1 / 3),
+        ("difference of ratios", 1 / 3 - 1 / 5), ("difference of means of ratios", 1 / 3 - 1 / 5),
+    ],
+)  # fmt: skip
+def test_the_mean_of_values_that_are_all_one_half(name, expected):
+    assert ESTIMATES[name](np.full((3, 2), 0.5)).mean == pytest.approx(expected)
+
+
 def test_unequal_questions_are_refused():
     with pytest.raises(ValueError, match="after has 2 questions, before 3"):
         bootstrap_difference([1, 0], [1, 0, 1])
     with pytest.raises(ValueError, match="must be equal"):
         bootstrap_ratio([1, 0], [1, 0, 1])
+    with pytest.raises(ValueError, match="must be equal"):
+        bootstrap_mean_ratio(np.ones((2, 2)), np.ones((2, 3)))
+    with pytest.raises(ValueError, match="the first ratio has 2 questions, the second 3"):
+        bootstrap_ratio_difference(pair(np.ones(2)), pair(np.ones(3)))
     with pytest.raises(ValueError, match=r"expected \(questions,\)"):
         bootstrap_mean(np.zeros((2, 2, 2)))
 

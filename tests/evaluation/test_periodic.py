@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.support.lessons import group, lesson
-from trainers.evaluation.periodic import save_periodic_summary
+from trainers.evaluation.periodic import periodic_metrics, save_periodic_summary, with_chosen_metric
 
 STEPS = 3
 TIMINGS = re.compile(r"^time|_s$|_time$|per_s$|runtime|per_second|servers_idle|^step$")
@@ -17,10 +19,22 @@ TIMINGS = re.compile(r"^time|_s$|_time$|per_s$|runtime|per_second|servers_idle|^
 
 def test_the_summary_has_the_rows_of_an_evaluation(tmp_path):
     groups = [group(lesson([False], True)), group(lesson([True], True, row=1))]
-    summary = json.loads(save_periodic_summary(str(tmp_path), 10, groups).read_text())
+    saved = save_periodic_summary(str(tmp_path), 10, groups)
+    assert saved == tmp_path / "evaluations" / "step_000010.json"
+    summary = json.loads(saved.read_text())
     alone, taught = summary["arms"]
     assert (summary["step"], alone["accuracy"]["mean"], taught["accuracy_gain"]["mean"]) == (10, 0.5, 0.5)
     assert taught["generation_time"] == {"mean": None, "low": None, "high": None, "n": 0}
+
+
+def test_an_evaluation_that_says_nothing_of_the_metric_is_no_better():
+    assert periodic_metrics([group(lesson([None], None, reward=None))]).keys().isdisjoint({"reward"})
+    for chosen in ("teaching/fix_rate", "eval_teaching/fix_rate"):
+        judged = with_chosen_metric({"eval_reward": 1.0}, chosen)
+        assert math.isnan(judged["eval_teaching/fix_rate"])
+        assert not np.greater(judged["eval_teaching/fix_rate"], -np.inf)
+    assert with_chosen_metric({"eval_reward": 1.0}, "reward") == {"eval_reward": 1.0}
+    assert with_chosen_metric({"eval_reward": 1.0}, None) == {"eval_reward": 1.0}
 
 
 def trained(metrics: Path) -> list[dict[str, float]]:

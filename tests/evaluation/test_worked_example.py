@@ -11,13 +11,18 @@ from those of training, which take every lesson alike. Rows 0 to 3 are taught, r
 | gain | 1/3 | 1/2 | -1/2 | 0 |
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from tests.support.evaluations import evaluated
 from tests.support.worked_example import worked_groups
 from trainers.evaluation.measures.quantities import Estimate, Measure, alone_measures, completed, taught_measures
 from trainers.evaluation.measures.solved_questions import Alone, Effort, Taught
+from trainers.evaluation.measures.summary import student_alone, taught_arm
 from trainers.teaching.lesson import Solution
+from trainers.teaching.verifiers.verdict import Grade
 
 PRICES = {"prompt": 2.0, "completion": 10.0}
 TEACHER_PRICES = {"prompt": 1.0, "completion": 4.0}
@@ -101,6 +106,20 @@ def test_measure_taught(name):
     assert measured[name].mean == pytest.approx(TAUGHT[name])
 
 
+def test_what_is_left_out_is_counted_with_its_reason():
+    alone, taught = questions()
+    student, teacher = student_alone(alone), taught_arm("T", alone, taught)
+    assert student.counts == {
+        "questions": 5, "n": 9, "unscorable": 1, "truncated_solutions": 1, "failed_questions": 0,
+    }  # fmt: skip
+    assert student.failures == {"probe_timeout": 1}
+    assert teacher.counts == {
+        "questions": 5, "n": 10, "unscorable": 2, "truncated_solutions": 1, "truncated_approaches": 1,
+        "truncated_teachings": 1, "dropped_groups": 1,
+    }  # fmt: skip
+    assert teacher.failures == {"taught_context": 1, "teacher_timeout": 1}
+
+
 @pytest.mark.parametrize("name", [name for name in TAUGHT if name != "cost"])
 def test_an_interval_holds_its_mean_and_stays_within_what_is_possible(name):
     found = estimates(taught_measures(*questions(), PRICES, TEACHER_PRICES))[name]
@@ -132,3 +151,37 @@ def test_a_difference_of_what_has_no_bounds_has_none():
     found = next(shares).difference(next(shares))
     assert found.mean == 0.5
     assert -1 <= found.low < 0.5 < found.high <= 1
+
+
+def test_a_difference_of_gains_may_be_twice_as_large_as_a_gain():
+    """Of two questions alike, 1 - √0.025 of those not drawn may differ: as far as -2 and 2."""
+    one, two = (Measure(np.full(2, value), np.ones(2), (-1.0, 1.0)) for value in (0.5, 0.25))
+    unseen = 1 - 0.025**0.5
+    found = one.difference(two)
+    assert (found.mean, found.low, found.high) == pytest.approx((0.25, 0.25 - unseen * 2.25, 0.25 + unseen * 1.75))
+
+
+def test_scores_of_a_judge_are_means_alone_and_taught_and_their_gain():
+    """Alone 0.2 and 0.6; taught 0.9 and 0.5, and 1 of one that a rule found right: 0.8 - 0.4 gained."""
+
+    def graded(solution, score):
+        return replace(solution, grade=Grade(score))
+
+    alone, taught = evaluated(([False, True], [True, True, True]))
+    baselines = tuple(map(graded, alone[0].prepared.baselines, (0.2, 0.6)))
+    prepared = replace(alone[0].prepared, baselines=baselines)
+    scores = (0.9, 0.5, None)
+    lessons = tuple(
+        replace(lesson, prepared=prepared, taught=lesson.taught if score is None else graded(lesson.taught, score))
+        for lesson, score in zip(taught[0].group.lessons, scores, strict=True)
+    )
+    group = replace(taught[0].group, prepared=prepared, lessons=lessons)
+    solved, helped = [replace(alone[0], prepared=prepared)], [replace(taught[0], group=group)]
+    assert estimates(alone_measures(solved))["score"].mean == pytest.approx(0.4)
+    found = estimates(taught_measures(solved, helped))
+    assert (found["score"].mean, found["score_gain"].mean) == pytest.approx((0.8, 0.4))
+    # One question: 97.5% of those not drawn may differ, a score by as much as there is, a gain as far as -1 and 1.
+    assert (found["score"].low, found["score"].high) == pytest.approx((0.8 - 0.975 * 0.8, 0.8 + 0.975 * 0.2))
+    assert (found["score_gain"].low, found["score_gain"].high) == pytest.approx((0.4 - 0.975 * 1.4, 0.4 + 0.975 * 0.6))
+    assert "score" not in alone_measures(alone)
+    assert "score" not in taught_measures(alone, taught)

@@ -3,14 +3,12 @@
 import asyncio
 import logging
 import traceback
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 
 import pytest
 
 from tests.support.chat_api import KEY, ChatApi, listening
 from trainers.generation.api.model import ApiModel, ApiSettings
-from trainers.generation.retries import RetryPolicy, retry_after
+from trainers.generation.retries import RetryPolicy
 from trainers.generation.types import GenerationError, Message, Prompt, Sampling
 
 PROMPT = Prompt((Message("user", "hello"),))
@@ -261,29 +259,6 @@ def test_an_address_that_is_none_is_told_at_once(url):
     with pytest.raises(ValueError, match="address") as raised:
         ApiModel(ApiSettings(url, "m", None))
     assert "hidden" not in str(raised.value)
-
-
-def test_retry_after_headers():
-    assert retry_after({"retry-after": "1.5"}) == 1.5
-    assert retry_after({"retry-after-ms": "250", "retry-after": "1"}) == 0.25
-    assert retry_after({"retry-after-ms": "soon", "retry-after": "2"}) == 2
-    for nonsense in ("-3", "soon", "", "nan", "inf", "Wed, 99 Oct 2026 07:28:00 GMT"):
-        assert retry_after({"retry-after": nonsense}) is None
-    assert retry_after({}) is None
-
-
-@pytest.mark.parametrize(
-    "date", ["Wed, 21 Oct 2026 07:28:00 GMT", "Wednesday, 21-Oct-26 07:28:00 GMT", "Wed Oct 21 07:28:00 2026"]
-)
-def test_a_date_to_retry_after_is_one_of_the_api_s_clock(date):
-    assert retry_after({"retry-after": date, "date": "Wed, 21 Oct 2026 07:27:18 GMT"}) == 42
-    assert retry_after({"retry-after": date, "date": "Wed, 21 Oct 2026 07:29:00 GMT"}) == 0
-
-
-def test_without_a_clock_of_the_api_a_date_to_retry_after_is_one_of_ours():
-    past, future = "Wed, 21 Oct 2015 07:28:00 GMT", datetime.now(UTC) + timedelta(hours=1)
-    assert retry_after({"retry-after": past}) == retry_after({"retry-after": past, "date": "today"}) == 0
-    assert 3000 < retry_after({"retry-after": format_datetime(future, usegmt=True)}) <= 3600
 
 
 def test_an_api_that_names_a_date_is_not_asked_before():

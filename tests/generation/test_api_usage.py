@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from trainers.generation.api.usage import Account, Prices, Usage, read_usage
+from trainers.generation.api.usage import Account, Prices, Usage, prices_of, read_usage
 from trainers.generation.types import GenerationError
 
 PRICES = Prices(prompt=1_000_000.0, completion=2_000_000.0)
@@ -85,6 +85,18 @@ def test_without_prices_tokens_are_counted_and_a_cap_makes_no_sense():
     assert run(outcome()) == Usage(requests=1, prompt_tokens=9, completion_tokens=5)
     with pytest.raises(ValueError, match="needs the prices"):
         Account("student", cap=1.0)
+
+
+def test_prices_are_those_of_the_configuration():
+    assert prices_of({"prompt": 2, "completion": "10"}) == Prices(2.0, 10.0)
+    assert prices_of(None) is None
+
+
+def test_the_last_rollout_counts_and_not_the_dearest():
+    account = Account("student", PRICES, cap=10)
+    for taken in (6.0, 2.0):
+        account.note_rollout(taken)
+        assert account.usage.rollout_usd == taken
 
 
 def test_usage_goes_on_where_an_earlier_part_of_the_run_ended(tmp_path):

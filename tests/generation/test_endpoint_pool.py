@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 from aiohttp import web
 
-from trainers.generation.retries import RetryPolicy, is_retryable
+from trainers.generation.retries import RetryPolicy
 from trainers.generation.types import GenerationError, Message, Prompt, Sampling
 from trainers.generation.vllm.endpoint import deadline
 from trainers.generation.vllm.endpoint_pool import EndpointPool
@@ -345,14 +345,6 @@ def test_generations_carry_the_weight_version_of_their_pool():
             return await pool.generate([PROMPT], n=1, sampling=SAMPLING, seed=1)
 
     assert asyncio.run(outcome())[0].weight_version == 5
-
-
-def test_delays_double_up_to_a_bound_and_end_with_attempts_or_budget():
-    policy = RetryPolicy(attempts=5, first_delay_s=1, max_delay_s=3, budget_s=10)
-    assert [policy.delay_s(failures, 0, "timeout") for failures in range(1, 6)] == [1, 2, 3, 3, None]
-    assert policy.delay_s(1, 9.5, "timeout") is None
-    assert policy.delay_s(1, 0, "http_404") is None
-    assert not is_retryable("context")
 
 
 def test_a_server_that_has_ended_is_waited_for_once_and_found_when_it_is_back(free_port, caplog):

@@ -14,7 +14,15 @@ from trainers.grpo.unpadded.importance_sampling import (
     correction_statistics,
     importance_ratio,
 )
-from trainers.grpo.unpadded.micro_batches import composition_matters, cut, loss_weight, optimizer_steps, select
+from trainers.grpo.unpadded.micro_batches import (
+    composition_matters,
+    cut,
+    loss_weight,
+    optimizer_steps,
+    select,
+    sequence_lengths,
+    trained,
+)
 from trainers.grpo.unpadded.padding import aligned, in_columns
 
 LENGTHS = [5, 90, 7, 60, 6, 80, 8, 70]
@@ -141,6 +149,19 @@ def test_a_micro_batch_is_no_wider_than_it_needs():
     assert chosen["num_items_in_batch"] == 7
     assert select(rollout(), [1])["completion_ids"].tolist() == [[24, 0]]
     assert select(rollout(), [0])["prompt_ids"].tolist() == [[11]]
+
+
+def test_advantages_of_tokens_are_cut_as_the_tokens_are():
+    of_tokens = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.5, 0.0, 0.0, 0.0], [0.6, 0.7, 0.0, 0.0]])
+    chosen = select(rollout() | {"advantages": of_tokens}, [2, 1])
+    assert torch.equal(chosen["advantages"], torch.tensor([[0.6, 0.7], [0.5, 0.0]]))
+
+
+def test_a_sequence_is_as_long_as_prompt_and_completion_and_trained_on_where_no_tool_speaks():
+    assert sequence_lengths(rollout()) == [5, 4, 4]
+    tools = torch.tensor([[1, 0, 1, 1], [1, 1, 1, 1], [0, 1, 1, 1]])
+    assert trained(rollout() | {"tool_mask": tools}).tolist() == [[1, 0, 1, 1], [1, 0, 0, 0], [0, 1, 0, 0]]
+    assert torch.equal(trained(rollout()), rollout()["completion_mask"])
 
 
 def test_aligned_sequences_end_together_and_their_values_find_back():

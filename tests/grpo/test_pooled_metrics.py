@@ -9,7 +9,13 @@ from trl import GRPOTrainer
 
 from tests.support.bare_trainer import Lengths, Observed, build
 from tests.support.ranks import on_two_ranks
-from trainers.grpo.unpadded.pooled_metrics import completion_counts, completion_metrics, pooled
+from trainers.grpo.unpadded.pooled_metrics import (
+    completion_counts,
+    completion_metrics,
+    is_pooled,
+    micro_batch_counts,
+    pooled,
+)
 
 SETTINGS = {
     # Micro-batches of one to several lessons; some hold none that is trained on.
@@ -147,9 +153,66 @@ def test_masked_sequences_do_not_count_where_a_ratio_is_of_a_sequence():
     }
 
 
+def test_a_micro_batch_is_counted_by_what_is_trained_on():
+    masks = {
+        "completion_mask": torch.tensor([[1, 1, 0], [1, 1, 1], [0, 0, 0]]),
+        "tool_mask": torch.tensor([[1, 0, 1], [1, 1, 1], [1, 1, 1]]),
+    }
+    assert micro_batch_counts(masks).tolist() == [4, 2, 3]
+    assert micro_batch_counts({"completion_mask": masks["completion_mask"]}).tolist() == [5, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean", "kl"])
+@pytest.mark.parametrize(("per_sequence", "expected"), [(False, (3 + 5) / 40), (True, (0.2 + 1.0) / 3)])
+def test_a_ratio_is_of_a_token_or_of_a_sequence(name, per_sequence, expected):
+    found = pooled({name: [0.1, 0.5, 0.0]}, COUNTS, **HOW | {"per_sequence": per_sequence})
+    assert found == {name: pytest.approx(expected if name != "kl" else 8 / 40)}
+
+
+def test_a_masked_sequence_counts_as_one_with_trl_and_not_at_all_here():
+    """Of 2, 2 and 1 sequences 2, 1 and none are trained on: 2 · 0.5, 2 · 0.75 - 1 and 1 - 1, over three."""
+    assert pooled({"vespo/phi_seq_mean": [0.5, 0.75, 1.0]}, COUNTS, **HOW) == {
+        "vespo/phi_seq_mean": pytest.approx((1 + 0.5 + 0) / 3)
+    }
+
+
+def test_extremes_are_those_of_all_micro_batches():
+    values = {"clip_ratio/low_min": [0.3, math.nan, 0.2], "clip_ratio/high_max": [0.2, math.nan, 0.1]}
+    assert pooled(values, COUNTS, **HOW) == {"clip_ratio/low_min": 0.2, "clip_ratio/high_max": 0.2}
+
+
+@pytest.mark.parametrize(("unclipped", "expected"), [(1.0, 1.0), (0.5, 0.0)])
+def test_the_least_clipped_of_sequences_is_one_where_all_are_clipped(unclipped, expected):
+    values = {"clip_ratio/low_mean": [1.0, 0.5 * unclipped, 0.0], "clip_ratio/low_min": [0.0, 0.0, 0.0]}
+    assert pooled(values, COUNTS, **HOW | {"per_sequence": True})["clip_ratio/low_min"] == expected
+
+
+@pytest.mark.parametrize(("loss_type", "expected"), [("dapo", 6.0), ("cispo", 6.0), ("vespo", 6.0), ("grpo", 2.0)])
+def test_a_loss_is_a_share_of_the_step_where_it_is_a_sum_over_tokens(loss_type, expected):
+    assert pooled({"policy_loss": [1.0, 2.0, 3.0]}, COUNTS, **HOW | {"loss_type": loss_type}) == {
+        "policy_loss": expected
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("kl", True), ("clip_ratio/low_mean", True), ("vespo/phi_seq_mean", True), ("clip_ratio/high_max", True),
+        ("policy_loss", True), ("completions/mean_length", True), ("sampling/importance_sampling_ratio/min", True),
+        ("reward", False), ("learning_rate", False),
+    ],
+)  # fmt: skip
+def test_the_metrics_that_are_taken_here(name, expected):
+    assert is_pooled(name) is expected
+
+
 def test_what_nothing_can_be_said_about_is_left_out():
     assert pooled({"kl": [0.0], "clip_ratio/high_max": [math.nan]}, [(0, 0, 1)], **HOW) == {}
     assert completion_metrics([(0, True)]) == {}
+
+
+def test_completions_without_a_mask_are_trained_on_as_they_are():
+    assert completion_counts([[5, 9], [5, 6, 7]], None, ends=[8, 9]) == [(2, True), (3, False)]
 
 
 def test_completions_are_those_that_are_trained_on():

@@ -78,6 +78,7 @@ def test_there_are_no_more_spares_than_questions():
     plan = plan_rollout(few, 0, Curriculum(most=3), {})
     assert sorted([*plan.asked, *plan.spares]) == list(range(6))
     assert plan_rollout(few, 0, Curriculum(), {}).spares == []
+    assert [len(few.spares(0, count)) for count in (-1, 0, 1, 2, 3)] == [0, 0, 1, 2, 2]
 
 
 def test_questions_that_are_sometimes_solved_are_preferred_and_none_is_given_up():

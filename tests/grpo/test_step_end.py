@@ -30,6 +30,15 @@ def test_metrics_are_means_over_the_rollouts_since_the_last_log():
     assert metrics.take([], steps_per_rollout=2, steps_left=3) == {}
 
 
+def test_a_metric_that_counts_for_nothing_in_every_rollout_is_their_plain_mean():
+    metrics = StepMetrics()
+    for value in (1.0, 0.5):
+        metrics.add({"teaching/fix_rate": value, "reward": value}, {"teaching/fix_rate": 0.0, "reward": 2 * value})
+    assert metrics.take([], steps_per_rollout=1, steps_left=0) == {
+        "teaching/fix_rate": 0.75, "reward": (2 * 1 + 1 * 0.5) / 3,
+    }  # fmt: skip
+
+
 def test_metrics_of_several_rollouts_are_those_of_all_their_lessons(tmp_path):
     rollouts = [
         [group(lesson([False], True, 30), lesson([True], False, 10, member=1, reward=0.0))],
@@ -101,6 +110,13 @@ def test_a_run_stops_that_loses_more_groups_than_it_may(share, stops):
         assert "lost 2 of 4 groups" in reason
 
 
+def test_a_run_that_stops_names_the_three_causes_that_lost_most():
+    lost = [*["probe_timeout"] * 3, *["too_few_lessons"] * 2, *["teacher_timeout"] * 2, "probe_context"]
+    reason = lost_too_many(LessonBatch(0, [], {}, None, groups=9, lost=lost), 0.5, "out")
+    causes = "[('probe_timeout', 3), ('too_few_lessons', 2), ('teacher_timeout', 2)]"
+    assert f"lost 8 of 9 groups ({causes}), more than the share max_lost_groups=0.5: " in reason
+
+
 @pytest.mark.parametrize(("cap", "stops"), [(None, False), (1.2, False), (1.1, True)])
 def test_a_run_stops_that_cannot_pay_for_another_rollout(cap, stops):
     account = Account("student", Prices(1e6, 1e6), cap)
@@ -109,7 +125,11 @@ def test_a_run_stops_that_cannot_pay_for_another_rollout(cap, stops):
     reason = nothing_left_to_spend(account)
     assert (reason is not None) == stops
     if reason is not None:
-        assert "exceed student_spending_cap=1.1" in reason
+        assert reason == (
+            "0.6000 USD are spent on the student's API, and a rollout like the last, which took 0.6000, would exceed "
+            "student_spending_cap=1.1: saving a checkpoint and stopping. The same command with a higher cap continues "
+            "from the checkpoint."
+        )
 
 
 def test_a_run_without_an_account_pays_nothing():

@@ -33,15 +33,7 @@ logger = logging.getLogger(__name__)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Try the mutants; return 0 if enough of them were noticed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=1, help="of the draw")
-    parser.add_argument("--most", type=int, default=20, help="mutants drawn of a module")
-    parser.add_argument("--only", nargs="+", default=[""], help="modules with any of these in their path")
-    parser.add_argument("--jobs", type=int, default=1, help="mutants tried at once")
-    parser.add_argument("--add", action="store_true", help="keep what is recorded of modules that are not tried")
-    parser.add_argument("--name", default="mutation", help="of the record")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="directory of the record")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     log_to_standard_error()
     with copied() as copy:
         chosen = [module for module in CORE if any(part in module.source for part in options.only)]
@@ -51,6 +43,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for survivor in found.survivors:
             logger.info("    %s", survivor)
     return record(outcomes, options.name, options.output, add=options.add)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--seed", type=int, default=1, help="of the draw")
+    made.add_argument("--most", type=int, default=20, help="mutants drawn of a module")
+    made.add_argument("--only", nargs="+", default=[""], help="modules with any of these in their path")
+    made.add_argument("--jobs", type=int, default=1, help="mutants tried at once")
+    made.add_argument("--add", action="store_true", help="keep what is recorded of modules that are not tried")
+    made.add_argument("--name", default="mutation", help="of the record")
+    made.add_argument("--output", type=Path, default=RESULTS, help="directory of the record")
+    return made
 
 
 def record(outcomes: Sequence[Outcome], name: str, output: Path, *, add: bool = False) -> int:

@@ -21,6 +21,8 @@ MUTMUT = (sys.executable, "-c", "from mutmut.__main__ import cli; cli()")
 SOURCES = ("trainers", "custom_data")
 READ_BY_PEOPLE = (r"^\s*(raise|logger|log|warnings)\b", r"\bProblem\(", r"__doc__")
 """Lines whose words are for people: tests that pin them would only copy them."""
+PATIENCE, START_S = 5.0, 3.0
+"""What takes so many times as long as the tests without a mutant, their start included, never comes to an end."""
 KILLED = {"killed", "timeout", "segfault"}
 """The words of mutmut for mutants that a test has noticed, or that never come to an end."""
 _STATUS = re.compile(r"^\s+(?P<name>\S+): (?P<status>[a-z ]+)$", re.MULTILINE)
@@ -92,9 +94,13 @@ def _configure(modules: Sequence[CoreModule], copy: Path) -> None:
         "also_copy": others,
         "only_mutate": [module.source for module in modules],
         "do_not_mutate_patterns": READ_BY_PEOPLE,
+        "timeout_multiplier": (PATIENCE,),
+        "timeout_constant": (START_S,),
         "pytest_add_cli_args": (
             "-p",
             "no:cacheprovider",
+            "-p",
+            "tests.mutation.fresh_caches",
             "-m",
             "not slow and not servers",
         ),

@@ -6,7 +6,28 @@ from collections.abc import Mapping
 
 OPEN = "no test notices it yet"
 
-EQUIVALENT: Mapping[tuple[str, str], str] = {}
+EQUIVALENT: Mapping[tuple[str, str], str] = {
+    (
+        "trainers/evaluation/periodic.py",
+        'write_whole(path, json.dumps(summary, indent=2, allow_nan=False) + "\\n") → '
+        'write_whole(path, json.dumps(summary, indent=2, ) + "\\n")',
+    ): "an arm writes null for what is unknown, so that no NaN comes here: this would refuse one",
+    (
+        "trainers/generation/retries.py",
+        'return max(0.0, (until - (_date(headers.get("date", "")) or datetime.now(UTC))).total_seconds()) → '
+        'return max(0.0, (until - (_date(headers.get("date", None)) or datetime.now(UTC))).total_seconds())',
+    ): "the parser of dates refuses nothing as it refuses an empty text",
+    (
+        "trainers/grpo/curriculum/question_records.py",
+        '(Path(output_dir) / BY_QUESTION).write_text(lines, encoding="utf-8") → '
+        "(Path(output_dir) / BY_QUESTION).write_text(lines, encoding=None)",
+    ): "the lines are of numbers under names of ours, the same in any encoding",
+    (
+        "trainers/teaching/student_pool.py",
+        "return [next(name for name, end in zip(weights, ends, strict=True) if place < end) for place in places] → "
+        "return [next(name for name, end in zip(weights, ends, ) if place < end) for place in places]",
+    ): "the ends are the sums of the weights, as many as these",
+}
 """By module and changed lines, why the program does the same."""
 
 

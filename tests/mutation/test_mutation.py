@@ -11,12 +11,14 @@ import pytest
 
 from tests.faults.protections import Protection
 from tests.faults.switched_off import copied, outcome, without
+from tests.mutation import fresh_caches
 from tests.mutation.__main__ import record
 from tests.mutation.modules import CORE, CoreModule
 from tests.mutation.mutants import Outcome, changed_lines, draw, mutate
 from tests.mutation.survivors import EQUIVALENT, OPEN, why
 from tests.mutation.wrong_figures import MISTAKES
 from trainers.paths import ROOT
+from trainers.teaching.leaks.choices import options
 
 NAMED = {mistake.name: mistake for mistake in MISTAKES}
 
@@ -89,6 +91,13 @@ def test_modules_that_are_not_tried_keep_their_rows_and_say_when_they_were(tmp_p
     assert left["rows"] == [[first, "`a ¦ b → c`", OPEN]]
     for found in (modules, left):
         assert [set(run) for run in found["before"]] == [{"date", "commit", "command"}]
+
+
+def test_what_functions_remember_is_forgotten_before_a_mutant_is_tried() -> None:
+    options("Which?\n(A) Mars\n(B) Jupiter")
+    assert options.cache_info().currsize
+    fresh_caches.pytest_sessionstart()
+    assert options.cache_info().currsize == 0
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.support.lessons import group, lesson
@@ -21,7 +19,7 @@ from trainers.configuration.resume.differences import difference
 from trainers.configuration.schedule.evaluation_metrics import DIRECTIONS
 from trainers.configuration.schedule.rules import GREEDY_MIN_LR, SCHEDULE_TAKES
 from trainers.configuration.settings.experiments import GRPO, SFT
-from trainers.evaluation.periodic import periodic_metrics, with_chosen_metric
+from trainers.evaluation.periodic import periodic_metrics
 from trainers.generation.types import Turn
 from trainers.teaching.lesson import BlindCheck, Grade, Lesson, Prepared, Solution
 
@@ -59,16 +57,6 @@ def acted(solution: Solution) -> Solution:
 
 def test_the_names_that_compose_are_those_that_evaluations_return():
     assert periodic_metrics(everything()).keys() == DIRECTIONS[GRPO].keys()
-
-
-def test_an_evaluation_that_says_nothing_of_the_metric_is_no_better():
-    assert periodic_metrics([group(lesson([None], None, reward=None))]).keys().isdisjoint({"reward"})
-    for chosen in ("teaching/fix_rate", "eval_teaching/fix_rate"):
-        judged = with_chosen_metric({"eval_reward": 1.0}, chosen)
-        assert math.isnan(judged["eval_teaching/fix_rate"])
-        assert not np.greater(judged["eval_teaching/fix_rate"], -np.inf)
-    assert with_chosen_metric({"eval_reward": 1.0}, "reward") == {"eval_reward": 1.0}
-    assert with_chosen_metric({"eval_reward": 1.0}, None) == {"eval_reward": 1.0}
 
 
 @pytest.mark.parametrize(

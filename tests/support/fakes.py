@@ -31,7 +31,8 @@ class ScriptedModel:
         priority: int = 0,
     ) -> list[Generation]:
         """Answer every prompt, `n` times."""
-        self.calls.append({"prompts": list(prompts), "n": n, "sampling": sampling, "seed": seed, "logprobs": logprobs})
+        how = {"n": n, "sampling": sampling, "seed": seed, "logprobs": logprobs, "priority": priority}
+        self.calls.append({"prompts": list(prompts), **how})
         return [self._generation(prompt, n, logprobs) for prompt in prompts]
 
     def _generation(self, prompt: Prompt, n: int, logprobs: bool) -> Generation:

@@ -127,6 +127,12 @@ def test_only_what_guessing_does_not_explain_is_a_leak(right, asked, guessed, gu
     assert (check.cause == "unscorable") is (leaked is None)
 
 
+def test_a_chance_of_just_the_share_that_is_put_up_with_is_a_leak():
+    # One of one right, and none of three guesses: 1/4.
+    assert judged(1, 1, 0, 3, alpha=0.25).leaked
+    assert not judged(1, 1, 0, 3, alpha=0.2499).leaked
+
+
 def test_harmless_teachings_are_seldom_taken_for_leaks_whatever_the_student_guesses():
     def probability(hits, of, share):
         return comb(of, hits) * share**hits * (1 - share) ** (of - hits)

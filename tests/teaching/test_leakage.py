@@ -220,6 +220,11 @@ INNOCENT = [
     ("Take 6 more than 12.", "18", Q, A),
     ("The answer is 12 less than something.", "18", Q, A),
     ("Rule out A and C first.", "B", MC, A),
+    # Of two options no elimination is told from a doubt.
+    ("Ask why A might be wrong.", "B", "Is it prime? (A) yes (B) no", A),
+    ("Nothing of either is wrong.", "B", "Is it prime? (A) yes (B) no", A),
+    # No power of whole numbers: its value is not 4 to the power of 0.
+    ("The answer is 4^0.5.", "1", "q", "a"),
     ("Compare Mars and Venus; neither A nor C.", "B", MC, A),
     ("Multiply: 6 * 7, where the crates stand in two rows.", "42", "q", "a"),
     ("Give the area of a circle with r_2.", "5", "q", "a"),

@@ -35,6 +35,11 @@ def test_each_stage_says_its_own_words():
     assert TEMPLATES.teacher("2+2", "add").messages == (Message("user", "2+2 | add"),)
 
 
+def test_only_a_probe_may_not_act_yet():
+    prompts = TEMPLATES.baseline("q"), TEMPLATES.probe("q"), TEMPLATES.teacher("q", "a"), TEMPLATES.taught("q", "t")
+    assert [prompt.may_act for prompt in prompts] == [True, False, True, True]
+
+
 def test_an_empty_approach_is_said_to_be_empty():
     assert TEMPLATES.teacher("2+2", "").messages[-1].content == f"2+2 | {EMPTY_APPROACH}"
 

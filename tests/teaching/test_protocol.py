@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.fakes import ScriptedModel, StreamingModel
 from trainers.generation.types import GenerationError, Sampling
-from trainers.teaching.lesson import Question
+from trainers.teaching.lesson import THE_STUDENT, Approach, Question, Solution
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Protocol, Stages, Teacher, derive_seed
 from trainers.teaching.reward import AdaptiveTeachingReward
@@ -61,6 +61,64 @@ def test_a_group_shares_probe_baselines_and_teacher_prompt():
     assert call["logprobs"]
     assert call["prompts"][0].messages[-1].content == "TEACH q0 guess"
     assert {lesson.sample.prompt_ids for lesson in group.lessons} == {tuple(map(ord, "TEACH q0 guess"))}
+
+
+def test_every_request_has_its_stages_settings_a_seed_of_its_own_and_its_questions_priority():
+    _, student, teacher = run(rows=(2,))
+
+    def asked(model):
+        return sorted(
+            (call["prompts"][0].messages[-1].content, call["n"], call["sampling"], call["seed"], call["priority"])
+            for call in model.calls
+        )
+
+    def expected(said, n, sampling, stage, member=0):
+        return said, n, sampling, derive_seed(3, 5, 2, stage, member), 2
+
+    assert asked(teacher) == [expected("TEACH q2 guess", 4, STAGES.teacher, "teacher")]
+    assert asked(student) == sorted(
+        [
+            expected("SOLVE q2", 2, STAGES.student, "baseline"),
+            expected("PROBE q2", 1, STAGES.probe, "probe"),
+            expected("USE bad", 1, STAGES.student, "taught"),
+            *(expected("USE good", 1, STAGES.student, "taught", member) for member in range(3)),
+        ]
+    )
+
+
+def test_a_lesson_says_all_that_was_said():
+    [group], *_ = run(rows=(2,))
+    lesson = group.lessons[2]
+    assert (lesson.prepared.question.row, lesson.prepared.student, lesson.member) == (2, THE_STUDENT, 2)
+    assert lesson.prepared.approach == Approach("guess", len("<think>hm</think> guess"), truncated=False)
+    assert (lesson.thinking, lesson.teaching, lesson.teaching_length) == ("t", "bad", 1)
+    assert (lesson.leaked, lesson.suspected_leak, lesson.forged, lesson.failure) == (False, False, False, None)
+    said = "<solution>5</solution>"
+    assert lesson.taught == Solution(said, len(said), truncated=False, correct=False, answered=True)
+    assert group.prepared.baselines == (lesson.taught,) * 2
+
+
+def test_a_solution_without_an_answer_says_so_and_one_that_was_cut_too():
+    class Cut(ScriptedModel):
+        def _generation(self, prompt, n, logprobs):
+            whole = super()._generation(prompt, n, logprobs)
+            return replace(
+                whole, completions=tuple(replace(each, finish_reason="length") for each in whole.completions)
+            )
+
+    [group], *_ = run(student=Cut(lambda text, index: "<think>a</think>I give up."))
+    solution = group.lessons[0].taught
+    assert (solution.text, solution.answered, solution.truncated) == ("I give up.", False, True)
+    assert group.prepared.approach.truncated
+
+
+def test_a_probe_of_no_tokens_is_not_asked_for():
+    student, teacher = ScriptedModel(student_answer), ScriptedModel(teacher_answer)
+    silent = replace(protocol(student), stages=replace(STAGES, probe=Sampling(0)))
+    how = {"step": 0, "num_generations": 2, "num_baselines": 1}
+    [group] = asyncio.run(silent.run([Question(0, "q0", "4")], Teacher(teacher, len), **how))
+    assert group.prepared.approach == Approach("", 0, truncated=False)
+    assert not any(call["prompts"][0].messages[-1].content.startswith("PROBE") for call in student.calls)
 
 
 def test_rewards_follow_the_verdicts():
@@ -187,6 +245,9 @@ def test_seeds_differ_by_stage_row_and_step():
     ]
     assert len(set(seeds)) == 16
     assert all(0 <= seed < 2**31 for seed in seeds)
+    assert max(seeds) > 2**30
+    # A run that another version resumes asks for the samples that it would have had.
+    assert derive_seed(3, 5, 2, "taught", 1) == 1811848953
 
 
 def test_a_format_failure_never_reaches_the_student_and_costs_the_penalty():
@@ -347,7 +408,7 @@ def test_a_teaching_that_contains_a_right_answer_by_the_verifier_is_a_leak():
             return WRONG
 
         async def reveals(self, teaching, question):
-            return teaching == "good"
+            return (teaching, question.text) == ("good", "q")
 
         def extract(self, solution):
             return solution

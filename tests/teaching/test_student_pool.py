@@ -56,6 +56,11 @@ def test_a_draw_depends_on_seed_step_and_question_and_not_on_the_order_of_questi
     assert all(other != list(drawn.values()) for other in others)
 
 
+def test_a_run_that_another_version_resumes_draws_the_students_that_it_would_have_had():
+    drawn = ["".join(draw(range(5), {"a": 1, "b": 1.5, "c": 0.5}, seed=1, step=step)) for step in range(4)]
+    assert drawn == ["abacb", "babba", "abacb", "cbaba"]
+
+
 def test_a_group_is_of_one_student_and_its_lessons_say_of_which():
     pool = StudentPool({name: lessons(name) for name in WEIGHTS}, WEIGHTS)
     groups = taught(pool)

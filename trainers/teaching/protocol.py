@@ -442,4 +442,4 @@ def _failed_group(prepared: Prepared, cause: str, num_generations: int) -> Group
 def derive_seed(seed: int, step: int, row: int, stage: str, member: int = 0) -> int:
     """Return the seed of one request: 31 bits that depend on everything that tells it from the others."""
     digest = hashlib.blake2b(f"{seed}/{step}/{row}/{stage}/{member}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "big") >> 1
+    return int.from_bytes(digest) >> 1

@@ -100,4 +100,4 @@ def _slots(count: int, weights: Mapping[str, int | float], offset: int) -> list[
 
 
 def _digest(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest())

@@ -39,7 +39,7 @@ class Batch:
         return f"train_batch_size {self.size}{fitted}{groups} = {micro}"
 
 
-def fit(wanted: int, processes: int, per_device: int, num_generations: int = 1) -> Batch:
+def fit(wanted: int, processes: int, per_device: int, num_generations: int) -> Batch:
     """Return the multiple of lcm(processes x per_device, num_generations) nearest to `wanted`.
 
     Ties go down, never to zero.
@@ -53,4 +53,4 @@ def fit(wanted: int, processes: int, per_device: int, num_generations: int = 1) 
 def fit_evaluation(per_device: int, processes: int, num_generations: int) -> int:
     """Return the evaluation batch per device, nearest to the one given, whose sum over processes holds full groups."""
     unit = num_generations // gcd(num_generations, processes)
-    return fit(per_device, 1, unit).size
+    return fit(per_device, 1, unit, num_generations=1).size

@@ -84,7 +84,7 @@ class ResultsTable:
         return tables_within(width, self.title, self.header, self.rows)
 
 
-def results_table(arms: Sequence[Arm], title: str = "") -> ResultsTable:
+def results_table(arms: Sequence[Arm], title: str) -> ResultsTable:
     """Return all measures of all arms; the last column is the number of questions that a row rests on."""
     rows = []
     for name, row in ROWS.items():

@@ -86,4 +86,4 @@ def _drawn(weights: np.ndarray, count: int, seed: str) -> list[int]:
     """
     chance = np.random.Generator(np.random.PCG64(list(seed.encode())))
     keys = np.log1p(-chance.random(len(weights))) / weights
-    return [int(index) for index in np.argsort(-keys, kind="stable")[:count]]
+    return [int(index) for index in np.argsort(-keys)[:count]]

@@ -106,4 +106,4 @@ def _width(mask: torch.Tensor) -> int:
 
 def _generator(seed: str) -> torch.Generator:
     digest = hashlib.blake2b(seed.encode(), digest_size=7).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+    return torch.Generator().manual_seed(int.from_bytes(digest))
