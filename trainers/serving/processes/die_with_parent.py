@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start the command; whoever meanwhile asks the guard to end, or its copy that becomes the command, ends the latter.
+    """Start the command, which is to hear what meanwhile asks the guard, or its copy that becomes the command, to end.
 
     Later requests are for the command alone: the guard leaves when the command has left.
     """
