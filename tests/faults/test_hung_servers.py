@@ -102,6 +102,13 @@ def test_a_server_that_answers_nothing_is_in_trouble(stand_in: Any, monkeypatch:
     os.kill(stand_in.pid, signal.SIGCONT)
 
 
+def test_a_process_that_is_stopped_while_its_server_is_asked_is_named(
+    stand_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_watch, "answers", lambda *_: os.kill(stand_in.pid, signal.SIGSTOP))
+    assert trouble_of(stand_in) == f"its process {stand_in.pid} is stopped, as by SIGSTOP"
+
+
 def test_a_short_pause_is_no_hang() -> None:
     looks = iter([None, "busy", "busy", None] * 1000)
     watch = HealthWatch([SimpleNamespace()], look=lambda _: next(looks), hung_after_s=1.0, interval_s=0.02).start()

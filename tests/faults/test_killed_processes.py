@@ -26,8 +26,10 @@ STOPPED_S = 0.5
 IMPATIENT = f"""
 import sys
 from functools import partial
+from trainers.launch import running
 from trainers.launch.__main__ import main
 from trainers.launch.supervise import process
+running.WATCH_INTERVAL_S = 0.05
 process.StoppedProcesses = partial(process.StoppedProcesses, every_s=0.05, looks={int(STOPPED_S / 0.05)})
 sys.exit(main())
 """

@@ -6,13 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
 
 from tests.faults.__main__ import parsed, pytest_arguments
 from tests.support.fault_records import COLUMNS, earlier_runs, outcome, report_of, run_of, together
-from tests.support.fault_runs import FAULT, NOTICED, PROMISE, Notice, Row, Tally
+from tests.support.fault_runs import FAULT, NOTICED, PROMISE, SAMPLE, Notice, Row, Tally, repeat_faults
 from trainers.paths import ROOT
 
 ROW: list[tuple[str, object]] = [(FAULT, "a kill"), (PROMISE, "no orphan")]
@@ -59,6 +60,31 @@ def test_runs_are_added_up_and_kept_apart(tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text('{"rows": []}')
     with pytest.raises(ValueError, match="leave --add out"):
         earlier_runs(tmp_path / "old.json")
+
+
+@pytest.mark.parametrize(
+    ("marked", "names", "asked", "repeats"),
+    [
+        (True, [], 20, 20),
+        (True, ["chance", "repeat"], 20, 20),
+        (True, ["chance", "repeat"], None, 3),
+        (False, ["chance", "repeat"], None, SAMPLE),
+        # One that draws nothing is named as ever in an ordinary run, and where it is asked for once.
+        (True, [], None, 0),
+        (True, [], 1, 0),
+        (False, [], 20, 0),
+    ],
+)
+def test_every_fault_is_repeated_and_no_other_test(
+    marked: bool, names: list[str], asked: int | None, repeats: int
+) -> None:
+    marker, made = pytest.mark.fault("a kill", "no orphan", sample=3).mark, {}
+    test = SimpleNamespace(get_closest_marker=lambda name: marker if marked and name == "fault" else None)
+    options = SimpleNamespace(getoption={"--repeats": asked, "--real-repeats": 7}.get)
+    metafunc = SimpleNamespace(definition=test, config=options, fixturenames=list(names), parametrize=made.__setitem__)
+    repeat_faults(metafunc)  # type: ignore[arg-type]
+    assert made == ({"repeat": range(repeats)} if repeats else {})
+    assert ("repeat" in metafunc.fixturenames) == bool(repeats)
 
 
 def test_what_takes_too_long_to_be_noticed_is_lost() -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -157,6 +158,31 @@ def test_a_rank_that_ignores_requests_ends_with_its_starter(tmp_path: Path) -> N
     guard.stdin.close()
     guard.wait(30)
     assert not rank.is_running() or rank.status() == psutil.STATUS_ZOMBIE
+
+
+SLOW_TO_START = """
+import time
+from trainers.serving.processes import die_with_parent as guard
+prepare = guard._prepare_child
+guard._prepare_child = lambda: (time.sleep(1), prepare())
+guard.main()
+"""
+
+
+@pytest.mark.parametrize("heard_by", ["command", "guard"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_request_is_not_lost_while_a_command_starts(number: signal.Signals, heard_by: str) -> None:
+    # A machine with much else to do leaves a process for long where it is its starter's copy, and no command yet.
+    command = [sys.executable, "-c", SLOW_TO_START, "sleep", "600"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, cwd=ROOT) as guard:
+        try:
+            while not (started := psutil.Process(guard.pid).children()):
+                time.sleep(0.01)
+            (started[0] if heard_by == "command" else guard).send_signal(number)
+            assert guard.wait(30) == 128 + number
+        finally:
+            guard.kill()
+    assert not started[0].is_running()
 
 
 def test_a_ranks_problems_reach_the_launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import yaml
 
+from tests.support.stand_in_runs import LONGEST_S
 from trainers.configuration import compose, save
 from trainers.configuration.devices.machine import Machine
 from trainers.launch import __main__ as launcher
@@ -104,7 +105,7 @@ def test_the_accelerate_file_is_that_of_the_stage_with_this_runs_processes(
 
 
 def read_pids(path: Path) -> list[int]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LONGEST_S
     while time.monotonic() < deadline:
         if path.exists() and len(path.read_text().split()) == 2:
             return [int(pid) for pid in path.read_text().split()]

@@ -1,9 +1,9 @@
 """Tests that do a fault again and again, at moments drawn by a seed, and are counted for the page on reliability.
 
-A test marked `@pytest.mark.fault("what happens", "what is promised")` belongs to that row of the table there. Where it
-asks for `chance` it is run several times: `sample=N` times (of the marker, 2 by default) in an ordinary run of the
-tests, and as often as `--repeats`, or `--real-repeats` for tests on real servers and trainers, says in
-`python -m tests.faults`.
+A test marked `@pytest.mark.fault("what happens", "what is promised")` belongs to that row of the table there. It is
+run as often as `--repeats`, or `--real-repeats` for tests on real servers and trainers, says in
+`python -m tests.faults`; in an ordinary run of the tests once, or `sample=N` times (of the marker, 2 by default) where
+it asks for `chance`.
 """
 
 from __future__ import annotations
@@ -36,11 +36,14 @@ def is_real(item: pytest.Item | pytest.Function) -> bool:
 
 
 def repeat_faults(metafunc: pytest.Metafunc) -> None:
-    """Run a test that asks for `chance` as often as its marker or the command line says."""
-    if "repeat" not in metafunc.fixturenames:
-        return
+    """Run a fault as often as the command line says; one that asks for `chance`, else as often as its marker says."""
     asked = metafunc.config.getoption("--real-repeats" if is_real(metafunc.definition) else "--repeats")
     marker = metafunc.definition.get_closest_marker(MARK)
+    if "repeat" not in metafunc.fixturenames:
+        # Nothing is drawn, but what runs side by side meets at another moment each time.
+        if marker is None or (asked or 1) == 1:
+            return
+        metafunc.fixturenames.append("repeat")
     sample = marker.kwargs.get("sample", SAMPLE) if marker is not None else SAMPLE
     metafunc.parametrize("repeat", range(asked or sample))
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from tests.faults.protections.protection import Protection
 
+_GUARD = "trainers/serving/processes/die_with_parent.py"
+_STARTING = "launch/test_process.py::test_a_request_is_not_lost_while_a_command_starts"
 _API_TEST = "faults/test_api_student.py::test_survivors_are_those_of_a_calm_day"
 
 PROCESSES = (
     Protection(
         "hangs: processes that are stopped are looked for",
         "trainers/serving/processes/health_watch.py",
-        "stopped = stopped_process(server.pid)",
-        "stopped = None",
+        "if (stopped := stopped_process(server.pid)) is None and",
+        "if (stopped := None) is None and",
         "faults/test_hung_servers.py::test_a_frozen_process_is_named_and_one_that_goes_on_is_well_again",
+    ),
+    Protection(
+        "hangs: they are looked for again after a question without answer",
+        "trainers/serving/processes/health_watch.py",
+        "    stopped = stopped or stopped_process(server.pid)\n",
+        "",
+        "faults/test_hung_servers.py::test_a_process_that_is_stopped_while_its_server_is_asked_is_named",
     ),
     Protection(
         "hangs: a short pause is none",
@@ -23,10 +32,24 @@ PROCESSES = (
     ),
     Protection(
         "orphans: the guard ends what it guards with its starter",
-        "trainers/serving/processes/die_with_parent.py",
+        _GUARD,
         "    _starter_is_gone.set()\n    _end_descendants()\n",
         "    _starter_is_gone.set()\n",
         "launch/test_run.py::test_a_killed_launcher_leaves_no_trainer",
+    ),
+    Protection(
+        "orphans: a command that is being started hears requests to end",
+        _GUARD,
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, _REQUESTS)\n",
+        "    for number in _REQUESTS:\n        signal.signal(number, signal.SIG_IGN)\n",
+        f"{_STARTING}[SIGINT-command]",
+    ),
+    Protection(
+        "orphans: the guard passes on what it hears while it starts a command",
+        _GUARD,
+        "        child.send_signal(number)\n",
+        "        pass\n",
+        f"{_STARTING}[SIGTERM-guard]",
     ),
     Protection(
         "orphans: the launcher takes in those of a killed guard",
@@ -37,7 +60,7 @@ PROCESSES = (
     ),
     Protection(
         "temporary files: those of a killed launcher",
-        "trainers/serving/processes/die_with_parent.py",
+        _GUARD,
         '        shutil.rmtree(os.environ.get("ATLAS_TEMPORARY", ""), ignore_errors=True)\n',
         "        pass\n",
         "faults/test_temporary_files.py::test_a_launcher_that_is_killed_leaves_no_directory",

@@ -17,23 +17,22 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 
 GRACE_S = 10.0
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_REQUESTS = (signal.SIGTERM, signal.SIGINT)
 _starter_is_gone = threading.Event()
 
 
 def main() -> None:
     """Run the command of `sys.argv`; the exit status is the command's, 128 + the signal's number if one ended it."""
-    # The group's SIGTERM is for the command: the guard leaves when the command has left.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A warning to every process of a job. The command ignores it too, unless it handles it.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     # Orphans become our children, so that they can be found.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, preexec_fn=_prepare_child)
+    child = _started(sys.argv[1:])
     threading.Thread(target=_end_with_starter, daemon=True).start()
     status = child.wait()
     _end_descendants()
@@ -42,10 +41,26 @@ def main() -> None:
     sys.exit(status if status >= 0 else 128 - status)
 
 
+def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start the command, which is to hear what meanwhile asks the guard, or its copy that becomes the command, to end.
+
+    Later requests are for the command alone: the guard leaves when the command has left.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _REQUESTS)
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_prepare_child)
+    for number in signal.sigpending().intersection(_REQUESTS):
+        child.send_signal(number)
+    for number in _REQUESTS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
+    return child
+
+
 def _prepare_child() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in _REQUESTS:
+        signal.signal(number, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
 
 
 def _end_with_starter() -> None:

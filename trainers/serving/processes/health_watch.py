@@ -30,10 +30,11 @@ class Watched(Protocol):
 
 def trouble_of(server: Watched) -> str | None:
     """Return what keeps a server from working now; `None` when nothing does."""
-    stopped = stopped_process(server.pid)
-    if stopped is not None:
-        return f"its process {stopped} is stopped, as by SIGSTOP"
-    return None if answers(server.spec.base_url, TIMEOUT_S) else "it does not answer /health"
+    if (stopped := stopped_process(server.pid)) is None and answers(server.spec.base_url, TIMEOUT_S):
+        return None
+    # It may have been stopped while it was asked.
+    stopped = stopped or stopped_process(server.pid)
+    return "it does not answer /health" if stopped is None else f"its process {stopped} is stopped, as by SIGSTOP"
 
 
 class HealthWatch:
