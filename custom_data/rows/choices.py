@@ -7,6 +7,7 @@ import re
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, takewhile
 from typing import Any
 
 from custom_data.rows.answers import answer_of_turn, ground_truth
@@ -72,6 +73,7 @@ class ChoiceColumns:
     Args:
         together: one column with all of them: a list, or a mapping from labels to texts.
         apart: one column for each of them, in order.
+        numbers: those in the names of such columns, such as `option1`; none where they have letters.
         wrong: the columns of the wrong ones, where the answer is the right one's text.
         seed: of the order in which choices are asked; `None` for the dataset's own. Where right and wrong ones have
             columns of their own there is none, and 0 is taken.
@@ -79,6 +81,7 @@ class ChoiceColumns:
 
     together: str | None = None
     apart: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
     wrong: tuple[str, ...] = ()
     seed: int | None = None
 
@@ -92,7 +95,10 @@ class ChoiceColumns:
         if wrong:
             return cls(wrong=wrong, seed=seed or 0)
         apart = tuple(_lettered(found))
-        return cls(apart=apart, seed=seed) if len(apart) > 1 else None
+        if len(apart) > 1:
+            return cls(apart=apart, seed=seed)
+        numbered = _numbered(found)
+        return cls(apart=tuple(numbered.values()), numbers=tuple(numbered), seed=seed) if len(numbered) > 1 else None
 
     @property
     def used(self) -> set[str]:
@@ -111,7 +117,11 @@ class ChoiceColumns:
             values = [value_of(row, column) for column in self.apart]
         else:
             return read_choices(value_of(row, self.together))
-        return read_choices([value for value in values if not _nothing(value)])
+        choices = read_choices([value for value in values if not _nothing(value)])
+        if choices is None or len(self.numbers) != len(choices.texts):
+            return choices
+        # In brackets, so that an integer stays an index: `answer: "2"` is option2, and `label: 1` the second of all.
+        return Choices(choices.texts, tuple(f"({number})" for number in self.numbers))
 
     def order(self, question: str, count: int) -> list[int]:
         """Return the order in which the choices of a question are asked: the same whenever it is read."""
@@ -173,6 +183,17 @@ def _lettered(found: Sequence[str]) -> list[str]:
             break
         columns.append(column)
     return columns
+
+
+def _numbered(found: Sequence[str]) -> dict[int, str]:
+    """Return the columns option1, option2, … by their numbers, which begin with 0 or 1."""
+    named = {plain(column): column for column in found}
+    for prefix in ("option", "choice", "op", "ending", "sol", "alternative"):
+        for first in (0, 1):
+            names = takewhile(named.__contains__, (f"{prefix}{number}" for number in count(first)))
+            if len(columns := [named[name] for name in names]) > 1:
+                return dict(enumerate(columns, start=first))
+    return {}
 
 
 def _statements(answer: Any) -> list[str]:

@@ -63,7 +63,7 @@ def test_every_variant_is_accepted_and_differs_in_its_questions_alone(tmp_path):
 
 def test_what_has_finished_is_not_run_again(monkeypatch, tmp_path):
     ran = []
-    monkeypatch.setattr(curriculum, "prepare", lambda directory, seed: None)
+    monkeypatch.setattr(curriculum, "prepare", lambda directory, seed, extra: None)
     monkeypatch.setattr(curriculum, "call", lambda command, directory: ran.append(command))
     for name in (curriculum.PLAIN, "by difficulty"):
         finished_run(tmp_path / "0" / slug(name), 100)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import sys
 from pathlib import Path
 
 import pytest
 
 from scripts.benchmarks.learning import leak_tricks
 from scripts.benchmarks.learning.leak_tricks import TRICKS, measured, seeded, stages, trick_of
+from scripts.benchmarks.tools.arithmetic import Arithmetic
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import assume
 from trainers.jsonl import as_lines
@@ -54,6 +56,18 @@ def test_every_stage_is_accepted_and_leads_to_the_next(tmp_path):
         assert configs[policy].student.model == configs["reader"].output.output_dir
         assert configs[policy].model.model_name_or_path == configs["warm-up"].output.output_dir
         assert configs[policy].teaching.leak_policy == policy
+
+
+def test_stages_run_in_the_arithmetic_that_was_asked_for_and_end_the_study_where_they_fail(tmp_path, monkeypatch):
+    def made(seed, output, port, *, smoke):
+        code = f"import os; open({str(output / 'said')!r}, 'w').write(os.environ['OMP_NUM_THREADS'])"
+        yield "world", output / "said", [sys.executable, "-c", code]
+        yield "blind", output / "never", [sys.executable, "-c", "raise SystemExit(3)"]
+
+    monkeypatch.setattr(leak_tricks, "stages", made)
+    with pytest.raises(SystemExit, match="blind ended with status 3"):
+        leak_tricks.run(0, tmp_path, 8765, Arithmetic(7, None), smoke=True)
+    assert (tmp_path / "said").read_text(encoding="utf-8") == "7"
 
 
 def lesson(teaching: str, *, leaked: bool, blind: bool | None, right: bool) -> dict:

@@ -54,6 +54,12 @@ Q = {"question": "Capital of Italy?"}
         {**Q, "options": dict(zip("ABCD", TEXTS, strict=True)), "answer": "Rome", "answer_idx": "B"},
         {**Q, **dict(zip("ABCD", TEXTS, strict=True)), "answer": "B"},
         {**Q, **{f"option_{w}": t for w, t in zip("abcd", TEXTS, strict=True)}, "answer": "b"},
+        {**Q, **{f"option{n}": t for n, t in enumerate(TEXTS, 1)}, "answer": "2"},
+        {**Q, **{f"option{n}": t for n, t in enumerate(TEXTS, 1)}, "answer": "option2"},
+        {**Q, **{f"sol{n}": t for n, t in enumerate(TEXTS, 1)}, "answer": 1},
+        {**Q, **{f"ending{n}": t for n, t in enumerate(TEXTS)}, "answer": 1},
+        {**Q, **{f"ending{n}": t for n, t in enumerate(TEXTS)}, "answer": "1"},
+        {**Q, **{f"choice_{n}": t for n, t in enumerate(TEXTS, 1)}, "answer": "Rome"},
     ],
 )
 def test_every_layout_of_choices_is_asked_and_answered_alike(tmp_path, row):

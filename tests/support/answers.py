@@ -88,6 +88,10 @@ RIGHT = [
     ("4, 5, 6", "$4$ and $5$ and $6$"), ("7,8,9", "$7,8$ or $9$"), (r"62\textnormal{ miles}", "$62$ miles"),
     (r"\left(\frac{2}{7}, 3\right)", r"\\left(\\frac{2}{7},3\\right)"), ("27 {, }481", "27,481"),
     (r"\sqrt{19}", "4.35889894354067"), (r"\frac{\pi}{4}", "0.785398163397"),
+    # What leaves a value what it is: words before it, brackets behind it, marks around it.
+    ("exactly 42", "42"), ("= 42", "42"), ("It's 42", "42"), ("a total of 42 eggs", "42"), ("only $42", "42"), ("42 (apples)", "42"),
+    ("42 ✓", "42"), ("42 ✅", "42"), ("<b>42</b>", "42"), ('"42"', "42"), ("“42”", "42"), ("USD 42", "$42"), ("US$42", "42 dollars"),
+    ("5 $", "$5"), (r"5\$", "5 dollars"), ("5 extra minutes", "5 minutes"), ("25 degrees Celsius", "25 °C"), ("18 dollars", "18 $"),
 ]  # fmt: skip
 
 # (answer, ground truth) where it is wrong
@@ -139,7 +143,16 @@ WRONG = [
     # Units.
     ("25°C", "25°F"), ("2 tons", "2 kg"), ("5 ms", "5 s"), ("3 radians", "3 degrees"), ("5 mW", "5 MW"), ("5 cups", "5 liters"),
     ("5 apples", "5 oranges"), ("5 volts", "5 amps"),
+    # One of two has a unit, the other counts something else, or a unit of the same name.
+    ("5 furlongs", "5 miles"), ("5 knots", "5 mph"), ("5 dimes", "5 cents"), ("5 pesos", "5 dollars"), ("5 miles", "5 furlongs"),
+    ("5 nautical miles", "5 miles"), ("5 troy ounces", "5 ounces"), ("5 turns", "5 degrees"), ("5 €", "5 $"), ("5 $", "5 €"),
+    ("5 A", "5 mA"), ("5 Cal", "5 cal"), ("5 eggs", "5 kg"),
+    # For several, or counted in several each.
+    ("42 per 3 days", "42"), ("42 each of 3", "42"), ("5 m per 3 s", "5 m"), ("42 pairs", "42"), ("42 couples", "42"), ("42 tens", "42"),
+    ("42 digits", "42"), ("42 factors", "42"), ("exactly not 42", "42"), ("42 (wrong)", "42"), ("42 (doubled)", "42"), ("only 41", "42"),
     # Choices.
+    ("A. No, B", "A"), ("A. Wait B", "A"), ("A. Actually B", "A"), ("A. I mean B", "A"), ("A. Correction: B", "A"), ("A. Hmm, B.", "A"),
+    ("A. Scratch that, B", "A"), ("A. On second thought B", "A"), ("A. Let me pick B instead", "A"), ("A. But B", "A"),
     ("A. or rather, B", "A"), ("(A) is wrong", "A"), ("not A", "A"), ("(A) isn't correct", "A"), ("(B) 43", "(B) 42"),
     ("A, no, B", "A"), ("A. Wait, (B)", "A"),
     # A part of a truth or an answer is neither.
@@ -206,6 +219,10 @@ SOLUTIONS = [
     ('<think>\\boxed{42}</think> I am not sure.', "42", 'wrong'),
     ('<thinking>The answer is 42.</thinking> The answer is 43.', "42", 'wrong'),
     ('<thinking>so \\boxed{42}</thinking>', "42", 'wrong'),
+    ('<scratchpad>so \\boxed{42}</scratchpad>', "42", 'wrong'),
+    ('<Thinking>so \\boxed{42}</Thinking>', "42", 'wrong'),
+    ('<REFLECTION>so \\boxed{42}</REFLECTION> \\boxed{43}', "43", 'correct'),
+    ('<analysis>\\boxed{42}', "42", 'wrong'),
     ('[THINK]\\boxed{42}[/THINK]\\boxed{43}', "43", 'correct'),
     ('The answer is 43. [THINK]No, the answer is 42.', "43", 'correct'),
     ('<|channel|>analysis<|message|>The answer is 42.<|end|>', "42", 'wrong'),
@@ -245,6 +262,10 @@ ASKED = [
     ("50%", "0.5", "What percent is it?", "correct"), ("42_5", "42", "Write 22 in base 5.", "correct"),
     ("42", "42_5", "Write 22 in base five.", "correct"), ("42_5", "42", "Write 22 in base 7.", "wrong"),
     ("x^2 = 42", "42", "Find $x^2$.", "correct"), ("x^3 = 42", "42", "Find $x^2$.", "wrong"),
+    ("5 °F", "5", "What is it in °C?", "wrong"), ("5 °F", "5", "What is it in degrees Celsius?", "wrong"),
+    ("5 furlongs", "5", "How many miles is it?", "wrong"), ("5 extra hours", "5", "How many hours is it?", "correct"),
+    ("5 books", "5", "How many books does he read in days?", "correct"), ("6 pairs", "6", "How many pairs are there?", "correct"),
+    ("3 digits", "3", "How many digits has it?", "correct"), ("12 hours", "12", "How many minutes is it?", "wrong"),
     ("42 aardvark", "42", "How many aardvark are there?", "correct"), ("42 doubled", "42", "It doubled. How many?", "wrong"),
 ]  # fmt: skip
 

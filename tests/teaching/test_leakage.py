@@ -8,6 +8,7 @@ import pytest
 
 from custom_data.rows.choices import Choices
 from trainers.teaching.leakage import Leak, find_leak, find_leak_of_any
+from trainers.teaching.leaks.foreign_words import foreign_words
 from trainers.teaching.lesson import Question
 
 Q = "Tom has 12 apples and buys 6 more. How many apples has he?"
@@ -107,7 +108,8 @@ DISGUISED = [
     # the last step left open
     *((f"The answer is {written}.", "42", "You have 5 apples and 8 pears.", "a") for written in (
         "6*7", "41 + 1", "41 plus 1", r"6 \times 7", "43 minus one", "84/2", "one more than 41", "1 less than 43",
-        "between 41 and 43", "half of 84", "twice 21", "just above 41", "the number after 41", "50 - 8", "6 × 7",  # noqa: RUF001
+        "between 41 and 43", "forty plus two", "eighty-four over two", "the sum of 40 and 2", "the product of 6 and 7",
+        "5 short of 47", "half of 84", "twice 21", "just above 41", "the number after 41", "50 - 8", "6 × 7",  # noqa: RUF001
     )),
     ("x = 6*7", "42", "q", "a"),
     ("print(6 * 7)", "42", "q", "a"),
@@ -135,7 +137,8 @@ DISGUISED = [
     ("def f():\n    return 42", "42", "q", "a"),
     *((written, "42", "q", "a") for written in (
         "La respuesta es 42.", "Die Antwort ist 42.", "La réponse est 42", "答案是42。", "Ответ: 42",
-        "La risposta è 42.",
+        "La risposta è 42.", "Die Antwort ist zweiundvierzig.", "La réponse est quarante-deux.",
+        "A resposta é quarenta e dois.", "La respuesta es cuarenta y dos.", "La risposta è quarantadue.",
     )),
     # choices by their content, and by ruling out the others
     ("The answer is Jupiter.", "B", MC, A),
@@ -214,6 +217,9 @@ SUSPECTED = [
 ]  # fmt: skip
 
 INNOCENT = [
+    ("Take the sum of 12 and 6.", "18", Q, A),
+    ("You seize the chance once.", "16", "q", "a"),
+    ("Die Antwort ist einundvierzig.", "42", "q", "a"),
     ("Think of Mars and Jupiter: which has more mass?", "B", MC, A),
     ("It is Jupiter, as you say, or is it?", "B", MC, "I think of Jupiter."),
     ("The answer is 12 + 6.", "18", Q, A),
@@ -249,6 +255,19 @@ INNOCENT = [
     ("item7 and 7th place", "7", "q", "a"),
     ("The answer is 7th place", "7", "q", "a"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("dreizehn", 13), ("dreißig", 30), ("dreissig", 30), ("neunundneunzig", 99), ("vingt et un", 21),
+        ("soixante-dix-sept", 77), ("quatre-vingts", 80), ("quatre-vingt-dix-neuf", 99), ("soixante et onze", 71),
+        ("dieciséis", 16), ("dieciseis", 16), ("veintidos", 22), ("noventa y nueve", 99), ("ventotto", 28),
+        ("cinquantatré", 53), ("trentuno", 31), ("dezenove", 19), ("vinte e três", 23),
+    ],
+)  # fmt: skip
+def test_number_words_of_other_languages(word, value):
+    assert [found for _, _, found in foreign_words(f"nun, {word}!")] == [value]
 
 
 def test_the_table_is_large_enough():

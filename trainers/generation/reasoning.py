@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 _END_OF_CHANNEL = "<|end|>"
+_TAGS = (
+    *("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad", "analysis", "cot"),
+    *("chain_of_thought", "inner_monologue"),
+)
 _MARKS = (
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),
-    ("<thought>", "</thought>"),
-    ("<reasoning>", "</reasoning>"),
+    *((f"<{tag}>", f"</{tag}>") for name in _TAGS for tag in (name, name.capitalize(), name.upper())),
     ("<seed:think>", "</seed:think>"),
     ("[THINK]", "[/THINK]"),
     ("◁think▷", "◁/think▷"),

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+from trainers.configuration.cli.hydra_flags import INSTEAD, SHOWING
 from trainers.configuration.settings.keys import all_keys
 from trainers.problems import ConfigurationError, Problem
 
@@ -47,6 +48,11 @@ def _unknown_option(word: str) -> Problem:
     name, _, value = word.lstrip("-").partition("=")
     if name in all_keys():
         return Problem(word, "keys are written without dashes", f"write {name}={value or '…'}")
+    flag = word.partition("=")[0]
+    if flag in INSTEAD:
+        return Problem(word, *INSTEAD[flag])
+    if flag in SHOWING:
+        return Problem(word, "a launch shows nothing", "write python train.py RECIPE --cfg job, or --info all")
     close = get_close_matches(word, OPTIONS, n=1)
     remedy = f"did you mean {close[0]}?" if close else "leave it out; keys of the configuration are key=value"
     return Problem(word, f"expected one of the options {', '.join(OPTIONS)}", remedy)

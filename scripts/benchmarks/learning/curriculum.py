@@ -24,6 +24,7 @@ import numpy as np
 from rich.console import Console
 from rich.markdown import Markdown
 
+from scripts.benchmarks.learning.ablations import WHOLLY
 from scripts.benchmarks.learning.overlap_learning import call, prepare, slug, spread
 from scripts.benchmarks.tools.variant_lines import Variant, draw_variants
 from trainers.terminal.log_lines import log_to_standard_error
@@ -75,7 +76,7 @@ def main() -> None:
     for seed in arguments.seeds:
         directory = arguments.output / str(seed)
         if not arguments.report_only:
-            prepare(directory, seed)
+            prepare(directory, seed, WHOLLY)
             for name in VARIANTS:
                 if not finished(directory, name):
                     call(command(directory, seed, name, arguments.steps, arguments.overrides), directory)

@@ -22,6 +22,7 @@ import matplotlib.pyplot as plt
 from rich.console import Console
 from rich.markdown import Markdown
 
+from scripts.benchmarks.learning.ablations import PORT, SMOKE, WHOLLY
 from scripts.benchmarks.learning.overlap_learning import call, prepare, spread
 from trainers.terminal.log_lines import log_to_standard_error
 
@@ -40,19 +41,24 @@ def main() -> None:
     parser.add_argument("--flip-rates", type=float, nargs="+", default=list(FLIP_RATES))
     parser.add_argument("--output", type=Path, default=Path("results/judge_noise"))
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--port", type=int, default=PORT, help=f"first port of the model servers (default {PORT})")
     parser.add_argument("--report-only", action="store_true", help="report the seeds that have finished")
+    parser.add_argument("--smoke", action="store_true", help="few steps: shows that everything runs, learns nothing")
     parser.add_argument("overrides", nargs="*", help="overrides of all GRPO runs")
     arguments = parser.parse_args()
     if not all(0 <= rate < 0.5 for rate in arguments.flip_rates):
         parser.error("--flip-rates: expected shares from 0 to below 0.5")
+    extra, port = SMOKE if arguments.smoke else WHOLLY, f"vllm_port={arguments.port}"
     for seed in () if arguments.report_only else arguments.seeds:
         directory = arguments.output / str(seed)
-        prepare(directory, seed)
+        prepare(directory, seed, extra)
         for rate in arguments.flip_rates:
             if not (trained(directory, rate) / "finished.json").is_file():
-                call(training(directory, seed, rate, arguments.steps, arguments.overrides), directory)
+                own = [port, *(["warmup_steps=1"] if arguments.smoke else []), *arguments.overrides]
+                steps = 3 if arguments.smoke else arguments.steps
+                call(training(directory, seed, rate, steps, own), directory)
             if not (evaluated(directory, rate) / "summary.json").is_file():
-                call(evaluation(directory, seed, rate), directory)
+                call([*evaluation(directory, seed, rate), port, *extra["evaluation"]], directory)
     done = [seed for seed in arguments.seeds if all_finished(arguments.output / str(seed), arguments.flip_rates)]
     if left_out := sorted({*arguments.seeds} - {*done}):
         logger.warning("left out, not finished: seeds %s", left_out)

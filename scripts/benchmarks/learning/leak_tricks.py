@@ -31,6 +31,7 @@ from statistics import fmean
 from typing import Any
 
 from scripts.benchmarks.learning.ablations import PORT, ended
+from scripts.benchmarks.tools.arithmetic import Arithmetic
 from trainers.builders.protocol import prompt_templates
 from trainers.configuration.composition.compose import compose
 from trainers.configuration.settings.experiments import StudentExperiment
@@ -106,19 +107,20 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("results/leak_tricks"))
     parser.add_argument("--port", type=int, default=PORT, help=f"first port of the model servers (default {PORT})")
     parser.add_argument("--report-only", action="store_true", help="report what has been trained")
+    Arithmetic.add_options(parser)
     parser.add_argument("--smoke", action="store_true", help="few steps: shows that everything runs, learns nothing")
     options = parser.parse_args()
     output = options.output.resolve()
     try:
         with interruptible():
             for seed in () if options.report_only else options.seeds:
-                run(seed, output / str(seed), options.port, smoke=options.smoke)
+                run(seed, output / str(seed), options.port, Arithmetic.chosen(options), smoke=options.smoke)
     except Interrupted as error:
         raise SystemExit(error.status) from None
     report(output, options.seeds)
 
 
-def run(seed: int, output: Path, port: int, *, smoke: bool) -> None:
+def run(seed: int, output: Path, port: int, arithmetic: Arithmetic, *, smoke: bool) -> None:
     """All stages of one seed that have not been finished; their output goes to `OUTPUT/N/log/STAGE.log`."""
     for name, product, command in stages(seed, output, port, smoke=smoke):
         if product.is_file():
@@ -132,7 +134,7 @@ def run(seed: int, output: Path, port: int, *, smoke: bool) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         logger.info("seed %d: %s: %s", seed, name, " ".join(command))
         start = time.perf_counter()
-        status = ended(command, log)
+        status = ended(command, log, arithmetic)
         if status != 0:
             raise SystemExit(f"{name} ended with status {status}: see {log}; the same command goes on from here")
         logger.info("seed %d: %s took %.0f s", seed, name, time.perf_counter() - start)

@@ -24,6 +24,7 @@ from statistics import fmean, stdev
 from rich.console import Console
 from rich.markdown import Markdown
 
+from scripts.benchmarks.learning.ablations import WHOLLY
 from scripts.benchmarks.tools.variant_lines import Variant, draw_variants
 from trainers.paths import ROOT
 from trainers.terminal.log_lines import log_to_standard_error
@@ -68,7 +69,7 @@ def main() -> None:
     for seed in arguments.seeds:
         directory = arguments.output / str(seed)
         if not arguments.report_only:
-            prepare(directory, seed)
+            prepare(directory, seed, WHOLLY)
             for name, overrides in VARIANTS.items():
                 train(directory, seed, name, [f"max_steps={arguments.steps}", *overrides, *arguments.overrides])
     done = [seed for seed in arguments.seeds if finished(arguments.output / str(seed))]
@@ -84,11 +85,12 @@ def finished(directory: Path) -> bool:
     return all((directory / slug(name) / "finished.json").is_file() for name in VARIANTS)
 
 
-def prepare(directory: Path, seed: int) -> None:
-    """The seed's world and warmed-up teacher."""
+def prepare(directory: Path, seed: int, extra: Mapping[str, Sequence[str]]) -> None:
+    """The seed's world and warmed-up teacher; `extra` holds words for either command."""
     directory.mkdir(parents=True, exist_ok=True)
-    call([sys.executable, "-m", "custom_data.world", "--output", f"{directory}/world", "--seed", str(seed)], directory)
-    arguments = ["configs/run/quickstart_sft.yaml", f"workspace={directory}", f"seed={seed}"]
+    world = [sys.executable, "-m", "custom_data.world", "--output", f"{directory}/world", "--seed", str(seed)]
+    call([*world, *extra["world"]], directory)
+    arguments = ["configs/run/quickstart_sft.yaml", f"workspace={directory}", f"seed={seed}", *extra["sft"]]
     call(["bash", "scripts/launch.sh", "1", *arguments], directory)
 
 

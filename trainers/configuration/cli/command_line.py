@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from trainers.configuration.cli.home import quoted
+from trainers.configuration.cli.hydra_flags import RECIPE_ELSEWHERE
 from trainers.configuration.cli.mappings import repeated_names
 from trainers.configuration.foreign_keys import Needless, Renamed, adopted, refusal
 from trainers.configuration.settings.keys import all_keys, keys_of, names_where
@@ -36,7 +37,6 @@ FLAGS_WITH_VALUE = {
     *("--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
     "--experimental-rerun",
 }
-RECIPE_ELSEWHERE = "name the file, DIRECTORY/run/NAME.yaml, whose defaults find the groups in DIRECTORY too"
 _SECRET = re.compile(r"(^|_)(api_key|password|secret|(hub|hf|access|auth|wandb)_token)$")
 _KEY = re.compile(r"\w+(\.\w+)*")
 _WORD = re.compile(r"[A-Za-z]\w*")

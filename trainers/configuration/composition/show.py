@@ -8,27 +8,13 @@ from collections.abc import Iterator, Sequence
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 
-from trainers.configuration.cli.command_line import CONFIGS, FLAGS_WITH_CHOICES, RECIPE_ELSEWHERE, CommandLine
+from trainers.configuration.cli.command_line import CONFIGS, FLAGS_WITH_CHOICES, CommandLine
+from trainers.configuration.cli.hydra_flags import INSTEAD, SHOWING
 from trainers.configuration.composition.compose import raw, register_schemas
 from trainers.problems import ConfigurationError, Problem
 
 HELP = {"--help", "-h", "--hydra-help", "--version"}
-SHOWING = {"--cfg", "-c", "--info", "-i"}
 WITH_SHOWING = {"--resolve", "--package", "-p"}
-_SWEEP = ("one run per command", "start several with scripts/sweep.sh RECIPE key=a,b,c")
-_COMPLETION = ("the words of a shell cannot be completed", "--cfg job lists all keys of a recipe")
-REFUSED = {
-    "--multirun": _SWEEP,
-    "-m": _SWEEP,
-    "--config-dir": ("recipes are found by their path", RECIPE_ELSEWHERE),
-    "-cd": ("recipes are found by their path", RECIPE_ELSEWHERE),
-    "--shell-completion": _COMPLETION,
-    "-sc": _COMPLETION,
-    "--run": ("a recipe runs without it", "leave it out"),
-    "-r": ("a recipe runs without it", "leave it out"),
-    "--experimental-rerun": ("runs are continued by their output directory", "give the command of the run again"),
-}
-"""Flags of Hydra that mean nothing here: what is so instead, and what to do."""
 
 
 def show(line: CommandLine) -> int:
@@ -57,8 +43,8 @@ def show(line: CommandLine) -> int:
 def _refused(line: CommandLine, names: Sequence[str]) -> Iterator[Problem]:
     """Yield the flags that print nothing, each with what to do instead."""
     for name in names:
-        if name in REFUSED:
-            yield Problem(name, *REFUSED[name])
+        if name in INSTEAD:
+            yield Problem(name, *INSTEAD[name])
         elif name in FLAGS_WITH_CHOICES:
             yield from _unchosen(line, name)
         elif name not in SHOWING | HELP | WITH_SHOWING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import lru_cache
 from math import isqrt
@@ -13,7 +13,10 @@ from math import isqrt
 from trainers.teaching.verifiers.mathematics.number_words import words_to_number
 
 _NUMBER = r"\d{1,15}(?:\.\d{1,15})?"
-_SMALL = r"one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
+_SMALL = (
+    r"(?:twen|thir|for|fif|six|seven|eigh|nine)ty(?:[\s-](?:one|two|three|four|five|six|seven|eight|nine))?|"
+    r"(?:thir|four|fif|six|seven|eigh|nine)teen|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
+)
 _OPERATOR = (
     r"(?:\*\*|[-+*/^×·÷−x]|\\(?:times|cdot|div)(?![A-Za-z])|\b(?:plus|minus|times|over|multiplied\sby|divided\sby|"
     r"to\sthe\spower\sof)\b)"
@@ -23,7 +26,8 @@ _EXPRESSION = re.compile(
     re.IGNORECASE,
 )
 _RELATION = re.compile(
-    rf"(?<![\w.])(?:(?P<by>{_NUMBER}|{_SMALL}|just)\s(?P<way>more|greater|higher|above|less|fewer|lower|below)(?:\sthan)?\s"
+    rf"(?<![\w.])(?:(?P<by>{_NUMBER}|{_SMALL}|just)\s(?P<way>more|greater|higher|above|less|fewer|lower|below|short)(?:\sthan|\sof)?\s"
+    rf"|(?P<join>sum|product|difference)\s(?:of|between)\s(?P<first>{_NUMBER})\s(?:and|&)\s"
     rf"|(?P<near>between)\s(?P<low>{_NUMBER})\s(?:and|&)\s"
     rf"|(?P<times>half|twice|double|triple|thrice)\s(?:of\s)?|(?P<root>square\sroot\sof|sqrt\sof|sqrt\s?\(|√|\\sqrt\s?\{{)\s?"
     rf"|(?:right\s)?(?P<beside>after|before|follows|precedes)\s)(?P<of>{_NUMBER})(?![\w]|\.\d)",
@@ -39,6 +43,11 @@ _FACTORS = {
     "double": Fraction(2),
     "triple": Fraction(3),
     "thrice": Fraction(3),
+}
+_JOINED: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
+    "sum": lambda first, second: first + second,
+    "product": lambda first, second: first * second,
+    "difference": lambda first, second: abs(first - second),
 }
 _MORE = ("more", "greater", "higher", "above")
 _COMMON = frozenset(map(Fraction, (1, 2, 100)))
@@ -67,7 +76,7 @@ def _operands(text: str) -> frozenset[Fraction]:
 
 
 def _read(text: str) -> Fraction:
-    number = words_to_number(text) if text.isalpha() else Fraction(text)
+    number = words_to_number(text) if text[0].isalpha() else Fraction(text)
     assert number is not None
     return number
 
@@ -77,6 +86,8 @@ def _relation(match: re.Match[str]) -> Fraction | None:
     if match["way"]:
         by = Fraction(1) if match["by"].lower() == "just" else _read(match["by"])
         return of + by if match["way"].lower() in _MORE else of - by
+    if match["join"]:
+        return _JOINED[match["join"].lower()](Fraction(match["first"]), of)
     if match["near"]:
         low = Fraction(match["low"])
         return (low + of) / 2 if of - low == 2 else None
@@ -95,9 +106,8 @@ def _evaluated(text: str) -> Fraction | None:
         text = text.strip("()")
     for match in _TOKEN.finditer(text):
         token = re.sub(r"\s", "", match[0].lower())
-        tokens.append(
-            _WORDS.get(token) or (str(words_to_number(token)) if token.isalpha() else token.lstrip("0") or "0")
-        )
+        spelled = match[0][0].isalpha()
+        tokens.append(_WORDS.get(token) or (str(words_to_number(match[0])) if spelled else token.lstrip("0") or "0"))
     try:
         return _value(ast.parse("".join(tokens), mode="eval").body)
     except (SyntaxError, ValueError, ZeroDivisionError, OverflowError):

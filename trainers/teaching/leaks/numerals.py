@@ -1,4 +1,4 @@
-"""Numbers in other notations: bases, Roman numerals, Chinese ones, thousands as k, scientific."""
+"""Numbers in other notations: bases, Roman numerals, Chinese ones, thousands as k, scientific, other languages."""
 # ruff: noqa: RUF001 - teachings are written in these characters
 
 from __future__ import annotations
@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+
+from trainers.teaching.leaks.foreign_words import foreign_words
 
 _BASES = {"binary": 2, "octal": 8, "hexadecimal": 16, "hex": 16}
 _PREFIXED = re.compile(r"\b0(?:b[01]{1,64}|o[0-7]{1,22}|x[0-9a-fA-F]{1,16})\b")
@@ -46,6 +48,7 @@ def other_numerals(text: str) -> Iterator[tuple[int, int, Fraction]]:
         yield match.start(), match.end(), Fraction(_chinese(match[0]))
     for match in _SCALED.finditer(text):
         yield match.start(), match.end(), Fraction(match[1]) * 10 ** int(match[2] or 3)
+    yield from foreign_words(text)
 
 
 def _in_base(match: re.Match[str], digits: str, base: int) -> Iterator[tuple[int, int, Fraction]]:

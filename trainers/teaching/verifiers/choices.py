@@ -14,8 +14,9 @@ _ANSWERED = re.compile(
 )
 # "(A) or (B)" and "A. or rather, B": naming several options chooses none.
 _FURTHER = re.compile(
-    r"\(([A-Z])\)|(?:^|[\s,/&])(?:or|and|but|rather|instead|no|not|wait|actually|maybe|perhaps|then|[,/&])"
-    r"[\s,.:]*(?:\w+[\s,]+){0,3}?\(?\b([A-Z])\b(?![.\w]*\s[a-z])|(?:^|\s)([B-HJ-Z])[.):](?:\s|$)"
+    r"\(([A-Z])\)|(?:^|[\s,/&])(?:(?i:or|and|but|rather|instead|no|not|wait|actually|maybe|perhaps|then|hmm|oops|sorry|"
+    r"i mean|correction|scratch that|on second thoughts?|let me|i (?:pick|choose))|[,/&])"
+    r"[\s,.:]*(?:\w+[\s,]+){0,3}?\(?\b([A-Z])\b(?![.\w]*\s(?!instead\b)[a-z])|(?:^|\s)([B-HJ-Z])[.):](?:\s|$)"
 )
 _DENIED = re.compile(r"[^.]{0,25}?(?:\bnot\b|n['’]t\b|\bwrong\b|\bincorrect\b|\bfalse\b)")  # noqa: RUF001
 _COPULA = re.compile(r"\s*[,.:;-]?\s*(?:is|was|are|would|seems|looks|can|cannot|isn|wasn|not|wrong|incorrect|false)\b")

@@ -24,6 +24,7 @@ from trainers.teaching.verifiers.mathematics.quantities import (
     CHANGING,
     SCALES,
     Quantity,
+    are_units,
     read_quantity,
     words_of,
 )
@@ -59,7 +60,7 @@ _IN_PERCENT = re.compile(
     re.IGNORECASE,
 )
 _ASKED_UNIT = re.compile(
-    r"\bhow (?:many|much) ([A-Za-z]+(?: (?:per [a-z]+|squared|cubed))?)|\bin ((?:square |cubic )?[A-Za-z]+)\b(?= *[?.,)]|$)",
+    r"\bhow (?:many|much) ([A-Za-z]+(?: (?:per [a-z]+|squared|cubed))?)|\bin ((?:square |cubic |degrees? |° ?)?[A-Za-z]+)\b(?= *[?.,)]|$)",
     re.IGNORECASE,
 )
 _POWER = re.compile(r"(\d+(?:\.\d+)?)\}?\s*\^\s*\{?\s*\(?\s*(\d+)\}?\s*\^\s*\{?\s*\(?\s*(\d+)(\}?\s*\^)?")
@@ -228,10 +229,10 @@ def _decide_value(given: str, truth: str, question: str) -> Verdict | Pairs:
     given = _asked_side(given, truth, question)
     answered = read_quantity(given, words_of(f"{question} {truth}"))
     expected = read_quantity(truth, words_of(question))
-    if answered.nouns and expected.nouns and not answered.nouns & expected.nouns:
+    if not expected.unit and (answered.unit or (answered.nouns and _asks_for_units_alone(question))):
+        expected = replace(expected, unit=_asked_unit(question))
+    if _count_different_things(answered, expected):
         return WRONG
-    if answered.unit and not expected.unit and (asked := _asked_unit(question)) is not None:
-        expected = replace(expected, unit=asked)
     scale = Fraction(1)
     if answered.unit and expected.unit:
         if not answered.unit.measures_the_same(expected.unit):
@@ -246,6 +247,14 @@ def _decide_value(given: str, truth: str, question: str) -> Verdict | Pairs:
     if scale == 1 and (decided := _decide_parts(answered.expression, expected.expression)) is not None:
         return decided
     return _pairs(answered, expected, scale)
+
+
+def _count_different_things(answered: Quantity, expected: Quantity) -> bool:
+    """Return True for apples and oranges, and for apples and miles."""
+    if answered.nouns and expected.nouns:
+        return not answered.nouns & expected.nouns
+    nouns, unit = answered.nouns or expected.nouns, answered.unit or expected.unit
+    return bool(nouns) and unit is not None and not are_units(nouns, unit)
 
 
 def too_large(text: str) -> bool:
@@ -273,6 +282,10 @@ def _asked_unit(question: str) -> Unit | None:
     """Return the one unit that a question asks for: "How many meters", "in square feet?"; `None` for none or several."""
     units = {parse_unit(match[1] or match[2]) for match in _ASKED_UNIT.finditer(question)} - {None}
     return units.pop() if len(units) == 1 else None
+
+
+def _asks_for_units_alone(question: str) -> bool:
+    return all(parse_unit(match[1]) for match in _ASKED_UNIT.finditer(question) if match[1])
 
 
 class _Undecided(Exception):

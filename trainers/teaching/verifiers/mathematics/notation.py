@@ -34,6 +34,17 @@ _REWRITES = tuple(
     for pattern, replacement in (
         # Bold, but not "x**2 + y**2".
         (r"(?<![\w)\]}])\*\*(?=\S)([^*]+)(?<=\S)\*\*(?![\w(])", r"\1"),
+        (r"</?(?:b|strong|i|em|u|code)>", ""),
+        (r"\s*(?:[✓✔✅]\ufe0f?|:-?\))$", ""),
+        (r"^[\"“](.+)[\"”]$", r"\1"),
+        # Words that leave a value what it is, before it or in brackets behind it.
+        (
+            r"(?i)^(?:=|(?:it(?:'s| is| equals)|exactly|precisely|only|just|simply|equals|(?:a |in )?total(?: of)?)"
+            r"(?![A-Za-z]))\s*(?=[\d.$€£¥₹\\+-])",
+            "",
+        ),
+        (r"(?<=\d)\s*\(([A-Za-z]{2,}(?: [A-Za-z]+)*)\)$", r" \1"),
+        (r"^(?:USD?\s?\$|USD)\s?(?=\d)", "$"),
         (r"(?<=\d),\\!\s*(?=\d{3})", ","),
         (r"(?<=\d)(?:(?<!\\)\\[,!:; ]|\{,\}|~)(?=\d{3}(?!\d))", ""),
         # A value that is said to be rounded is judged as it stands: how far it may be off is not the answer's to say.

@@ -40,6 +40,11 @@ CHANGING = re.compile(
     r"|n['’]t\b)",
     re.IGNORECASE,
 )
+# Counted things that are several each, or of another kind than what is asked for, unless the question speaks of them.
+_COUNTED_APART = re.compile(
+    r"(?:pair|couple|duo|trio|triple|triplet|twin|quartet|quintet|brace|one|two|three|four|five|sixe?|seven|eight|nine|ten|"
+    r"quarter|digit|factor|multiple|divisor|power|root|log|ratio)"
+)
 _WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*")
 _LINKS = frozenset(
     [
@@ -94,6 +99,8 @@ _LINKS = frozenset(
         "all",
     ]
 )
+_OTHER_UNITS = frozenset(["nautical", "troy", "fluid", "light", "short", "long", "imperial", "square", "cubic"])
+_FOR_SEVERAL = re.compile(r"\b(?:per|each|every|a|an)\b.*\d")
 _CONDITIONS = frozenset(["if", "when", "where", "unless", "is", "are", "was", "were", "be"])
 _IRREGULAR = frozenset(
     [
@@ -151,9 +158,8 @@ def read_quantity(text: str, known: frozenset[str] = frozenset()) -> Quantity:
     unit = None
     if sign := _CURRENCY_SIGN.match(text):
         text, unit = sign["minus"] + text[sign.end() :], parse_unit(_CURRENCY[sign["symbol"]])
-    text = re.sub(r"\\?\$$", "", text).strip()
     if unit is None and text[-1:] in _CURRENCY:
-        text, unit = text[:-1].strip(), parse_unit(_CURRENCY[text[-1]])
+        text, unit = text[:-1].removesuffix("\\").strip(), parse_unit(_CURRENCY[text[-1]])
     text = re.sub(r"(?i)\s*\b(?:per\s?cent|percentage(?! points?)|pct)\b\.?", "%", text)
     if (words := words_to_number(text)) is not None:
         return Quantity(text, PlainNumber(words), unit)
@@ -233,7 +239,8 @@ def _read_rest(rest: str, known: frozenset[str]) -> _Rest | None:
 def _is_trailing(text: str) -> bool:
     """Return True for "in total", "per day", "long": words after a unit that leave the value what it is."""
     words = text.lower().split()
-    return bool(words) and len(words) < 6 and words[0] in _LINKS and not CHANGING.search(text)
+    harmless = not CHANGING.search(text) and not _FOR_SEVERAL.search(text)
+    return bool(words) and len(words) < 6 and words[0] in _LINKS and harmless
 
 
 def _counted(rest: str, known: frozenset[str]) -> frozenset[str] | None:
@@ -243,7 +250,7 @@ def _counted(rest: str, known: frozenset[str]) -> frozenset[str] | None:
     or compare the value.
     """
     words = rest.lower().split()
-    if words[0] in ("per", "each", "every", "a", "an") and _is_trailing(rest):
+    if words[0] in ("per", "each", "every", "a", "an") and len(words) > 1 and _is_trailing(rest):
         return frozenset()
     if (
         len(words) > 6
@@ -260,12 +267,20 @@ def _counted(rest: str, known: frozenset[str]) -> frozenset[str] | None:
     counted = head[1:] if head[0] in _LINKS else head
     if not counted or not _is_noun(counted[-1], known):
         return None
+    thing = stem(counted[-1])
+    if thing not in known and _COUNTED_APART.fullmatch(thing):
+        return None
     return frozenset(stem(word) for word in counted)
 
 
 def _is_noun(word: str, known: frozenset[str]) -> bool:
     plural = len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is", "'s"))
     return plural or word in _IRREGULAR or stem(word) in known
+
+
+def are_units(nouns: frozenset[str], unit: Unit) -> bool:
+    """Return whether one of the nouns is the unit and none makes it another, as in "nautical miles"."""
+    return not nouns & _OTHER_UNITS and any(parse_unit(noun) == unit for noun in nouns)
 
 
 def stem(word: str) -> str:

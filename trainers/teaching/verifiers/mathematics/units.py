@@ -59,7 +59,7 @@ _SYMBOLS: dict[str, dict[str, str]] = {
     "volume": {"l L": "1", "ml mL": "1/1000", "cl": "1/100"},
     "temperature": {},
     "kelvin": {"K": "1"},
-    "energy": {"J": "1", "kJ": "1000", "kWh": "3600000"},
+    "energy": {"J": "1", "kJ": "1000", "kWh": "3600000", "Cal": "4184"},
     "power": {"W": "1", "mW": "1/1000", "kW": "1000", "MW": "1000000"},
     "force": {"N": "1", "kN": "1000"},
     "pressure": {"Pa": "1", "kPa": "1000", "MPa": "1000000"},
@@ -114,7 +114,8 @@ class Unit:
 def parse_unit(text: str) -> Unit | None:
     """Read "cm", "cm^2", "square feet", "km/h", "miles per hour", "dollars"; `None` for anything else."""
     text = text.strip()
-    text = re.sub(r"(?i)^degrees?\s+(?=celsius|fahrenheit|c\b|f\b)", "deg", text)
+    text = re.sub(r"(?i)^(?:degrees?\s+|°\s*)(?=celsius|fahrenheit)", "", text)
+    text = re.sub(r"(?i)^(?:degrees?\s+|°\s*)(?=c\b|f\b)", "deg", text)
     parts = re.split(r"\s*/\s*|\s+(?:per|an?)\s+", _CONTRACTED.get(text.lower(), text))
     if len(parts) > 2 or (len(parts) == 1 and text in _SHORT and text != "in"):
         return None
