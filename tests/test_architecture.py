@@ -33,6 +33,7 @@ LARGEST_PACKAGE = 12
 LIGHT = (
     *("trainers.generation.types", "trainers.generation.functions", "trainers.generation.token_estimates"),
     *("trainers.generation.control_spellings", "trainers.generation.reasoning", "trainers.generation.agents.acting"),
+    "trainers.generation.agents.transcript",
 )
 """Modules of `generation` that load no HTTP client, no torch and no tokenizer."""
 

@@ -28,8 +28,8 @@ OF_THEIR_OWN = {
     # Without a run there is no seed to derive others from.
     *((name, "seed") for name in ("bootstrap_mean", "bootstrap_difference", "bootstrap_ratio")),
     *((name, "seed") for name in ("bootstrap_mean_ratio", "bootstrap_mean_ratio_difference")),
-    # Most tests of prompts make no blind checks; a run's template comes from its recipe.
-    ("PromptTemplates", "blind_template"),
+    # Most tests of prompts make no blind checks, and teach once; a run's templates come from its recipe.
+    *(("PromptTemplates", name) for name in ("blind_template", "midway_template")),
     *((name, "seed") for name in ("bootstrap_ratio_difference", "Protocol", "ServerSpec", "StudentPool")),
     # A judge draws by seeds of its own, as its settings give them; one outside a run has none.
     *((name, "seed") for name in ("JudgeVerifier", "NoisyJudge")),

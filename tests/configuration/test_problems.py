@@ -12,6 +12,7 @@ from trainers.configuration.checks.files import missing_paths
 from trainers.configuration.devices.machine import Machine
 
 GPUS = Machine(tuple(range(8)))
+TOOLS = "student_tools=[a.tool]"
 
 # ruff: noqa: E501
 BAD = [
@@ -76,6 +77,17 @@ BAD = [
     ("teacher_rcl leak_audit_alpha=0.1", "leak_alarm=0.05", "harmless teachings alone may raise it", "lower leak_audit_alpha"),
     ("teacher_rcl leak_policy=blind verifier=code", "leak_policy=blind verifier=code", "ask for a final answer", "leak_policy=penalise"),
     ("teacher_rcl leak_audit_share=1.5", "leak_audit_share=1.5", "a number >= 0 and <= 1", "leak_audit_share=0.05"),
+    (f"teacher_rcl {TOOLS} teach_at=[1]", "teach_at=[1]", "expected [0], or [0, k]", "teach_at=[0,1]"),
+    (f"teacher_rcl {TOOLS} teach_at=[]", "teach_at=[]", "expected [0], or [0, k]", "teach_at=[0,1]"),
+    (f"teacher_rcl {TOOLS} teach_at=[0,1,2]", "teach_at=[0,1,2]", "expected [0], or [0, k]", "teach_at=[0,1]"),
+    (f"teacher_rcl {TOOLS} teach_at=[0,-1]", "teach_at=[0,-1]", "expected [0], or [0, k]", "teach_at=[0,1]"),
+    ("teacher_rcl teach_at=[0,1]", "teach_at=[0,1]", "only a student with student_tools can pause", "leave teach_at out"),
+    ("teacher_rcl student_agent=a.b teach_at=[0,1]", "student_agent=a.b teach_at=[0,1]", "can pause", "give it tools"),
+    (f"teacher_rcl {TOOLS} teach_at=[0,8]", "teach_at=[0,8] student_max_turns=8", "is cut off", "name a turn below it"),
+    (f"teacher_rcl {TOOLS} teach_at=[0,1] leak_policy=blind", "teach_at=[0,1] leak_policy=blind", "free to tell", "penalise"),
+    (f"teacher_rcl {TOOLS} teach_at=[0,one]", "teach_at=[0,one]", "expected", ""),
+    (f"teacher_rcl {TOOLS} teach_at=[0,1] midway_template=Go", "midway_template='Go'", "lacks the placeholder {teaching}", "write {teaching}"),
+    (f"teacher_rcl {TOOLS} teach_at=[0,1] student_max_model_len=12288", "student_max_model_len=12288", "of the second teaching=4096", "raise"),
     ("evaluate teacher=a/b blind_template='Say it.'", "blind_template='Say it.'", "lacks the placeholder {teaching}", "write {teaching}"),
     ("teacher_rcl scale_rewards=batches", "scale_rewards=batches", "expected one of group, batch, none", "batch"),
     ("teacher_rcl scale_rewards=false", "scale_rewards=false", "expected one of group, batch, none", "scale_rewards=group"),

@@ -21,7 +21,7 @@ from trainers.configuration.schedule.rules import GREEDY_MIN_LR, SCHEDULE_TAKES
 from trainers.configuration.settings.experiments import GRPO, SFT
 from trainers.evaluation.periodic import periodic_metrics
 from trainers.generation.types import Turn
-from trainers.teaching.lesson import BlindCheck, Grade, Lesson, Prepared, Solution
+from trainers.teaching.lesson import BlindCheck, Grade, Lesson, Midway, Prepared, Solution
 
 JUDGED = (
     *("eval_strategy=steps", "eval_steps=1", "eval_max_samples=4", "num_generations_eval=4"),
@@ -51,8 +51,10 @@ def with_baselines(of: Lesson, changed: Callable[[Solution], Solution]) -> Prepa
 
 
 def acted(solution: Solution) -> Solution:
-    """Return a solution that took a tool."""
-    return replace(solution, turns=(Turn("assistant", "2+2?", 3), Turn("tool", "4"), Turn("assistant", "4", 1)))
+    """Return a solution that took a tool, and was told something in the middle."""
+    midway = Midway("2+2?", "", "add", 1, 5, False, False, False, False)
+    turns = (Turn("assistant", "2+2?", 3), Turn("tool", "4"), Turn("user", "add"), Turn("assistant", "4", 1))
+    return replace(solution, turns=turns, midway=midway)
 
 
 def test_the_names_that_compose_are_those_that_evaluations_return():

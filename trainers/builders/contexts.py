@@ -45,6 +45,7 @@ def _needs(config: StudentExperiment, teachers: Sequence[Context]) -> tuple[Need
         _contexts(config, "student")[0],
         teachers,
         config.teaching.max_prompt_length,
+        len(config.teaching.teach_at),
     )
 
 

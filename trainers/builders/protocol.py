@@ -12,6 +12,7 @@ from trainers.configuration.settings.runs.teaching import audited_share
 from trainers.configuration.settings.students import Member, all_members, heldout_members, members
 from trainers.generation.types import Generator, Sampling
 from trainers.teaching.leaks.audit import BlindAudit
+from trainers.teaching.lesson import midway_turn
 from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.protocol import Protocol, Stages, derive_seed
 from trainers.teaching.reward import Reward, off_the_loop
@@ -31,6 +32,7 @@ def build_protocol(config: StudentExperiment, student: Generator) -> Protocol:
         reward=make_reward(config),
         stages=stages(config),
         seed=config.output.seed,
+        midway_at=midway_turn(config.teaching.teach_at),
     )
     return replace(protocol, audit=blind_audit(config, protocol))
 
@@ -93,6 +95,7 @@ def prompt_templates(prompts: PromptSettings) -> PromptTemplates:
         student_system_prompt=prompts.student_system_prompt,
         teacher_system_prompt=prompts.teacher_system_prompt,
         blind_template=prompts.blind_template,
+        midway_template=prompts.midway_template,
     )
 
 

@@ -22,13 +22,13 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn of an agent's own: what the model said, or what a tool gave back.
+    """One turn of an agent's own: what the model said, what a tool gave back, or what the agent was told on the way.
 
     An assistant's turn has the `calls` that it asks for, and the `tokens` that were generated for it. A tool's has the
     `call` that it answers, no tokens of the model's, and `failed` where the tool did not do what was asked.
     """
 
-    role: Literal["assistant", "tool"]
+    role: Literal["assistant", "tool", "user"]
     text: str
     tokens: int = 0
     calls: tuple[ToolCall, ...] = ()
@@ -55,11 +55,15 @@ class Prompt:
 
     `tools` describes the tools that the model may ask for, each as a JSON schema of a function in the form of OpenAI's.
     `may_act` is false where an agent is only asked what it would do: it then says so in one turn and uses no tool.
+    After turn `pause_at` a model with tools hands back what it has done, unless that was its answer; `turns_taken` are
+    those of its own that a conversation begins with when it goes on.
     """
 
     messages: tuple[Message, ...]
     tools: tuple[Mapping[str, Any], ...] = ()
     may_act: bool = True
+    pause_at: int | None = None
+    turns_taken: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class Completion:
 
     `calls` are the tool calls that an API tells apart from the text; other models write theirs into it. Of an agent,
     `text` is its last answer, `turns` all that it did, and `score` in [0, 1] what its own environment makes of it.
+    `paused` says that it has not answered yet, and waits where its prompt told it to.
     """
 
     text: str
@@ -101,6 +106,7 @@ class Completion:
     calls: tuple[ToolCall, ...] = ()
     turns: tuple[Turn, ...] = ()
     score: float | None = None
+    paused: bool = False
 
     @property
     def tokens(self) -> int:

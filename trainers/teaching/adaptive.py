@@ -29,9 +29,9 @@ from trainers.generation.reasoning import strip_reasoning
 from trainers.generation.token_estimates import estimated_tokens
 from trainers.generation.types import Completion, GenerationError, Generator, Prompt, Sampling
 from trainers.paths import resource
-from trainers.teaching.lesson import THE_STUDENT, Approach, Lesson, Question, Solution
+from trainers.teaching.lesson import THE_STUDENT, Approach, Lesson, Question, Solution, midway_turn
 from trainers.teaching.prompts import PromptTemplates
-from trainers.teaching.protocol import Protocol, Stages, Teacher, derive_seed
+from trainers.teaching.protocol import MidwayError, Protocol, Stages, Teacher, derive_seed
 from trainers.teaching.verifiers import NO_GROUND_TRUTH, Verdict, Verifier, extract_answer
 from trainers.traces.recorder import TraceRecorder, conversation_key
 from trainers.traces.trace import Trace, new_id
@@ -111,12 +111,15 @@ class AdaptiveTeacher:
         student_top_p: of the student.
         max_concurrent_lessons: questions of a batch worked on at a time.
         verifier: judges answers to questions that come with a ground truth, or with tests in `extra`.
+        teach_at: turns of the student at which its teacher speaks: `(0,)` before the first, `(0, k)` once more after
+            turn k of a student with tools that has not answered by then.
         seed: the same seed, question and models give the same answer.
         record: directory to which every lesson is written, or what writes it; nothing is recorded without.
         name: what the teacher is called in recorded lessons.
 
     Raises:
         ConfigurationError: when the directory cannot be written to.
+        ValueError: when `teach_at` is something else.
     """
 
     def __init__(
@@ -132,6 +135,7 @@ class AdaptiveTeacher:
         student_top_p: float = 1.0,
         max_concurrent_lessons: int = 16,
         verifier: Verifier | None = None,
+        teach_at: Sequence[int] = (0,),
         seed: int = 0,
         record: str | Path | TraceRecorder | None = None,
         name: str = "teacher",
@@ -147,6 +151,7 @@ class AdaptiveTeacher:
         )
         self._slots = max_concurrent_lessons
         self._verifier = verifier or _Unjudged()
+        self._midway_at = midway_turn(teach_at)
         self._seed = seed
         self._recorder = record if record is None or isinstance(record, TraceRecorder) else TraceRecorder(record)
         self._name = name
@@ -165,7 +170,8 @@ class AdaptiveTeacher:
     ) -> GuidedAnswer:
         """Let the student answer a question with the teacher's help.
 
-        Where the teacher fails, the student answers alone; `guidance.failure` says so.
+        Where the teacher fails, the student answers alone; `guidance.failure` says so. Where it fails in the middle,
+        the student answers with the first teaching.
 
         Args:
             question: what is asked.
@@ -329,7 +335,13 @@ class AdaptiveTeacher:
 
     def _protocol(self, student: Model) -> Protocol:
         return Protocol(
-            as_generator(student), self._templates, self._verifier, _unscored, self._stages, seed=self._seed
+            as_generator(student),
+            self._templates,
+            self._verifier,
+            _unscored,
+            self._stages,
+            seed=self._seed,
+            midway_at=self._midway_at,
         )
 
     async def _guide(self, protocol: Protocol, question: Question) -> Guidance:
@@ -344,7 +356,10 @@ class AdaptiveTeacher:
     async def _answer(self, protocol: Protocol, question: Question, guidance: Guidance) -> Solution:
         if guidance.teaching is None:
             return await self._alone(protocol, question)
-        solved = await protocol.solve(question, guidance.teaching, step=_STEP)
+        solved = await protocol.solve(question, guidance.teaching, step=_STEP, teacher=self._teacher)
+        if isinstance(solved, MidwayError):
+            # The first teaching is there: the student answers with that one.
+            solved = await protocol.solve(question, guidance.teaching, step=_STEP)
         if isinstance(solved, GenerationError):
             raise solved
         return solved

@@ -1,6 +1,7 @@
 """Which questions fit into the contexts of student and teacher: one rule, applied before anything is generated.
 
-What is not known yet counts at its budget: an approach at `max_probe_tokens`, a teaching at `max_completion_length`.
+What is not known yet counts at its budget: an approach at `max_probe_tokens`, a teaching at `max_completion_length`,
+what a teacher sees of a student at work at `student_max_tokens`.
 A prompt that turns out too long all the same is caught when it is sent, and its lesson excluded and counted.
 """
 
@@ -72,16 +73,20 @@ def stage_needs(
     student: Context,
     teachers: Sequence[Context],
     max_prompt_length: int | None = None,
+    teachings: int = 1,
 ) -> tuple[Need, ...]:
     """Return the needs of a lesson's stages, where contexts are known; without teachers, of the student alone.
 
-    `max_prompt_length` bounds the teacher's prompt, the approach in it counted at its budget.
+    `max_prompt_length` bounds the teacher's prompt, the approach in it counted at its budget. A lesson may have two
+    `teachings`, of which the second has what the student has done so far in place of its approach.
     """
     alone = (
         ("baseline", student, templates.baseline, stages.student.max_tokens),
         ("probe", student, templates.probe, stages.probe.max_tokens),
     )
     approach, teaching = stages.probe.max_tokens, stages.teacher.max_tokens
+    if teachings > 1:
+        approach = max(approach, stages.student.max_tokens)
 
     def teacher_prompt(question: str) -> Prompt:
         return templates.teacher(question, ".")
@@ -91,7 +96,7 @@ def stage_needs(
 
     lessons = (
         *((TEACHER, teacher, teacher_prompt, approach + teaching) for teacher in teachers),
-        ("taught", student, taught_prompt, teaching + stages.student.max_tokens),
+        ("taught", student, taught_prompt, teachings * teaching + stages.student.max_tokens),
     )
     wanted = [*alone, *(lessons if teachers else ())]
     needs = [

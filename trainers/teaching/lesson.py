@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,13 +35,45 @@ class Grade:
 
 
 @dataclass(frozen=True)
+class Midway:
+    """The teacher's second teaching, in the middle of a solution, made from the `transcript` of what was done so far.
+
+    `teaching` is `None` after a format failure, or where it was `forged`: the student then goes on untold. `length`
+    counts the tokens of the teaching in the teacher's tokenizer, `tokens` those of the teacher's whole completion.
+    """
+
+    transcript: str
+    thinking: str
+    teaching: str | None
+    length: int
+    tokens: int
+    truncated: bool
+    leaked: bool
+    suspected_leak: bool
+    forged: bool
+
+
+def midway_turn(teach_at: Sequence[int]) -> int | None:
+    """Return the student's turn after which its teacher speaks once more; `None` where it speaks once.
+
+    Raises:
+        ValueError: when these are other turns than 0, or 0 and one more.
+    """
+    first, *more = teach_at or [-1]
+    if first != 0 or len(more) > 1 or any(turn < 1 for turn in more):
+        raise ValueError("expected [0], or [0, k]: once before the first turn, once more after turn k")
+    return more[0] if more else None
+
+
+@dataclass(frozen=True)
 class Solution:
     """The student's answer to a question, alone or taught.
 
     `correct` is the verdict; `None` means unscorable, and `cause` says why (`timeout`, `no_ground_truth`, …).
     `tokens` counts what the student generated, in its own tokens and over all its turns. `grade` is what judges or an
     agent's own environment gave, `None` where a rule decided. `turns` are those of a student that takes several, the
-    results of its tools among them; `text`, which is judged, is then its last answer.
+    results of its tools among them; `text`, which is judged, is then its last answer. `midway` is what the teacher said
+    while the student was at it, `None` where it said nothing more.
     """
 
     text: str
@@ -51,6 +84,7 @@ class Solution:
     cause: str | None = None
     grade: Grade | None = None
     turns: tuple[Turn, ...] = ()
+    midway: Midway | None = None
 
     @property
     def own_turns(self) -> int:
@@ -121,8 +155,9 @@ class Lesson:
     tokens or turn markers is such a failure. `forged` says that it did, or that the approach did, which is no fault of
     the teacher's. `reward` is `None` when
     the lesson is unscorable, which is nobody's fault and is excluded; `failure` says why. `teaching_length` counts the
-    tokens of the teaching in the teacher's tokenizer. `leaked` and `suspected_leak` are read in the teaching's words;
-    `blind` is what the student makes of it without the question, `None` where that was not asked.
+    tokens of the teaching in the teacher's tokenizer. `leaked` and `suspected_leak` are read in the teaching's words.
+    All four hold for a second teaching, in the middle of the taught solution, as well. `blind` is what the student
+    makes of the first one without the question, `None` where that was not asked.
     """
 
     prepared: Prepared
@@ -138,6 +173,17 @@ class Lesson:
     failure: str | None = None
     forged: bool = False
     blind: BlindCheck | None = None
+
+    @property
+    def midway(self) -> Midway | None:
+        """What the teacher said in the middle of the taught solution, `None` where it spoke once."""
+        return self.taught.midway if self.taught else None
+
+    @property
+    def teacher_tokens(self) -> int:
+        """Number of tokens that the teacher generated for the lesson, a second teaching's among them."""
+        first = self.sample.completion.tokens if self.sample else 0
+        return first + (self.midway.tokens if self.midway else 0)
 
     @property
     def format_failure(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from trainers.generation.types import ToolCall, Turn
-from trainers.teaching.lesson import Grade, Lesson, Solution
+from trainers.teaching.lesson import Grade, Lesson, Midway, Solution
 
 FORMAT = 1
 """Of the objects below; to be raised when readers of the former one would misread or reject them."""
@@ -25,18 +25,19 @@ def check_format(record: Mapping[str, Any]) -> None:
 
 
 def solution_record(solution: Solution) -> dict[str, Any]:
-    """Return a solution as an object; it has a `grade` only where there is one, and `turns` only of an agent."""
+    """Return a solution as an object; it has `grade` and `midway` only where there is one, and `turns` of an agent."""
     record = asdict(solution)
     del record["turns"]
-    if solution.grade is None:
-        del record["grade"]
+    for name in ("grade", "midway"):
+        if record[name] is None:
+            del record[name]
     if solution.turns:
         record["turns"] = [turn_record(turn) for turn in solution.turns]
     return record
 
 
 def turn_record(turn: Turn) -> dict[str, Any]:
-    """Return a turn as an object: an assistant's with its calls, a tool's with the call that it answers."""
+    """Return a turn as an object: an assistant's with its calls, any other with the call that it answers, if any."""
     record: dict[str, Any] = {"role": turn.role, "text": turn.text}
     if turn.role == "assistant":
         return record | {"tokens": turn.tokens, "calls": [_call_record(call) for call in turn.calls]}
@@ -45,10 +46,11 @@ def turn_record(turn: Turn) -> dict[str, Any]:
 
 def solution_from(record: Mapping[str, Any]) -> Solution:
     """Return the solution of an object that `solution_record` made."""
-    grade = record.get("grade")
+    grade, midway = record.get("grade"), record.get("midway")
     # Lessons of students without tools, and all of earlier versions, have no turns.
     turns = tuple(turn_from(turn) for turn in record.get("turns", ()))
-    return Solution(**{**record, "grade": Grade(**grade) if grade else None, "turns": turns})
+    parts = {"grade": Grade(**grade) if grade else None, "midway": Midway(**midway) if midway else None}
+    return Solution(**{**record, **parts, "turns": turns})
 
 
 def turn_from(record: Mapping[str, Any]) -> Turn:

@@ -67,6 +67,7 @@ def teaching_means(groups: Sequence[Group]) -> dict[str, Mean]:
         "solution_tokens/taught": _mean(solution.tokens for solution in taught),
         "token_efficiency": _token_efficiency(scored),
         **_turns(baselines, taught),
+        **_midway(taught),
     }
     return {name: mean for name, mean in means.items() if mean is not None}
 
@@ -78,6 +79,17 @@ def _turns(baselines: Sequence[Solution], taught: Sequence[Solution]) -> dict[st
         "turns/baseline": _mean(solution.own_turns for solution in baselines if solution.turns),
         "turns/taught": _mean(solution.own_turns for solution in taught if solution.turns),
         "tool_failure_rate": _mean(call.failed for call in calls),
+    }
+
+
+def _midway(taught: Sequence[Solution]) -> dict[str, Mean | None]:
+    """Return how often the teacher spoke once more, and how often that was no teaching; nothing where it never did."""
+    second = [solution.midway for solution in taught if solution.midway is not None]
+    if not second:
+        return {}
+    return {
+        "midway_rate": Mean(len(second), len(taught)),
+        "midway_format_failure_rate": _mean(midway.teaching is None for midway in second),
     }
 
 
@@ -118,7 +130,7 @@ def tokens_by_stage(groups: Sequence[Group]) -> dict[str, int]:
     return {
         "baseline": sum(solution.tokens for group in groups for solution in group.prepared.baselines),
         "approach": sum(approach.tokens for approach in approaches if approach is not None),
-        "teaching": sum(lesson.sample.completion.tokens for lesson in lessons if lesson.sample is not None),
+        "teaching": sum(lesson.teacher_tokens for lesson in lessons),
         "taught": sum(lesson.taught.tokens for lesson in lessons if lesson.taught is not None),
         **blind,
     }

@@ -22,7 +22,7 @@ _THINKING = re.compile(r"<thinking>(.*?)</thinking>", re.DOTALL)
 
 @dataclass(frozen=True)
 class PromptTemplates:
-    """The user messages of the four stages and of the blind check, and an optional system message for either model.
+    """The user messages of the stages and of the blind check, and an optional system message for either model.
 
     Templates hold the placeholders `{question}`, `{approach}`, `{teaching}`, `{kind}`; any other brace is plain text.
     """
@@ -34,6 +34,7 @@ class PromptTemplates:
     student_system_prompt: str | None = None
     teacher_system_prompt: str | None = None
     blind_template: str = "{teaching}"
+    midway_template: str = "{teaching}"
 
     def baseline(self, question: str) -> Prompt:
         """Ask the student to solve the question alone."""
@@ -52,6 +53,10 @@ class PromptTemplates:
     def taught(self, question: str, teaching: str) -> Prompt:
         """Ask the student to solve the question with the teaching before it."""
         return _prompt(self.student_system_prompt, fill(self.taught_template, question=question, teaching=teaching))
+
+    def midway(self, teaching: str) -> str:
+        """Return what a student that is at work is told with the teacher's second teaching."""
+        return fill(self.midway_template, teaching=teaching)
 
     def blind(self, teaching: str | None, kind: str) -> Prompt:
         """Ask the student for an answer of this kind to a question it does not see, with or without a teaching."""

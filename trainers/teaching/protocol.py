@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from trainers.concurrency.calls import close
 from trainers.concurrency.task_groups import task_group
+from trainers.generation.agents.transcript import joined, resumed, transcript
 from trainers.generation.control_spellings import forges_turns
 from trainers.generation.reasoning import strip_reasoning
 from trainers.generation.types import (
@@ -28,7 +29,17 @@ from trainers.generation.types import (
 )
 from trainers.teaching.leakage import find_leak_of_any
 from trainers.teaching.leaks.audit import BlindAudit
-from trainers.teaching.lesson import THE_STUDENT, Approach, BlindCheck, Group, Lesson, Prepared, Question, Solution
+from trainers.teaching.lesson import (
+    THE_STUDENT,
+    Approach,
+    BlindCheck,
+    Group,
+    Lesson,
+    Midway,
+    Prepared,
+    Question,
+    Solution,
+)
 from trainers.teaching.prompts import PromptTemplates, read_reply
 from trainers.teaching.reward import Reward, score
 from trainers.teaching.tally import Tally
@@ -38,6 +49,10 @@ from trainers.teaching.verifiers.verdict import own_verdict
 MINIMUM_GROUP = 2
 Baselines = Callable[[], Awaitable[Sequence[Solution]]]
 """Gives the baselines of a question, once they are there."""
+
+
+class MidwayError(GenerationError):
+    """The teacher could not be asked in the middle of a solution."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +92,7 @@ class Protocol:
         audit: makes blind checks of some teachings, if any.
         solved_share: share of the questions that the student solves, alone and taught. The lessons of the others end
             with their teachings, for whoever learns from these alone.
+        midway_at: turn of a student with tools after which its teacher speaks once more; `None`: it speaks once.
     """
 
     student: Generator
@@ -89,6 +105,7 @@ class Protocol:
     name: str = THE_STUDENT
     audit: BlindAudit | None = None
     solved_share: float = 1.0
+    midway_at: int | None = None
 
     async def run(
         self, questions: Sequence[Question], teacher: Teacher, *, step: int, num_generations: int, num_baselines: int
@@ -160,6 +177,7 @@ class Protocol:
         step: int,
         member: int = 0,
         baselines: Baselines | None = None,
+        teacher: Teacher | None = None,
     ) -> Solution | GenerationError:
         """Let the student solve with a teaching.
 
@@ -169,13 +187,13 @@ class Protocol:
             step: of the run.
             member: tells solutions with equal teachings apart.
             baselines: gives what a verifier that compares has to compare with; waited for only then.
+            teacher: who speaks once more where `midway_at` says so; without one nobody does.
         """
-        prompt = self.templates.taught(question.text, teaching)
         try:
-            [completion] = await self._ask("taught", question, prompt, step, member=member)
+            completion, midway = await self._taught(question, teaching, teacher, step, member)
         except GenerationError as error:
             return error
-        return await self._judge(question, completion, baselines)
+        return replace(await self._judge(question, completion, baselines), midway=midway)
 
     async def solve_alone(
         self, question: Question, *, step: int, number: int
@@ -277,7 +295,14 @@ class Protocol:
                 self._check_blind(tasks, checks, question, draft, step)
                 if draft.teaching is not None:
                     equal = solutions[draft.teaching]
-                    solving = self.solve(question, draft.teaching, step=step, member=len(equal), baselines=baselines)
+                    solving = self.solve(
+                        question,
+                        draft.teaching,
+                        step=step,
+                        member=len(equal),
+                        baselines=baselines,
+                        teacher=teacher,
+                    )
                     equal.append(tasks.create_task(solving))
                     if draft.teaching not in revealed:
                         revealed[draft.teaching] = tasks.create_task(self._reveals(question, draft.teaching))
@@ -320,14 +345,58 @@ class Protocol:
         """Return a number in [0, 1), by seed, step, row and member alone."""
         return derive_seed(self.seed, step, question.row, what, member) / 2**31
 
+    async def _taught(
+        self, question: Question, teaching: str, teacher: Teacher | None, step: int, member: int
+    ) -> tuple[Completion, Midway | None]:
+        """Return what the student does with a teaching, and what its teacher says once more where it pauses."""
+        prompt = self.templates.taught(question.text, teaching)
+        pausing = replace(prompt, pause_at=self.midway_at if teacher else None)
+        [done] = await self._ask("taught", question, pausing, step, member=member)
+        if teacher is None or not done.paused:
+            return done, None
+        midway = await self._speak_again(question, transcript(done.turns), teacher, step, member)
+        told = None if midway.teaching is None else self.templates.midway(midway.teaching)
+        going_on = resumed(prompt, done, told)
+        [rest] = await self._ask("resumed", question, going_on, step, member=member, spent=done.tokens)
+        return joined(done, told, rest), midway
+
+    async def _speak_again(self, question: Question, seen: str, teacher: Teacher, step: int, member: int) -> Midway:
+        """Ask the teacher for a second teaching, with what the student has done so far in place of its approach."""
+        prompt = self.templates.teacher(question.text, seen)
+        sampling, seed = self.stages.teacher, derive_seed(self.seed, step, question.row, "midway", member)
+        try:
+            with self.tally.asking("midway", 1) as asking:
+                [generation] = await teacher.generator.generate(
+                    [prompt], n=1, sampling=sampling, seed=seed, priority=question.row
+                )
+                asking.got(generation.completions)
+        except GenerationError as error:
+            raise MidwayError(str(error), error.cause, told=error.told) from error
+        [completion] = generation.completions
+        reply = _checked(completion.text, question, seen, (self.student, teacher.generator))
+        revealed = reply.teaching is not None and await self._reveals(question, reply.teaching)
+        return Midway(
+            transcript=seen,
+            thinking=reply.thinking,
+            teaching=reply.teaching,
+            length=teacher.count_tokens(reply.teaching) if reply.teaching else 0,
+            tokens=completion.tokens,
+            truncated=completion.truncated,
+            leaked=reply.leaked or revealed,
+            suspected_leak=reply.suspected_leak and not revealed,
+            forged=reply.forged,
+        )
+
     async def _reveals(self, question: Question, teaching: str) -> bool:
         return isinstance(self.verifier, Revealing) and await self.verifier.reveals(teaching, question)
 
     async def _ask(
-        self, stage: str, question: Question, prompt: Prompt, step: int, *, member: int = 0, n: int = 1
+        self, stage: str, question: Question, prompt: Prompt, step: int, *, member: int = 0, n: int = 1, spent: int = 0
     ) -> tuple[Completion, ...]:
-        """Ask the student at one stage, for `n` completions."""
+        """Ask the student at one stage, for `n` completions; of its budget some tokens may be spent."""
         sampling = self.stages.probe if stage == "probe" else self.stages.student
+        if spent:
+            sampling = replace(sampling, max_tokens=sampling.max_tokens - spent)
         seed = derive_seed(self.seed, step, question.row, stage, member)
         with self.tally.asking(stage, n) as asking:
             [generation] = await self.student.generate(
@@ -365,24 +434,20 @@ class Protocol:
         return await self.verifier.verify(text, question)
 
     def _draft(self, prepared: Prepared, member: int, sample: SampledCompletion, teacher: Teacher) -> Lesson:
-        reply = read_reply(sample.completion.text)
-        question, approach = prepared.question, prepared.approach
-        assert approach is not None
+        assert prepared.approach is not None
         models = (self.student, teacher.generator)
-        forged = forges_turns(reply.teaching or "", *models)
-        teaching = None if forged else reply.teaching
-        leak = find_leak_of_any(teaching, question, approach.text) if teaching is not None else None
+        reply = _checked(sample.completion.text, prepared.question, prepared.approach.text, models)
         return Lesson(
             prepared=prepared,
             member=member,
             sample=sample,
             thinking=reply.thinking,
-            teaching=teaching,
-            teaching_length=teacher.count_tokens(teaching) if teaching else 0,
-            leaked=bool(leak and leak.leaked),
-            suspected_leak=bool(leak and leak.suspected),
+            teaching=reply.teaching,
+            teaching_length=teacher.count_tokens(reply.teaching) if reply.teaching else 0,
+            leaked=reply.leaked,
+            suspected_leak=reply.suspected_leak,
             taught=None,
-            forged=forged or forges_turns(approach.text, *models),
+            forged=reply.forged,
         )
 
     def _prepared(
@@ -413,6 +478,39 @@ class Protocol:
         return Group(prepared, scored, dropped)
 
 
+@dataclass(frozen=True)
+class _CheckedReply:
+    """A teacher's thinking, its teaching if it may reach the student, and what was found in that."""
+
+    thinking: str
+    teaching: str | None
+    forged: bool
+    leaked: bool
+    suspected_leak: bool
+
+
+def _checked(text: str, question: Question, seen: str, models: Sequence[object]) -> _CheckedReply:
+    """Read a teacher's completion.
+
+    Args:
+        text: the completion.
+        question: what the student is asked.
+        seen: what the teacher saw of the student, in which an answer may stand already.
+        models: those of whose conversations no turn may be forged.
+    """
+    reply = read_reply(text)
+    forged = forges_turns(reply.teaching or "", *models)
+    teaching = None if forged else reply.teaching
+    leak = find_leak_of_any(teaching, question, seen) if teaching is not None else None
+    return _CheckedReply(
+        reply.thinking,
+        teaching,
+        forged or forges_turns(seen, *models),
+        bool(leak and leak.leaked),
+        bool(leak and leak.suspected),
+    )
+
+
 def _known(baselines: Sequence[Solution]) -> Baselines:
     async def known() -> Sequence[Solution]:
         return baselines
@@ -422,8 +520,23 @@ def _known(baselines: Sequence[Solution]) -> Baselines:
 
 def _taught(draft: Lesson, solved: Solution | GenerationError) -> Lesson:
     if isinstance(solved, GenerationError):
-        return replace(draft, failure=f"taught_{solved.cause}")
-    return replace(draft, taught=solved, failure=None if solved.correct is not None else f"verdict_{solved.cause}")
+        stage = "teacher" if isinstance(solved, MidwayError) else "taught"
+        return replace(draft, failure=f"{stage}_{solved.cause}")
+    failure = None if solved.correct is not None else f"verdict_{solved.cause}"
+    return _told_twice(replace(draft, taught=solved, failure=failure), solved.midway)
+
+
+def _told_twice(lesson: Lesson, midway: Midway | None) -> Lesson:
+    """Return a lesson of which a second teaching is a part: its words are counted, and a leak in it is the lesson's."""
+    if midway is None:
+        return lesson
+    return replace(
+        lesson,
+        teaching_length=lesson.teaching_length + midway.length,
+        leaked=lesson.leaked or midway.leaked,
+        suspected_leak=lesson.suspected_leak or midway.suspected_leak,
+        forged=lesson.forged or midway.forged,
+    )
 
 
 def _revealing(draft: Lesson, revealed: bool) -> Lesson:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from trainers.generation.types import Completion, GenerationError
 
-STAGES = ("baseline", "probe", "teaching", "taught", "blind", "guess")
+STAGES = ("baseline", "probe", "teaching", "taught", "midway", "resumed", "blind", "guess")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from trainers.configuration.settings.keys import keys_in
 from trainers.configuration.settings.models.student import StudentSettings
 from trainers.problems import Problem
 from trainers.serving.weights.transports import TRANSPORTS
+from trainers.teaching.lesson import midway_turn
 
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 OPTIONAL = ("student_agent", "reflection_agent", "row_reader")
@@ -38,6 +39,7 @@ def check_plugins(config: Experiment) -> Iterator[Problem]:
         yield from _settings(keys, key)
     if isinstance(config, StudentExperiment):
         yield from _tools(config)
+        yield from _teach_at(config)
     if isinstance(config, StudentExperiment) and config.student.agent and config.student.base_url:
         given = f"student_agent={config.student.agent} student_base_url={config.student.base_url}"
         yield Problem(given, "expected one student", "leave one of the two out")
@@ -70,6 +72,31 @@ def _tools(config: StudentExperiment) -> Iterator[Problem]:
         if count > 1:
             expected = f"{count} tools are called {name}, and a model tells tools apart by their names"
             yield Problem(given, expected, "give each function a name of its own")
+
+
+def _teach_at(config: StudentExperiment) -> Iterator[Problem]:
+    """Yield what keeps a teacher from speaking at the turns that are asked for."""
+    turns, student = config.teaching.teach_at, config.student
+    given = f"teach_at={written(turns)}"
+    try:
+        midway = midway_turn(turns)
+    except ValueError as error:
+        yield Problem(given, str(error), "write for example teach_at=[0,1]")
+        return
+    if midway is None:
+        return
+    once = "or leave teach_at out"
+    if student.agent or not student.tools:
+        who = f"student_agent={student.agent} " if student.agent else ""
+        expected = "only a student with student_tools can pause between its turns"
+        yield Problem(f"{who}{given}", expected, f"give it tools, {once}")
+    elif midway >= student.max_turns:
+        expected = "whoever still calls tools in its last turn is cut off, and hears nothing more"
+        remedy = f"name a turn below it, {once}"
+        yield Problem(f"{given} student_max_turns={student.max_turns}", expected, remedy)
+    if config.teaching.leak_policy == "blind":
+        expected = "blind checks look at the first teaching alone, and the second would be free to tell the answer"
+        yield Problem(f"{given} leak_policy=blind", expected, f"write leak_policy=penalise, {once}")
 
 
 def _settings(keys: Mapping[str, Any], key: str) -> Iterator[Problem]:

@@ -80,7 +80,7 @@ def _within(config: Experiment) -> list[Problem]:
         found += [*check_templates(config.prompts, ("teacher_template",)), *_sft(config)]
     if isinstance(config, StudentExperiment):
         found += [
-            *check_templates(config.prompts, audited=audited_share(config.teaching) > 0),
+            *check_templates(config.prompts, unused=_unused_templates(config.teaching)),
             *_names(config.teaching),
             *check_apis(config),
             *_contexts(config),
@@ -165,6 +165,12 @@ def check_batch(batch: Batch) -> Iterator[Problem]:
         yield Problem(f"train_batch_size={batch.wanted}", expected, remedy)
 
 
+def _unused_templates(teaching: TeachingSettings) -> tuple[str, ...]:
+    """Return the templates of which nothing is asked."""
+    used = {"blind_template": audited_share(teaching) > 0, "midway_template": len(teaching.teach_at) > 1}
+    return tuple(name for name, asked in used.items() if not asked)
+
+
 def _names(teaching: TeachingSettings) -> Iterator[Problem]:
     verifier, reward = teaching.verifier, teaching.reward
     if verifier not in NAMES and not _DOTTED.fullmatch(verifier):
@@ -178,7 +184,10 @@ def _names(teaching: TeachingSettings) -> Iterator[Problem]:
 
 def _contexts(config: StudentExperiment) -> Iterator[Problem]:
     probe, teaching = config.prompts.max_probe_tokens, config.sampling.max_completion_length
+    twice = len(config.teaching.teach_at) > 1
     budgets = {"student_max_tokens": config.student.max_tokens, "max_completion_length": teaching}
+    if twice:
+        budgets["max_completion_length of the second teaching"] = teaching
     yield from _context("student_max_model_len", config.student.max_model_len, budgets)
     yield from _context("student_max_model_len", config.student.max_model_len, {"max_probe_tokens": probe})
     if models(config) and not (isinstance(config, EvaluationExperiment) and not teachers(config)):

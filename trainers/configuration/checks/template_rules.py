@@ -58,13 +58,13 @@ def check_template_arguments(config: Experiment) -> Iterator[Problem]:
                 yield Problem(given, "expected the name of a variable of the chat template", "write {name: value}")
 
 
-def check_templates(prompts: PromptSettings, only: tuple[str, ...] = (), *, audited: bool = False) -> Iterator[Problem]:
-    """Yield what templates lack, or hold and may not; of those that are named in `only`, else of all."""
+def check_templates(
+    prompts: PromptSettings, only: tuple[str, ...] = (), unused: tuple[str, ...] = ()
+) -> Iterator[Problem]:
+    """Yield what templates lack, or hold and may not; of those that are named in `only`, else of all that are used."""
     templates = {name: key.facts for name, key in keys_in(PromptSettings).items() if key.facts.placeholders}
     for key, facts in templates.items():
-        if only and key not in only:
-            continue
-        if key == "blind_template" and not audited:
+        if (only and key not in only) or key in unused:
             continue
         text, needed, allowed = getattr(prompts, key), facts.placeholders, facts.optional_placeholders
         if key == "teacher_template" and prompts.max_probe_tokens == 0:

@@ -38,6 +38,8 @@ DIRECTIONS: Mapping[str, Mapping[str, bool | None]] = {
         "teaching/improvement_rate": MORE,
         "teaching/judge_spread": LESS,
         "teaching/leak_rate": LESS,
+        "teaching/midway_format_failure_rate": LESS,
+        "teaching/midway_rate": NEITHER,
         "teaching/overlong_rate": LESS,
         "teaching/score_gain": MORE,
         "teaching/solution_tokens/baseline": NEITHER,

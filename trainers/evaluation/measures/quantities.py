@@ -184,10 +184,10 @@ def completed(solution: Solution) -> bool:
 
 
 def guidance_tokens(lesson: Lesson) -> float | None:
-    """Return the tokens spent on guiding the student: its approach and the teacher's whole completion."""
+    """Return the tokens spent on guiding the student: its approach and all that the teacher wrote."""
     if lesson.sample is None or lesson.prepared.approach is None:
         return None
-    return lesson.prepared.approach.tokens + lesson.sample.completion.tokens
+    return lesson.prepared.approach.tokens + lesson.teacher_tokens
 
 
 def teaching_length(lesson: Lesson) -> float | None:

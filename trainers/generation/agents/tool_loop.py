@@ -39,7 +39,8 @@ class ToolLoop:
     A completion is a conversation of its own: its text is the last answer, its tokens are those of all turns. Where the
     model still asks for tools in its last turn, or has used up its budget or context on the way, the solution is
     truncated. A tool that fails is told to the model as its result. A prompt that only asks what the model would do is
-    answered in one turn, in which tools are described and none is run.
+    answered in one turn, in which tools are described and none is run; one that says where to pause is left there, with
+    the results of the tools that were called, for whoever asks to go on.
 
     Args:
         model: any generator. Chat APIs tell calls apart from text; of others `<tool_call>` in the text is read.
@@ -114,7 +115,7 @@ class ToolLoop:
         """Return one conversation as a completion, and the tokens of the prompts after the first."""
         if not prompt.may_act:
             return replace(first, text=with_calls(first.text, first.calls), calls=()), 0
-        acted, completion = _Acted(prompt), first
+        acted, completion = _Acted(prompt, own_turns=prompt.turns_taken), first
         while True:
             said = acted.say(completion)
             if not said.calls:
@@ -123,6 +124,8 @@ class ToolLoop:
             if completion.truncated or acted.own_turns >= self._max_turns or left < 1:
                 return acted.completion("length")
             acted.hear(await asyncio.gather(*map(self._result, said.calls, range(len(said.calls)))))
+            if acted.own_turns == prompt.pause_at:
+                return acted.completion("stop", paused=True)
             try:
                 [generation] = await self.model.generate(
                     [acted.prompt],
@@ -184,10 +187,11 @@ class _Acted:
         for result in results:
             self._tell(Message("tool", result.text, call=result.call))
 
-    def completion(self, end: Literal["stop", "length"]) -> tuple[Completion, int]:
+    def completion(self, end: Literal["stop", "length"], *, paused: bool = False) -> tuple[Completion, int]:
         """Return the whole as one completion, whose text is that of the model's last turn, and what was read for it."""
         last = next(turn for turn in reversed(self.turns) if turn.role == "assistant")
-        whole = Completion(last.text, (), None, end, reported_tokens=self.tokens, turns=tuple(self.turns))
+        turns = tuple(self.turns)
+        whole = Completion(last.text, (), None, end, reported_tokens=self.tokens, turns=turns, paused=paused)
         return whole, self.read
 
     def _tell(self, message: Message) -> None:

@@ -150,7 +150,8 @@ def _sampled_at_most(config: GRPOExperiment) -> str:
     solved = _solved_share(config)
     baselines = ceil(groups * config.teaching.num_baselines * solution * solved)
     taught = ceil(lessons * solution * solved)
-    teacher = lessons * config.sampling.max_completion_length
+    teachings = lessons + ceil(lessons * (len(config.teaching.teach_at) - 1) * solved)
+    teacher = teachings * config.sampling.max_completion_length
     blind = ceil(lessons * audited_share(config.teaching) * solved) * blind_tokens(config)
     average = "" if audited_share(config.teaching) == solved == 1 else " on average"
     checks = f" + blind checks{average} {blind:,}" if blind else ""
@@ -181,7 +182,8 @@ def _per_question(config: EvaluationExperiment) -> str:
     lessons = config.evaluation.num_rollouts * len(teacher_list(config))
     solutions, students = config.teaching.num_baselines + lessons, [member.config for member in all_members(config)]
     student = sum(one.prompts.max_probe_tokens + solutions * one.student.max_tokens for one in students)
-    teacher = lessons * len(students) * config.sampling.max_completion_length
+    each = len(config.teaching.teach_at) * config.sampling.max_completion_length
+    teacher = lessons * len(students) * each
     blind = ceil(lessons * audited_share(config.teaching)) * len(students) * blind_tokens(config)
     checks = f", {blind:,} of them by blind checks{_guess_words(config)}" if blind else ""
     who = "the student" if len(students) == 1 else "the students"

@@ -6,7 +6,7 @@ from trainers.configuration.settings.key import Settings, key
 
 
 class PromptSettings(Settings):
-    """The user messages of the four stages and of the blind check, and a system message for either model."""
+    """The user messages of the stages and of the blind check, and a system message for either model."""
 
     baseline_template: str = key(
         "", "User message that asks the student to solve {question}.", placeholders=("question",)
@@ -28,6 +28,11 @@ class PromptSettings(Settings):
         "User message that asks the student for an answer of the form {kind} after {teaching} alone.",
         placeholders=("teaching",),
         optional_placeholders=("kind",),
+    )
+    midway_template: str = key(
+        "",
+        "User message that gives a student in the middle of its solution a second {teaching}.",
+        placeholders=("teaching",),
     )
     student_system_prompt: str | None = key(None, "System message of the student.")
     teacher_system_prompt: str | None = key(None, "System message of the teacher.")

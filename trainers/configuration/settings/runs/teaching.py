@@ -45,6 +45,12 @@ class TeachingSettings(Settings):
     leak_audit_alpha: Number = key(
         0.01, "Share of harmless teachings that blind checks may take for leaks.", gt=0, lt=1
     )
+    teach_at: list[int] = key(
+        [0],
+        "Turns of the student at which its teacher speaks: [0], or [0, k]: once more after turn k of one with tools.",
+        speed=True,
+        reported=True,
+    )
     verifier: str = key("math", "math, exact, code, judge, or the dotted path of a verifier.")
     verifier_args: dict[Any, Any] | None = key(None, "Settings of the verifier, by the names of its parameters.")
     verifier_timeout_s: Number = key(VERDICT_S, "Seconds until an answer counts as unscorable.", gt=0)
