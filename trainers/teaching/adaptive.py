@@ -30,8 +30,9 @@ from trainers.generation.token_estimates import estimated_tokens
 from trainers.generation.types import Completion, GenerationError, Generator, Prompt, Sampling
 from trainers.paths import resource
 from trainers.teaching.lesson import THE_STUDENT, Approach, Lesson, Question, Solution, midway_turn
+from trainers.teaching.parts.outcomes import MidwayError
 from trainers.teaching.prompts import PromptTemplates
-from trainers.teaching.protocol import MidwayError, Protocol, Stages, Teacher, derive_seed
+from trainers.teaching.protocol import Protocol, Stages, Teacher, derive_seed
 from trainers.teaching.verifiers import NO_GROUND_TRUTH, Verdict, Verifier, extract_answer
 from trainers.traces.recorder import TraceRecorder, conversation_key
 from trainers.traces.trace import Trace, new_id

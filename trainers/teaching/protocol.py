@@ -16,18 +16,15 @@ from dataclasses import dataclass, field, replace
 from trainers.concurrency.calls import close
 from trainers.concurrency.task_groups import task_group
 from trainers.generation.agents.transcript import joined, resumed, transcript
-from trainers.generation.control_spellings import forges_turns
 from trainers.generation.reasoning import strip_reasoning
 from trainers.generation.types import (
     Completion,
     GenerationError,
     Generator,
     Prompt,
-    SampledCompletion,
     Sampling,
     samples,
 )
-from trainers.teaching.leakage import find_leak_of_any
 from trainers.teaching.leaks.audit import BlindAudit
 from trainers.teaching.lesson import (
     THE_STUDENT,
@@ -40,7 +37,9 @@ from trainers.teaching.lesson import (
     Question,
     Solution,
 )
-from trainers.teaching.prompts import PromptTemplates, read_reply
+from trainers.teaching.parts.outcomes import MidwayError, failed_group, failed_lesson, revealing, with_solution
+from trainers.teaching.parts.replies import ReplyReader
+from trainers.teaching.prompts import PromptTemplates
 from trainers.teaching.reward import Reward, score
 from trainers.teaching.tally import Tally
 from trainers.teaching.verifiers import Comparing, Revealing, Verdict, Verifier
@@ -49,10 +48,6 @@ from trainers.teaching.verifiers.verdict import own_verdict
 MINIMUM_GROUP = 2
 Baselines = Callable[[], Awaitable[Sequence[Solution]]]
 """Gives the baselines of a question, once they are there."""
-
-
-class MidwayError(GenerationError):
-    """The teacher could not be asked in the middle of a solution."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +130,7 @@ class Protocol:
     async def teach(self, prepared: Prepared, teacher: Teacher, *, step: int, num_generations: int) -> Group:
         """Sample the group's teachings from one prompt, let the student solve with each, judge and score."""
         if prepared.failure is not None:
-            return _failed_group(prepared, prepared.failure, num_generations)
+            return failed_group(prepared, prepared.failure, num_generations)
         lessons = self._lessons(prepared, teacher, step, num_generations, _known(prepared.baselines))
         return await self._scored(prepared, await lessons)
 
@@ -157,17 +152,17 @@ class Protocol:
             logprobs=True,
             priority=question.row,
         )
-        missing = dict.fromkeys(range(num_generations))
+        missing, reader = dict.fromkeys(range(num_generations)), self._reader(teacher)
         try:
             with self.tally.asking("teaching", num_generations) as asking:
                 async with aclosing(stream):
                     async for member, sample in stream:
                         asking.got([sample.completion])
                         del missing[member]
-                        yield self._draft(prepared, member, sample, teacher)
+                        yield reader.first(prepared, member, sample)
         except GenerationError as error:
             for member in missing:
-                yield _failed_lesson(prepared, member, f"teacher_{error.cause}")
+                yield failed_lesson(prepared, member, f"teacher_{error.cause}")
 
     async def solve(
         self,
@@ -249,14 +244,14 @@ class Protocol:
             prepared = self._prepared(question, await solving, await probing)
             if prepared.failure is not None:
                 taught.cancel()
-                return _failed_group(prepared, prepared.failure, num_generations)
+                return failed_group(prepared, prepared.failure, num_generations)
             return await self._scored(prepared, await taught)
 
     async def _unsolved(self, question: Question, teacher: Teacher, step: int, num_generations: int) -> Group:
         """Probe the student and teach it, without asking what comes of it."""
         prepared = self._prepared(question, (), await self._probe(question, step))
         if prepared.failure is not None:
-            return _failed_group(prepared, prepared.failure, num_generations)
+            return failed_group(prepared, prepared.failure, num_generations)
         drafts = [draft async for draft in self.drafts(prepared, teacher, step=step, num_generations=num_generations)]
         lessons = tuple(sorted(drafts, key=lambda draft: draft.member))
         failed = all(lesson.sample is None for lesson in lessons)
@@ -310,8 +305,8 @@ class Protocol:
         return [
             draft
             if draft.teaching is None
-            else _taught(
-                _revealing(self._with_check(draft, checks, step), revealed[draft.teaching].result()),
+            else with_solution(
+                revealing(self._with_check(draft, checks, step), revealed[draft.teaching].result()),
                 solutions[draft.teaching].pop(0).result(),
             )
             for draft in drafts
@@ -373,19 +368,10 @@ class Protocol:
         except GenerationError as error:
             raise MidwayError(str(error), error.cause, told=error.told) from error
         [completion] = generation.completions
-        reply = _checked(completion.text, question, seen, (self.student, teacher.generator))
-        revealed = reply.teaching is not None and await self._reveals(question, reply.teaching)
-        return Midway(
-            transcript=seen,
-            thinking=reply.thinking,
-            teaching=reply.teaching,
-            length=teacher.count_tokens(reply.teaching) if reply.teaching else 0,
-            tokens=completion.tokens,
-            truncated=completion.truncated,
-            leaked=reply.leaked or revealed,
-            suspected_leak=reply.suspected_leak and not revealed,
-            forged=reply.forged,
-        )
+        midway = self._reader(teacher).second(completion, question, seen)
+        if midway.teaching is None or not await self._reveals(question, midway.teaching):
+            return midway
+        return replace(midway, leaked=True, suspected_leak=False)
 
     async def _reveals(self, question: Question, teaching: str) -> bool:
         return isinstance(self.verifier, Revealing) and await self.verifier.reveals(teaching, question)
@@ -433,22 +419,8 @@ class Protocol:
                 return await self.verifier.compare(text, others, question)
         return await self.verifier.verify(text, question)
 
-    def _draft(self, prepared: Prepared, member: int, sample: SampledCompletion, teacher: Teacher) -> Lesson:
-        assert prepared.approach is not None
-        models = (self.student, teacher.generator)
-        reply = _checked(sample.completion.text, prepared.question, prepared.approach.text, models)
-        return Lesson(
-            prepared=prepared,
-            member=member,
-            sample=sample,
-            thinking=reply.thinking,
-            teaching=reply.teaching,
-            teaching_length=teacher.count_tokens(reply.teaching) if reply.teaching else 0,
-            leaked=reply.leaked,
-            suspected_leak=reply.suspected_leak,
-            taught=None,
-            forged=reply.forged,
-        )
+    def _reader(self, teacher: Teacher) -> ReplyReader:
+        return ReplyReader((self.student, teacher.generator), teacher.count_tokens)
 
     def _prepared(
         self,
@@ -478,78 +450,11 @@ class Protocol:
         return Group(prepared, scored, dropped)
 
 
-@dataclass(frozen=True)
-class _CheckedReply:
-    """A teacher's thinking, its teaching if it may reach the student, and what was found in that."""
-
-    thinking: str
-    teaching: str | None
-    forged: bool
-    leaked: bool
-    suspected_leak: bool
-
-
-def _checked(text: str, question: Question, seen: str, models: Sequence[object]) -> _CheckedReply:
-    """Read a teacher's completion.
-
-    Args:
-        text: the completion.
-        question: what the student is asked.
-        seen: what the teacher saw of the student, in which an answer may stand already.
-        models: those of whose conversations no turn may be forged.
-    """
-    reply = read_reply(text)
-    forged = forges_turns(reply.teaching or "", *models)
-    teaching = None if forged else reply.teaching
-    leak = find_leak_of_any(teaching, question, seen) if teaching is not None else None
-    return _CheckedReply(
-        reply.thinking,
-        teaching,
-        forged or forges_turns(seen, *models),
-        bool(leak and leak.leaked),
-        bool(leak and leak.suspected),
-    )
-
-
 def _known(baselines: Sequence[Solution]) -> Baselines:
     async def known() -> Sequence[Solution]:
         return baselines
 
     return known
-
-
-def _taught(draft: Lesson, solved: Solution | GenerationError) -> Lesson:
-    if isinstance(solved, GenerationError):
-        stage = "teacher" if isinstance(solved, MidwayError) else "taught"
-        return replace(draft, failure=f"{stage}_{solved.cause}")
-    failure = None if solved.correct is not None else f"verdict_{solved.cause}"
-    return _told_twice(replace(draft, taught=solved, failure=failure), solved.midway)
-
-
-def _told_twice(lesson: Lesson, midway: Midway | None) -> Lesson:
-    """Return a lesson of which a second teaching is a part: its words are counted, and a leak in it is the lesson's."""
-    if midway is None:
-        return lesson
-    return replace(
-        lesson,
-        teaching_length=lesson.teaching_length + midway.length,
-        leaked=lesson.leaked or midway.leaked,
-        suspected_leak=lesson.suspected_leak or midway.suspected_leak,
-        forged=lesson.forged or midway.forged,
-    )
-
-
-def _revealing(draft: Lesson, revealed: bool) -> Lesson:
-    return replace(draft, leaked=True, suspected_leak=False) if revealed else draft
-
-
-def _failed_lesson(prepared: Prepared, member: int, cause: str) -> Lesson:
-    return Lesson(prepared, member, None, "", None, 0, False, False, None, reward=None, failure=cause)
-
-
-def _failed_group(prepared: Prepared, cause: str, num_generations: int) -> Group:
-    lessons = tuple(_failed_lesson(prepared, member, cause) for member in range(num_generations))
-    return Group(prepared, lessons, cause)
 
 
 def derive_seed(seed: int, step: int, row: int, stage: str, member: int = 0) -> int:
