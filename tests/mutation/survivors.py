@@ -27,6 +27,11 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "return [next(name for name, end in zip(weights, ends, strict=True) if place < end) for place in places] → "
         "return [next(name for name, end in zip(weights, ends, ) if place < end) for place in places]",
     ): "the ends are the sums of the weights, as many as these",
+    (
+        "trainers/teaching/verifiers/code/system_calls.py",
+        "yield from ((_LOAD, 0, 0, _NUMBER_AT), (_AT_LEAST, 0, 1, _X32), refused) → "
+        "yield from ((_LOAD, 1, 0, _NUMBER_AT), (_AT_LEAST, 0, 1, _X32), refused)",
+    ): "the kernel skips instructions where one compares, not where one loads",
 }
 """By module and changed lines, why the program does the same."""
 
