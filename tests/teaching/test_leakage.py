@@ -193,6 +193,7 @@ SUSPECTED = [
     ("Compare option B with option C.", "B", "q", "a"),
     ("Do not choose B.", "B", "q", "a"),
     ("Remember that 70,000 is a lot.", "70000", "he has $70,000", "a"),
+    ("Remember that 12345 is a lot.", "12345", "he has 12\u202f345 dollars", "a"),
     ("Consider 100 here", "100", "q", "a"),
     ("Consider 1000 here", "1000", "q", "a"),
     ("Half of it is gone.", "1/2", "q", "a"),
