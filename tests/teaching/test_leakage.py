@@ -109,6 +109,9 @@ DISGUISED = [
         "6*7", "41 + 1", "41 plus 1", r"6 \times 7", "43 minus one", "84/2", "one more than 41", "1 less than 43",
         "between 41 and 43", "half of 84", "twice 21", "just above 41", "the number after 41", "50 - 8", "6 × 7",  # noqa: RUF001
     )),
+    *((f"The answer is {written}.", "42", "You have 5 apples and 8 pears.", "a") for written in (
+        "the number before 43",
+    )),
     ("x = 6*7", "42", "q", "a"),
     ("print(6 * 7)", "42", "q", "a"),
     ("The answer is the square root of 49.", "7", "q", "a"),
