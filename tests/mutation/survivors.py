@@ -13,6 +13,16 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         'write_whole(path, json.dumps(summary, indent=2, ) + "\\n")',
     ): "an arm writes null for what is unknown, so that no NaN comes here: this would refuse one",
     (
+        "trainers/evaluation/measures/breakdowns.py",
+        "edges = [0, *(SHORT * 2**i for i in range(math.ceil(math.log2(longest / SHORT)) + 1))] → "
+        "edges = [0, *(SHORT * 2**i for i in range(math.ceil(math.log2(longest * SHORT)) + 1))]",
+    ): "parts for longer teachings than there are hold no lesson, and are left out",
+    (
+        "trainers/evaluation/measures/breakdowns.py",
+        "return [(float(low), float(high)) for low, high in zip(starts, edges, strict=True)] → "
+        "return [(float(low), float(high)) for low, high in zip(starts, edges, )]",
+    ): "there is a start for every edge",
+    (
         "trainers/generation/retries.py",
         'return max(0.0, (until - (_date(headers.get("date", "")) or datetime.now(UTC))).total_seconds()) → '
         'return max(0.0, (until - (_date(headers.get("date", None)) or datetime.now(UTC))).total_seconds())',
