@@ -33,6 +33,11 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "(Path(output_dir) / BY_QUESTION).write_text(lines, encoding=None)",
     ): "the lines are of numbers under names of ours, the same in any encoding",
     (
+        "trainers/grpo/unpadded/micro_batches.py",
+        "return [list(indices[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)] → "
+        "return [list(indices[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=False)]",
+    ): "there is a start for every end",
+    (
         "trainers/teaching/student_pool.py",
         "return [next(name for name, end in zip(weights, ends, strict=True) if place < end) for place in places] → "
         "return [next(name for name, end in zip(weights, ends, ) if place < end) for place in places]",
