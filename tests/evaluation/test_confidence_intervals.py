@@ -158,6 +158,10 @@ def test_unequal_questions_are_refused():
         bootstrap_mean_ratio(np.ones((2, 2)), np.ones((2, 3)))
     with pytest.raises(ValueError, match="the first ratio has 2 questions, the second 3"):
         bootstrap_ratio_difference(pair(np.ones(2)), pair(np.ones(3)))
+    with pytest.raises(ValueError, match="the first ratio has 2 questions, the second 3"):
+        bootstrap_ratio_difference(pair(np.ones(2)), (np.ones(3), np.ones(2)))
+    with pytest.raises(ValueError, match="the first mean has 2 questions, the second 3"):
+        bootstrap_mean_ratio_difference(pair(np.ones(2)), (np.ones(3), np.ones(2)))
     with pytest.raises(ValueError, match=r"expected \(questions,\)"):
         bootstrap_mean(np.zeros((2, 2, 2)))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.evaluations import evaluated
 from tests.support.lessons import group, lesson
 from trainers.evaluation.periodic import periodic_metrics, save_periodic_summary, with_chosen_metric
 
@@ -19,12 +20,31 @@ TIMINGS = re.compile(r"^time|_s$|_time$|per_s$|runtime|per_second|servers_idle|^
 
 def test_the_summary_has_the_rows_of_an_evaluation(tmp_path):
     groups = [group(lesson([False], True)), group(lesson([True], True, row=1))]
-    saved = save_periodic_summary(str(tmp_path), 10, groups)
-    assert saved == tmp_path / "evaluations" / "step_000010.json"
+    saved = save_periodic_summary(str(tmp_path / "run"), 10, groups)
+    assert saved == tmp_path / "run" / "evaluations" / "step_000010.json"
     summary = json.loads(saved.read_text())
+    assert saved.read_text() == json.dumps(summary, indent=2) + "\n"
     alone, taught = summary["arms"]
     assert (summary["step"], alone["accuracy"]["mean"], taught["accuracy_gain"]["mean"]) == (10, 0.5, 0.5)
     assert taught["generation_time"] == {"mean": None, "low": None, "high": None, "n": 0}
+
+
+def test_a_summary_parts_its_gains_by_the_column_that_is_named(tmp_path):
+    _, taught = evaluated(([False], [True]), ([True], [True]), extra={0: {"topic": "sums"}, 1: {"topic": "sets"}})
+    groups = [item.group for item in taught]
+    with_levels, without = (
+        json.loads(save_periodic_summary(str(tmp_path), step, groups, column).read_text())["arms"][1]["gains"]
+        for step, column in enumerate(("topic", None))
+    )
+    assert {level: gain["mean"] for level, gain in with_levels["level"].items()} == {"sets": 0.0, "sums": 1.0}
+    assert "level" not in without
+
+
+def test_a_summary_that_cannot_be_written_is_named_and_ends_no_training(tmp_path, caplog):
+    (tmp_path / "evaluations").write_text("in the way")
+    path = save_periodic_summary(str(tmp_path), 3, [group(lesson([False], True))])
+    [message] = caplog.messages
+    assert str(path) in message
 
 
 def test_an_evaluation_that_says_nothing_of_the_metric_is_no_better():

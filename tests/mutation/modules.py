@@ -19,6 +19,7 @@ class CoreModule:
 
 
 _WORKED = ("teaching/test_worked_example.py", "evaluation/test_worked_example.py")
+_WORDING = ("teaching/test_leak_spelling.py", "teaching/test_leakage.py")
 _STEP_END = "grpo/test_step_end.py"
 _SUMMARY = ("evaluation/test_summary.py", *_WORKED)
 
@@ -27,9 +28,9 @@ CORE = (
     CoreModule("trainers/teaching/reward.py", ("teaching/test_reward.py", *_WORKED)),
     CoreModule("trainers/teaching/leakage.py", ("teaching/test_leakage.py",)),
     CoreModule("trainers/teaching/leaks/choices.py", ("teaching/test_leakage.py",)),
-    CoreModule("trainers/teaching/leaks/expressions.py", ("teaching/test_leakage.py",)),
-    CoreModule("trainers/teaching/leaks/numerals.py", ("teaching/test_leakage.py",)),
-    CoreModule("trainers/teaching/leaks/spelling.py", ("teaching/test_leakage.py",)),
+    CoreModule("trainers/teaching/leaks/expressions.py", _WORDING),
+    CoreModule("trainers/teaching/leaks/numerals.py", _WORDING),
+    CoreModule("trainers/teaching/leaks/spelling.py", _WORDING),
     CoreModule("trainers/teaching/leaks/blind_check.py", ("teaching/test_blind_check.py",)),
     CoreModule("trainers/teaching/protocol.py", ("teaching/test_protocol.py", "teaching/test_blind_check.py")),
     CoreModule("trainers/teaching/student_pool.py", ("teaching/test_student_pool.py",)),

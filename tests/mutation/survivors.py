@@ -13,6 +13,16 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         'write_whole(path, json.dumps(summary, indent=2, ) + "\\n")',
     ): "an arm writes null for what is unknown, so that no NaN comes here: this would refuse one",
     (
+        "trainers/evaluation/measures/breakdowns.py",
+        "edges = [0, *(SHORT * 2**i for i in range(math.ceil(math.log2(longest / SHORT)) + 1))] → "
+        "edges = [0, *(SHORT * 2**i for i in range(math.ceil(math.log2(longest * SHORT)) + 1))]",
+    ): "parts for longer teachings than there are hold no lesson, and are left out",
+    (
+        "trainers/evaluation/measures/breakdowns.py",
+        "return [(float(low), float(high)) for low, high in zip(starts, edges, strict=True)] → "
+        "return [(float(low), float(high)) for low, high in zip(starts, edges, )]",
+    ): "there is a start for every edge",
+    (
         "trainers/generation/retries.py",
         'return max(0.0, (until - (_date(headers.get("date", "")) or datetime.now(UTC))).total_seconds()) → '
         'return max(0.0, (until - (_date(headers.get("date", None)) or datetime.now(UTC))).total_seconds())',
@@ -23,10 +33,20 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "(Path(output_dir) / BY_QUESTION).write_text(lines, encoding=None)",
     ): "the lines are of numbers under names of ours, the same in any encoding",
     (
+        "trainers/grpo/unpadded/micro_batches.py",
+        "return [list(indices[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)] → "
+        "return [list(indices[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=False)]",
+    ): "there is a start for every end",
+    (
         "trainers/teaching/student_pool.py",
         "return [next(name for name, end in zip(weights, ends, strict=True) if place < end) for place in places] → "
         "return [next(name for name, end in zip(weights, ends, ) if place < end) for place in places]",
     ): "the ends are the sums of the weights, as many as these",
+    (
+        "trainers/teaching/verifiers/code/system_calls.py",
+        "yield from ((_LOAD, 0, 0, _NUMBER_AT), (_AT_LEAST, 0, 1, _X32), refused) → "
+        "yield from ((_LOAD, 1, 0, _NUMBER_AT), (_AT_LEAST, 0, 1, _X32), refused)",
+    ): "the kernel skips instructions where one compares, not where one loads",
 }
 """By module and changed lines, why the program does the same."""
 

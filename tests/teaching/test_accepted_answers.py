@@ -1,13 +1,14 @@
 """Any of several accepted answers is right, each judged as a ground truth of its own."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from trainers.teaching.lesson import Question
 from trainers.teaching.verifiers import build_verifier
 from trainers.teaching.verifiers.accepted_answers import AnyAcceptedAnswer
-from trainers.teaching.verifiers.verdict import CORRECT, WRONG, Verdict
+from trainers.teaching.verifiers.verdict import CORRECT, WRONG, Grade, Verdict
 
 
 def verdict(answer, question, name="math"):
@@ -36,6 +37,14 @@ def test_one_answer_is_judged_as_ever():
 
 def test_a_list_of_another_origin_is_not_believed():
     assert verdict("10", Question(0, "q", "4", {"accepted_answers": ["10"]})) == WRONG
+
+
+def test_where_none_is_right_the_ground_truth_s_verdict_counts():
+    class Strict:
+        async def verify(self, solution, question):
+            return replace(WRONG, grade=Grade({"4": 0.4, "10": 0.1}[question.ground_truth]))
+
+    assert asyncio.run(AnyAcceptedAnswer(Strict()).verify("7", SEVERAL)).grade == Grade(0.4)
 
 
 def test_what_could_not_be_judged_is_not_wrong():

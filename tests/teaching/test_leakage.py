@@ -111,6 +111,9 @@ DISGUISED = [
         "between 41 and 43", "forty plus two", "eighty-four over two", "the sum of 40 and 2", "the product of 6 and 7",
         "5 short of 47", "half of 84", "twice 21", "just above 41", "the number after 41", "50 - 8", "6 × 7",  # noqa: RUF001
     )),
+    *((f"The answer is {written}.", "42", "You have 5 apples and 8 pears.", "a") for written in (
+        "the number before 43",
+    )),
     ("x = 6*7", "42", "q", "a"),
     ("print(6 * 7)", "42", "q", "a"),
     ("The answer is the square root of 49.", "7", "q", "a"),
@@ -196,6 +199,7 @@ SUSPECTED = [
     ("Compare option B with option C.", "B", "q", "a"),
     ("Do not choose B.", "B", "q", "a"),
     ("Remember that 70,000 is a lot.", "70000", "he has $70,000", "a"),
+    ("Remember that 12345 is a lot.", "12345", "he has 12\u202f345 dollars", "a"),
     ("Consider 100 here", "100", "q", "a"),
     ("Consider 1000 here", "1000", "q", "a"),
     ("Half of it is gone.", "1/2", "q", "a"),

@@ -10,7 +10,7 @@ import pytest
 from trainers.teaching.verifiers.code.row_tests import RowTests, bound, read_tests, used_names
 
 PROMPT = 'import math\n\ndef helper(r):\n    return r\n\ndef area(r):\n    """The area."""\n'
-CHECK = "def check(candidate):\n    assert candidate(1) == math.pi * helper(1)\n"
+CHECK = "METADATA = {}\n\n\ndef check(candidate):\n    assert candidate(1) == math.pi * helper(1)\n"
 PAIRS = {"fn_name": "twice", "inputs": [[1]], "outputs": [2]}
 
 
