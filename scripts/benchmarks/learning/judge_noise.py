@@ -33,7 +33,7 @@ from trainers.terminal.log_lines import log_to_standard_error
 FLIP_RATES = (0.0, 0.05, 0.15, 0.30)
 SCORE = "teaching/taught_score"
 STEPS = 30
-"""Of a training: by then most is learned."""
+"""Steps of a training: most is learned by then."""
 LAST = 5
 """Steps that the score at the end is averaged over."""
 logger = logging.getLogger("judge_noise")

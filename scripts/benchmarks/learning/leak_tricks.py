@@ -53,7 +53,7 @@ logger = logging.getLogger("leak_tricks")
 POLICIES = ("penalise", "blind")
 READER_STEPS, READER_ROWS, REHEARSED = 200, 3200, 0.6
 STEPS = 30
-"""Of a training: by then most is learned."""
+"""Steps of a training: most is learned by then."""
 AUDITED = {"penalise": 0.25, "blind": 1}
 """Share of the teachings that are checked."""
 SEEDED = 0.3
