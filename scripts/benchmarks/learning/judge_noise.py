@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def run(seed: int, directory: Path, options: argparse.Namespace) -> None:
-    """What is missing of one seed."""
+    """All of one seed that has not been finished."""
     extra, port = SMOKE if options.smoke else WHOLLY, f"vllm_port={options.port}"
     made = options.worlds / str(seed) if options.worlds else directory
     directory.mkdir(parents=True, exist_ok=True)
