@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,16 +15,18 @@ from trainers.configuration.devices.machine import assume
 from trainers.configuration.settings.experiments import EvaluationExperiment, GRPOExperiment
 
 
-def finished(directory: Path, rate: float, accuracy: float) -> None:
-    """A training whose judge saw a share of right solutions through its error, and an evaluation."""
-    trained, evaluated = judge_noise.trained(directory, rate), judge_noise.evaluated(directory, rate)
-    trained.mkdir(parents=True)
+def finished(directory: Path, accuracies: Mapping[float, float]) -> None:
+    """Trainings whose judges saw a share of right solutions through their errors, and the evaluation of all."""
+    for rate in accuracies:
+        trained = judge_noise.trained(directory, rate)
+        trained.mkdir(parents=True)
+        seen = rate + (1 - 2 * rate) * 0.6
+        rows = [{"step": step, judge_noise.SCORE: seen} for step in range(1, 9)]
+        (trained / "metrics.jsonl").write_text("\n".join(map(json.dumps, [{"step": 0, "loss": 1.0}, *rows])))
+        (trained / "finished.json").write_text("{}")
+    evaluated = judge_noise.evaluated(directory, [*accuracies])
     evaluated.mkdir()
-    seen = rate + (1 - 2 * rate) * 0.6
-    rows = [{"step": step, judge_noise.SCORE: seen} for step in range(1, 9)]
-    (trained / "metrics.jsonl").write_text("\n".join(map(json.dumps, [{"step": 0, "loss": 1.0}, *rows])))
-    (trained / "finished.json").write_text("{}")
-    arms = [{"accuracy": {"mean": 0.4}}, {"accuracy": {"mean": accuracy}}]
+    arms = [{"accuracy": {"mean": accuracy}} for accuracy in (0.4, *accuracies.values())]
     (evaluated / "summary.json").write_text(json.dumps({"arms": arms}))
 
 
@@ -31,8 +34,7 @@ def test_the_report_corrects_scores_for_the_known_error(monkeypatch, tmp_path, c
     options = ("--seeds", "0", "1", "--output", str(tmp_path), "--report-only")
     with pytest.raises(SystemExit, match="no seed has finished"):
         called(monkeypatch, judge_noise, *options)
-    for rate, accuracy in zip(judge_noise.FLIP_RATES, (0.9, 0.85, 0.8, 0.6), strict=True):
-        finished(tmp_path / "0", rate, accuracy)
+    finished(tmp_path / "0", dict(zip(judge_noise.FLIP_RATES, (0.9, 0.85, 0.8, 0.6), strict=True)))
     called(monkeypatch, judge_noise, *options)
     assert "left out, not finished: seeds [1]" in caplog.text
     lines = (tmp_path / "judge_noise.md").read_text().splitlines()[2:6]
@@ -48,10 +50,30 @@ def test_rates_that_say_nothing_are_refused(monkeypatch, tmp_path):
 
 
 def test_its_commands_are_accepted(tmp_path):
-    training = judge_noise.training(tmp_path, 3, 0.15, 60, ["learning_rate=1e-4"])
+    made, own = tmp_path / "made", tmp_path / "own"
+    training = judge_noise.training(made, own, 3, 0.15, 60, ["learning_rate=1e-4"])
     config = compose(training[4:], assume(0), servers=1).config
     assert isinstance(config, GRPOExperiment)
     assert config.teaching.verifier_args["model"]["agent_args"] == {"flip_rate": 0.15, "seed": 3}
-    evaluation = compose(judge_noise.evaluation(tmp_path, 3, 0.15)[2:], assume(0), servers=1).config
+    assert config.model.model_name_or_path == str(made / "sft")
+    evaluation = compose(judge_noise.evaluation(made, own, 3, [0, 0.15])[2:], assume(0), servers=1).config
     assert isinstance(evaluation, EvaluationExperiment)
     assert evaluation.teaching.verifier == "math"
+    assert [Path(teacher).parent for teacher in evaluation.evaluation.teacher] == [own, own]
+
+
+def test_worlds_that_there_are_are_taken_and_few_steps_where_asked(monkeypatch, tmp_path):
+    (tmp_path / "made" / "4" / "sft").mkdir(parents=True)
+    commands: list[list[str]] = []
+    monkeypatch.setattr(judge_noise, "call", lambda command, directory: commands.append(command))
+    monkeypatch.setattr(judge_noise, "prepare", lambda *_: pytest.fail("makes another world"))
+    options = ("--seeds", "4", "--output", str(tmp_path / "own"), "--worlds", str(tmp_path / "made"), "--smoke")
+    with pytest.raises(SystemExit, match="no warmed-up teacher"):
+        called(monkeypatch, judge_noise, *options)
+    (tmp_path / "made" / "4" / "sft" / "finished.json").write_text("{}")
+    with pytest.raises(SystemExit, match="no seed has finished"):
+        called(monkeypatch, judge_noise, *options, "--port", "9000")
+    assert len(commands) == len(judge_noise.FLIP_RATES) + 1
+    assert all({f"workspace={tmp_path / 'made' / '4'}", "vllm_port=9000"} <= {*command} for command in commands)
+    assert all("max_steps=3" in command for command in commands[:-1])
+    assert "eval_max_samples=16" in commands[-1]

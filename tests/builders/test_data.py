@@ -212,6 +212,17 @@ def test_a_student_behind_an_api_is_held_to_the_context_it_declares(tmp_path, ti
     ]
 
 
+def test_students_with_one_limit_are_given_one_key_to_raise_it_by(tmp_path, tiny_student_dir):
+    write_rows(tmp_path / "rows.jsonl", [*rows(1), {"question": "word " * 80, "answer": "1"}])
+    pool = {"a": {}, "b": {}, "c": {"max_model_len": 160}}
+    with pytest.raises(ConfigurationError) as refused:
+        check_data(served(tmp_path, tiny_student_dir, students=pool, student_max_model_len=150))
+    kept = str(refused.value).partition("100% with ")[2]
+    assert "student_max_model_len=" in kept
+    assert "students.c.max_model_len=" in kept
+    assert "students.a" not in str(refused.value)
+
+
 def test_what_is_sure_to_fit_is_not_counted(tmp_path, tiny_student_dir, monkeypatch):
     write_rows(tmp_path / "rows.jsonl", rows(3))
     config = served(tmp_path, tiny_student_dir, student_max_model_len=1024, teacher_max_model_len=1024)

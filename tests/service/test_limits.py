@@ -6,13 +6,14 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 
 from tests.service.test_service import ASKED, ask, serving
 from tests.support.fakes import ScriptedModel
 from trainers.paths import ROOT
-from trainers.service.__main__ import held, limits_of, parse, reach
+from trainers.service.__main__ import fitting, held, limits_of, parse, reach
 from trainers.service.app import Limits
 
 MODELS = ["--teacher", "t", "--student", "s"]
@@ -96,6 +97,28 @@ def test_limits_are_held_by_a_process_that_may_open_few_files(monkeypatch, caplo
     allowed(256, 256)
     with pytest.raises(ValueError, match="ulimit -n 385"):
         held(Limits())
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "tokens"),
+    [
+        (None, None, (2048, 500, 2048)),
+        (8192, 4096, (2048, 500, 2048)),
+        (2048, 2048, (1024, 500, 1024)),
+        (512, None, (256, 128, 2048)),
+    ],
+)
+def test_a_small_context_lowers_what_would_leave_no_room_for_prompts(student, teacher, tokens, caplog):
+    found = Limits().within(student, teacher)
+    assert (found.max_tokens, found.max_probe_tokens, found.max_completion_length) == tokens
+    models = [SimpleNamespace(context=context) if context else ScriptedModel([]) for context in (student, teacher)]
+    with caplog.at_level(logging.WARNING):
+        assert fitting(Limits(), *models) == found
+    lowered = [
+        f"--{name.replace('_', '-')} is" for name, value in asdict(found).items() if value != getattr(Limits(), name)
+    ]
+    assert all(option in caplog.text for option in lowered)
+    assert len(caplog.records) == len(lowered)
 
 
 def test_a_model_is_told_of_before_it_is_loaded_and_libraries_are_loaded_for_it_only(monkeypatch, caplog):

@@ -53,7 +53,7 @@ def _named(need: Need, member: Member) -> Need:
     """Return the need of a pool's student under the student's own name and key."""
     if member.pool is None or need.stage == TEACHER:
         return need
-    return replace(need, stage=f"{need.stage} of {member.name}", key=member.key("max_model_len"))
+    return replace(need, stage=f"{need.stage} of {member.name}", key=member.deciding_key("max_model_len"))
 
 
 def _contexts(config: StudentExperiment, role: Role) -> list[Context]:

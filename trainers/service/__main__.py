@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return USER_ERROR
     try:
-        limits = held(limits_of(options))
+        limits = fitting(held(limits_of(options)), student, teacher)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return USER_ERROR
@@ -151,6 +151,17 @@ def held(limits: Limits) -> Limits:
     if connections < limits.max_connections:
         logger.warning("at most %d connections: only %d files may be open (ulimit -n)", connections, files)
     return replace(limits, max_connections=connections)
+
+
+def fitting(limits: Limits, student: Model, teacher: Model) -> Limits:
+    """Return the limits without more tokens than fit into the models that are loaded here; says what it lowers."""
+    lowered = limits.within(*(getattr(model, "context", None) for model in (student, teacher)))
+    for field in fields(Limits):
+        before, after = getattr(limits, field.name), getattr(lowered, field.name)
+        if after != before:
+            option = f"--{field.name.replace('_', '-')}"
+            logger.warning("%s is %d instead of %d: the model's context holds no more", option, after, before)
+    return lowered
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

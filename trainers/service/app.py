@@ -79,6 +79,22 @@ class Limits:
     max_connections: int = 512
     receive_timeout_s: float = 30.0
 
+    def within(self, student: int | None, teacher: int | None) -> Limits:
+        """Return the limits for models whose contexts hold so many tokens: a quarter is left for the prompt.
+
+        A limit that leaves less becomes half of the context, and one for the approach a quarter; `None` is unknown.
+        """
+
+        def shortened(limit: int, context: int | None, parts: int) -> int:
+            return limit if context is None or 4 * limit <= 3 * context else context // parts
+
+        return replace(
+            self,
+            max_tokens=shortened(self.max_tokens, student, 2),
+            max_probe_tokens=shortened(self.max_probe_tokens, student, 4),
+            max_completion_length=shortened(self.max_completion_length, teacher, 2),
+        )
+
 
 class Service:
     """Answers chat requests with a taught student.

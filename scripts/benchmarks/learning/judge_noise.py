@@ -3,10 +3,14 @@
     python -m scripts.benchmarks.learning.judge_noise --seeds 0 1 2 --output results/judge_noise
     python -m scripts.benchmarks.learning.judge_noise --seeds 0 1 2 --output results/judge_noise --report-only
 
-Every seed makes one world and one warmed-up teacher in `OUTPUT/SEED`; every flip rate trains that teacher from the same
-weights with verdicts of a judge that errs so often, and is then evaluated on held-out questions by the answer key,
-which does not err. The report is `OUTPUT/judge_noise.md` and `OUTPUT/judge_noise.png`: held-out accuracy, and learning
-curves by the judge's scores, corrected for its known error. What is finished is not run again.
+Every seed makes one world and one warmed-up teacher in `OUTPUT/SEED`, or takes those that `quickstart_seeds` or
+`ablations` made in `DIR/SEED` (`--worlds DIR`); every flip rate trains that teacher from the same weights with verdicts
+of a judge that errs so often. All are then evaluated on held-out questions by the answer key, which does not err. The
+report is `OUTPUT/judge_noise.md` and `OUTPUT/judge_noise.png`: held-out accuracy, and learning curves by the judge's
+scores, corrected for its known error. What is finished is not run again.
+
+By the stages of the quickstart a seed takes two idle cores of 2026 some 9 minutes, and 4 more to make its world: 30
+steps for each of four rates, and one evaluation of all four teachers.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -28,6 +32,8 @@ from trainers.terminal.log_lines import log_to_standard_error
 
 FLIP_RATES = (0.0, 0.05, 0.15, 0.30)
 SCORE = "teaching/taught_score"
+STEPS = 30
+"""Steps of a training: most is learned by then."""
 LAST = 5
 """Steps that the score at the end is averaged over."""
 logger = logging.getLogger("judge_noise")
@@ -40,7 +46,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--flip-rates", type=float, nargs="+", default=list(FLIP_RATES))
     parser.add_argument("--output", type=Path, default=Path("results/judge_noise"))
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--worlds", type=Path, metavar="DIR", help="worlds and warmed-up teachers that there are")
     parser.add_argument("--port", type=int, default=PORT, help=f"first port of the model servers (default {PORT})")
     parser.add_argument("--report-only", action="store_true", help="report the seeds that have finished")
     parser.add_argument("--smoke", action="store_true", help="few steps: shows that everything runs, learns nothing")
@@ -48,17 +55,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if not all(0 <= rate < 0.5 for rate in arguments.flip_rates):
         parser.error("--flip-rates: expected shares from 0 to below 0.5")
-    extra, port = SMOKE if arguments.smoke else WHOLLY, f"vllm_port={arguments.port}"
     for seed in () if arguments.report_only else arguments.seeds:
-        directory = arguments.output / str(seed)
-        prepare(directory, seed, extra)
-        for rate in arguments.flip_rates:
-            if not (trained(directory, rate) / "finished.json").is_file():
-                own = [port, *(["warmup_steps=1"] if arguments.smoke else []), *arguments.overrides]
-                steps = 3 if arguments.smoke else arguments.steps
-                call(training(directory, seed, rate, steps, own), directory)
-            if not (evaluated(directory, rate) / "summary.json").is_file():
-                call([*evaluation(directory, seed, rate), port, *extra["evaluation"]], directory)
+        run(seed, arguments.output / str(seed), arguments)
     done = [seed for seed in arguments.seeds if all_finished(arguments.output / str(seed), arguments.flip_rates)]
     if left_out := sorted({*arguments.seeds} - {*done}):
         logger.warning("left out, not finished: seeds %s", left_out)
@@ -70,39 +68,53 @@ def main() -> None:
     Console(width=160).print(Markdown(text))
 
 
+def run(seed: int, directory: Path, options: argparse.Namespace) -> None:
+    """All of one seed that has not been finished."""
+    extra, port = SMOKE if options.smoke else WHOLLY, f"vllm_port={options.port}"
+    made = options.worlds / str(seed) if options.worlds else directory
+    directory.mkdir(parents=True, exist_ok=True)
+    if not options.worlds:
+        prepare(directory, seed, extra)
+    elif not (made / "sft" / "finished.json").is_file():
+        raise SystemExit(f"--worlds {options.worlds}: there is no warmed-up teacher in {made / 'sft'}")
+    few, steps = (["warmup_steps=1"], 3) if options.smoke else ([], options.steps)
+    for rate in options.flip_rates:
+        if not (trained(directory, rate) / "finished.json").is_file():
+            call(training(made, directory, seed, rate, steps, [port, *few, *options.overrides]), directory)
+    if not (evaluated(directory, options.flip_rates) / "summary.json").is_file():
+        call([*evaluation(made, directory, seed, options.flip_rates), port, *extra["evaluation"]], directory)
+
+
 def trained(directory: Path, rate: float) -> Path:
     """Return where the teacher of a flip rate is."""
     return directory / f"flipped_{rate:g}"
 
 
-def evaluated(directory: Path, rate: float) -> Path:
-    """Return where its evaluation is."""
-    return directory / f"flipped_{rate:g}_evaluation"
+def evaluated(directory: Path, rates: Sequence[float]) -> Path:
+    """Return where the evaluation of the teachers of all flip rates is."""
+    return directory / "_".join(["evaluation", *(f"{rate:g}" for rate in rates)])
 
 
 def all_finished(directory: Path, rates: Sequence[float]) -> bool:
     """Return True when every teacher of a seed has been trained and evaluated."""
-    return all((evaluated(directory, rate) / "summary.json").is_file() for rate in rates)
+    return (evaluated(directory, rates) / "summary.json").is_file()
 
 
-def training(directory: Path, seed: int, rate: float, steps: int, overrides: Sequence[str]) -> list[str]:
-    """Return the command that trains one teacher."""
+def training(made: Path, directory: Path, seed: int, rate: float, steps: int, overrides: Sequence[str]) -> list[str]:
+    """Return the command that trains one teacher, with the world and warmed-up teacher that are in `made`."""
     recipe = ["bash", "scripts/launch_with_server.sh", "1", "1", "configs/run/quickstart_judge.yaml"]
     judge = [f"verifier_args.model.agent_args.{name}={value}" for name, value in (("flip_rate", rate), ("seed", seed))]
-    where = [f"workspace={directory}", f"output_dir={trained(directory, rate)}", f"seed={seed}", f"max_steps={steps}"]
+    where = [f"workspace={made}", f"output_dir={trained(directory, rate)}", f"seed={seed}", f"max_steps={steps}"]
     return [*recipe, *where, *judge, "logging_steps=1", "save_completions_probability=0.1", *overrides]
 
 
-def evaluation(directory: Path, seed: int, rate: float) -> list[str]:
-    """Return the command that evaluates it by the answer key."""
+def evaluation(made: Path, directory: Path, seed: int, rates: Sequence[float]) -> list[str]:
+    """Return the command that evaluates all teachers by the answer key."""
     recipe = ["bash", "scripts/evaluate.sh", "configs/run/evaluate.yaml", "data=world_heldout", "model=world"]
-    where = [
-        f"workspace={directory}",
-        f"teacher={trained(directory, rate)}",
-        f"output_dir={evaluated(directory, rate)}",
-    ]
+    teachers = ",".join(str(trained(directory, rate)) for rate in rates)
+    where = [f"workspace={made}", f"teacher=[{teachers}]", f"output_dir={evaluated(directory, rates)}", f"seed={seed}"]
     students = ["trainer/reward=world", "students=world", "student=[Saul,Thea,Umar,Wanda]"]
-    return [*recipe, *students, *where, f"seed={seed}", "num_rollouts=2", "num_baselines=2", "leak_audit_share=0"]
+    return [*recipe, *students, *where, "num_rollouts=2", "num_baselines=2", "leak_audit_share=0"]
 
 
 def read_curve(directory: Path, rate: float) -> list[float]:
@@ -115,20 +127,21 @@ def read_curve(directory: Path, rate: float) -> list[float]:
     return [(by_step[step] - rate) / (1 - 2 * rate) for step in sorted(by_step)]
 
 
-def held_out(directory: Path) -> Mapping[str, float]:
-    """Return the accuracy of an evaluation, alone and taught."""
-    alone, taught = json.loads((directory / "summary.json").read_text(encoding="utf-8"))["arms"][:2]
-    return {"alone": alone["accuracy"]["mean"], "taught": taught["accuracy"]["mean"]}
+def held_out(directory: Path) -> tuple[float, list[float]]:
+    """Return the accuracies of an evaluation: alone, and taught by each teacher."""
+    alone, *taught = json.loads((directory / "summary.json").read_text(encoding="utf-8"))["arms"]
+    return alone["accuracy"]["mean"], [arm["accuracy"]["mean"] for arm in taught]
 
 
 def markdown(seeds: Sequence[int], rates: Sequence[float], output: Path) -> str:
     """One line per flip rate."""
     headings = ["verdicts that are wrong", "held-out accuracy, taught", "alone", "right when taught, last steps"]
     lines = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
-    for rate in rates:
-        found = [held_out(evaluated(output / str(seed), rate)) for seed in seeds]
+    found = [held_out(evaluated(output / str(seed), rates)) for seed in seeds]
+    alone = [each for each, _ in found]
+    for place, rate in enumerate(rates):
+        taught = [accuracies[place] for _, accuracies in found]
         ends = [fmean(read_curve(trained(output / str(seed), rate), rate)[-LAST:]) for seed in seeds]
-        taught, alone = ([each[name] for each in found] for name in ("taught", "alone"))
         cells = [f"{rate:.0%}", *(spread(numbers, ".1%") for numbers in (taught, alone, ends))]
         lines.append("| " + " | ".join(cells) + " |")
     note = f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}; accuracy is by the answer key."

@@ -6,8 +6,12 @@
 The world's student takes no stated answer for more than talk, so that no trick would pay. Every seed therefore makes
 a world in `OUTPUT/N` and a reader of its student: the same model, trained on until it follows every trick below, and
 says what it said before to all else. The teacher's warm-up data is the world's with tricks in a share of its rows. From
-that one teacher two are trained with this student: one against the words alone (`leak_policy=penalise`), one with blind
-checks in the reward (`leak_policy=blind`). Both are audited in full. What is finished is not run again.
+that one teacher two are trained with this student: one against the words alone (`leak_policy=penalise`), a quarter of
+whose teachings is audited, and one with blind checks in the reward (`leak_policy=blind`). What is finished is not run
+again.
+
+By the stages of the quickstart a seed takes two idle cores of 2026 some 10 minutes: the world 164 s, reader and warm-up
+145 s, the trainings of 30 steps 120 s and 160 s.
 
 The report is `OUTPUT/leak_tricks.md`, with `leak_tricks.json` and a plot: the share of lessons in which each trick
 stands, at the beginning and at the end of either training, how many of them words and blind checks find, and how the
@@ -48,6 +52,10 @@ from trainers.terminal.log_lines import log_to_standard_error
 logger = logging.getLogger("leak_tricks")
 POLICIES = ("penalise", "blind")
 READER_STEPS, READER_ROWS, REHEARSED = 200, 3200, 0.6
+STEPS = 30
+"""Steps of a training: most is learned by then."""
+AUDITED = {"penalise": 0.25, "blind": 1}
+"""Share of the teachings that are checked."""
 SEEDED = 0.3
 """Share of the warm-up rows that give the answer away."""
 WINDOW = 5
@@ -155,8 +163,8 @@ def stages(seed: int, output: Path, port: int, *, smoke: bool) -> Iterator[tuple
     for policy in POLICIES:
         command = ["bash", "scripts/launch_with_server.sh", "1", "1", "configs/run/quickstart_rl.yaml", *common]
         command += [f"student_model={output / 'reader'}", f"leak_policy={policy}", f"exp_name={policy}"]
-        command += ["leak_audit_share=1", "save_completions_probability=1", f"vllm_port={port}"]
-        command += ["max_steps=3", "warmup_steps=1"] if smoke else []
+        command += [f"leak_audit_share={AUDITED[policy]}", "save_completions_probability=1", f"vllm_port={port}"]
+        command += ["max_steps=3", "warmup_steps=1"] if smoke else [f"max_steps={STEPS}"]
         yield policy, output / policy / "finished.json", command
 
 

@@ -25,16 +25,22 @@ class Member:
         pool: which of the two; `None` for the student that `student_model` names.
         weight: its share of the groups is this over the sum of all weights.
         config: the run with this student alone, so that its settings are in `config.student` and `config.prompts`.
+        stated: the settings that its entry states itself.
     """
 
     name: str
     pool: str | None
     weight: int | float
     config: StudentExperiment
+    stated: frozenset[str] = frozenset()
 
     def key(self, attribute: str) -> str:
         """Return the flat key of one of its settings, as it is typed: `student_model`, or `students.small.model`."""
         return f"student_{attribute}" if self.pool is None else f"{self.pool}.{self.name}.{attribute}"
+
+    def deciding_key(self, attribute: str) -> str:
+        """Return the flat key that decides a setting now: that of all students, where its entry does not state it."""
+        return self.key(attribute) if attribute in self.stated else f"student_{attribute}"
 
 
 def members(config: StudentExperiment) -> tuple[Member, ...]:
@@ -81,7 +87,10 @@ def _entries(config: StudentExperiment, pool: str) -> tuple[Member, ...]:
     table: Mapping[str, Mapping[str, Any]] = getattr(config.pool, pool)
     chosen = chosen_names(config.evaluation.student) if isinstance(config, EvaluationExperiment) else None
     asked = {name: entry for name, entry in table.items() if chosen is None or name in chosen}
-    return tuple(Member(name, pool, entry.get(WEIGHT, 1), _with(config, entry)) for name, entry in asked.items())
+    return tuple(
+        Member(name, pool, entry.get(WEIGHT, 1), _with(config, entry), frozenset(entry))
+        for name, entry in asked.items()
+    )
 
 
 def _with(config: StudentExperiment, entry: Mapping[str, Any]) -> StudentExperiment:

@@ -74,6 +74,12 @@ class LocalModel:
         loaded.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         return cls(loaded, ChatRenderer(model, chat_template_kwargs, **origin), batch_size=batch_size)
 
+    @property
+    def context(self) -> int | None:
+        """Tokens of the model's context; `None` where its configuration does not say."""
+        context: int | None = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        return context
+
     def count_tokens(self, text: str) -> int:
         """Return the length of a text in the model's own tokens."""
         return len(text_ids(self._renderer.tokenizer, text))
@@ -237,7 +243,7 @@ class LocalModel:
         return text
 
     def _check_lengths(self, rendered: Sequence[tuple[int, ...]], budget: int) -> None:
-        context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        context = self.context
         longest = max(map(len, rendered), default=0)
         if context is not None and longest + budget > context:
             room = f"A prompt of {longest} tokens and {budget} tokens to generate do not fit into the context of"

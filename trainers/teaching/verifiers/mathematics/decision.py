@@ -63,6 +63,7 @@ _ASKED_UNIT = re.compile(
     r"\bhow (?:many|much) ([A-Za-z]+(?: (?:per [a-z]+|squared|cubed))?)|\bin ((?:square |cubic |degrees? |° ?)?[A-Za-z]+)\b(?= *[?.,)]|$)",
     re.IGNORECASE,
 )
+_ASKED_SCALE = re.compile(rf"\bhow many ({'|'.join(SCALES)})s?\b", re.IGNORECASE)
 _POWER = re.compile(r"(\d+(?:\.\d+)?)\}?\s*\^\s*\{?\s*\(?\s*(\d+)\}?\s*\^\s*\{?\s*\(?\s*(\d+)(\}?\s*\^)?")
 _LARGEST_EXPONENT = 100_000
 _HUGE = re.compile(
@@ -226,7 +227,7 @@ def _decide_value(given: str, truth: str, question: str) -> Verdict | Pairs:
     if _CLOCK.fullmatch(truth):
         return WRONG
     given, truth = _with_quotient(given), _with_quotient(truth)
-    given = _asked_side(given, truth, question)
+    given = _in_asked_scale(_asked_side(given, truth, question), truth, question)
     answered = read_quantity(given, words_of(f"{question} {truth}"))
     expected = read_quantity(truth, words_of(question))
     if not expected.unit and (answered.unit or (answered.nouns and _asks_for_units_alone(question))):
@@ -276,6 +277,14 @@ def _asked_side(given: str, truth: str, question: str) -> str:
     left, _, right = given.partition("=")
     wanted = re.sub(r"[\s$]", "", clean(left.strip()))
     return right.strip() if len(wanted) > 1 and "=" not in right and wanted in re.sub(r"[\s$]", "", question) else given
+
+
+def _in_asked_scale(given: str, truth: str, question: str) -> str:
+    """Return "7 dozen" as 7 where a question asks how many dozens, unless its truth says dozens too."""
+    asked = _ASKED_SCALE.search(question)
+    if asked is None or asked[1].lower() in truth.lower():
+        return given
+    return re.sub(rf"(?<=\d)\s*{asked[1]}s?\b", "", given, count=1, flags=re.IGNORECASE)
 
 
 def _asked_unit(question: str) -> Unit | None:

@@ -101,6 +101,7 @@ _LINKS = frozenset(
 )
 _OTHER_UNITS = frozenset(["nautical", "troy", "fluid", "light", "short", "long", "imperial", "square", "cubic"])
 _FOR_SEVERAL = re.compile(r"\b(?:per|each|every|a|an)\b.*\d")
+_EXTENTS = frozenset(["long", "tall", "wide", "high", "deep", "apart", "away"])
 _CONDITIONS = frozenset(["if", "when", "where", "unless", "is", "are", "was", "were", "be"])
 _IRREGULAR = frozenset(
     [
@@ -230,8 +231,12 @@ def _read_rest(rest: str, known: frozenset[str]) -> _Rest | None:
     if (unit := parse_unit(rest)) is not None:
         return _Rest(scale, unit)
     first, _, remaining = rest.partition(" ")
-    if (unit := parse_unit(first)) is not None and len(first) > 1 and _is_trailing(remaining):
+    # "20 in total" is no length.
+    may_be_unit = len(first) > 1 and (first != "in" or remaining.split()[0] in _EXTENTS)
+    if may_be_unit and (unit := parse_unit(first)) is not None and _is_trailing(remaining):
         return _Rest(scale, unit)
+    if rest.lower() == "times" and stem(rest) in known:
+        return _Rest(scale)
     nouns = _counted(rest, known)
     return None if nouns is None else _Rest(scale, None, nouns)
 
