@@ -6,7 +6,7 @@ import verifiers.v1 as vf
 
 
 class SumsConfig(vf.TasksetConfig):
-    """How many sums there are, and whether they need more than a text."""
+    """The number of sums, and whether they need more than a text."""
 
     size: int = 3
     boxed: bool = False
