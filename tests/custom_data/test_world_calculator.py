@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from custom_data.world.calculator.student import FACTS, STUDENT, encode, make_student
+from custom_data.world.calculator.student import FACTS, STUDENT, encode, encode_resumed, make_student
 from custom_data.world.calculator.tool import calculator
 from custom_data.world.calculator.words import AFTER, BEFORE, add_words, schema, tool_use
 from custom_data.world.texts.behaviour import Example, approach, solution
+from custom_data.world.texts.stories import KINDS
 from trainers.builders.tools import sandboxed_tool
 from trainers.generation.agents.tool_text import read_text
 from trainers.generation.chat_templates.rendering import chat_ids
@@ -102,3 +103,33 @@ def test_everything_is_there_and_words_are_added_once(world: Path) -> None:
 def test_without_a_world_there_is_no_student(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="holds no complete world"):
         make_student(tmp_path)
+
+
+def test_students_practise_what_they_do_after_a_second_teaching(world: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(world / STUDENT)
+    beliefs = {"Mara": dict.fromkeys((kind.name for kind in KINDS), "add")}
+    pairs = encode_resumed(tokenizer, random.Random(1), beliefs, 20)
+    texts = [(tokenizer.decode(pair.prompt), tokenizer.decode(pair.completion)) for pair in pairs]
+    for asked, says in texts:
+        # A teaching before the first turn and one after it, in the words in which a run says them.
+        assert [turn.partition("\n")[0] for turn in asked.split("<|im_start|>")[1:]][:6] == [
+            *("tool", "system", "user", "assistant", "tool", "user"),
+        ]
+        assert "\nTeacher: " in asked
+        assert "<|im_start|>user\nTeacher: " in asked
+        assert says.endswith("<|im_end|>")
+    # Most of the turns call again, and some repeat what the last call gave.
+    again = [says for _, says in texts if says.startswith("Plan: ")]
+    assert 10 < len(again) < 20
+    assert all("<tool_call>" in says for says in again)
+
+
+def test_without_second_teachings_the_training_is_what_it_was(world: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "world"
+    shutil.copytree(world, directory)
+    make_student(directory, steps=1, second_teachings=0.0)
+    weights = "model.safetensors"
+    assert (directory / STUDENT / weights).read_bytes() == (world / STUDENT / weights).read_bytes()
+    make_student(directory, steps=1, second_teachings=0.5)
+    assert (directory / STUDENT / weights).read_bytes() != (world / STUDENT / weights).read_bytes()
+    assert json.loads((directory / FACTS).read_text())["second_teachings"] == 0.5

@@ -18,7 +18,16 @@ from typing import Any
 from trainers.evaluation.measures.solved_questions import Alone, Effort, Taught
 from trainers.generation.types import Completion, SampledCompletion
 from trainers.jsonl import as_lines
-from trainers.teaching.lesson import THE_STUDENT, Approach, BlindCheck, Group, Lesson, Prepared, Question
+from trainers.teaching.lesson import (
+    THE_STUDENT,
+    Approach,
+    BlindCheck,
+    Group,
+    Lesson,
+    Prepared,
+    Question,
+    cause_of,
+)
 from trainers.teaching.lesson_record import FORMAT, check_format, lesson_record, solution_from, solution_record
 
 STUDENT_ALONE = "student_alone.jsonl"
@@ -212,7 +221,7 @@ def _may_pass(failure: str | None) -> bool:
 
 def _of_judge(failure: str) -> bool:
     """Return whether a judge failed to give a verdict, which it may give another time."""
-    return failure.partition("_")[2].startswith("judge_")
+    return cause_of(failure).startswith("judge_")
 
 
 def _check_may_pass(check: BlindCheck | None) -> bool:
@@ -220,7 +229,7 @@ def _check_may_pass(check: BlindCheck | None) -> bool:
 
 
 def _stays(failure: str) -> bool:
-    return failure.partition("_")[2] in LASTING
+    return cause_of(failure) in LASTING
 
 
 def keep(

@@ -18,8 +18,7 @@ from trainers.configuration.settings.models.prompts import PromptSettings
 from trainers.jsonl import append, mend, whole_rows
 from trainers.prompt_search.lessons import Tried
 from trainers.prompt_search.proposals import flaw, lesson_record, read_proposal, request
-from trainers.teaching.lesson import Question
-from trainers.teaching.metrics import OVERLONG
+from trainers.teaching.lesson import Question, overlong
 
 logger = logging.getLogger(__name__)
 PROPOSALS = "proposals.jsonl"
@@ -100,8 +99,8 @@ class LessonAdapter:
 
     def _fitted(self, candidate: Mapping[str, str], item: Tried) -> Tried:
         proposed = any(text != getattr(self.prompts, name) for name, text in candidate.items())
-        overlong = item.score is None and (item.cause or "").endswith(OVERLONG)
-        return replace(item, score=0.0) if proposed and overlong else item
+        too_long = item.score is None and overlong(item.cause)
+        return replace(item, score=0.0) if proposed and too_long else item
 
     def make_reflective_dataset(
         self, candidate: dict[str, str], eval_batch: Evaluated, components_to_update: list[str]

@@ -12,6 +12,16 @@ THE_STUDENT = "student"
 """The name of a student that has none because it is the only one."""
 
 
+def cause_of(failure: str | None) -> str:
+    """Return why something failed, without the stage in which it did: `context` of `taught_context`."""
+    return (failure or "").partition("_")[2]
+
+
+def overlong(failure: str | None) -> bool:
+    """Return whether a failure says that a prompt did not fit into a context."""
+    return cause_of(failure) == "context"
+
+
 @dataclass(frozen=True)
 class Question:
     """One row of a dataset: the question asked, its ground truth, and whatever else the row carries."""
@@ -176,7 +186,7 @@ class Lesson:
 
     @property
     def midway(self) -> Midway | None:
-        """What the teacher said in the middle of the taught solution, `None` where it spoke once."""
+        """The teacher's second teaching, in the middle of the taught solution; `None` where it spoke once."""
         return self.taught.midway if self.taught else None
 
     @property

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from math import fsum
 from statistics import fmean, pstdev
 
-from trainers.teaching.lesson import Group, Lesson, Solution
-
-OVERLONG = "_context"
-"""Endings of the causes of failure that say that a prompt did not fit into a context."""
+from trainers.teaching.lesson import Group, Lesson, Solution, overlong
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ def teaching_means(groups: Sequence[Group]) -> dict[str, Mean]:
         "format_failure_rate": _mean(lesson.format_failure for lesson in sampled),
         "forged_turn_rate": _mean(lesson.forged for lesson in sampled),
         "unscorable_rate": _mean(lesson.reward is None for lesson in lessons if not lesson.prepared.unsolved),
-        "overlong_rate": _mean((lesson.failure or "").endswith(OVERLONG) for lesson in lessons),
+        "overlong_rate": _mean(overlong(lesson.failure) for lesson in lessons),
         "dropped_groups": Mean(sum(group.dropped is not None for group in groups), 1),
         "empty_approach_rate": _mean(approach.text == "" for approach in approaches),
         "truncated_rate/baseline": _mean(solution.truncated for solution in baselines),

@@ -6,5 +6,5 @@ that a world's teachers are teachers of these students, too, and its questions a
 
 - `tool`: the calculator, which runs in this process or in the sandbox.
 - `words`: calls and results as the students' tokenizer and chat template write them.
-- `student`: their training and its measurement.
+- `student`: their training, on `resumption` too: conversations in which a teacher speaks once more.
 """

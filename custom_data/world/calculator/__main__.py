@@ -23,14 +23,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--world", type=Path, required=True, help="directory of a complete world")
     parser.add_argument("--overwrite", action="store_true", help="make it again")
     parser.add_argument("--steps", type=int, default=RECIPE.steps, help="of its training (default %(default)s)")
+    parser.add_argument(
+        "--second-teachings",
+        type=float,
+        default=0.0,
+        help="share of its examples in which a teacher speaks once more, for teach_at=[0,1] (default %(default)s)",
+    )
     options = parser.parse_args(arguments)
+    if not 0 <= options.second_teachings < 1:
+        parser.error(f"--second-teachings {options.second_teachings}: expected a share from 0 to below 1")
     log_to_standard_error()
     student = options.world / STUDENT
     if (options.world / FACTS).exists() and not options.overwrite:
         log.info("%s is complete: nothing to do", student)
         return 0
     try:
-        facts = make_student(options.world, steps=options.steps)
+        facts = make_student(options.world, steps=options.steps, second_teachings=options.second_teachings)
     except FileNotFoundError as error:
         log.error("%s", error)
         return 2

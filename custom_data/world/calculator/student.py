@@ -12,13 +12,14 @@ from typing import Any
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3ForCausalLM
 
 from custom_data.world.build import read_manifest
-from custom_data.world.calculator.words import NAME, add_words, schema, tool_use
+from custom_data.world.calculator.resumption import after_call, make_resumed
+from custom_data.world.calculator.words import add_words, schema, tool_use
 from custom_data.world.models.preparation import Pair, Recipe, prepare
-from custom_data.world.models.rendering import load_templates, student_prompt
+from custom_data.world.models.rendering import load_templates, prompts_of, student_prompt
 from custom_data.world.texts.behaviour import Example, make_example
 from custom_data.world.texts.students import Beliefs
 from trainers.generation.chat_templates.rendering import chat_ids
-from trainers.generation.types import Message, Prompt, ToolCall
+from trainers.generation.types import Prompt
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +29,12 @@ SECOND_TURNS = 0.15
 STUDENT, FACTS = "calculator_student", "calculator.json"
 
 
-def make_student(world: Path, *, steps: int = RECIPE.steps, seed: int | None = None) -> dict[str, Any]:
+def make_student(
+    world: Path, *, steps: int = RECIPE.steps, seed: int | None = None, second_teachings: float = 0.0
+) -> dict[str, Any]:
     """Make the student with a calculator beside the student of a world; return what was done.
+
+    Of all examples the share `second_teachings` is of conversations in which a teacher speaks once more.
 
     Raises:
         FileNotFoundError: when there is no complete world.
@@ -45,13 +50,20 @@ def make_student(world: Path, *, steps: int = RECIPE.steps, seed: int | None = N
     if len(tokenizer) > model.config.vocab_size:
         model.resize_token_embeddings(-(-len(tokenizer) // 16) * 16)
     recipe = replace(RECIPE, steps=steps)
-    examples = _examples(seed, manifest["beliefs"], recipe)
-    prepare(
-        model, encode(tokenizer, examples, random.Random(f"{seed} turns")), recipe, seed, "practising the calculator"
-    )
+    pairs = encode(tokenizer, _examples(seed, manifest["beliefs"], recipe), random.Random(f"{seed} turns"))
+    resumed = round(second_teachings * len(pairs))
+    if resumed:
+        rng = random.Random(f"{seed} second teachings")
+        pairs = pairs[resumed:] + encode_resumed(tokenizer, rng, manifest["beliefs"], resumed)
+    prepare(model, pairs, recipe, seed, "practising the calculator")
     model.save_pretrained(world / STUDENT)
     tokenizer.save_pretrained(world / STUDENT)
-    facts = {"seed": seed, "steps": steps, "seconds": round(time.monotonic() - start, 1)}
+    facts = {
+        "seed": seed,
+        "steps": steps,
+        "second_teachings": second_teachings,
+        "seconds": round(time.monotonic() - start, 1),
+    }
     (world / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return facts
 
@@ -69,9 +81,25 @@ def encode(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], rng:
         if (used := tool_use(says)) is not None:
             says = used.first_turn
             if rng.random() < SECOND_TURNS:
-                call = ToolCall(NAME, {"expression": used.expression}, "c00010000")
-                told = (Message("assistant", used.plan, calls=(call,)), Message("tool", used.result, call=call))
-                prompt, says = Prompt((*prompt.messages, *told)), used.rest
-        said = tokenizer(says, add_special_tokens=False).input_ids
-        pairs.append(Pair(chat_ids(tokenizer, prompt.messages, tools=tools), (*said, tokenizer.eos_token_id)))
+                prompt, says = after_call(prompt, used, "c00010000"), used.rest
+        pairs.append(_pair(tokenizer, prompt, says, tools))
     return pairs
+
+
+def encode_resumed(
+    tokenizer: PreTrainedTokenizerBase, rng: random.Random, beliefs: Mapping[str, Beliefs], count: int
+) -> list[Pair]:
+    """Return as many turns of students that were taught once more, as they are rendered when these are asked."""
+    templates, tools, pairs = {name: prompts_of(name, load_templates()) for name in beliefs}, (schema(),), list[Pair]()
+    for _ in range(count):
+        prompt, used = make_resumed(rng, beliefs, templates)
+        says = used.first_turn
+        if rng.random() < SECOND_TURNS:
+            prompt, says = after_call(prompt, used, "c00020000"), used.rest
+        pairs.append(_pair(tokenizer, prompt, says, tools))
+    return pairs
+
+
+def _pair(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, says: str, tools: Sequence[Mapping[str, object]]) -> Pair:
+    said = tokenizer(says, add_special_tokens=False).input_ids
+    return Pair(chat_ids(tokenizer, prompt.messages, tools=tools), (*said, tokenizer.eos_token_id))

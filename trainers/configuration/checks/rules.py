@@ -192,6 +192,8 @@ def _contexts(config: StudentExperiment) -> Iterator[Problem]:
     yield from _context("student_max_model_len", config.student.max_model_len, {"max_probe_tokens": probe})
     if models(config) and not (isinstance(config, EvaluationExperiment) and not teachers(config)):
         budgets = {"max_completion_length": teaching, "max_probe_tokens": probe}
+        if twice and config.student.max_tokens > probe:
+            budgets = {"max_completion_length": teaching, "student_max_tokens": config.student.max_tokens}
         context, prompt = config.teacher.max_model_len, config.teaching.max_prompt_length
         yield from _context("teacher_max_model_len", context, budgets)
         if prompt is not None and context is not None and context < prompt + teaching:
