@@ -37,6 +37,7 @@ LINE = {
     "teaching/blind_leak_rate": "blind leaks",
     "teaching/teaching_length_mean": "length",
     "kl": "kl",
+    "distillation/reverse_kl": "from mentor",
     "step_time": "step s",
     "time/rollout_s": "rollout s",
     "time/sync_s": "sync s",

@@ -129,6 +129,13 @@ def test_learning_curves_draw_what_was_logged(monkeypatch):
     assert [axis.get_title(loc="left") for axis in axes] == [panel.title for panel in PANELS]
 
 
+def test_curves_of_a_distillation_show_how_far_the_mentor_is(monkeypatch):
+    rows = [{"step": step, "reward": 1.0, "distillation/reverse_kl": 0.5 / step} for step in range(1, 5)]
+    *_, last = _drawn(monkeypatch, learning_curves, rows).axes
+    assert last.get_title(loc="left") == "Distance from the mentor"
+    assert _lines(last, marker="o") == [_about(*((step, 0.5 / step) for step in range(1, 5)))]
+
+
 def test_curves_of_a_pool_have_bands_from_the_least_student_to_the_greatest(monkeypatch):
     rows = _rows(8)
     for row in rows:

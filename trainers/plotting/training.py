@@ -105,6 +105,10 @@ PANELS = (
     ),
     Panel("Distance from the first teacher", "KL divergence, nats per token", (Curve("kl", "KL", BLUE),)),
 )
+REVERSE_KL = "distillation/reverse_kl"
+FROM_THE_MENTOR = Panel(
+    "Distance from the mentor", "reverse KL, nats per token", (Curve(REVERSE_KL, "from the mentor", BLUE),)
+)
 
 
 def learning_curves(
@@ -121,10 +125,16 @@ def learning_curves(
     """
     rows = whole_rows(metrics) if isinstance(metrics, Path) else list(metrics)
     figure, axes = new_figure(2, 3, (13.5, 7.2))
-    for axis, panel in zip(axes, PANELS, strict=True):
+    for axis, panel in zip(axes, _panels(rows), strict=True):
         _draw_panel(axis, panel, rows)
     _mark(axes[ACCURACY_PANEL], references)
     save(figure, output_path)
+
+
+def _panels(rows: Sequence[Mapping[str, Any]]) -> tuple[Panel, ...]:
+    """Return the panels of a run: where there is a mentor, it is what the teacher is to come near to."""
+    distilled = any(REVERSE_KL in row for row in rows)
+    return (*PANELS[:-1], FROM_THE_MENTOR) if distilled else PANELS
 
 
 def series(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[Floats, Floats]:

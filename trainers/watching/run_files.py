@@ -13,7 +13,7 @@ from trainers.configuration.resume.decision import FINISHED
 from trainers.grpo.alarms.alarm import ALARMS
 from trainers.jsonl import whole_rows
 from trainers.plotting.style import BLUE, ORANGE
-from trainers.plotting.training import PANELS, Curve, Panel
+from trainers.plotting.training import FROM_THE_MENTOR, PANELS, Curve, Panel
 
 MOST_POINTS = 400
 """Points of a curve that the page is given; of more only every so many."""
@@ -22,6 +22,7 @@ MOST_CHARACTERS = 6_000
 """Characters of a text that the page is given."""
 SHOWN = (
     *PANELS,
+    FROM_THE_MENTOR,
     Panel("Held-out questions", "accuracy gain", (Curve("eval_teaching/accuracy_gain", "gain", BLUE),), share=True),
     Panel("Loss", "nats", (Curve("loss", "training", BLUE), Curve("eval_loss", "held out", ORANGE))),
 )
