@@ -33,6 +33,11 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "(Path(output_dir) / BY_QUESTION).write_text(lines, encoding=None)",
     ): "the lines are of numbers under names of ours, the same in any encoding",
     (
+        "trainers/grpo/step_metrics.py",
+        "lengths = zip(self._values[deviation], self._values[mean], strict=True) → "
+        "lengths = zip(self._values[deviation], self._values[mean], strict=None)",
+    ): "a rollout that has a deviation has a mean",
+    (
         "trainers/grpo/unpadded/micro_batches.py",
         "return [list(indices[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)] → "
         "return [list(indices[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=False)]",
