@@ -52,6 +52,15 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "yield from ((_LOAD, 0, 0, _NUMBER_AT), (_AT_LEAST, 0, 1, _X32), refused) → "
         "yield from ((_LOAD, 1, 0, _NUMBER_AT), (_AT_LEAST, 0, 1, _X32), refused)",
     ): "the kernel skips instructions where one compares, not where one loads",
+    (
+        "trainers/teaching/verifiers/code/system_calls.py",
+        "yield from ((_LOAD, 0, 0, _PROCESSOR_AT), (_EQUAL, 1, 0, processor), (_RETURN, 0, 0, _KILL)) → "
+        "yield from ((_LOAD, 1, 0, _PROCESSOR_AT), (_EQUAL, 1, 0, processor), (_RETURN, 0, 0, _KILL))",
+    ): "the kernel skips instructions where one compares, not where one loads",
+    (
+        "trainers/teaching/verifiers/code/system_calls.py",
+        "refused = (_RETURN, 0, 0, _ERRNO | errno.EPERM) → refused = (_RETURN, 0, 1, _ERRNO | errno.EPERM)",
+    ): "the kernel skips nothing after it has returned",
 }
 """By module and changed lines, why the program does the same."""
 
