@@ -70,6 +70,13 @@ def test_micro_batches_are_alike_in_tokens(lengths, batches, expected):
     assert sum(balanced_sizes(lengths, batches)) == len(lengths)
 
 
+def test_bounds_are_moved_until_no_move_saves_padding():
+    """Moving each bound once leaves 1, 2 and 2: 27 + 2 · 25 + 2 · 9 = 95 tokens; 2, 1 and 2 have 87."""
+    lengths = [27, 25, 15, 9, 3]
+    sizes = balanced_sizes(lengths, 3)
+    assert (sizes, sum(tokens(lengths, sizes))) == ([2, 1, 2], 87)
+
+
 def test_of_all_cuts_none_is_much_better():
     draw = Random(0)
     wasted = []

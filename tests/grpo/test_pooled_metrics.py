@@ -206,6 +206,11 @@ def test_the_metrics_that_are_taken_here(name, expected):
     assert is_pooled(name) is expected
 
 
+def test_a_value_without_its_micro_batch_is_refused():
+    with pytest.raises(ValueError, match="longer"):
+        pooled({"kl": [0.1, 0.2]}, COUNTS, **HOW)
+
+
 def test_what_nothing_can_be_said_about_is_left_out():
     assert pooled({"kl": [0.0], "clip_ratio/high_max": [math.nan]}, [(0, 0, 1)], **HOW) == {}
     assert completion_metrics([(0, True)]) == {}

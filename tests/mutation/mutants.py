@@ -22,7 +22,7 @@ SOURCES = ("trainers", "custom_data")
 READ_BY_PEOPLE = (r"^\s*(raise|logger|log|warnings)\b", r"\bProblem\(", r"__doc__")
 """Lines whose words are for people: tests that pin them would only copy them."""
 PATIENCE, START_S = 5.0, 3.0
-"""What takes so many times as long as the tests without a mutant, their start included, never comes to an end."""
+"""A mutant that takes so many times as long as the tests without one, their start included, never ends."""
 KILLED = {"killed", "timeout", "segfault"}
 """The words of mutmut for mutants that a test has noticed, or that never come to an end."""
 _STATUS = re.compile(r"^\s+(?P<name>\S+): (?P<status>[a-z ]+)$", re.MULTILINE)

@@ -33,6 +33,11 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "(Path(output_dir) / BY_QUESTION).write_text(lines, encoding=None)",
     ): "the lines are of numbers under names of ours, the same in any encoding",
     (
+        "trainers/grpo/step_metrics.py",
+        "lengths = zip(self._values[deviation], self._values[mean], strict=True) → "
+        "lengths = zip(self._values[deviation], self._values[mean], strict=None)",
+    ): "a rollout that has a deviation has a mean",
+    (
         "trainers/grpo/unpadded/micro_batches.py",
         "return [list(indices[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)] → "
         "return [list(indices[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=False)]",
@@ -47,6 +52,15 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "yield from ((_LOAD, 0, 0, _NUMBER_AT), (_AT_LEAST, 0, 1, _X32), refused) → "
         "yield from ((_LOAD, 1, 0, _NUMBER_AT), (_AT_LEAST, 0, 1, _X32), refused)",
     ): "the kernel skips instructions where one compares, not where one loads",
+    (
+        "trainers/teaching/verifiers/code/system_calls.py",
+        "yield from ((_LOAD, 0, 0, _PROCESSOR_AT), (_EQUAL, 1, 0, processor), (_RETURN, 0, 0, _KILL)) → "
+        "yield from ((_LOAD, 1, 0, _PROCESSOR_AT), (_EQUAL, 1, 0, processor), (_RETURN, 0, 0, _KILL))",
+    ): "the kernel skips instructions where one compares, not where one loads",
+    (
+        "trainers/teaching/verifiers/code/system_calls.py",
+        "refused = (_RETURN, 0, 0, _ERRNO | errno.EPERM) → refused = (_RETURN, 0, 1, _ERRNO | errno.EPERM)",
+    ): "the kernel skips nothing after it has returned",
 }
 """By module and changed lines, why the program does the same."""
 

@@ -196,6 +196,8 @@ SUSPECTED = [
     ("The answer has 2 digits.", "2", "q", "a"),
     ("The 12 apples come first.", "12", Q, A),
     ("Take 12 and add.", "12", Q, A),
+    # Far from both ends of its line it does not stand alone.
+    (f"{'Look at each of the sums. ' * 5}Take 12 and add. {'Then look at them again. ' * 5}", "12", Q, A),
     ("Compare option B with option C.", "B", "q", "a"),
     ("Do not choose B.", "B", "q", "a"),
     ("Remember that 70,000 is a lot.", "70000", "he has $70,000", "a"),
