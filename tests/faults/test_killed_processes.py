@@ -20,8 +20,9 @@ START_S = 1.0
 """Seconds that a process takes to start, about."""
 VICTIMS = ("launcher", "guard", "agent", "rank 0", "rank 1")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-IGNORED = {"guard": {signal.SIGTERM, signal.SIGINT}}
-"""A guard leaves when what it guards has left."""
+OUTLAST = ("agent", "rank 0", "rank 1")
+IGNORED = {"guard": {signal.SIGTERM, signal.SIGINT}, **{name: {signal.SIGTERM} for name in OUTLAST}}
+"""A guard leaves when what it guards has left; TERM to what it guards is the launcher's to understand."""
 STOPPED_S = 0.5
 IMPATIENT = f"""
 import sys

@@ -24,6 +24,7 @@ from trainers.configuration.devices.machine import Machine, assume
 from trainers.launch import __main__ as launcher
 from trainers.launch import running
 from trainers.launch.plan import ROOT, make_plan
+from trainers.launch.supervise.accelerate_agent import RANKS_GRACE_S
 from trainers.launch.supervise.interruption import Request
 from trainers.launch.supervise.log_copy import TAIL_BYTES
 from trainers.launch.supervise.process import Process
@@ -198,8 +199,15 @@ def test_a_ranks_problems_reach_the_launcher(tmp_path: Path, monkeypatch: pytest
 
 RANK = """
 import json, os, sys, time
-if os.environ["RANK"] == "1":
-    time.sleep(600)
+from pathlib import Path
+from trainers.launch.supervise.interruption import outlast_requests
+outlast_requests()
+while os.environ["RANK"] == "1":
+    Path("alive").touch()
+    time.sleep(0.1)
+while not Path("alive").exists():
+    time.sleep(0.02)
+Path("failed").touch()
 {failure}
 """
 
@@ -227,7 +235,7 @@ def test_an_agent_that_is_asked_to_end_loads_nothing_for_it(tmp_path: Path) -> N
         ("os.kill(os.getpid(), 9)", 128 + 9),
     ],
 )
-def test_accelerate_ends_as_its_first_failed_rank_did(failure: str, status: int, tmp_path: Path) -> None:
+def test_accelerate_ends_soon_and_as_its_first_failed_rank_did(failure: str, status: int, tmp_path: Path) -> None:
     config = compose(["quickstart_sft", f"output_dir={tmp_path}"], Machine(), 2).config
     plan = make_plan(config, Machine(), 0, 2)
     running.write_accelerate(plan)
@@ -237,6 +245,9 @@ def test_accelerate_ends_as_its_first_failed_rank_did(failure: str, status: int,
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=tmp_path)
     assert ended.returncode == status, ended.stderr
+    # Ranks outlast the TERM by which the agent ends them.
+    failed, alive = ((tmp_path / name).stat().st_mtime for name in ("failed", "alive"))
+    assert RANKS_GRACE_S - 1 < alive - failed < RANKS_GRACE_S + 5
     assert ended.stderr.count("told once") == (status == 2)
     assert "Traceback" not in ended.stderr
     assert "ChildFailedError" not in ended.stderr

@@ -20,6 +20,8 @@ import yaml
 
 from trainers.configuration.resume.decision import STOP
 from trainers.jsonl import append, mend
+from trainers.launch.supervise.accelerate_agent import RANKS_GRACE_S
+from trainers.launch.supervise.interruption import outlast_requests
 from trainers.output.checkpoints import abandon, begin, checkpoints, finish
 from trainers.output.files import is_full, told, write_whole
 from trainers.output.loading import has_loaded
@@ -28,7 +30,12 @@ STEPS, SAVE_EVERY, KEPT = 12, 3, 2
 PAUSE = "ATLAS_TEST_PAUSE_S"
 """Environment variable: seconds that a step, and each half of a save, takes."""
 _FIRST = "from tests.support.stand_in_training import train; train()"
-_OTHER = "import time; time.sleep(600)"
+_OTHER = """
+import time
+from trainers.launch.supervise.interruption import outlast_requests
+outlast_requests()
+time.sleep(600)
+"""
 
 
 def model_after(steps: int) -> str:
@@ -47,7 +54,8 @@ def trained(model: str, step: int) -> str:
 def agent() -> None:
     """Do as accelerate's agent does: start two ranks in sessions of their own, and end as the first that fails.
 
-    The second rank waits for the first one, as in a collective operation.
+    The second rank waits for the first one, as in a collective operation. Ranks outlast its request to end, and the
+    agent outlasts TERM itself: that is the launcher's.
     """
     path = next(word.partition("=")[2] for word in sys.argv if word.startswith("--config-path="))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -56,14 +64,19 @@ def agent() -> None:
         for code in (_FIRST, _OTHER)
     ]
     asked: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _: asked.append(-number))
     while all(each.poll() is None for each in ranks) and not asked:
         time.sleep(0.02)
     status = next((each.returncode for each in ranks if each.returncode is not None), 0)
     status = asked[0] if asked else status
     for each in ranks:
-        each.terminate()
+        each.send_signal(-asked[0] if asked else signal.SIGTERM)
+    deadline = time.monotonic() + (RANKS_GRACE_S if status else 0.0)
+    while any(each.poll() is None for each in ranks) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for each in ranks:
+        each.kill()
         each.wait()
     # An exception would have `accelerate_agent` import torch, to see whether it is one of its own.
     os._exit(status if status >= 0 else 128 - status)
@@ -71,6 +84,7 @@ def agent() -> None:
 
 def train() -> None:
     """Train as the configuration of the run says, from where it says."""
+    outlast_requests()
     config = yaml.safe_load((Path(sys.argv[1]) / "config.yaml").read_text(encoding="utf-8"))
     output, resume = Path(config["output_dir"]), config["resume_from"]
     pause = float(os.environ.get(PAUSE, "0.03"))

@@ -52,6 +52,13 @@ PROCESSES = (
         f"{_STARTING}[SIGTERM-guard]",
     ),
     Protection(
+        "orphans: ranks that outlast their agent's request are killed soon",
+        "trainers/launch/supervise/accelerate_agent.py",
+        "close(self, death_sig, min(timeout, RANKS_GRACE_S))",
+        "close(self, death_sig, timeout)",
+        "launch/test_process.py::test_accelerate_ends_soon_and_as_its_first_failed_rank_did",
+    ),
+    Protection(
         "orphans: the launcher takes in those of a killed guard",
         "trainers/serving/processes/orphans.py",
         "orphans = [process for process in psutil.Process().children(recursive=True) if _belongs(process, temporary)]",

@@ -1,7 +1,7 @@
 """`python -m trainers.launch.supervise.accelerate_agent …`: run accelerate, and end as its first failed rank did.
 
 By itself it ends with status 1 and two screens of its own traceback, whatever the reason, under which the rank's
-message is lost.
+message is lost. And it waits for half a minute until ranks end by a TERM, which ours outlast.
 """
 
 from __future__ import annotations
@@ -9,9 +9,14 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import sys
+from typing import Any
 
 from trainers.launch.supervise.interruption import outlast_requests
+
+RANKS_GRACE_S = 3.0
+"""Seconds that the other ranks have to end, and to say why, once one has failed or the agent is asked to end."""
 
 
 def main() -> int:
@@ -22,13 +27,28 @@ def main() -> int:
     # torchrun's --signals-to-handle: it would end the ranks at a TERM.
     os.environ["PET_SIGNALS_TO_HANDLE"] = "SIGINT,SIGHUP,SIGQUIT"
     try:
-        importlib.import_module("accelerate.commands.launch").main()
+        launch = importlib.import_module("accelerate.commands.launch")
+        # What stands in for accelerate in a test loads no torch.
+        if "torch" in sys.modules:
+            _end_ranks_soon()
+        launch.main()
     except Exception as error:
         if not _is_of_a_rank(error):
             raise
         status = error.get_first_failure()[1].exitcode  # type: ignore[attr-defined]
         return status if status >= 0 else 128 - status
     return 0
+
+
+def _end_ranks_soon() -> None:
+    """Have torch's agent kill ranks that outlast its request to end; its own option is not for ranks that fail."""
+    ranks = importlib.import_module("torch.distributed.elastic.multiprocessing.api").SubprocessContext
+    close = ranks._close
+
+    def close_soon(self: Any, death_sig: signal.Signals, timeout: float) -> None:
+        close(self, death_sig, min(timeout, RANKS_GRACE_S))
+
+    ranks._close = close_soon
 
 
 def _is_of_a_rank(error: Exception) -> bool:

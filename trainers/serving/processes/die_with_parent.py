@@ -19,7 +19,8 @@ import sys
 import threading
 from collections.abc import Sequence
 
-GRACE_S = 10.0
+GRACE_S = 5.0
+"""Seconds until what outlasts the request, as training processes do, is killed: well within ten all are gone."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _REQUESTS = (signal.SIGTERM, signal.SIGINT)
