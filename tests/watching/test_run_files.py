@@ -73,7 +73,7 @@ def test_long_runs_are_thinned_out_and_keep_their_last_step(tmp_path: Path):
 
 def test_the_last_lessons_are_shown_the_newest_step_first(tmp_path: Path):
     for step in (3, 20, 100):
-        members = [lesson([False, True], True, row=step, member=member) for member in range(5)]
+        members = [lesson([False, True], True, row=step, member=each, teaching=f"{each}") for each in range(5)]
         save_lessons(str(tmp_path), step, [group(*members)])
     found = RunFiles(tmp_path).view()["lessons"]
     assert [shown["step"] for shown in found] == [100] * 5 + [20] * 5 + [3] * (LAST_LESSONS - 10)
@@ -81,6 +81,14 @@ def test_the_last_lessons_are_shown_the_newest_step_first(tmp_path: Path):
     assert [title for title, _ in found[0]["texts"]] == [
         "question", "the student's approach", "teaching", "taught solution",
     ]  # fmt: skip
+
+
+def test_lessons_of_a_group_that_say_the_same_are_shown_once(tmp_path: Path):
+    for step in (1, 2):
+        members = [lesson([False], right, row=7, member=each) for each, right in enumerate((True, False, True, True))]
+        save_lessons(str(tmp_path), step, [group(*members)])
+    found = RunFiles(tmp_path).view()["lessons"]
+    assert [(shown["step"], shown["correct"]) for shown in found] == [(2, True), (2, False), (1, True), (1, False)]
 
 
 @pytest.mark.parametrize("reward", [None, float("nan")])

@@ -92,13 +92,19 @@ class RunFiles:
 
 
 def last_lessons(output_dir: Path) -> list[dict[str, Any]]:
-    """Return the lessons that were saved last, the newest step first."""
-    found: list[dict[str, Any]] = []
+    """Return the lessons that were saved last, the newest step first.
+
+    Of a group's lessons that say the same, with the same outcome, one: late in a run whole groups do.
+    """
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for path in sorted((output_dir / "lessons").glob("step_*.jsonl"), reverse=True):
-        found += [_lesson(row) for row in whole_rows(path)]
+        for row in whole_rows(path):
+            lesson = _lesson(row)
+            said = dict(lesson["texts"]).get("teaching")
+            found.setdefault((lesson["step"], lesson["row"], said, lesson["correct"]), lesson)
         if len(found) >= LAST_LESSONS:
             break
-    return found[:LAST_LESSONS]
+    return [*found.values()][:LAST_LESSONS]
 
 
 def _drawn(row: Row) -> Row:

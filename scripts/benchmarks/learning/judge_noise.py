@@ -28,6 +28,7 @@ from rich.markdown import Markdown
 
 from scripts.benchmarks.learning.ablations import PORT, SMOKE, WHOLLY
 from scripts.benchmarks.learning.overlap_learning import call, prepare, spread
+from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.terminal.log_lines import log_to_standard_error
 
 FLIP_RATES = (0.0, 0.05, 0.15, 0.30)
@@ -55,8 +56,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if not all(0 <= rate < 0.5 for rate in arguments.flip_rates):
         parser.error("--flip-rates: expected shares from 0 to below 0.5")
-    for seed in () if arguments.report_only else arguments.seeds:
-        run(seed, arguments.output / str(seed), arguments)
+    try:
+        with interruptible():
+            for seed in () if arguments.report_only else arguments.seeds:
+                run(seed, arguments.output / str(seed), arguments)
+    except Interrupted as error:
+        raise SystemExit(error.status) from None
     done = [seed for seed in arguments.seeds if all_finished(arguments.output / str(seed), arguments.flip_rates)]
     if left_out := sorted({*arguments.seeds} - {*done}):
         logger.warning("left out, not finished: seeds %s", left_out)

@@ -102,10 +102,20 @@ def train(directory: Path, seed: int, name: str, overrides: Sequence[str]) -> No
 
 
 def call(command: Sequence[str], directory: Path) -> None:
-    """Runs a command of ours, which does nothing where it has been done; its words go to a log."""
+    """Runs a command of ours, which does nothing where it has been done; its words go to a log.
+
+    What ends this script ends the command as well, and lets it end what it has started.
+    """
     logger.info("%s", " ".join(command))
     with (directory / "log").open("a", encoding="utf-8") as log:
-        subprocess.run(command, check=True, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            status = process.wait()
+        finally:
+            process.terminate()
+            process.wait()
+    if status != 0:
+        raise SystemExit(f"status {status}: see {directory / 'log'}; the same command goes on from here")
 
 
 def slug(name: str) -> str:
