@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -13,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from trainers.problems import ConfigurationError, Problem
+from trainers.serving.run_token import RUN_TOKEN
 
 BRIDGE = Path(__file__).with_name("bridge.py")
+ENDED = "the taskset's process has ended"
 
 
 class TasksetFailure(RuntimeError):
@@ -36,9 +39,11 @@ class TasksetProcess:
     def __init__(self, python: str, taskset: str, settings: Mapping[str, Any] | None = None) -> None:
         command = [str(Path(python).expanduser()), str(BRIDGE), taskset, json.dumps(dict(settings or {}))]
         given = f"taskset={taskset} python={python}"
+        # Keys of its judges are its own; the token of a run's servers is not.
+        environment = {name: value for name, value in os.environ.items() if name != RUN_TOKEN}
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
             )
         except OSError as error:
             remedy = "name the Python of an environment in which the package verifiers is installed"
@@ -49,7 +54,7 @@ class TasksetProcess:
             remedy = "choose another taskset, or mend what it says; verifiers and the taskset must be installed there"
             raise ConfigurationError([Problem(given, str(began.get("refused")), remedy)])
         self.tasks = int(began["tasks"])
-        self._numbers, self._writing = count(), threading.Lock()
+        self._numbers, self._writing, self._ended = count(), threading.Lock(), False
         self._waiting: dict[int, Future[Mapping[str, Any]]] = {}
         threading.Thread(target=self._read, name=f"taskset {taskset}", daemon=True).start()
 
@@ -85,13 +90,16 @@ class TasksetProcess:
     def _ask(self, **what: Any) -> Mapping[str, Any]:
         asked: Future[Mapping[str, Any]] = Future()
         with self._writing:
+            # A pipe may take a line that nobody reads any more.
+            if self._ended:
+                raise TasksetFailure(ENDED)
             number = next(self._numbers)
             self._waiting[number] = asked
             try:
                 self._write({"id": number, **what})
             except (OSError, ValueError) as error:
                 del self._waiting[number]
-                raise TasksetFailure("the taskset's process has ended") from error
+                raise TasksetFailure(ENDED) from error
         answer = asked.result()
         if "failure" in answer:
             raise TasksetFailure(str(answer["failure"]))
@@ -108,6 +116,7 @@ class TasksetProcess:
             answer = json.loads(line)
             self._waiting.pop(answer["id"]).set_result(answer)
         with self._writing:
+            self._ended = True
             while self._waiting:
                 _, asked = self._waiting.popitem()
-                asked.set_result({"failure": "the taskset's process has ended"})
+                asked.set_result({"failure": ENDED})

@@ -25,6 +25,7 @@ from trainers.configuration import compose
 from trainers.configuration.devices.machine import Machine
 from trainers.configuration.settings.experiments import StudentExperiment
 from trainers.problems import ConfigurationError
+from trainers.serving.run_token import RUN_TOKEN
 from trainers.teaching.lesson import Grade, Question
 
 REAL = os.environ.get("ATLAS_VERIFIERS_PYTHON")
@@ -156,6 +157,19 @@ def test_a_python_that_is_not_there_or_lacks_the_package_is_refused() -> None:
         TasksetProcess("/no/such/python", "sums")
     with pytest.raises(ConfigurationError, match="No module named 'verifiers'"):
         TasksetProcess(sys.executable, "sums")
+
+
+def test_the_token_of_a_runs_servers_stays_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bridge = tmp_path / "bridge.py"
+    bridge.write_text("import json, os\nprint(json.dumps({'refused': ' '.join(os.environ)}), flush=True)\n")
+    monkeypatch.setattr(process, "BRIDGE", bridge)
+    monkeypatch.setenv(RUN_TOKEN, "secret")
+    monkeypatch.setenv("JUDGE_KEY", "key")
+    with pytest.raises(ConfigurationError) as caught:
+        TasksetProcess(sys.executable, "sums")
+    told = caught.value.problems[0].expected.split()
+    assert "JUDGE_KEY" in told
+    assert RUN_TOKEN not in told
 
 
 @pytest.mark.parametrize("python", ["stand-in"], indirect=True)
