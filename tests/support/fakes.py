@@ -31,7 +31,7 @@ class ScriptedModel:
         priority: int = 0,
     ) -> list[Generation]:
         """Answer every prompt, `n` times."""
-        how = {"n": n, "sampling": sampling, "seed": seed, "logprobs": logprobs, "priority": priority}
+        how: dict[str, Any] = {"n": n, "sampling": sampling, "seed": seed, "logprobs": logprobs, "priority": priority}
         self.calls.append({"prompts": list(prompts), **how})
         return [self._generation(prompt, n, logprobs) for prompt in prompts]
 
