@@ -87,7 +87,7 @@ BAD = [
     (f"teacher_rcl {TOOLS} teach_at=[0,1] leak_policy=blind", "teach_at=[0,1] leak_policy=blind", "free to tell", "penalise"),
     (f"teacher_rcl {TOOLS} teach_at=[0,one]", "teach_at=[0,one]", "expected", ""),
     (f"teacher_rcl {TOOLS} teach_at=[0,1] midway_template=Go", "midway_template='Go'", "lacks the placeholder {teaching}", "write {teaching}"),
-    (f"teacher_rcl {TOOLS} teach_at=[0,1] student_max_model_len=12288", "student_max_model_len=12288", "of the second teaching=4096", "raise"),
+    (f"teacher_rcl {TOOLS} teach_at=[0,1] student_max_model_len=12288", "student_max_model_len=12288", "2 x max_completion_length=8192", "raise"),
     (f"teacher_rcl {TOOLS} teach_at=[0,1] teacher_max_model_len=8192", "teacher_max_model_len=8192", "student_max_tokens=4096", "raise"),
     ("evaluate teacher=a/b blind_template='Say it.'", "blind_template='Say it.'", "lacks the placeholder {teaching}", "write {teaching}"),
     ("teacher_rcl scale_rewards=batches", "scale_rewards=batches", "expected one of group, batch, none", "batch"),

@@ -187,7 +187,7 @@ def _contexts(config: StudentExperiment) -> Iterator[Problem]:
     twice = len(config.teaching.teach_at) > 1
     budgets = {"student_max_tokens": config.student.max_tokens, "max_completion_length": teaching}
     if twice:
-        budgets["max_completion_length of the second teaching"] = teaching
+        budgets = {"student_max_tokens": config.student.max_tokens, "2 x max_completion_length": 2 * teaching}
     yield from _context("student_max_model_len", config.student.max_model_len, budgets)
     yield from _context("student_max_model_len", config.student.max_model_len, {"max_probe_tokens": probe})
     if models(config) and not (isinstance(config, EvaluationExperiment) and not teachers(config)):
