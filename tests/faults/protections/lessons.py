@@ -26,15 +26,15 @@ LESSONS = (
     Protection(
         "lessons: proposed templates that fit into no context earn nothing",
         _ADAPTER,
-        "if proposed and overlong else item",
+        "if proposed and too_long else item",
         "if False else item",
         _TEMPLATES,
     ),
     Protection(
         "lessons: configured templates that fit into no context are a mistake",
         _ADAPTER,
-        "if proposed and overlong else item",
-        "if overlong else item",
+        "if proposed and too_long else item",
+        "if too_long else item",
         _TEMPLATES,
     ),
     Protection(
