@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -27,6 +28,8 @@ KILL_WAIT_S = 30
 GRACE_S = 120
 SLURMD_TIMEOUT_S = 10
 MEGABYTES = 4000
+SOON_S = 3
+"""Seconds until a job that was queued again starts, which of itself Slurm would let wait for two minutes."""
 
 
 def why_not() -> str | None:
@@ -72,12 +75,15 @@ class Cluster:
         return dict(word.split("=", 1) for word in words if "=" in word)
 
     def wait_for(self, job: int, condition: Callable[[dict[str, str]], bool], timeout_s: float) -> dict[str, str]:
-        """Wait until the facts of a job meet a condition; a job that was queued again is let start now."""
+        """Wait until the facts of a job meet a condition; a job that was queued again is let start soon.
+
+        Not at once: what Slurm starts in the second in which it has taken it back, it may end as no longer allowed.
+        """
         deadline = time.monotonic() + timeout_s
         while not condition(facts := self.facts(job)):
             assert time.monotonic() < deadline, facts
-            if facts["JobState"] == "PENDING" and facts["Reason"] == "BeginTime":
-                self.run("scontrol", "update", f"job={job}", "StartTime=now")
+            if facts["JobState"] == "PENDING" and facts["Reason"] == "BeginTime" and _is_later(facts["StartTime"]):
+                self.run("scontrol", "update", f"job={job}", f"StartTime=now+{SOON_S}")
             time.sleep(0.5)
         return facts
 
@@ -199,3 +205,8 @@ def _free_ports(count: int) -> list[int]:
     finally:
         for each in sockets:
             each.close()
+
+
+def _is_later(start: str) -> bool:
+    """Return whether a start, in Slurm's words, lies well behind the one that it can be brought forward to."""
+    return datetime.fromisoformat(start) > datetime.now() + timedelta(seconds=2 * SOON_S)

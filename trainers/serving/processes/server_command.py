@@ -53,6 +53,8 @@ def inherited_environment(environment: Mapping[str, str]) -> dict[str, str]:
     inherited.setdefault("OMP_NUM_THREADS", "1")
     inherited["PYTHONPATH"] = python_path(environment)
     inherited["PATH"] = program_path(environment)
+    # What a server says stands in its log at once, and its last words are the log's.
+    inherited["PYTHONUNBUFFERED"] = "1"
     return inherited
 
 
@@ -104,8 +106,6 @@ def _environment(spec: ServerSpec) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         # vLLM closes idle connections after 5 s; a client whose next request is just on its way would lose it.
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "600",
-        # What a server says stands in its log at once, and its last words are the log's.
-        "PYTHONUNBUFFERED": "1",
     }
     if Path(spec.weights).is_absolute():
         # Nothing to look up on the hub, whose absence would cost retries.
