@@ -208,5 +208,8 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _is_later(start: str) -> bool:
-    """Return whether a start, in Slurm's words, lies well behind the one that it can be brought forward to."""
-    return datetime.fromisoformat(start) > datetime.now() + timedelta(seconds=2 * SOON_S)
+    """Return whether a start, in Slurm's words, lies well behind the one that it can be brought forward to.
+
+    Slurm knows none of a job whose time has come and that has no node yet.
+    """
+    return start != "Unknown" and datetime.fromisoformat(start) > datetime.now() + timedelta(seconds=2 * SOON_S)
