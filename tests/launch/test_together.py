@@ -188,7 +188,7 @@ def test_hosts_with_other_arguments_are_told_before_anything_starts(sft) -> None
 
 
 def test_a_directory_that_is_not_shared_is_told(sft, tmp_path: Path) -> None:
-    run = sft("0=0,0 1=0,0", seen_s=30)
+    run = sft("0=0,0 1=0,0", seen_s=2, silent_s=120)
     run.start(0)
     run.wait_for(0, "waiting for 1 other hosts")
     run.start(1, more=[f"output_dir={tmp_path}/elsewhere"])
@@ -199,7 +199,7 @@ def test_a_directory_that_is_not_shared_is_told(sft, tmp_path: Path) -> None:
 
 
 def test_another_token_is_refused_by_name(sft) -> None:
-    run = sft("0=0,0 1=0,0", seen_s=30)
+    run = sft("0=0,0 1=0,0", seen_s=2, silent_s=120)
     run.start(0)
     run.wait_for(0, "waiting for 1 other hosts")
     run.start(1, environment={"ATLAS_RUN_TOKEN": "of-another-run"})
