@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.fakes import ScriptedModel
+from tests.teaching.test_acting_students import calculate
 from trainers.evaluation.measures.quantities import guidance_tokens
 from trainers.generation.agents.tool_loop import with_tools
 from trainers.generation.types import GenerationError, Generator, Sampling
@@ -32,17 +33,6 @@ TEMPLATES = PromptTemplates(
 )
 STAGES = Stages(student=Sampling(400), probe=Sampling(50), teacher=Sampling(30))
 QUESTION = Question(0, "6 and 7", "42")
-
-
-def calculate(first: int, sign: str, second: int) -> int:
-    """Calculate.
-
-    Args:
-        first: a number.
-        sign: what to do.
-        second: another number.
-    """
-    return first * second if sign == "*" else first + second
 
 
 def works(text: str, index: int) -> str:
