@@ -2,14 +2,13 @@
 
 import json
 import os
-import secrets
-import socket
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from tests.support.fault_runs import add_options, chance, note_row, notice, repeat_faults  # noqa: F401 - fixtures
+from tests.support.free_ports import consecutive_free_ports
 from tests.support.longest_first import LISTED, Stopwatch
 from tests.support.quickstarts import quickstart  # noqa: F401 - a fixture
 from tests.support.server_pair import serving_pair
@@ -42,21 +41,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs a GPU, and nvidia-smi lists none that is visible here")
 
 
-def consecutive_free_ports(count: int) -> int:
-    """The first of `count` consecutive ports on which nothing listens."""
-    # Below the ports that the kernel gives to outgoing connections, one of which could take ours meanwhile, and a
-    # thousand to each of pytest's processes: a port that is free now is bound much later, when another may have it.
-    start = 20_000 + 1_000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 10)
-    while True:
-        # Not of the shared generator: tests seed it, and every fixture would then choose the same ports.
-        first = start + secrets.randbelow(1_000 - count)
-        if all(_is_free(port) for port in range(first, first + count)):
-            return first
-
-
 @pytest.fixture(scope="session")
-def free_port():
-    """A port for a run of servers of the test's own: it and the three after it are free."""
+def free_port() -> int:
+    """Return a port for a run of servers of the test's own: it and the three after it are free."""
     return consecutive_free_ports(4)
 
 
@@ -100,8 +87,3 @@ def _tiny_model(directory: Path, *, tied: bool, seed: int) -> Path:
     from tests.support.tiny import write_tiny_model
 
     return write_tiny_model(directory, tied=tied, seed=seed)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -8,10 +8,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from tests.conftest import consecutive_free_ports
 from tests.generation.test_padded_vocabularies import BUDGET, PROMPTS, SAMPLES, SHAPES, check
 from tests.support.chat_templates import BY_NAME, tokenizer_of
 from tests.support.families import write_family
+from tests.support.free_ports import consecutive_free_ports
 from trainers.generation.types import Generation, Generator, Sampling
 from trainers.generation.vllm.endpoint_pool import EndpointPool
 from trainers.serving.processes.server_group import ServerGroup

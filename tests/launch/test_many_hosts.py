@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from scripts.benchmarks.performance import launchers
-from tests.conftest import consecutive_free_ports
 from tests.launch.test_together import nothing_left
+from tests.support.free_ports import consecutive_free_ports
 from tests.support.host_launches import HostLaunches
 from tests.support.many_hosts import BEGUN, FAILS, HOSTS, PLACES, many_hosts
 from trainers.launch.outcome import SERVER_ERROR

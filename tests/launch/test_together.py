@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import consecutive_free_ports
+from tests.support.free_ports import consecutive_free_ports
 from tests.support.host_launches import HostLaunches
 from trainers.launch.hosts.endings import HOST_LOST
 from trainers.launch.supervise.interruption import PREEMPTED

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import consecutive_free_ports
+from tests.support.free_ports import consecutive_free_ports
 from tests.support.grpo_runs import completed, metrics, weights
 from tests.support.host_launches import HostLaunches
 from tests.support.slurm_cluster import slurm_cluster, why_not

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from tests.conftest import consecutive_free_ports
+from tests.support.free_ports import consecutive_free_ports
 from tests.support.grpo_runs import arguments, completed, lessons, metrics, weights
 from tests.support.slurm_cluster import Cluster, slurm_cluster, why_not
 from tests.support.slurm_jobs import Job

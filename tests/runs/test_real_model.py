@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from tests.conftest import consecutive_free_ports
 from tests.runs.test_real_warm_up import warm_up
 from tests.service.test_service import serving
+from tests.support.free_ports import consecutive_free_ports
 from tests.support.grpo_runs import completed, lessons, metrics, read_jsonl, weights
 from tests.support.server_pair import ServerPair, serving_pair
 from trainers.configuration import compose

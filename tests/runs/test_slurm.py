@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import consecutive_free_ports
+from tests.support.free_ports import consecutive_free_ports
 from tests.support.grpo_runs import arguments, metrics, weights
 from tests.support.slurm_cluster import Cluster, slurm_cluster, why_not
 from tests.support.slurm_jobs import Job

@@ -41,7 +41,7 @@ WRITTEN = r'<tool_call>\n\{"name": "add", "arguments": \{"a": [12]\}\}\n</tool_c
 @pytest.fixture(scope="module")
 def calling(tmp_path_factory):
     """A server whose model is told of tools, and whose calls are parsed."""
-    from tests.conftest import consecutive_free_ports
+    from tests.support.free_ports import consecutive_free_ports
 
     directory = write_tiny_model(tmp_path_factory.mktemp("calling") / "model", seed=3)
     tokenizer = AutoTokenizer.from_pretrained(directory)

@@ -127,7 +127,8 @@ async def taught(
     student: Generator, teacher: Generator, template: str, students: Sequence[str], rows: Rows, seed: int
 ) -> list[list[float]]:
     """Return for every question whether each student was right after the teacher, so prompted, had taught it."""
-    texts, right = [row["question"] for row in rows], [[] for _ in rows]
+    texts = [row["question"] for row in rows]
+    right: list[list[float]] = [[] for _ in rows]
     for name in students:
         of = prompts_of(name, replace(load_templates(), teacher_template=template))
         approaches = await say(student, [of.probe(text) for text in texts], PROBE, seed)

@@ -18,6 +18,7 @@ from scripts.benchmarks.tools.real_servers import RunningServers, add_model_argu
 from scripts.benchmarks.tools.simulated_rollout import simulate
 from scripts.benchmarks.tools.workload import questions
 from trainers.grpo.rollouts import RolloutRunner
+from trainers.teaching.protocol import Protocol
 
 
 def main() -> None:
@@ -55,9 +56,10 @@ def main() -> None:
 
 def barriers(servers: RunningServers, runner: RolloutRunner, count: int, step: int, how: dict[str, Any]) -> Measurement:
     """One rollout with barriers, through the same pools."""
-    before = tokens_of(runner)
+    before, protocol = tokens_of(runner), runner.protocol
+    assert isinstance(protocol, Protocol)
     with measured(servers.pids) as measurement:
-        runner._loop.run(four_barriers(runner.protocol, questions(count), runner.teacher, step=step, **how))
+        runner._loop.run(four_barriers(protocol, questions(count), runner.teacher, step=step, **how))
         measurement.tokens = tokens_of(runner) - before
     return measurement
 

@@ -17,7 +17,7 @@ from statistics import mean
 import psutil
 
 from scripts.benchmarks.tools.measure import Report
-from tests.conftest import consecutive_free_ports
+from tests.support.free_ports import consecutive_free_ports
 from tests.support.many_hosts import BEGUN, HOSTS, PLACES, many_hosts
 
 GOAL = 0.01

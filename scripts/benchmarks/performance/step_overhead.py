@@ -22,7 +22,7 @@ from unittest.mock import patch
 
 import torch
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer import grpo_trainer
 
@@ -102,7 +102,7 @@ class Stopwatch(TrainerCallback):
                 model.register_forward_hook(lambda *_: self.stop())
         trainer.accelerator.backward = self.timed(trainer.accelerator.backward)
         trainer.accelerator.clip_grad_norm_ = self.timed(trainer.accelerator.clip_grad_norm_)
-        torch.optim.AdamW.step = self.timed(torch.optim.AdamW.step)  # type: ignore[method-assign]
+        torch.optim.AdamW.step = self.timed(torch.optim.AdamW.step)
         trainer.add_callback(self)
 
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,7 +129,7 @@ class Stopwatch(TrainerCallback):
         if self._depth == 0:
             self._computing += time.process_time() - self._started
 
-    def on_log(self, args, state, control, **kwargs):
+    def on_log(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """A step ends after its log."""
         now = time.process_time()
         if state.global_step > len(self.steps):
@@ -230,7 +230,7 @@ def timed_steps(trainer: GRPOTrainer, generator: Any, method: str) -> list[Step]
     try:
         trainer.train()
     finally:
-        torch.optim.AdamW.step = step  # type: ignore[method-assign]
+        torch.optim.AdamW.step = step
     return watch.steps[1:]
 
 

@@ -30,7 +30,7 @@ from trainers.grpo.trainer import TeacherGRPOTrainer
 QUESTIONS, GENERATIONS, TOKENS, MICRO_BATCHES = 8, 4, 50, 4
 VOCABULARY = 300
 """Of the tiny model; the simulated servers' token ids are folded into it."""
-STAGES_IN_A_ROW = 3
+STAGES_IN_A_ROW, BASELINES = 3, 1
 
 
 def main() -> None:
@@ -117,6 +117,9 @@ def train(urls: Sequence[str], overlap: int, seconds: float, steps: int) -> list
             runner=runner,
             weight_sync=None,
             processing_class=tokenizer,
+            num_baselines=BASELINES,
+            save_completions_probability=0.0,
+            max_lost_groups=0.0,
             rollout_overlap=overlap,
         )
         trainer.seconds = seconds

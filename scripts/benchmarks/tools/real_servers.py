@@ -20,7 +20,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from scripts.benchmarks.tools.measure import Measurement, measured
-from tests.conftest import consecutive_free_ports
+from tests.support.free_ports import consecutive_free_ports
 from tests.support.tiny import write_tiny_model
 from trainers.generation.types import Prompt
 from trainers.generation.vllm.endpoint_pool import EndpointPool
@@ -132,7 +132,7 @@ def running_servers(roles: Sequence[Role], *, extra_args: Sequence[str] = (), **
             role: ServerSpec(
                 role,
                 0,
-                str(write_tiny_model(directory / role, seed=index, **sizes)),
+                str(write_tiny_model(directory / role, tied=False, seed=index, **sizes)),
                 "127.0.0.1",
                 port + index,
                 dtype="float32",

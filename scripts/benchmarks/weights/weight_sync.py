@@ -19,7 +19,7 @@ import torch
 from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from scripts.benchmarks.tools.measure import Report
-from tests.conftest import consecutive_free_ports
+from tests.support.free_ports import consecutive_free_ports
 from tests.support.tiny import build_tokenizer
 from trainers.models.checkpoint_format import checkpoint_metadata, checkpoint_tensors
 from trainers.serving.processes.server_group import ServerGroup

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import consecutive_free_ports
+from tests.support.free_ports import consecutive_free_ports
 from trainers.launch import together
 from trainers.launch.hosts.listing import HostList
 from trainers.launch.hosts.meeting import Meeting, Stage, State

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -20,6 +20,25 @@ INCOMPLETE = "incomplete"
 HEALTH_S = 5.0
 """Seconds in which a server answers `/health` that is well."""
 _ERROR_EXCERPT = 300
+
+
+class UpdateCalls(Protocol):
+    """The calls of a weight update, as the trainer's end of a transport makes them: see `ControlPlane`."""
+
+    def world_sizes(self) -> list[int]:
+        """Return the number of workers of each server."""
+
+    def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
+        """Hand every server its way into the group."""
+
+    def start_weight_update(self) -> None:
+        """Open an update."""
+
+    def update_weights(self, update_info: dict[str, Any]) -> None:
+        """Announce the tensors."""
+
+    def finish_weight_update(self) -> None:
+        """Close the update."""
 
 
 class WeightSyncError(RuntimeError):

@@ -12,7 +12,7 @@ import torch
 
 from trainers.concurrency.threads import in_background
 from trainers.serving.weights.buckets import TensorMeta, pack, plan_buckets
-from trainers.serving.weights.control_calls import ControlPlane, WeightSyncError
+from trainers.serving.weights.control_calls import UpdateCalls, WeightSyncError
 from trainers.serving.weights.gloo_group import join_group, open_store
 
 _POLL_S = 0.001
@@ -35,7 +35,7 @@ class GlooTransport:
         self._group: Any = None
         self._sending: Any = None  # the broadcast that is on its way
 
-    def connect(self, control: ControlPlane) -> None:
+    def connect(self, control: UpdateCalls) -> None:
         """Open the meeting point and wait until every worker of every server has come.
 
         Raises:
@@ -59,7 +59,7 @@ class GlooTransport:
         invited.result()
 
     def send(
-        self, control: ControlPlane, metadata: Sequence[TensorMeta], tensors: Iterable[tuple[str, torch.Tensor]]
+        self, control: UpdateCalls, metadata: Sequence[TensorMeta], tensors: Iterable[tuple[str, torch.Tensor]]
     ) -> None:
         """Open an update, broadcast every bucket, close the update."""
         control.start_weight_update()
