@@ -28,7 +28,11 @@ def finished(directory: Path, accuracies: Mapping[float, float]) -> None:
         (trained / "finished.json").write_text("{}")
     evaluated = judge_noise.evaluated(directory, [*accuracies])
     evaluated.mkdir()
-    arms = [{"accuracy": {"mean": accuracy}} for accuracy in (0.4, *accuracies.values())]
+    estimate = {"low": 0.3, "high": 0.95}
+    arms = [
+        {"accuracy": {"mean": accuracy} | estimate, "non_degradation_rate": {"mean": accuracy + 0.05}}
+        for accuracy in (0.4, *accuracies.values())
+    ]
     (evaluated / "summary.json").write_text(json.dumps({"arms": arms}))
 
 
@@ -36,13 +40,24 @@ def test_the_report_corrects_scores_for_the_known_error(monkeypatch, tmp_path, c
     options = ("--seeds", "0", "1", "--output", str(tmp_path), "--report-only")
     with pytest.raises(SystemExit, match="no seed has finished"):
         called(monkeypatch, judge_noise, *options)
-    finished(tmp_path / "0", dict(zip(judge_noise.FLIP_RATES, (0.9, 0.85, 0.8, 0.6), strict=True)))
-    called(monkeypatch, judge_noise, *options)
+    for seed, better in ((0, 0.0), (2, 0.02)):
+        accuracies = dict(zip(judge_noise.FLIP_RATES, (0.9, 0.85, 0.8, 0.6), strict=True))
+        finished(tmp_path / str(seed), {rate: accuracy + better for rate, accuracy in accuracies.items()})
+    called(monkeypatch, judge_noise, "--seeds", "0", "1", "2", *options[3:], "--record", str(tmp_path))
     assert "left out, not finished: seeds [1]" in caplog.text
-    lines = (tmp_path / "judge_noise.md").read_text().splitlines()[2:6]
-    assert [line.split(" | ")[0] for line in lines] == ["| 0%", "| 5%", "| 15%", "| 30%"]
-    assert [line.split(" | ")[1].split()[0] for line in lines] == ["90.0%", "85.0%", "80.0%", "60.0%"]
-    assert {line.split(" | ")[3].split()[0] for line in lines} == {"60.0%"}
+    recorded = json.loads((tmp_path / "judge-noise.json").read_text())
+    interval = "[30.0%, 95.0%]"
+    assert recorded["rows"] == [
+        ["student alone", "40.0%", f"40.0% {interval}", f"40.0% {interval}", ""],
+        ["0% wrong", "91.0%", f"90.0% {interval}", f"92.0% {interval}", "96.0%"],
+        ["5% wrong", "86.0%", f"85.0% {interval}", f"87.0% {interval}", "91.0%"],
+        ["15% wrong", "81.0%", f"80.0% {interval}", f"82.0% {interval}", "86.0%"],
+        ["30% wrong", "61.0%", f"60.0% {interval}", f"62.0% {interval}", "66.0%"],
+    ]
+    curve = judge_noise.read_curve(judge_noise.trained(tmp_path / "0", 0.3), 0.3)
+    assert curve == pytest.approx([0.6] * 8)
+    assert recorded["columns"][2:4] == ["seed 0", "seed 2"]
+    assert "| 30% wrong | 61.0% |" in (tmp_path / "judge_noise.md").read_text()
     assert (tmp_path / "judge_noise.png").is_file()
 
 

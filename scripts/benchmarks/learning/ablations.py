@@ -15,7 +15,6 @@ machines, and writes the tables of all of them for the pages.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import subprocess
@@ -30,7 +29,7 @@ from scripts.benchmarks.learning.records.main_goals import NO_PROBE, ONE_STUDENT
 from scripts.benchmarks.learning.records.over_seeds import across_seeds
 from scripts.benchmarks.learning.records.trained_variants import TrainedVariant, add_to_record, read_variant
 from scripts.benchmarks.tools.arithmetic import ORIGIN, Arithmetic, write_origin
-from scripts.benchmarks.tools.measure import provenance
+from scripts.benchmarks.tools.measure import record_table
 from trainers.evaluation.comparison import compare, write_comparison
 from trainers.evaluation.measures.results import Results
 from trainers.evaluation.reports.results import read_results
@@ -151,8 +150,7 @@ def record(trained: Sequence[TrainedVariant], directory: Path) -> None:
     means = across_seeds(together, WHOLE, names)
     tables = {"ablations": (means.header, means.rows), "main-goals": main_goals(together)}
     for name, (columns, rows) in tables.items():
-        data = {"name": name, **provenance(), "columns": columns, "rows": rows}
-        (directory / f"{name}.json").write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        record_table(name, columns, rows, directory)
 
 
 def run(stages: Iterable[Stage], output: Path, arithmetic: Arithmetic) -> None:

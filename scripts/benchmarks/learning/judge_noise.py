@@ -2,12 +2,14 @@
 
     python -m scripts.benchmarks.learning.judge_noise --seeds 0 1 2 --output results/judge_noise
     python -m scripts.benchmarks.learning.judge_noise --seeds 0 1 2 --output results/judge_noise --report-only
+    python -m scripts.benchmarks.learning.judge_noise --seeds 0 1 2 --report-only --record docs/benchmarks/data
 
 Every seed makes one world and one warmed-up teacher in `OUTPUT/SEED`, or takes those that `quickstart_seeds` or
 `ablations` made in `DIR/SEED` (`--worlds DIR`); every flip rate trains that teacher from the same weights with verdicts
 of a judge that errs so often. All are then evaluated on held-out questions by the answer key, which does not err. The
 report is `OUTPUT/judge_noise.md` and `OUTPUT/judge_noise.png`: held-out accuracy, and learning curves by the judge's
-scores, corrected for its known error. What is finished is not run again.
+scores, corrected for its known error. `--record` writes the table as data of the pages, too. What is finished is not
+run again.
 
 By the stages of the quickstart a seed takes two idle cores of 2026 some 9 minutes, and 4 more to make its world: 30
 steps for each of four rates, and one evaluation of all four teachers.
@@ -18,25 +20,23 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-
-import matplotlib.pyplot as plt
-from rich.console import Console
-from rich.markdown import Markdown
+from typing import Any
 
 from scripts.benchmarks.learning.ablations import PORT, SMOKE, WHOLLY
-from scripts.benchmarks.learning.overlap_learning import call, prepare, spread
+from scripts.benchmarks.learning.overlap_learning import call, prepare
+from scripts.benchmarks.tools.measure import record_table
+from trainers.evaluation.reports.results_table import ResultsTable
 from trainers.launch.supervise.interruption import Interrupted, interruptible
+from trainers.plotting import several_seeds
 from trainers.terminal.log_lines import log_to_standard_error
 
 FLIP_RATES = (0.0, 0.05, 0.15, 0.30)
 SCORE = "teaching/taught_score"
 STEPS = 30
 """Steps of a training: most is learned by then."""
-LAST = 5
-"""Steps that the score at the end is averaged over."""
 logger = logging.getLogger("judge_noise")
 
 
@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--worlds", type=Path, metavar="DIR", help="worlds and warmed-up teachers that there are")
     parser.add_argument("--port", type=int, default=PORT, help=f"first port of the model servers (default {PORT})")
     parser.add_argument("--report-only", action="store_true", help="report the seeds that have finished")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write the table as data of the pages, too")
     parser.add_argument("--smoke", action="store_true", help="few steps: shows that everything runs, learns nothing")
     parser.add_argument("overrides", nargs="*", help="overrides of all GRPO runs")
     arguments = parser.parse_args()
@@ -67,10 +68,12 @@ def main() -> None:
         logger.warning("left out, not finished: seeds %s", left_out)
     if not done:
         raise SystemExit(f"no seed has finished in {arguments.output}")
-    text = markdown(done, arguments.flip_rates, arguments.output)
-    (arguments.output / "judge_noise.md").write_text(text, encoding="utf-8")
+    table = accuracy_table(done, arguments.flip_rates, arguments.output)
+    (arguments.output / "judge_noise.md").write_text(table.markdown(), encoding="utf-8")
     plot(done, arguments.flip_rates, arguments.output)
-    Console(width=160).print(Markdown(text))
+    logger.info("%s\n%s", arguments.output / "judge_noise.md", table.markdown())
+    if arguments.record is not None:
+        record_table("judge-noise", table.header, table.rows, arguments.record)
 
 
 def run(seed: int, directory: Path, options: argparse.Namespace) -> None:
@@ -125,44 +128,50 @@ def evaluation(made: Path, directory: Path, seed: int, rates: Sequence[float]) -
 def read_curve(directory: Path, rate: float) -> list[float]:
     """Return the share of taught solutions that are right by step, as the scores of the judge tell of it.
 
-    Of a share p a judge that flips the share q calls q + (1 - 2q) p right.
+    Of a share p a judge that flips the share q calls q + (1 - 2q) p right. Equal texts get equal errors, and a step
+    has few questions with few solutions each, so that its value wanders, by 0.3 or so where every third verdict is wrong.
     """
     rows = map(json.loads, (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
     by_step = {row["step"]: row[SCORE] for row in rows if SCORE in row}
     return [(by_step[step] - rate) / (1 - 2 * rate) for step in sorted(by_step)]
 
 
-def held_out(directory: Path) -> tuple[float, list[float]]:
-    """Return the accuracies of an evaluation: alone, and taught by each teacher."""
-    alone, *taught = json.loads((directory / "summary.json").read_text(encoding="utf-8"))["arms"]
-    return alone["accuracy"]["mean"], [arm["accuracy"]["mean"] for arm in taught]
+def held_out(directory: Path) -> list[dict[str, Any]]:
+    """Return the arms of an evaluation: alone, then taught by each teacher."""
+    return json.loads((directory / "summary.json").read_text(encoding="utf-8"))["arms"]
 
 
-def markdown(seeds: Sequence[int], rates: Sequence[float], output: Path) -> str:
-    """One line per flip rate."""
-    headings = ["verdicts that are wrong", "held-out accuracy, taught", "alone", "right when taught, last steps"]
-    lines = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
+def accuracy_table(seeds: Sequence[int], rates: Sequence[float], output: Path) -> ResultsTable:
+    """Return a line for the student alone and one for each flip rate.
+
+    Figures are held-out ones by the answer key. Means are over seeds; brackets of a seed are 95% intervals over its
+    questions.
+    """
     found = [held_out(evaluated(output / str(seed), rates)) for seed in seeds]
-    alone = [each for each, _ in found]
-    for place, rate in enumerate(rates):
-        taught = [accuracies[place] for _, accuracies in found]
-        ends = [fmean(read_curve(trained(output / str(seed), rate), rate)[-LAST:]) for seed in seeds]
-        cells = [f"{rate:.0%}", *(spread(numbers, ".1%") for numbers in (taught, alone, ends))]
-        lines.append("| " + " | ".join(cells) + " |")
-    note = f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}; accuracy is by the answer key."
-    return "\n".join(lines) + f"\n\n{note}\n"
+    rows = [("student alone", *_accuracies([arms[0] for arms in found]), "")]
+    for place, rate in enumerate(rates, start=1):
+        taught = [arms[place] for arms in found]
+        kept = fmean(arm["non_degradation_rate"]["mean"] for arm in taught)
+        rows.append((f"{rate:.0%} wrong", *_accuracies(taught), f"{kept:.1%}"))
+    by_seed = (f"seed {seed}" for seed in seeds)
+    return ResultsTable("", ("verdicts in training", "accuracy", *by_seed, "non-degradation"), tuple(rows))
+
+
+def _accuracies(arms: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Write the mean over seeds, then each seed's accuracy with its interval."""
+    yield f"{fmean(arm['accuracy']['mean'] for arm in arms):.1%}"
+    for accuracy in (arm["accuracy"] for arm in arms):
+        yield f"{accuracy['mean']:.1%} [{accuracy['low']:.1%}, {accuracy['high']:.1%}]"
 
 
 def plot(seeds: Sequence[int], rates: Sequence[float], output: Path) -> None:
-    """Every flip rate as a line, the mean over seeds."""
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for rate in rates:
-        curves = [read_curve(trained(output / str(seed), rate), rate) for seed in seeds]
-        axes.plot([fmean(points) for points in zip(*curves, strict=False)], label=f"{rate:.0%} of verdicts wrong")
-    axes.set(xlabel="step", ylabel="right when taught, corrected", title="Learning from a judge that errs")
-    axes.legend(frameon=False)
-    figure.savefig(output / "judge_noise.png", dpi=150)
-    plt.close(figure)
+    """Draw every flip rate as a curve over the seeds."""
+    curves = {
+        f"{rate:.0%} of verdicts wrong": [read_curve(trained(output / str(seed), rate), rate) for seed in seeds]
+        for rate in rates
+    }
+    unit, path = "right when taught, corrected for the error", output / "judge_noise.png"
+    several_seeds(curves, path, heading="Learning from a judge that errs", unit=unit, share=True)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from typing import Any
 from custom_data.world.models.rendering import load_templates, prompts_of
 from custom_data.world.texts.behaviour import approach
 from custom_data.world.texts.students import HELD_OUT_STUDENTS
-from scripts.benchmarks.tools.measure import provenance
+from scripts.benchmarks.tools.measure import record_table
 from trainers.confidence_intervals import bootstrap_mean
 from trainers.evaluation.reports.results_table import ResultsTable
 from trainers.generation.models import local_model
@@ -68,10 +68,7 @@ def main() -> None:
     page.write_text(table(found).markdown(), encoding="utf-8")
     logger.info("%s\n%s", page, page.read_text(encoding="utf-8"))
     if options.record is not None:
-        data = {"name": "probe-swaps", **provenance(), "columns": table(found).header, "rows": table(found).rows}
-        (options.record / "probe-swaps.json").write_text(
-            json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        record_table("probe-swaps", table(found).header, table(found).rows, options.record)
 
 
 async def measure(run: Path, teacher_name: str, count: int, seed: int) -> dict[str, list[list[float]]]:

@@ -132,6 +132,12 @@ class Report:
         (directory / f"{self.name}.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
+def record_table(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]], directory: Path) -> None:
+    """Write a table as `DIRECTORY/NAME.json`, from which the pages have theirs."""
+    data = {"name": name, **provenance(), "columns": columns, "rows": rows}
+    (directory / f"{name}.json").write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def provenance() -> dict[str, Any]:
     """When, where, from which sources and by which command a number came about."""
     asked = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
