@@ -17,14 +17,21 @@ from trainers.configuration.devices.machine import assume
 from trainers.configuration.settings.experiments import EvaluationExperiment, GRPOExperiment
 
 
+def lesson(right: bool | None) -> dict[str, object]:
+    """A lesson whose taught solution is right or wrong, or that failed."""
+    taught = None if right is None else {"text": f"<solution>{7 if right else 8}</solution>"}
+    return {"ground_truth": "7", "taught": taught}
+
+
 def finished(directory: Path, accuracies: Mapping[float, float]) -> None:
-    """Trainings whose judges saw a share of right solutions through their errors, and the evaluation of all."""
+    """Trainings of eight steps in which three of five taught solutions are right, and the evaluation of all."""
     for rate in accuracies:
         trained = judge_noise.trained(directory, rate)
         trained.mkdir(parents=True)
-        seen = rate + (1 - 2 * rate) * 0.6
-        rows = [{"step": step, judge_noise.SCORE: seen} for step in range(1, 9)]
-        (trained / "metrics.jsonl").write_text("\n".join(map(json.dumps, [{"step": 0, "loss": 1.0}, *rows])))
+        (trained / "lessons").mkdir()
+        for step in range(1, 9):
+            lessons = [lesson(right) for right in (True, True, True, False, False, None)]
+            (trained / "lessons" / f"step_{step:06d}.jsonl").write_text("\n".join(map(json.dumps, lessons)))
         (trained / "finished.json").write_text("{}")
     evaluated = judge_noise.evaluated(directory, [*accuracies])
     evaluated.mkdir()
@@ -36,7 +43,7 @@ def finished(directory: Path, accuracies: Mapping[float, float]) -> None:
     (evaluated / "summary.json").write_text(json.dumps({"arms": arms}))
 
 
-def test_the_report_corrects_scores_for_the_known_error(monkeypatch, tmp_path, caplog):
+def test_the_report_has_means_seeds_and_curves_by_the_answer_key(monkeypatch, tmp_path, caplog):
     options = ("--seeds", "0", "1", "--output", str(tmp_path), "--report-only")
     with pytest.raises(SystemExit, match="no seed has finished"):
         called(monkeypatch, judge_noise, *options)
@@ -54,7 +61,7 @@ def test_the_report_corrects_scores_for_the_known_error(monkeypatch, tmp_path, c
         ["15% wrong", "81.0%", f"80.0% {interval}", f"82.0% {interval}", "86.0%"],
         ["30% wrong", "61.0%", f"60.0% {interval}", f"62.0% {interval}", "66.0%"],
     ]
-    curve = judge_noise.read_curve(judge_noise.trained(tmp_path / "0", 0.3), 0.3)
+    curve = judge_noise.read_curve(judge_noise.trained(tmp_path / "0", 0.3))
     assert curve == pytest.approx([0.6] * 8)
     assert recorded["columns"][2:4] == ["seed 0", "seed 2"]
     assert "| 30% wrong | 61.0% |" in (tmp_path / "judge_noise.md").read_text()

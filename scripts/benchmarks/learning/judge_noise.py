@@ -7,9 +7,8 @@
 Every seed makes one world and one warmed-up teacher in `OUTPUT/SEED`, or takes those that `quickstart_seeds` or
 `ablations` made in `DIR/SEED` (`--worlds DIR`); every flip rate trains that teacher from the same weights with verdicts
 of a judge that errs so often. All are then evaluated on held-out questions by the answer key, which does not err. The
-report is `OUTPUT/judge_noise.md` and `OUTPUT/judge_noise.png`: held-out accuracy, and learning curves by the judge's
-scores, corrected for its known error. `--record` writes the table as data of the pages, too. What is finished is not
-run again.
+report is `OUTPUT/judge_noise.md` and `OUTPUT/judge_noise.png`: held-out accuracy, and learning curves by the answer
+key. `--record` writes the table as data of the pages, too. What is finished is not run again.
 
 By the stages of the quickstart a seed takes two idle cores of 2026 some 9 minutes, and 4 more to make its world: 30
 steps for each of four rates, and one evaluation of all four teachers.
@@ -28,13 +27,14 @@ from typing import Any
 from scripts.benchmarks.learning.ablations import PORT, SMOKE, WHOLLY
 from scripts.benchmarks.learning.overlap_learning import call, prepare
 from scripts.benchmarks.tools.measure import record_table
+from trainers.evaluation.lesson_files import read_lines
 from trainers.evaluation.reports.results_table import ResultsTable
 from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.plotting import several_seeds
+from trainers.teaching.verifiers.extraction import extract_answer
 from trainers.terminal.log_lines import log_to_standard_error
 
 FLIP_RATES = (0.0, 0.05, 0.15, 0.30)
-SCORE = "teaching/taught_score"
 STEPS = 30
 """Steps of a training: most is learned by then."""
 logger = logging.getLogger("judge_noise")
@@ -113,7 +113,7 @@ def training(made: Path, directory: Path, seed: int, rate: float, steps: int, ov
     recipe = ["bash", "scripts/launch_with_server.sh", "1", "1", "configs/run/quickstart_judge.yaml"]
     judge = [f"verifier_args.model.agent_args.{name}={value}" for name, value in (("flip_rate", rate), ("seed", seed))]
     where = [f"workspace={made}", f"output_dir={trained(directory, rate)}", f"seed={seed}", f"max_steps={steps}"]
-    return [*recipe, *where, *judge, "logging_steps=1", "save_completions_probability=0.1", *overrides]
+    return [*recipe, *where, *judge, "logging_steps=1", "save_completions_probability=1", *overrides]
 
 
 def evaluation(made: Path, directory: Path, seed: int, rates: Sequence[float]) -> list[str]:
@@ -125,15 +125,18 @@ def evaluation(made: Path, directory: Path, seed: int, rates: Sequence[float]) -
     return [*recipe, *students, *where, "num_rollouts=2", "num_baselines=2", "leak_audit_share=0"]
 
 
-def read_curve(directory: Path, rate: float) -> list[float]:
-    """Return the share of taught solutions that are right by step, as the scores of the judge tell of it.
+def read_curve(directory: Path) -> list[float]:
+    """Return the share of taught solutions that are right by the answer key, by step, from all lessons of a run."""
+    steps = [read_lines(path) for path in sorted((directory / "lessons").glob("step_*.jsonl"))]
+    return [fmean(map(_right, _taught(lessons))) for lessons in steps]
 
-    Of a share p a judge that flips the share q calls q + (1 - 2q) p right. Equal texts get equal errors, and a step
-    has few questions with few solutions each, so that its value wanders, by 0.3 or so where every third verdict is wrong.
-    """
-    rows = map(json.loads, (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
-    by_step = {row["step"]: row[SCORE] for row in rows if SCORE in row}
-    return [(by_step[step] - rate) / (1 - 2 * rate) for step in sorted(by_step)]
+
+def _taught(lessons: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [lesson for lesson in lessons if lesson["taught"] is not None]
+
+
+def _right(lesson: Mapping[str, Any]) -> bool:
+    return extract_answer(lesson["taught"]["text"]) == lesson["ground_truth"]
 
 
 def held_out(directory: Path) -> list[dict[str, Any]]:
@@ -167,10 +170,10 @@ def _accuracies(arms: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def plot(seeds: Sequence[int], rates: Sequence[float], output: Path) -> None:
     """Draw every flip rate as a curve over the seeds."""
     curves = {
-        f"{rate:.0%} of verdicts wrong": [read_curve(trained(output / str(seed), rate), rate) for seed in seeds]
+        f"{rate:.0%} of verdicts wrong": [read_curve(trained(output / str(seed), rate)) for seed in seeds]
         for rate in rates
     }
-    unit, path = "right when taught, corrected for the error", output / "judge_noise.png"
+    unit, path = "right when taught, by the answer key", output / "judge_noise.png"
     several_seeds(curves, path, heading="Learning from a judge that errs", unit=unit, share=True)
 
 
