@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,7 @@ from custom_data.world.texts.behaviour import approach, solution
 from custom_data.world.texts.plans import PLANS
 from custom_data.world.texts.stories import HELD_OUT, balanced_questions
 from custom_data.world.texts.talk import CONFIRMATIONS, objection
-from scripts.benchmarks.learning.second_teaching import ARMS, Arm, lines, measured, teaching
+from scripts.benchmarks.learning.second_teaching import ARMS, Arm, Found, found_table, measured, teaching
 from tests.support.fakes import ScriptedModel
 from trainers.generation.agents.tool_loop import with_tools
 from trainers.generation.types import Generation, Prompt
@@ -79,7 +78,16 @@ class Terse(ScriptedModel):
 def test_every_arm_is_held_with_every_student(arm: Arm, second: int) -> None:
     found = measured(with_tools(Terse(by_heart), [calculator]), STORIES, 1.0, arm, 0)
     assert (found.lessons, found.left_out, found.second_teachings) == (36, 0, second)
-    [line] = lines({1.0: {arm.name: found}})[2:]
-    assert re.match(rf"\| 100% \| {arm.name} \| \d", line)
+    assert (found.knowing, found.arm) == (1.0, arm.name)
     if not second:  # A scripted model sees the last message alone, and does not know which plan is confirmed.
         assert found.accuracy == 1.0
+
+
+def test_the_table_has_means_over_worlds_and_each_world() -> None:
+    once = Found(0.9, "once", 0.5, 0.4, 0.95, 72, 0, 0, 20.0)
+    again = replace(once, accuracy=0.7, words=21.0)
+    table = found_table([[once], [again]])
+    assert table.header == ("the teacher is right", "teachings", "accuracy", "world 1", "world 2", "words of teaching")
+    assert table.rows == (("90%", "once", "60.0%", "50.0% [40.0%, 95.0%]", "70.0% [40.0%, 95.0%]", "20.5"),)
+    with pytest.raises(ValueError, match="too many values"):
+        found_table([[once], [replace(again, arm="twice")]])

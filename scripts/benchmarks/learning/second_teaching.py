@@ -1,14 +1,17 @@
 """The worth of a second teaching in the middle: against one, and against two of the same words before the first turn.
 
-    python -m custom_data.world --output results/second_teaching/world --seed 3
-    python -m custom_data.world.calculator --world results/second_teaching/world --second-teachings 0.3
-    python -m scripts.benchmarks.learning.second_teaching --world results/second_teaching/world
+    python -m custom_data.world --output results/second_teaching/3/world --seed 3
+    python -m custom_data.world.calculator --world results/second_teaching/3/world --second-teachings 0.3
+    python -m scripts.benchmarks.learning.second_teaching --worlds results/second_teaching/3/world
 
 Students are the world's with a calculator, who have practised second teachings. Their teacher is no model, but one of
 known error: it reads the student's plan off what it is shown, the approach or what has been done so far, and believes
 in the plan that the story needs with a given probability, else in another one, anew whenever it is asked. It confirms a
 student's plan that is the one it believes in, and objects to any other and spells out its own. So whatever a second
 teaching gains is gained by a second look, at what the student does with the first.
+
+What a world came to is kept beside it in `second_teaching.json`, and is not measured again. `--record` writes the
+table as data of the pages, too.
 """
 
 from __future__ import annotations
@@ -19,9 +22,10 @@ import json
 import logging
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 from custom_data.world.build import read_manifest
 from custom_data.world.calculator.student import STUDENT
@@ -31,7 +35,9 @@ from custom_data.world.texts.plans import PLANS
 from custom_data.world.texts.stories import HELD_OUT, StoryProblem, balanced_questions
 from custom_data.world.texts.students import HELD_OUT_STUDENTS
 from custom_data.world.texts.talk import CONFIRMATIONS, objection
+from scripts.benchmarks.tools.measure import record_table
 from trainers.confidence_intervals import bootstrap_mean
+from trainers.evaluation.reports.results_table import ResultsTable
 from trainers.generation.agents.tool_loop import ToolLoop, with_tools
 from trainers.generation.functions import FunctionModel
 from trainers.generation.models import local_model
@@ -63,6 +69,8 @@ class Arm:
 class Found:
     """The lessons of an arm in figures: accuracy with its interval over lessons, and the words of their teachings."""
 
+    knowing: float
+    arm: str
     accuracy: float
     low: float
     high: float
@@ -79,24 +87,31 @@ def main() -> None:
     """Measure all arms and write what they came to."""
     log_to_standard_error()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--world", type=Path, required=True, help="directory of a world with a calculator student")
-    parser.add_argument("--questions", type=int, default=18, help="held-out questions for each held-out student")
+    parser.add_argument("--worlds", type=Path, nargs="+", required=True, help="worlds with a calculator student")
+    parser.add_argument("--questions", type=int, default=54, help="held-out questions for each held-out student")
     parser.add_argument("--knowing", type=float, nargs="+", default=list(KNOWING))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write the table as data of the pages, too")
     arguments = parser.parse_args()
-    manifest = read_manifest(arguments.world)
-    if manifest is None or not (arguments.world / STUDENT).is_dir():
-        parser.error(f"--world {arguments.world}: holds no world with a calculator student")
-    stories = balanced_questions(random.Random(f"{arguments.seed} stories"), arguments.questions, HELD_OUT)
-    student = with_tools(local_model(str(arguments.world / STUDENT)), [calculator], max_turns=TURNS)
-    found = {
-        knowing: {arm.name: measured(student, stories, knowing, arm, arguments.seed) for arm in ARMS}
-        for knowing in arguments.knowing
-    }
-    output = arguments.world.parent / "second_teaching.json"
-    written = {knowing: {name: asdict(arm) for name, arm in arms.items()} for knowing, arms in found.items()}
-    output.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
-    logger.info("in %s:\n%s", output, "\n".join(lines(found)))
+    for world in arguments.worlds:
+        if read_manifest(world) is None or not (world / STUDENT).is_dir():
+            parser.error(f"--worlds {world}: holds no world with a calculator student")
+    table = found_table([found_in(world, arguments) for world in arguments.worlds])
+    logger.info("\n%s", table.markdown())
+    if arguments.record is not None:
+        record_table("second-teaching", table.header, table.rows, arguments.record)
+
+
+def found_in(world: Path, arguments: argparse.Namespace) -> list[Found]:
+    """Return what was found in a world, measured now where it was not before."""
+    path = world.parent / "second_teaching.json"
+    if not path.is_file():
+        logger.info("measuring in %s", world)
+        stories = balanced_questions(random.Random(f"{arguments.seed} stories"), arguments.questions, HELD_OUT)
+        student = with_tools(local_model(str(world / STUDENT)), [calculator], max_turns=TURNS)
+        found = [measured(student, stories, each, arm, arguments.seed) for each in arguments.knowing for arm in ARMS]
+        path.write_text(json.dumps([asdict(one) for one in found], indent=2) + "\n", encoding="utf-8")
+    return [Found(**one) for one in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def measured(student: ToolLoop, stories: Sequence[StoryProblem], knowing: float, arm: Arm, seed: int) -> Found:
@@ -106,7 +121,17 @@ def measured(student: ToolLoop, stories: Sequence[StoryProblem], knowing: float,
     accuracy = bootstrap_mean(right, bounds=(0.0, 1.0))
     words = sum(lesson.teaching_length for lesson in lessons) / len(lessons)
     second = sum(lesson.midway is not None for lesson in lessons)
-    return Found(accuracy.mean, accuracy.low, accuracy.high, len(right), len(lessons) - len(right), second, words)
+    return Found(
+        knowing,
+        arm.name,
+        accuracy.mean,
+        accuracy.low,
+        accuracy.high,
+        len(right),
+        len(lessons) - len(right),
+        second,
+        words,
+    )
 
 
 async def held(student: ToolLoop, stories: Sequence[StoryProblem], knowing: float, arm: Arm, seed: int) -> list[Lesson]:
@@ -157,15 +182,24 @@ def _said(rng: random.Random, story: StoryProblem, follows: str | None, knowing:
     return f"{objection(follows)} {PLANS[needed].spelled_out()}"
 
 
-def lines(found: Mapping[float, Mapping[str, Found]]) -> list[str]:
-    """Return a table of the arms, one line for each."""
-    head = ["| the teacher knows the plan | teachings | accuracy | words of teaching |", "| --- | --- | --- | --- |"]
-    return head + [_line(knowing, name, arm) for knowing, arms in found.items() for name, arm in arms.items()]
+def found_table(worlds: Sequence[Sequence[Found]]) -> ResultsTable:
+    """Return a line for each arm under each teacher: means over worlds, and each world with its interval over lessons.
+
+    Raises:
+        ValueError: where worlds were not measured alike.
+    """
+    rows = [_line(arms) for arms in zip(*worlds, strict=True)]
+    worlds_of = tuple(f"world {place}" for place in range(1, len(worlds) + 1))
+    return ResultsTable(
+        "", ("the teacher is right", "teachings", "accuracy", *worlds_of, "words of teaching"), tuple(rows)
+    )
 
 
-def _line(knowing: float, name: str, arm: Found) -> str:
-    accuracy = f"{arm.accuracy:.1%} [{arm.low:.1%}, {arm.high:.1%}]"
-    return f"| {knowing:.0%} | {name} | {accuracy} | {arm.words:.1f} |"
+def _line(arms: Sequence[Found]) -> tuple[str, ...]:
+    [(knowing, name)] = {(each.knowing, each.arm) for each in arms}
+    accuracies = (f"{each.accuracy:.1%} [{each.low:.1%}, {each.high:.1%}]" for each in arms)
+    mean, words = fmean(each.accuracy for each in arms), fmean(each.words for each in arms)
+    return f"{knowing:.0%}", name, f"{mean:.1%}", *accuracies, f"{words:.1f}"
 
 
 if __name__ == "__main__":
