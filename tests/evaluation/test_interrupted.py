@@ -50,8 +50,9 @@ def lines(path: Path) -> int:
 
 
 def untimed(output: Path) -> dict:
+    """Return a summary without its times, and without where its questions lay, which is each repeat's own."""
     summary = json.loads((output / "summary.json").read_text())
-    return without(summary, "generation_time")
+    return without(without(summary, "generation_time"), "dataset_id_or_path")
 
 
 def without(value: Any, name: str) -> Any:
