@@ -1,7 +1,7 @@
 """The worth of a second teaching in the middle: against one, and against two of the same words before the first turn.
 
     python -m custom_data.world --output results/second_teaching/3/world --seed 3
-    python -m custom_data.world.calculator --world results/second_teaching/3/world --second-teachings 0.3
+    python -m custom_data.world.calculator --world results/second_teaching/3/world --steps 600 --second-teachings 0.5
     python -m scripts.benchmarks.learning.second_teaching --worlds results/second_teaching/3/world
 
 Students are the world's with a calculator, who have practised second teachings. Their teacher is no model, but one of
@@ -49,7 +49,7 @@ from trainers.teaching.reward import AdaptiveTeachingReward
 from trainers.teaching.verifiers import build_verifier
 from trainers.terminal.log_lines import log_to_standard_error
 
-KNOWING = (0.3, 0.5, 0.7, 0.9)
+KNOWING = (0.5, 0.7, 0.9, 1.0)
 STAGES = Stages(student=Sampling(72, 0.7), probe=Sampling(16, 0.7), teacher=Sampling(80))
 TURNS = 4
 _PLAN = re.compile(r"Plan: (\w+)\.")
