@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from trainers.launch.supervise.interruption import PREEMPTED
@@ -84,8 +85,11 @@ def test_an_interrupted_evaluation_ends_with_the_same_summary(command, chance, u
     process = subprocess.Popen(command(cut), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and lines(cut / "lessons.jsonl") < moment * LESSONS:
         time.sleep(0.02)
+    begun = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(how)
     assert process.wait(60) == (PREEMPTED if how == signal.SIGTERM else -how)
+    # Whoever outlives the killed launcher for a moment still writes: a line behind the torn one would be no end of it.
+    assert not psutil.wait_procs(begun, timeout=20)[1]
     kept = lines(cut / "lessons.jsonl") // LESSONS
     assert 0 < kept < QUESTIONS
     assert not (cut / "summary.json").exists()
