@@ -20,7 +20,9 @@ class CoreModule:
 
 _WORKED = ("teaching/test_worked_example.py", "evaluation/test_worked_example.py")
 _WORDING = ("teaching/test_leak_spelling.py", "teaching/test_leakage.py")
+_LESSONS = ("teaching/test_protocol.py", "teaching/test_midway.py")
 _STEP_END = "grpo/test_step_end.py"
+_LESSON_BATCHES = (_STEP_END, "grpo/test_figures_agree.py")
 _SUMMARY = ("evaluation/test_summary.py", *_WORKED)
 
 CORE = (
@@ -33,6 +35,8 @@ CORE = (
     CoreModule("trainers/teaching/leaks/spelling.py", _WORDING),
     CoreModule("trainers/teaching/leaks/blind_check.py", ("teaching/test_blind_check.py",)),
     CoreModule("trainers/teaching/protocol.py", ("teaching/test_protocol.py", "teaching/test_blind_check.py")),
+    CoreModule("trainers/teaching/parts/replies.py", _LESSONS),
+    CoreModule("trainers/teaching/parts/outcomes.py", _LESSONS),
     CoreModule("trainers/teaching/student_pool.py", ("teaching/test_student_pool.py",)),
     CoreModule("trainers/teaching/prompts.py", ("teaching/test_prompts.py", "teaching/test_protocol.py")),
     CoreModule("trainers/teaching/lengths.py", ("teaching/test_lengths.py",)),
@@ -40,6 +44,13 @@ CORE = (
     CoreModule("trainers/evaluation/measures/quantities.py", _SUMMARY),
     CoreModule("trainers/evaluation/measures/breakdowns.py", _SUMMARY),
     CoreModule("trainers/evaluation/measures/summary.py", (*_SUMMARY, "evaluation/test_several_students.py")),
+    CoreModule("trainers/evaluation/measures/results.py", (*_SUMMARY, "evaluation/test_several_students.py")),
+    CoreModule("trainers/evaluation/measures/judge_figures.py", ("evaluation/test_judge_agreement.py",)),
+    CoreModule(
+        "trainers/evaluation/reports/student_matrix.py",
+        ("evaluation/test_several_students.py", "evaluation/test_figures_agree.py"),
+    ),
+    CoreModule("trainers/evaluation/comparison.py", ("evaluation/test_comparison.py",)),
     CoreModule(
         "trainers/evaluation/reports/results_table.py",
         ("evaluation/test_results_table.py", "evaluation/test_summary.py"),
@@ -47,6 +58,10 @@ CORE = (
     CoreModule("trainers/evaluation/periodic.py", ("evaluation/test_periodic.py", "evaluation/test_figures_agree.py")),
     CoreModule("trainers/grpo/step_metrics.py", (_STEP_END,)),
     CoreModule("trainers/grpo/stop_reasons.py", (_STEP_END, "grpo/test_rollout_costs.py")),
+    CoreModule("trainers/grpo/lesson_batches.py", _LESSON_BATCHES),
+    CoreModule("trainers/grpo/alarms/history.py", ("grpo/test_alarms.py",)),
+    CoreModule("trainers/grpo/alarms/trends.py", ("grpo/test_alarms.py",)),
+    CoreModule("trainers/grpo/distillation/mentor.py", ("grpo/test_distillation.py",)),
     CoreModule("trainers/grpo/overlap.py", ("grpo/test_overlap.py", "grpo/test_restarted_teacher.py")),
     CoreModule("trainers/grpo/rollout_costs.py", ("grpo/test_rollout_costs.py", "grpo/test_rollouts.py")),
     CoreModule("trainers/grpo/curriculum/question_order.py", ("grpo/test_question_records.py", "grpo/test_overlap.py")),
@@ -62,6 +77,7 @@ CORE = (
     CoreModule("trainers/teaching/verifiers/accepted_answers.py", ("teaching/test_accepted_answers.py",)),
     CoreModule("trainers/teaching/verifiers/code/system_calls.py", ("teaching/test_sandbox_escapes.py",)),
     CoreModule("trainers/teaching/verifiers/code/row_tests.py", ("teaching/test_row_tests.py",)),
+    CoreModule("trainers/launch/estimates/steps_and_tokens.py", ("launch/test_plan.py", "launch/test_judges.py")),
     CoreModule("trainers/configuration/schedule/batches.py", ("configuration/test_batches.py",)),
     CoreModule("trainers/jsonl.py", ("test_jsonl.py", "faults/test_records.py")),
 )
