@@ -20,7 +20,6 @@ class CoreModule:
 
 _WORKED = ("teaching/test_worked_example.py", "evaluation/test_worked_example.py")
 _WORDING = ("teaching/test_leak_spelling.py", "teaching/test_leakage.py")
-_LESSONS = ("teaching/test_protocol.py", "teaching/test_midway.py")
 _STEP_END = "grpo/test_step_end.py"
 _LESSON_BATCHES = (_STEP_END, "grpo/test_figures_agree.py")
 _SUMMARY = ("evaluation/test_summary.py", *_WORKED)
@@ -35,8 +34,8 @@ CORE = (
     CoreModule("trainers/teaching/leaks/spelling.py", _WORDING),
     CoreModule("trainers/teaching/leaks/blind_check.py", ("teaching/test_blind_check.py",)),
     CoreModule("trainers/teaching/protocol.py", ("teaching/test_protocol.py", "teaching/test_blind_check.py")),
-    CoreModule("trainers/teaching/parts/replies.py", _LESSONS),
-    CoreModule("trainers/teaching/parts/outcomes.py", _LESSONS),
+    CoreModule("trainers/teaching/parts/replies.py", ("teaching/test_replies.py",)),
+    CoreModule("trainers/teaching/parts/outcomes.py", ("teaching/test_outcomes.py",)),
     CoreModule("trainers/teaching/student_pool.py", ("teaching/test_student_pool.py",)),
     CoreModule("trainers/teaching/prompts.py", ("teaching/test_prompts.py", "teaching/test_protocol.py")),
     CoreModule("trainers/teaching/lengths.py", ("teaching/test_lengths.py",)),
