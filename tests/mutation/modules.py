@@ -43,12 +43,9 @@ CORE = (
     CoreModule("trainers/evaluation/measures/quantities.py", _SUMMARY),
     CoreModule("trainers/evaluation/measures/breakdowns.py", _SUMMARY),
     CoreModule("trainers/evaluation/measures/summary.py", (*_SUMMARY, "evaluation/test_several_students.py")),
-    CoreModule("trainers/evaluation/measures/results.py", (*_SUMMARY, "evaluation/test_several_students.py")),
+    CoreModule("trainers/evaluation/measures/results.py", ("evaluation/test_results.py",)),
     CoreModule("trainers/evaluation/measures/judge_figures.py", ("evaluation/test_judge_agreement.py",)),
-    CoreModule(
-        "trainers/evaluation/reports/student_matrix.py",
-        ("evaluation/test_several_students.py", "evaluation/test_figures_agree.py"),
-    ),
+    CoreModule("trainers/evaluation/reports/student_matrix.py", ("evaluation/test_student_matrix.py",)),
     CoreModule("trainers/evaluation/comparison.py", ("evaluation/test_comparison.py",)),
     CoreModule(
         "trainers/evaluation/reports/results_table.py",
