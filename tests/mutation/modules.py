@@ -21,7 +21,6 @@ class CoreModule:
 _WORKED = ("teaching/test_worked_example.py", "evaluation/test_worked_example.py")
 _WORDING = ("teaching/test_leak_spelling.py", "teaching/test_leakage.py")
 _STEP_END = "grpo/test_step_end.py"
-_LESSON_BATCHES = (_STEP_END, "grpo/test_figures_agree.py")
 _SUMMARY = ("evaluation/test_summary.py", *_WORKED)
 
 CORE = (
@@ -54,7 +53,7 @@ CORE = (
     CoreModule("trainers/evaluation/periodic.py", ("evaluation/test_periodic.py", "evaluation/test_figures_agree.py")),
     CoreModule("trainers/grpo/step_metrics.py", (_STEP_END,)),
     CoreModule("trainers/grpo/stop_reasons.py", (_STEP_END, "grpo/test_rollout_costs.py")),
-    CoreModule("trainers/grpo/lesson_batches.py", _LESSON_BATCHES),
+    CoreModule("trainers/grpo/lesson_batches.py", ("grpo/test_lesson_batches.py",)),
     CoreModule("trainers/grpo/alarms/history.py", ("grpo/test_trends.py",)),
     CoreModule("trainers/grpo/alarms/trends.py", ("grpo/test_trends.py",)),
     CoreModule("trainers/grpo/distillation/mentor.py", ("grpo/test_distillation.py",)),
