@@ -72,7 +72,7 @@ CORE = (
     CoreModule("trainers/teaching/verifiers/accepted_answers.py", ("teaching/test_accepted_answers.py",)),
     CoreModule("trainers/teaching/verifiers/code/system_calls.py", ("teaching/test_sandbox_escapes.py",)),
     CoreModule("trainers/teaching/verifiers/code/row_tests.py", ("teaching/test_row_tests.py",)),
-    CoreModule("trainers/launch/estimates/steps_and_tokens.py", ("launch/test_plan.py", "launch/test_judges.py")),
+    CoreModule("trainers/launch/estimates/steps_and_tokens.py", ("launch/test_steps_and_tokens.py",)),
     CoreModule("trainers/configuration/schedule/batches.py", ("configuration/test_batches.py",)),
     CoreModule("trainers/jsonl.py", ("test_jsonl.py", "faults/test_records.py")),
 )
