@@ -56,7 +56,7 @@ CORE = (
     CoreModule("trainers/grpo/lesson_batches.py", ("grpo/test_lesson_batches.py",)),
     CoreModule("trainers/grpo/alarms/history.py", ("grpo/test_trends.py",)),
     CoreModule("trainers/grpo/alarms/trends.py", ("grpo/test_trends.py",)),
-    CoreModule("trainers/grpo/distillation/mentor.py", ("grpo/test_distillation.py",)),
+    CoreModule("trainers/grpo/distillation/mentor.py", ("grpo/test_mentor.py",)),
     CoreModule("trainers/grpo/overlap.py", ("grpo/test_overlap.py", "grpo/test_restarted_teacher.py")),
     CoreModule("trainers/grpo/rollout_costs.py", ("grpo/test_rollout_costs.py", "grpo/test_rollouts.py")),
     CoreModule("trainers/grpo/curriculum/question_order.py", ("grpo/test_question_records.py", "grpo/test_overlap.py")),
