@@ -43,6 +43,16 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "return [list(indices[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=False)]",
     ): "there is a start for every end",
     (
+        "trainers/grpo/distillation/mentor.py",
+        "async def prompt_logprobs(self, sequences: Sequence[TokenIds], *, priority: int = 0) "
+        "-> list[tuple[float, ...]]: → "
+        "async def prompt_logprobs(self, sequences: Sequence[TokenIds], *, priority: int = 1) -> list[tuple[float, ...]]:",
+    ): "a protocol says how something is called: nobody calls this",
+    (
+        "trainers/teaching/verifiers/code/row_tests.py",
+        'ast.parse(prompt or "") → ast.parse(prompt or "XXXX")',
+    ): "nothing is asked of what is parsed but that it is Python, and a name is",
+    (
         "trainers/teaching/student_pool.py",
         "return [next(name for name, end in zip(weights, ends, strict=True) if place < end) for place in places] → "
         "return [next(name for name, end in zip(weights, ends, ) if place < end) for place in places]",
