@@ -46,7 +46,8 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "trainers/grpo/distillation/mentor.py",
         "async def prompt_logprobs(self, sequences: Sequence[TokenIds], *, priority: int = 0) "
         "-> list[tuple[float, ...]]: → "
-        "async def prompt_logprobs(self, sequences: Sequence[TokenIds], *, priority: int = 1) -> list[tuple[float, ...]]:",
+        "async def prompt_logprobs(self, sequences: Sequence[TokenIds], *, priority: int = 1) "
+        "-> list[tuple[float, ...]]:",
     ): "a protocol says how something is called: nobody calls this",
     (
         "trainers/teaching/verifiers/code/row_tests.py",
