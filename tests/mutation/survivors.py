@@ -38,6 +38,10 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "lengths = zip(self._values[deviation], self._values[mean], strict=None)",
     ): "a rollout that has a deviation has a mean",
     (
+        "trainers/grpo/unpadded/balanced_sizes.py",
+        "range(1, size), → range(size),",
+    ): "a split before the first one saves nothing, and its parts are the least equal: another is always better",
+    (
         "trainers/grpo/unpadded/micro_batches.py",
         "return [list(indices[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)] → "
         "return [list(indices[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=False)]",
