@@ -39,6 +39,13 @@ def test_a_metric_that_counts_for_nothing_in_every_rollout_is_their_plain_mean()
     }  # fmt: skip
 
 
+def test_a_rollout_that_says_no_weight_counts_as_one_value():
+    metrics = StepMetrics()
+    metrics.add({"reward": 4.0}, {"reward": 3.0})
+    metrics.add({"reward": 0.0}, {})
+    assert metrics.take([], steps_per_rollout=1, steps_left=0) == {"reward": 3.0}
+
+
 def test_metrics_of_several_rollouts_are_those_of_all_their_lessons(tmp_path):
     rollouts = [
         [group(lesson([False], True, 30), lesson([True], False, 10, member=1, reward=0.0))],

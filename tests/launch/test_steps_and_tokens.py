@@ -213,6 +213,19 @@ def test_the_questions_of_an_evaluation(words: str, used: int | None, expected: 
     assert batch(f"{EVALUATION} {words}", used, trainers=0) == [expected, "and 1 lesson by each of 1 teacher"]
 
 
+def test_an_evaluation_of_a_pool_asks_every_student() -> None:
+    """Each has a probe of 100 tokens and two solutions, and is taught once with 500."""
+    pool = "students={a: {max_tokens: 200}, b: {max_tokens: 300}}"
+    words = f"{EVALUATION} eval_max_samples=8 leak_audit_share=1 leak_audit_samples=4 leak_audit_max_tokens=10"
+    config = compose([*words.split(), pool], assume(8), 0, 4).config
+    assert next(batch_lines(config, None, None)) == "8 questions for each of 2 students, each with 1 baseline"
+    [line] = token_lines(config, None)
+    solutions, blind = 2 * 100 + 2 * (200 + 300), 2 * 40
+    assert line.startswith(
+        f"tokens sampled per question: at most 1,000 by teachers and {solutions + blind:,} by the students, 80 of them"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -74,6 +74,15 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
     ): "the kernel skips instructions where one compares, not where one loads",
     (
         "trainers/teaching/verifiers/code/system_calls.py",
+        "allowed = (_RETURN, 0, 0, _ALLOW) → allowed = (_RETURN, 0, 1, _ALLOW)",
+    ): "the kernel skips nothing after it has returned",
+    (
+        "trainers/teaching/verifiers/code/system_calls.py",
+        "yield from ((_LOAD, 0, 0, _PROCESSOR_AT), (_EQUAL, 1, 0, processor), (_RETURN, 0, 0, _KILL)) → "
+        "yield from ((_LOAD, 0, 0, _PROCESSOR_AT), (_EQUAL, 1, 0, processor), (_RETURN, 0, 1, _KILL))",
+    ): "the kernel skips nothing after it has returned",
+    (
+        "trainers/teaching/verifiers/code/system_calls.py",
         "refused = (_RETURN, 0, 0, _ERRNO | errno.EPERM) → refused = (_RETURN, 0, 1, _ERRNO | errno.EPERM)",
     ): "the kernel skips nothing after it has returned",
 }
