@@ -105,27 +105,35 @@ def ci(tmp_path):
     return tmp_path
 
 
+def surroundings(ci, **variables):
+    """Return an environment in which git knows of no other repository, as in a hook, and nobody has set a seed."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "ATLAS_TEST_SEED"))}
+    path = f"{ci / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    return kept | {"PATH": path, "GIT_CEILING_DIRECTORIES": str(ci.parent), **variables}
+
+
 def told_by_ci(ci, **variables):
     """Return what the script says."""
-    environment = {name: value for name, value in os.environ.items() if name != "ATLAS_TEST_SEED"}
-    environment |= {"PATH": f"{ci / 'bin'}{os.pathsep}{os.environ['PATH']}", **variables}
     command = ["bash", ci / ".ci/run", "-q", "-k", "two words"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+    done = subprocess.run(command, env=surroundings(ci, **variables), capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
 
 
 def test_ci_shuffles_by_the_commit_unless_it_is_told_a_seed(ci):
-    git = ["git", "-c", "user.name=n", "-c", "user.email=e", "-C", ci]
-    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
-        subprocess.run([*git, *command], check=True)
-    asked = [*git, "rev-parse", "HEAD"]
-    commit = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-    seed = int(commit[:7], 16)
+    def git(*words):
+        named = ["git", "-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false", "-C", ci, *words]
+        done = subprocess.run(named, env=surroundings(ci), capture_output=True, text=True, check=True)
+        return done.stdout
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    seed = int(git("rev-parse", "HEAD")[:7], 16)
     shown = [f"Tests in the order of ATLAS_TEST_SEED={seed}", f"CI=true seed {seed}: -q -k two words"]
     assert told_by_ci(ci) == told_by_ci(ci) == shown
     assert told_by_ci(ci, ATLAS_TEST_SEED="7")[1] == "CI=true seed 7: -q -k two words"
     # What is no repository has an order too.
     shutil.rmtree(ci / ".git")
-    assert told_by_ci(ci, GIT_CEILING_DIRECTORIES=str(ci.parent))[1] == "CI=true seed 0: -q -k two words"
+    assert told_by_ci(ci)[1] == "CI=true seed 0: -q -k two words"
     assert '"--randomly-seed=$ATLAS_TEST_SEED"' in (ROOT / "scripts/test.sh").read_text(encoding="utf-8")
 
 
