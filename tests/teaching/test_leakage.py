@@ -174,6 +174,8 @@ SAYING = (
 )  # fmt: skip
 
 SUSPECTED = [
+    ("Never think 18.", "18", Q, A),
+    ("Not a hint: 18.", "18", Q, A),
     # The question begins with the result.
     ("12 + 6 = 18.", "18", "= 18: which sum of 12 is that?", "a"),
     ("For example, 3 + 4 = 7. Do the same.", "7", Q, A),
