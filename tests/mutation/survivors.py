@@ -23,6 +23,11 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "return [(float(low), float(high)) for low, high in zip(starts, edges, )]",
     ): "there is a start for every edge",
     (
+        "trainers/generation/api/usage.py",
+        'return Usage(**json.loads(path.read_text(encoding="utf-8"))) → '
+        "return Usage(**json.loads(path.read_text(encoding=None)))",
+    ): "a record holds numbers under names of ours, the same in any encoding",
+    (
         "trainers/generation/retries.py",
         'return max(0.0, (until - (_date(headers.get("date", "")) or datetime.now(UTC))).total_seconds()) → '
         'return max(0.0, (until - (_date(headers.get("date", None)) or datetime.now(UTC))).total_seconds())',
