@@ -44,6 +44,10 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
     ): "a rollout that has a deviation has a mean",
     (
         "trainers/grpo/unpadded/balanced_sizes.py",
+        "return 1, -1, start, 0 → return 1, -1, start, 1",
+    ): "a sequence alone is split last, and there are never more micro-batches than sequences",
+    (
+        "trainers/grpo/unpadded/balanced_sizes.py",
         "range(1, size), → range(size),",
     ): "a split before the first one saves nothing, and its parts are the least equal: another is always better",
     (
@@ -85,6 +89,11 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "trainers/teaching/verifiers/code/system_calls.py",
         "yield from ((_LOAD, 0, 0, _PROCESSOR_AT), (_EQUAL, 1, 0, processor), (_RETURN, 0, 0, _KILL)) → "
         "yield from ((_LOAD, 0, 0, _PROCESSOR_AT), (_EQUAL, 1, 0, processor), (_RETURN, 0, 1, _KILL))",
+    ): "the kernel skips nothing after it has returned",
+    (
+        "trainers/teaching/verifiers/code/system_calls.py",
+        "yield from ((_LOAD, 0, 0, _PROCESSOR_AT), (_EQUAL, 1, 0, processor), (_RETURN, 0, 0, _KILL)) → "
+        "yield from ((_LOAD, 0, 0, _PROCESSOR_AT), (_EQUAL, 1, 0, processor), (_RETURN, 1, 0, _KILL))",
     ): "the kernel skips nothing after it has returned",
     (
         "trainers/teaching/verifiers/code/system_calls.py",
