@@ -127,7 +127,7 @@ def test_without_a_teacher_there_is_the_accuracy_alone() -> None:
 
 
 def drawn(matrix: StudentMatrix, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the pictures are drawn from."""
+    """Return what the pictures are drawn from."""
     asked: dict[str, Any] = {}
     monkeypatch.setattr(student_matrix, "student_matrix", lambda *given, **named: asked.update(map=(given, named)))
     monkeypatch.setattr(student_matrix, "students_by_ability", lambda *given: asked.update(ability=given))

@@ -115,7 +115,7 @@ def test_the_last_lesson_that_counts_is_shown(tmp_path: Path, monkeypatch: pytes
 
 
 def said(directory: Path, caplog: pytest.LogCaptureFixture, *rollouts: Sequence[Group], pool: bool = True) -> list[str]:
-    """What one maker says of one rollout after another, with the level of it."""
+    """Return what one maker says of one rollout after another, with the level of it."""
     caplog.set_level(logging.WARNING)
     make = maker(directory, steps=2)
     for number, groups in enumerate(rollouts):

@@ -16,7 +16,7 @@ class Whispers:
     """A model with a way of its own to spell a turn."""
 
     def spells_control(self, text: str) -> bool:
-        """Whether it is in a text."""
+        """Return whether it is in a text."""
         return "psst" in text
 
 
