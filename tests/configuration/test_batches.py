@@ -58,6 +58,14 @@ def test_evaluation_batches_hold_full_groups(processes: int, generations: int, p
     assert fitted * processes % generations == 0
 
 
+@pytest.mark.parametrize(
+    ("per_device", "processes", "generations", "expected"),
+    [(3, 1, 3, 3), (5, 2, 3, 6), (4, 2, 3, 3), (1, 4, 4, 1), (7, 3, 6, 6), (8, 1, 1, 8), (1, 1, 5, 5)],
+)
+def test_evaluation_batches_are_the_nearest(per_device: int, processes: int, generations: int, expected: int) -> None:
+    assert fit_evaluation(per_device, processes, generations) == expected
+
+
 def test_fitting_again_changes_nothing() -> None:
     once = fit(128, 3, 2, 32)
     assert fit(once.size, 3, 2, 32).size == once.size

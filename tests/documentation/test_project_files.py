@@ -1,7 +1,9 @@
 """The files by which others join the project: they parse, and what they call and promise is there."""
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -88,6 +90,51 @@ def test_the_workflow_runs_the_script_that_ci_runs():
     installers = {f"scripts/install_py{python.replace('.', '')}.sh" for python in job["strategy"]["matrix"]["python"]}
     assert installers == {path for path in tracked() if re.fullmatch(r"scripts/install_py\d+\.sh", path)}
     assert workflow[True].keys() == {"push", "pull_request"}  # YAML reads the key "on" so
+
+
+@pytest.fixture
+def ci(tmp_path):
+    """The script of CI in a repository of its own, whose checks tell what they were started with."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/test.sh").write_text('echo "CI=$CI seed $ATLAS_TEST_SEED: $*"\n')
+    chromium = tmp_path / "bin/chromium"
+    chromium.parent.mkdir()
+    chromium.touch(mode=0o755)
+    return tmp_path
+
+
+def surroundings(ci, **variables):
+    """Return an environment in which git knows of no other repository, as in a hook, and nobody has set a seed."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "ATLAS_TEST_SEED"))}
+    path = f"{ci / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    return kept | {"PATH": path, "GIT_CEILING_DIRECTORIES": str(ci.parent), **variables}
+
+
+def told_by_ci(ci, **variables):
+    """Return what the script says."""
+    command = ["bash", ci / ".ci/run", "-q", "-k", "two words"]
+    done = subprocess.run(command, env=surroundings(ci, **variables), capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_ci_shuffles_by_the_commit_unless_it_is_told_a_seed(ci):
+    def git(*words):
+        named = ["git", "-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false", "-C", ci, *words]
+        done = subprocess.run(named, env=surroundings(ci), capture_output=True, text=True, check=True)
+        return done.stdout
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    seed = int(git("rev-parse", "HEAD")[:7], 16)
+    shown = [f"Tests in the order of ATLAS_TEST_SEED={seed}", f"CI=true seed {seed}: -q -k two words"]
+    assert told_by_ci(ci) == told_by_ci(ci) == shown
+    assert told_by_ci(ci, ATLAS_TEST_SEED="7")[1] == "CI=true seed 7: -q -k two words"
+    # What is no repository has an order too.
+    shutil.rmtree(ci / ".git")
+    assert told_by_ci(ci)[1] == "CI=true seed 0: -q -k two words"
+    assert '"--randomly-seed=$ATLAS_TEST_SEED"' in (ROOT / "scripts/test.sh").read_text(encoding="utf-8")
 
 
 def test_the_week_has_an_order_of_its_own_and_mutants_of_its_own():

@@ -6,8 +6,10 @@ import json
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from trainers.confidence_intervals import bootstrap_mean
 from trainers.evaluation.judge_agreement import main, read_labelled
 from trainers.evaluation.measures.judge_figures import Judged, JudgedPair, Labelled, figures, neighbours
 from trainers.problems import ConfigurationError
@@ -48,6 +50,70 @@ def test_a_judge_that_likes_what_comes_first_is_found_out():
     assert bias.low > 0
     fair = [JudgedPair(f"q{n}", (0.8, 0.3), (0.8, 0.3)) for n in range(50)]
     assert figures([], fair, 0.5)["position_bias"].mean == pytest.approx(0.0)
+
+
+def test_every_figure_by_hand():
+    """Four solutions to two questions, each as (length, label, score), the pass mark at 0.5.
+
+    | question | solutions | agree | errors | log2 of the length, less its mean 2 | error less its mean -1/12 |
+    |---|---|---|---|---|---|
+    | q0 | (2, 1, 0.5), (8, 0, 0.5) | yes, no | -1/2, 1/2 | -1, 1 | -5/12, 7/12 |
+    | q1 | (4, 0.5, 0.25), (4, 1, none) | no | -1/4 | 0 | -1/6 |
+
+    Errors grow by (5/12 + 7/12 + 0) / (1 + 1 + 0) with each doubling. In the pairs of q0 the first place is worth 0.3
+    and 0.1, in that of q1 -0.1.
+    """
+    judged = [
+        Judged(labelled(0, 1.0, 2), 0.5),
+        Judged(labelled(0, 0.0, 8), 0.5),
+        Judged(labelled(1, 0.5, 4), 0.25),
+        Judged(labelled(1, 1.0, 4), None),
+    ]
+    pairs = [
+        JudgedPair("q0", (0.8, 0.5), (0.5, 0.2)),
+        JudgedPair("q0", (0.8, 0.3), (0.7, 0.2)),
+        JudgedPair("q1", (0.2, 0.3), (0.3, 0.4)),
+    ]
+    found = figures(judged, pairs, 0.5)
+    means = {name: estimate.mean for name, estimate in found.items()}
+    assert means == pytest.approx(
+        {"agreement": 1 / 4, "error": -1 / 8, "absolute_error": 3 / 8, "length_bias": 1 / 2, "position_bias": 0.05}
+    )
+    counts = {name: estimate.n for name, estimate in found.items()}
+    assert counts == {"agreement": 2, "error": 2, "absolute_error": 2, "length_bias": 1, "position_bias": 2}
+    assert found["agreement"] == bootstrap_mean([[1.0, 0.0], [0.0, np.nan]])
+
+
+def test_where_all_questions_agree_a_figure_reaches_for_its_bounds():
+    judged = [Judged(labelled(row, 0.25, 8), 0.5) for row in range(20)]
+    found = figures(judged, [JudgedPair(f"q{row}", (0.5, 0.5), (0.5, 0.5)) for row in range(20)], 0.75)
+    reached = {name: (estimate.low, estimate.mean, estimate.high) for name, estimate in found.items()}
+    # 20 questions alike leave 17% of others unseen.
+    unseen = 1 - 0.025 ** (1 / 20)
+    assert reached == {
+        "agreement": pytest.approx((1 - unseen, 1, 1)),
+        "error": pytest.approx((0.25 - 1.25 * unseen, 0.25, 0.25 + 0.75 * unseen)),
+        "absolute_error": pytest.approx((0.25 - 0.25 * unseen, 0.25, 0.25 + 0.75 * unseen)),
+        "position_bias": pytest.approx((-unseen, 0, unseen)),
+    }
+
+
+def test_an_empty_solution_is_as_long_as_one_letter():
+    def bias(shortest: int) -> float:
+        judged = [Judged(labelled(row, 0.5, length), 0.5 + length / 100) for row, length in enumerate((shortest, 4))]
+        return figures(judged, [], 0.5)["length_bias"].mean
+
+    assert bias(1) == pytest.approx(0.03 / 2)
+    assert bias(0) == pytest.approx(0.04 / 2)
+
+
+def test_nothing_that_was_judged_has_no_figures():
+    assert figures([], [], 0.5) == figures([Judged(labelled(0, 1.0, 2), None)], [], 0.5) == {}
+
+
+def test_so_many_pairs_are_shown_and_no_more():
+    made = [labelled(0, 1, length) for length in range(1, 400)]
+    assert neighbours(made) == [(made[number], made[number + 1]) for number in range(200)]
 
 
 def test_agreement_counts_those_that_were_judged():

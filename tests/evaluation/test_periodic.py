@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,20 @@ def test_a_summary_that_cannot_be_written_is_named_and_ends_no_training(tmp_path
     path = save_periodic_summary(str(tmp_path), 3, [group(lesson([False], True))])
     [message] = caplog.messages
     assert str(path) in message
+
+
+def test_the_metrics_are_those_of_all_and_of_each_student_of_a_pool():
+    groups = []
+    for student, made in (("ann", lesson([False], True)), ("bob", lesson([True], False, row=1, reward=-0.5))):
+        own = replace(made, prepared=replace(made.prepared, student=student))
+        groups.append(group(own, replace(own, member=1, reward=None, taught=None, failure="taught_timeout")))
+    found = periodic_metrics(groups, ("ann", "bob"))
+    assert (found["reward"], found["teaching/accuracy_gain"]) == (0.25, 0.0)
+    gains = {name: found[f"teaching/by_student/{name}/accuracy_gain"] for name in ("ann", "bob")}
+    assert gains == {"ann": 1.0, "bob": -1.0}
+    alone = periodic_metrics(groups)
+    assert alone == {name: value for name, value in found.items() if "by_student" not in name}
+    assert "reward" not in periodic_metrics([group(lesson([None], None, reward=None))])
 
 
 def test_an_evaluation_that_says_nothing_of_the_metric_is_no_better():

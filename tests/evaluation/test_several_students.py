@@ -14,7 +14,7 @@ import pytest
 
 from tests.evaluation.test_evaluate import QUESTIONS, TEMPLATES, Student, solve, teacher
 from tests.support.data_configs import run_config
-from tests.support.evaluations import evaluated
+from tests.support.evaluations import evaluated, pooled
 from trainers.configuration import ConfigurationError, compose
 from trainers.configuration.composition.compose import save
 from trainers.configuration.devices.machine import Machine
@@ -23,8 +23,8 @@ from trainers.evaluation.comparison import compare
 from trainers.evaluation.evaluate import Evaluation, check_answers, evaluate
 from trainers.evaluation.lesson_files import LESSONS, STUDENT_ALONE, answered, held, keep, read_lines
 from trainers.evaluation.measures.quantities import mean_of, over_students
-from trainers.evaluation.measures.results import STUDENTS, Results
-from trainers.evaluation.measures.solved_questions import Alone, MeteredGenerator, Taught
+from trainers.evaluation.measures.results import Results
+from trainers.evaluation.measures.solved_questions import MeteredGenerator
 from trainers.evaluation.reports.results import read_results, settings_of, write_results
 from trainers.evaluation.reports.student_matrix import MEAN, MEAN_HELD_OUT, MEAN_TRAINED, matrix_of
 from trainers.generation.types import GenerationError, Sampling
@@ -59,20 +59,6 @@ def everything(one: Evaluation) -> Results:
         return Results(tuple(solved), {"T": tuple(await one.teach("T", teacher(), solved, taught["T"]))})
 
     return asyncio.run(both())
-
-
-def pooled(held_out: tuple[str, ...] = (), **students: tuple[list[Alone], list[Taught]]) -> Results:
-    """Results of students with their own verdicts on the same questions."""
-    alone: list[Alone] = []
-    taught: list[Taught] = []
-    for name, (solved, lessons) in students.items():
-        alone += [replace(item, prepared=replace(item.prepared, student=name)) for item in solved]
-        for item in lessons:
-            prepared = replace(item.group.prepared, student=name)
-            own = tuple(replace(lesson, prepared=prepared) for lesson in item.group.lessons)
-            taught.append(replace(item, group=replace(item.group, prepared=prepared, lessons=own)))
-    entries = {name: {"held_out": name in held_out, "price_per_million_tokens": None} for name in students}
-    return Results(tuple(alone), {"T": tuple(taught)}, {STUDENTS: entries})
 
 
 def test_every_student_meets_every_question_and_its_lessons_know_it(tmp_path):

@@ -77,6 +77,13 @@ def test_bounds_are_moved_until_no_move_saves_padding():
     assert (sizes, sum(tokens(lengths, sizes))) == ([2, 1, 2], 87)
 
 
+def test_the_micro_batch_is_split_that_saves_most_by_it():
+    """A split saves the padding of the part behind it: of 12 and 9 it is 3 tokens, of 3, 1 and 1 it is 4."""
+    lengths = [12, 12, 12, 9, 3, 1, 1]
+    sizes = balanced_sizes(lengths, 4)
+    assert (sizes, sum(tokens(lengths, sizes))) == ([2, 2, 1, 2], 24 + 24 + 3 + 2)
+
+
 def test_of_all_cuts_none_is_much_better():
     draw = Random(0)
     wasted = []

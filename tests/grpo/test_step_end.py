@@ -39,6 +39,31 @@ def test_a_metric_that_counts_for_nothing_in_every_rollout_is_their_plain_mean()
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("rollouts", "expected"),
+    [
+        # Lengths of 10 and 11, then of 9 and 12; and twice of 7 alone.
+        ([(10.5, 0.5, 2), (10.5, 1.5, 2)], (0.25 / 2 + 2.25 / 2) ** 0.5),
+        ([(7.0, 0.0, 3), (7.0, 0.0, 1)], 0.0),
+        ([(7.0, 0.25, 3)], 0.25),
+        # Of three lengths of 4 and one of 8.
+        ([(4.0, 0.0, 3), (8.0, 0.0, 1)], 3**0.5),
+    ],
+)
+def test_the_deviation_of_lengths_is_that_of_all_rollouts_together(rollouts, expected):
+    metrics, names = StepMetrics(), ("teaching/teaching_length_mean", "teaching/teaching_length_std")
+    for mean, deviation, count in rollouts:
+        metrics.add(dict(zip(names, (mean, deviation), strict=True)), dict.fromkeys(names, count))
+    assert metrics.take([], steps_per_rollout=1, steps_left=0)[names[1]] == pytest.approx(expected)
+
+
+def test_a_rollout_that_says_no_weight_counts_as_one_value():
+    metrics = StepMetrics()
+    metrics.add({"reward": 4.0}, {"reward": 3.0})
+    metrics.add({"reward": 0.0}, {})
+    assert metrics.take([], steps_per_rollout=1, steps_left=0) == {"reward": 3.0}
+
+
 def test_metrics_of_several_rollouts_are_those_of_all_their_lessons(tmp_path):
     rollouts = [
         [group(lesson([False], True, 30), lesson([True], False, 10, member=1, reward=0.0))],

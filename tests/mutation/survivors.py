@@ -23,6 +23,11 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "return [(float(low), float(high)) for low, high in zip(starts, edges, )]",
     ): "there is a start for every edge",
     (
+        "trainers/generation/api/usage.py",
+        'return Usage(**json.loads(path.read_text(encoding="utf-8"))) → '
+        "return Usage(**json.loads(path.read_text(encoding=None)))",
+    ): "a record holds numbers under names of ours, the same in any encoding",
+    (
         "trainers/generation/retries.py",
         'return max(0.0, (until - (_date(headers.get("date", "")) or datetime.now(UTC))).total_seconds()) → '
         'return max(0.0, (until - (_date(headers.get("date", None)) or datetime.now(UTC))).total_seconds())',
@@ -38,10 +43,29 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "lengths = zip(self._values[deviation], self._values[mean], strict=None)",
     ): "a rollout that has a deviation has a mean",
     (
+        "trainers/grpo/unpadded/balanced_sizes.py",
+        "return 1, -1, start, 0 → return 1, -1, start, 1",
+    ): "a sequence alone is split last, and there are never more micro-batches than sequences",
+    (
+        "trainers/grpo/unpadded/balanced_sizes.py",
+        "range(1, size), → range(size),",
+    ): "a split before the first one saves nothing, and its parts are the least equal: another is always better",
+    (
         "trainers/grpo/unpadded/micro_batches.py",
         "return [list(indices[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)] → "
         "return [list(indices[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=False)]",
     ): "there is a start for every end",
+    (
+        "trainers/grpo/distillation/mentor.py",
+        "async def prompt_logprobs(self, sequences: Sequence[TokenIds], *, priority: int = 0) "
+        "-> list[tuple[float, ...]]: → "
+        "async def prompt_logprobs(self, sequences: Sequence[TokenIds], *, priority: int = 1) "
+        "-> list[tuple[float, ...]]:",
+    ): "a protocol says how something is called: nobody calls this",
+    (
+        "trainers/teaching/verifiers/code/row_tests.py",
+        'ast.parse(prompt or "") → ast.parse(prompt or "XXXX")',
+    ): "nothing is asked of what is parsed but that it is Python, and a name is",
     (
         "trainers/teaching/student_pool.py",
         "return [next(name for name, end in zip(weights, ends, strict=True) if place < end) for place in places] → "
@@ -57,6 +81,20 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "yield from ((_LOAD, 0, 0, _PROCESSOR_AT), (_EQUAL, 1, 0, processor), (_RETURN, 0, 0, _KILL)) → "
         "yield from ((_LOAD, 1, 0, _PROCESSOR_AT), (_EQUAL, 1, 0, processor), (_RETURN, 0, 0, _KILL))",
     ): "the kernel skips instructions where one compares, not where one loads",
+    (
+        "trainers/teaching/verifiers/code/system_calls.py",
+        "allowed = (_RETURN, 0, 0, _ALLOW) → allowed = (_RETURN, 0, 1, _ALLOW)",
+    ): "the kernel skips nothing after it has returned",
+    (
+        "trainers/teaching/verifiers/code/system_calls.py",
+        "yield from ((_LOAD, 0, 0, _PROCESSOR_AT), (_EQUAL, 1, 0, processor), (_RETURN, 0, 0, _KILL)) → "
+        "yield from ((_LOAD, 0, 0, _PROCESSOR_AT), (_EQUAL, 1, 0, processor), (_RETURN, 0, 1, _KILL))",
+    ): "the kernel skips nothing after it has returned",
+    (
+        "trainers/teaching/verifiers/code/system_calls.py",
+        "yield from ((_LOAD, 0, 0, _PROCESSOR_AT), (_EQUAL, 1, 0, processor), (_RETURN, 0, 0, _KILL)) → "
+        "yield from ((_LOAD, 0, 0, _PROCESSOR_AT), (_EQUAL, 1, 0, processor), (_RETURN, 1, 0, _KILL))",
+    ): "the kernel skips nothing after it has returned",
     (
         "trainers/teaching/verifiers/code/system_calls.py",
         "refused = (_RETURN, 0, 0, _ERRNO | errno.EPERM) → refused = (_RETURN, 0, 1, _ERRNO | errno.EPERM)",

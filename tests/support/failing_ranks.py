@@ -31,14 +31,17 @@ from trainers.training.stopping import StopEarly
 
 
 class Broken:
-    """A runner, or a weight sync, that fails whatever it is asked for."""
+    """A runner, a schedule of rollouts, or a weight sync, that fails whatever it is asked for."""
 
     def run(self, *_: Any, **__: Any) -> None:
         """No rollout."""
         raise OSError(28, "No space left on device")
 
-    update = evaluate = run
+    update = evaluate = take = run
     connected = True
+
+    def join(self) -> None:
+        """No rollout runs ahead."""
 
     def restarted(self) -> bool:
         """Nobody brings its servers back."""
@@ -49,7 +52,9 @@ def trainer(main: bool, directory: Path) -> Any:
     """As much of a trainer as the methods below touch."""
     made: Any = object.__new__(TeacherGRPOTrainer)
     made.runner = Broken() if main else None
-    made.schedule = None
+    made.schedule = Broken() if main else None
+    # What the data loaders bring is what was planned.
+    made.order, made.questions = SimpleNamespace(rollout=lambda number: [0, 0]), [SimpleNamespace(row=0)]
     made.state = SimpleNamespace(global_step=3)
     made._last_loaded_step = 3
     made.evaluation_questions = ()

@@ -54,3 +54,20 @@ def test_what_could_not_be_judged_is_not_wrong():
 
     outcome = asyncio.run(AnyAcceptedAnswer(Tired()).verify("7", SEVERAL))
     assert outcome == Verdict("unscorable", "timeout")
+
+
+def test_it_extracts_as_the_other_one_does_and_closes_it():
+    class Extracts:
+        closed = False
+
+        def extract(self, solution):
+            return f"of {solution}"
+
+        async def aclose(self):
+            self.closed = True
+
+    within = Extracts()
+    verifier = AnyAcceptedAnswer(within)
+    assert verifier.extract("7") == "of 7"
+    asyncio.run(verifier.aclose())
+    assert within.closed

@@ -65,6 +65,11 @@ def test_what_is_no_number_in_its_notation_has_none(written: str) -> None:
     assert list(other_numerals(written)) == []
 
 
+def test_what_is_no_number_hides_none_behind_it() -> None:
+    assert list(other_numerals("IIII, or XII")) == [(9, 12, Fraction(12))]
+    assert list(other_numerals("9 base 2, or 11 base 2")) == [(13, 22, Fraction(3))]
+
+
 @pytest.mark.parametrize(
     "written",
     [

@@ -174,6 +174,10 @@ SAYING = (
 )  # fmt: skip
 
 SUSPECTED = [
+    ("Never think 18.", "18", Q, A),
+    ("Not a hint: 18.", "18", Q, A),
+    # The question begins with the result.
+    ("12 + 6 = 18.", "18", "= 18: which sum of 12 is that?", "a"),
     ("For example, 3 + 4 = 7. Do the same.", "7", Q, A),
     ("A similar problem: 5 boxes of 8 make 5 * 8 = 40. Now do yours.", "40", Q, A),
     ("Suppose there were 10 and 8: then 10 + 8 = 18. Here it is the same.", "18", Q, A),
@@ -283,8 +287,7 @@ def test_the_table_is_large_enough():
 @pytest.mark.parametrize(("teaching", "truth", "question", "approach"), [*LEAKS, *DISGUISED])
 def test_leaks(teaching, truth, question, approach):
     leak = find_leak(teaching, truth, question, approach)
-    assert leak.leaked
-    assert not leak.suspected
+    assert (leak.leaked, leak.suspected) == (True, False)
     assert leak.reason in ("assertion", "final_equation", "distinctive")
 
 

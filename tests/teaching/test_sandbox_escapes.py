@@ -121,7 +121,9 @@ def test_a_program_that_needs_none_of_it_runs_behind_the_filter() -> None:
     assert run_python(program, isolate=False) == "passed"
 
 
-@pytest.mark.skipif(not can_filter(), reason="this kernel takes no filters of system calls")
+@pytest.mark.skipif(
+    os.environ.get("CI") != "true" and not can_filter(), reason="this kernel takes no filters of system calls"
+)
 @pytest.mark.parametrize("family", ["AF_INET", "AF_INET6", "AF_UNIX"])
 def test_without_namespaces_the_filter_keeps_programs_from_the_network(
     family: str, monkeypatch: pytest.MonkeyPatch

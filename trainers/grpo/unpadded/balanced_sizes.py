@@ -78,8 +78,9 @@ def _moved(lengths: Sequence[int], bounds: list[int], capacity: int) -> bool:
         def tokens(middle: int, start: int = start, end: int = end) -> tuple[int, int]:
             return lengths[start] * (middle - start), lengths[middle] * (end - middle)
 
+        # The bound itself is one of them.
         fitting = [middle for middle in range(start + 1, end) if max(tokens(middle)) <= capacity]
-        best = min(fitting, key=lambda middle: sum(tokens(middle)), default=bound)
+        best = min(fitting, key=lambda middle: sum(tokens(middle)))
         if sum(tokens(best)) < sum(tokens(bound)):
             bounds[at] = best
             changed = True
