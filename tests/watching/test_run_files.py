@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.support.lessons import group, lesson
+from tests.support.lessons import group, lesson, solution
 from trainers.callbacks import save_lessons
 from trainers.jsonl import append
+from trainers.teaching.lesson import Lesson, Midway
 from trainers.watching.run_files import LAST_LESSONS, MOST_CHARACTERS, MOST_POINTS, GrowingFile, RunFiles
 
 
@@ -80,6 +82,27 @@ def test_the_last_lessons_are_shown_the_newest_step_first(tmp_path: Path):
     assert (found[0]["alone"], found[0]["correct"], found[0]["reward"]) == ([False, True], True, 1.0)
     assert [title for title, _ in found[0]["texts"]] == [
         "question", "the student's approach", "teaching", "taught solution",
+    ]  # fmt: skip
+
+
+def test_lessons_that_nobody_was_to_solve_say_so(tmp_path: Path):
+    solved, unsolved = lesson([False], True), lesson([], None, row=1, reward=None)
+    unsolved = replace(unsolved, taught=None, prepared=replace(unsolved.prepared, unsolved=True))
+    failed = replace(lesson([], None, row=2, reward=None), taught=None, failure="baseline_timeout")
+    save_lessons(str(tmp_path), 0, [group(solved), group(unsolved), group(failed)])
+    assert [shown["solved"] for shown in RunFiles(tmp_path).view()["lessons"]] == [True, False, True]
+
+
+def test_second_teachings_are_shown_and_tell_lessons_apart(tmp_path: Path):
+    def twice(member: int, second: str | None) -> Lesson:
+        made = lesson([False], True, member=member)
+        midway = Midway("2 + 2", "", second, 1, 5, False, False, False, False)
+        return replace(made, taught=replace(solution(True), midway=midway))
+
+    save_lessons(str(tmp_path), 0, [group(twice(0, "look again"), twice(1, "look again"), twice(2, None))])
+    texts = [dict(shown["texts"]) for shown in RunFiles(tmp_path).view()["lessons"]]
+    assert [(said["teaching"], said.get("second teaching")) for said in texts] == [
+        ("do it", "look again"), ("do it", None),
     ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from trainers.grpo.alarms.alarm import ALARMS
 from trainers.jsonl import whole_rows
 from trainers.plotting.style import BLUE, ORANGE
 from trainers.plotting.training import FROM_THE_MENTOR, PANELS, Curve, Panel
+from trainers.teaching.lesson_record import was_unsolved
 
 MOST_POINTS = 400
 """Points of a curve that the page is given; of more only every so many."""
@@ -100,8 +101,9 @@ def last_lessons(output_dir: Path) -> list[dict[str, Any]]:
     for path in sorted((output_dir / "lessons").glob("step_*.jsonl"), reverse=True):
         for row in whole_rows(path):
             lesson = _lesson(row)
-            said = dict(lesson["texts"]).get("teaching")
-            found.setdefault((lesson["step"], lesson["row"], said, lesson["correct"]), lesson)
+            texts = dict(lesson["texts"])
+            said = texts.get("teaching"), texts.get("second teaching")
+            found.setdefault((lesson["step"], lesson["row"], *said, lesson["correct"]), lesson)
         if len(found) >= LAST_LESSONS:
             break
     return [*found.values()][:LAST_LESSONS]
@@ -146,6 +148,7 @@ def _lesson(row: Row) -> dict[str, Any]:
         "row": row.get("row"),
         "student": row.get("student"),
         "reward": reward if isinstance(reward, int | float) and math.isfinite(reward) else None,
+        "solved": not was_unsolved(row),
         "alone": [solution.get("correct") for solution in row.get("baselines") or ()],
         "correct": taught.get("correct"),
         "leaked": bool(row.get("leaked")),
@@ -155,6 +158,7 @@ def _lesson(row: Row) -> dict[str, Any]:
                 ("question", row.get("question")),
                 ("the student's approach", row.get("approach")),
                 ("teaching", row.get("teaching") or row.get("completion")),
+                ("second teaching", (taught.get("midway") or {}).get("teaching")),
                 ("taught solution", taught.get("text")),
             )
             if text
