@@ -109,9 +109,8 @@ def test_both_teachings_are_in_the_lesson_its_tokens_and_its_reward() -> None:
     group, *_ = group_of()
     once, *_ = group_of(at=None)
     lesson, alone = group.lessons[0], once.lessons[0]
-    second = Midway(
-        lesson.midway.transcript if lesson.midway else "", "", "multiply", 8, 29, False, False, False, False
-    )
+    seen = lesson.midway.transcript if lesson.midway else ""
+    second = Midway("", "multiply", 8, False, False, False, seen, 29, truncated=False)
     assert (lesson.teaching, lesson.midway) == ("add", second)
     assert alone.midway is None
     assert (alone.teaching_length, lesson.teaching_length) == (3, 11)

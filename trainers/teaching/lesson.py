@@ -45,22 +45,31 @@ class Grade:
 
 
 @dataclass(frozen=True)
-class Midway:
-    """The teacher's second teaching, in the middle of a solution, made from the `transcript` of what was done so far.
+class Reply:
+    """A teacher's thinking, its teaching if it may reach the student, and what was found in that.
 
-    `teaching` is `None` after a format failure, or where it was `forged`: the student then goes on untold. `length`
-    counts the tokens of the teaching in the teacher's tokenizer, `tokens` those of the teacher's whole completion.
+    `teaching` is `None` after a format failure, or where it was `forged`. `length` counts its tokens in the teacher's
+    tokenizer.
     """
 
-    transcript: str
     thinking: str
     teaching: str | None
     length: int
-    tokens: int
-    truncated: bool
+    forged: bool
     leaked: bool
     suspected_leak: bool
-    forged: bool
+
+
+@dataclass(frozen=True)
+class Midway(Reply):
+    """The teacher's second teaching, in the middle of a solution, made from the `transcript` of what was done so far.
+
+    Without a `teaching` the student goes on untold. `tokens` counts those of the teacher's whole completion.
+    """
+
+    transcript: str
+    tokens: int
+    truncated: bool
 
 
 def midway_turn(teach_at: Sequence[int]) -> int | None:
