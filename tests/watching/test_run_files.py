@@ -93,16 +93,22 @@ def test_lessons_that_nobody_was_to_solve_say_so(tmp_path: Path):
     assert [shown["solved"] for shown in RunFiles(tmp_path).view()["lessons"]] == [True, False, True]
 
 
+def test_without_a_teaching_nothing_was_taught_right(tmp_path: Path):
+    save_lessons(str(tmp_path), 0, [group(lesson([True], None, teaching=None))])
+    [shown] = RunFiles(tmp_path).view()["lessons"]
+    assert (shown["correct"], dict(shown["texts"])["teaching"]) == (False, "c")
+
+
 def test_second_teachings_are_shown_and_tell_lessons_apart(tmp_path: Path):
     def twice(member: int, second: str | None) -> Lesson:
         made = lesson([False], True, member=member)
-        midway = Midway("2 + 2", "", second, 1, 5, False, False, False, False)
+        midway = Midway("", second, 1, False, False, False, "2 + 2", 5, truncated=False)
         return replace(made, taught=replace(solution(True), midway=midway))
 
     save_lessons(str(tmp_path), 0, [group(twice(0, "look again"), twice(1, "look again"), twice(2, None))])
     texts = [dict(shown["texts"]) for shown in RunFiles(tmp_path).view()["lessons"]]
     assert [(said["teaching"], said.get("second teaching")) for said in texts] == [
-        ("do it", "look again"), ("do it", None),
+        ("do it", "look again"), ("do it", "no well-formed teaching"),
     ]  # fmt: skip
 
 

@@ -142,6 +142,7 @@ def _alarm(row: Row) -> dict[str, Any]:
 
 def _lesson(row: Row) -> dict[str, Any]:
     taught = row.get("taught") or {}
+    midway = taught.get("midway")
     reward = row.get("reward")
     return {
         "step": row.get("step"),
@@ -150,7 +151,8 @@ def _lesson(row: Row) -> dict[str, Any]:
         "reward": reward if isinstance(reward, int | float) and math.isfinite(reward) else None,
         "solved": not was_unsolved(row),
         "alone": [solution.get("correct") for solution in row.get("baselines") or ()],
-        "correct": taught.get("correct"),
+        # A teacher that gave no teaching has taught nothing right.
+        "correct": False if row.get("format_failure") else taught.get("correct"),
         "leaked": bool(row.get("leaked")),
         "texts": [
             [title, _text(text)]
@@ -158,7 +160,7 @@ def _lesson(row: Row) -> dict[str, Any]:
                 ("question", row.get("question")),
                 ("the student's approach", row.get("approach")),
                 ("teaching", row.get("teaching") or row.get("completion")),
-                ("second teaching", (taught.get("midway") or {}).get("teaching")),
+                ("second teaching", midway and (midway.get("teaching") or "no well-formed teaching")),
                 ("taught solution", taught.get("text")),
             )
             if text
