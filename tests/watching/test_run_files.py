@@ -85,12 +85,16 @@ def test_the_last_lessons_are_shown_the_newest_step_first(tmp_path: Path):
     ]  # fmt: skip
 
 
-def test_lessons_that_nobody_was_to_solve_say_so(tmp_path: Path):
+def test_lessons_that_nobody_was_to_solve_say_so_and_come_last(tmp_path: Path):
     solved, unsolved = lesson([False], True), lesson([], None, row=1, reward=None)
     unsolved = replace(unsolved, taught=None, prepared=replace(unsolved.prepared, unsolved=True))
     failed = replace(lesson([], None, row=2, reward=None), taught=None, failure="baseline_timeout")
-    save_lessons(str(tmp_path), 0, [group(solved), group(unsolved), group(failed)])
-    assert [shown["solved"] for shown in RunFiles(tmp_path).view()["lessons"]] == [True, False, True]
+    for step in (0, 1):
+        save_lessons(str(tmp_path), step, [group(unsolved), group(solved), group(failed)])
+    found = RunFiles(tmp_path).view()["lessons"]
+    assert [(shown["step"], shown["row"], shown["solved"]) for shown in found] == [
+        (1, 0, True), (1, 2, True), (1, 1, False), (0, 0, True), (0, 2, True), (0, 1, False),
+    ]  # fmt: skip
 
 
 def test_without_a_teaching_nothing_was_taught_right(tmp_path: Path):

@@ -95,12 +95,12 @@ class RunFiles:
 def last_lessons(output_dir: Path) -> list[dict[str, Any]]:
     """Return the lessons that were saved last, the newest step first.
 
-    Of a group's lessons that say the same, with the same outcome, one: late in a run whole groups do.
+    Of a group's lessons that say the same, with the same outcome, one: late in a run whole groups do. Of a step those
+    come first of which anything is known: where a mentor is followed, most are not to be solved.
     """
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for path in sorted((output_dir / "lessons").glob("step_*.jsonl"), reverse=True):
-        for row in whole_rows(path):
-            lesson = _lesson(row)
+        for lesson in sorted(map(_lesson, whole_rows(path)), key=lambda each: not each["solved"]):
             texts = dict(lesson["texts"])
             said = texts.get("teaching"), texts.get("second teaching")
             found.setdefault((lesson["step"], lesson["row"], *said, lesson["correct"]), lesson)
