@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a directory of traces (docs/guides/traces.md) to a teacher that has learned from them, evaluated beside the old one:
 #   scripts/learn_from_traces.sh DIR [options] [key=value …] [--training key=value …] [--evaluation key=value …]
-#   scripts/learn_from_traces.sh traces --teacher results/teacher_rcl trace_approved=true --evaluation verifier=judge …
+#   scripts/learn_from_traces.sh traces --teacher results/teacher_rcl --training trace_approved=true --evaluation verifier=judge …
 # It runs launch.sh (with --grpo launch_with_server.sh) and evaluate.sh, and shows their commands. Held-out conversations
 # are in neither training. Words before --training and --evaluation are for both stages. The same command continues.
 #   --teacher OLD      the teacher in use, from which training starts (default Arc-Intelligence/ATLAS-8B-Thinking)

@@ -92,7 +92,7 @@ class TraceFiles:
             if isinstance(lesson, BadRowError):
                 yield number, lesson
             elif self.choice.refusal(lesson) is None and self._in(split, lesson):
-                yield number, as_row(lesson, examples=self.choice.examples)
+                yield from ((number, row) for row in as_rows(lesson, examples=self.choice.examples))
 
     def readers(self, split: str) -> list[tuple[Path, Callable[[], Iterator[Placed]], str]]:
         """Return for each file its path, what reads it, and what changes when its rows may have changed."""
@@ -143,17 +143,25 @@ def held_out(conversations: set[str], share: float) -> frozenset[str]:
     return frozenset(chosen)
 
 
-def as_row(lesson: UsedLesson, *, examples: bool) -> dict[str, Any]:
-    """Return a lesson under the names that datasets have."""
-    if examples:
-        return {
-            "question": lesson.question,
-            "student_approach": lesson.approach,
-            "teacher_diagnosis": lesson.thinking,
-            "teacher_teaching": lesson.teaching,
-        }
-    truth = {} if lesson.ground_truth is None else {"ground_truth": lesson.ground_truth}
-    return {"question": lesson.question, "lesson": lesson.id, **truth}
+def as_rows(lesson: UsedLesson, *, examples: bool) -> Iterator[dict[str, Any]]:
+    """Yield a lesson under the names that datasets have: as one question, or as an example of each teaching in it."""
+    if not examples:
+        truth = {} if lesson.ground_truth is None else {"ground_truth": lesson.ground_truth}
+        yield {"question": lesson.question, "lesson": lesson.id, **truth}
+        return
+    yield _example(lesson.question, lesson.approach, lesson.thinking, lesson.teaching)
+    if lesson.second_teaching:
+        # The teacher was asked for it with what the student had done in place of its approach.
+        yield _example(lesson.question, lesson.transcript, lesson.second_thinking, lesson.second_teaching)
+
+
+def _example(question: Any, approach: Any, thinking: Any, teaching: Any) -> dict[str, Any]:
+    return {
+        "question": question,
+        "student_approach": approach,
+        "teacher_diagnosis": thinking,
+        "teacher_teaching": teaching,
+    }
 
 
 def _lesson(row: Any, feedback: Mapping[str, Feedback]) -> UsedLesson | BadRowError:
@@ -178,6 +186,9 @@ def _ours(row: Mapping[str, Any]) -> UsedLesson:
         teaching=row.get("teaching"),
         ground_truth=row.get("ground_truth"),
         failure=row.get("failure"),
+        transcript=row.get("transcript") or "",
+        second_thinking=row.get("second_thinking") or "",
+        second_teaching=row.get("second_teaching"),
     )
 
 

@@ -25,6 +25,9 @@ class UsedLesson:
         failure: why the lesson is none to learn teaching from.
         score: how good it was, from 0 to 1; `None` where nobody says.
         approved: whether somebody found it good.
+        transcript: what the student had done when the teacher spoke once more.
+        second_thinking: what the teacher thought then.
+        second_teaching: what it told the student then; empty where it spoke once.
     """
 
     id: str
@@ -38,6 +41,9 @@ class UsedLesson:
     failure: Any = None
     score: float | None = None
     approved: bool = False
+    transcript: Any = ""
+    second_thinking: Any = ""
+    second_teaching: Any = None
 
     def scored(self, score: float) -> UsedLesson:
         """Return the lesson with somebody's word on it."""

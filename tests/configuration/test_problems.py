@@ -84,7 +84,6 @@ BAD = [
     ("teacher_rcl teach_at=[0,1]", "teach_at=[0,1]", "only a student with student_tools can pause", "leave teach_at out"),
     ("teacher_rcl student_agent=a.b teach_at=[0,1]", "student_agent=a.b teach_at=[0,1]", "can pause", "give it tools"),
     (f"teacher_rcl {TOOLS} teach_at=[0,8]", "teach_at=[0,8] student_max_turns=8", "is cut off", "name a turn below it"),
-    (f"teacher_rcl {TOOLS} teach_at=[0,1] leak_policy=blind", "teach_at=[0,1] leak_policy=blind", "free to tell", "penalise"),
     (f"teacher_rcl {TOOLS} teach_at=[0,one]", "teach_at=[0,one]", "expected", ""),
     (f"teacher_rcl {TOOLS} teach_at=[0,1] midway_template=Go", "midway_template='Go'", "lacks the placeholder {teaching}", "write {teaching}"),
     (f"teacher_rcl {TOOLS} teach_at=[0,1] student_max_model_len=12288", "student_max_model_len=12288", "2 x max_completion_length=8192", "raise"),

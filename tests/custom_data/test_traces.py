@@ -49,6 +49,17 @@ def test_an_example_is_question_approach_and_teaching(tmp_path):
     assert read_reply(row["reply"]).teaching == "add 1"
 
 
+def test_a_second_teaching_is_an_example_of_its_own(tmp_path):
+    second = {"transcript": "add(1, 1) → 3", "second_thinking": "hm", "second_teaching": "look again"}
+    recorded(tmp_path, lesson(1, **second), lesson(2, transcript="sub(2, 2) → 0"))
+    table = load(data_config("sft", tmp_path, traces=True, dataset_split="all")).training.dataset()
+    examples = [(row["question"], row["student_approach"], read_reply(row["reply"]).teaching) for row in table]
+    assert examples == [
+        ("1 + 1?", "guess", "add 1"), ("1 + 1?", "add(1, 1) → 3", "look again"), ("2 + 2?", "guess", "add 2"),
+    ]  # fmt: skip
+    assert questions("teacher_grpo", tmp_path) == ["1 + 1?", "2 + 2?"]
+
+
 def test_lessons_without_a_whole_teaching_are_no_examples_but_questions(tmp_path):
     recorded(tmp_path, lesson(1), lesson(2, teaching=None), lesson(3, failure="incomplete"))
     assert questions("sft", tmp_path) == ["1 + 1?"]

@@ -16,7 +16,10 @@ from custom_data.world.calculator.tool import calculator
 from custom_data.world.calculator.words import AFTER, BEFORE, add_words, schema, tool_use
 from custom_data.world.texts.behaviour import Example, approach, solution
 from custom_data.world.texts.stories import KINDS
+from trainers.builders.data import check_data
 from trainers.builders.tools import sandboxed_tool
+from trainers.configuration import compose
+from trainers.configuration.devices.machine import Machine
 from trainers.generation.agents.tool_text import read_text
 from trainers.generation.chat_templates.rendering import chat_ids
 from trainers.generation.types import Message, Prompt, ToolCall
@@ -55,6 +58,15 @@ def world(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(workspace / "world", directory)
     make_student(directory, steps=1)
     return directory
+
+
+@pytest.mark.parametrize("teach_at", ["[0]", "[0,1]"])
+def test_every_question_of_the_recipe_fits_also_where_the_teacher_speaks_twice(world: Path, teach_at: str) -> None:
+    models = [f"world={world}", f"model_name_or_path={world}/teacher_base"]
+    config = compose(["quickstart_calculator", *models, f"teach_at={teach_at}"], Machine(()), servers=1).config
+    report = check_data(config)
+    assert report.training is not None
+    assert report.training.overlong == ()
 
 
 def test_what_the_student_said_is_rendered_as_it_said_it(world: Path) -> None:

@@ -15,7 +15,7 @@ from trainers.callbacks import save_lessons
 from trainers.evaluation.lesson_page import main, training_lessons, write_training_page
 from trainers.evaluation.reports.lesson_page import end_of, training_page_data
 from trainers.jsonl import append
-from trainers.teaching.lesson import Lesson
+from trainers.teaching.lesson import Lesson, Midway
 
 HOSTILE = "</script><script>document.title = 'broken'</script><img src=x onerror=\"document.title='broken'\">"
 
@@ -116,3 +116,29 @@ def test_the_page_filters_by_step_reward_student_and_stage(trained: Path):
     assert cards("#reward=none") == ["12/1/1"]
     assert cards("#stage=teaching") == ["12/0/2"]
     assert cards("#order=lowest+reward") == ["12/0/1", "0/0/2", "12/0/2", "0/0/1", "12/1/1"]
+
+
+@browser
+@pytest.mark.slow
+def test_both_teachings_of_a_lesson_and_what_was_not_to_be_solved_are_on_the_page(tmp_path: Path):
+    midway = Midway("", f"look again {HOSTILE}", 7, False, False, False, "add(2, 2) → 5", 9, truncated=False)
+    told = lesson([False], True, teaching="add the two")
+    assert told.taught is not None
+    twice = replace(told, taught=replace(told.taught, midway=midway), teaching_length=12)
+    untold = replace(told, taught=replace(told.taught, midway=replace(midway, teaching=None)), member=1)
+    unsolved = lesson([], None, row=1, reward=None)
+    unsolved = replace(unsolved, taught=None, prepared=replace(unsolved.prepared, unsolved=True))
+    save_lessons(str(tmp_path), 0, [group(twice, untold), group(unsolved)])
+    page = seen(write_training_page(tmp_path).as_uri(), tmp_path / "profile").partition("<script id=")[0]
+    first, second, third = re.findall(r"<article>(.*?)</article>", page, re.DOTALL)
+    assert "12 tokens in both" in first
+    assert (
+        first.index("add the two")
+        < first.index("second teaching, in the middle")
+        < first.index("look again &lt;/script")
+    )
+    assert "add(2, 2) → 5" in first
+    assert "no well-formed teaching" in second
+    assert "not to solve" not in first + second
+    assert "the student was not to solve this question" in third
+    assert "unscorable" not in third

@@ -52,7 +52,7 @@ def with_baselines(of: Lesson, changed: Callable[[Solution], Solution]) -> Prepa
 
 def acted(solution: Solution) -> Solution:
     """Return a solution that took a tool, and was told something in the middle."""
-    midway = Midway("2+2?", "", "add", 1, 5, False, False, False, False)
+    midway = Midway("", "add", 1, False, False, False, "2+2?", 5, truncated=False)
     turns = (Turn("assistant", "2+2?", 3), Turn("tool", "4"), Turn("user", "add"), Turn("assistant", "4", 1))
     return replace(solution, turns=turns, midway=midway)
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,13 +17,15 @@ from trainers.generation.agents.tool_loop import with_tools
 from trainers.generation.types import GenerationError, Generator, Sampling
 from trainers.grpo.rollouts import training_rows
 from trainers.teaching import AdaptiveTeacher
+from trainers.teaching.leaks.audit import BlindAudit
 from trainers.teaching.lesson import Group, Lesson, Midway, Question, midway_turn
 from trainers.teaching.lesson_record import lesson_record, solution_from, solution_record
 from trainers.teaching.metrics import teaching_metrics, tokens_by_stage
-from trainers.teaching.prompts import PromptTemplates
+from trainers.teaching.prompts import NO_TEACHING, PromptTemplates
 from trainers.teaching.protocol import Protocol, Stages, Teacher
-from trainers.teaching.reward import AdaptiveTeachingReward
+from trainers.teaching.reward import AdaptiveTeachingReward, Reward
 from trainers.teaching.verifiers import build_verifier
+from trainers.traces.files import LESSONS, rows_of
 
 TEMPLATES = PromptTemplates(
     "SOLVE {question}",
@@ -57,17 +60,23 @@ MULTIPLY = "<teaching>multiply</teaching>"
 
 
 def group_of(
-    second: str | GenerationError = MULTIPLY, at: int | None = 1, student: Generator | None = None, lessons: int = 2
+    second: str | GenerationError = MULTIPLY,
+    at: int | None = 1,
+    student: Generator | None = None,
+    lessons: int = 2,
+    audit: BlindAudit | None = None,
+    reward: Reward = AdaptiveTeachingReward(degradation_penalty=1.0),  # noqa: B008 - it is frozen
 ) -> tuple[Group, ScriptedModel, ScriptedModel]:
     model, teacher = ScriptedModel(works), ScriptedModel(teaches(second), weight_version=5)
     protocol = Protocol(
         student or with_tools(model, [calculate]),
         TEMPLATES,
         build_verifier("exact"),
-        AdaptiveTeachingReward(degradation_penalty=1.0),
+        reward,
         STAGES,
         seed=3,
         midway_at=at,
+        audit=audit,
     )
     asked = protocol.run([QUESTION], Teacher(teacher, len), step=1, num_generations=lessons, num_baselines=1)
     [group] = asyncio.run(asked)
@@ -100,9 +109,8 @@ def test_both_teachings_are_in_the_lesson_its_tokens_and_its_reward() -> None:
     group, *_ = group_of()
     once, *_ = group_of(at=None)
     lesson, alone = group.lessons[0], once.lessons[0]
-    second = Midway(
-        lesson.midway.transcript if lesson.midway else "", "", "multiply", 8, 29, False, False, False, False
-    )
+    seen = lesson.midway.transcript if lesson.midway else ""
+    second = Midway("", "multiply", 8, False, False, False, seen, 29, truncated=False)
     assert (lesson.teaching, lesson.midway) == ("add", second)
     assert alone.midway is None
     assert (alone.teaching_length, lesson.teaching_length) == (3, 11)
@@ -200,6 +208,49 @@ def test_outside_of_training_it_speaks_again_too() -> None:
     assert lesson_of((0,)) == ("<solution>13</solution>", None)
     # Where it then fails, the student has its first teaching.
     assert lesson_of((0, 1), GenerationError("gone", "timeout")) == ("<solution>13</solution>", None)
+
+
+def test_both_teachings_are_recorded(tmp_path: Path) -> None:
+    model = ScriptedModel(teaches("<thinking>m</thinking>" + MULTIPLY))
+    teacher = AdaptiveTeacher(model, templates=TEMPLATES, teach_at=(0, 1), record=tmp_path)
+    for _ in range(2):
+        teacher.teach_sync("6 and 7", with_tools(ScriptedModel(works), [calculate]))
+    teacher.teach_sync("6 and 7", lambda text: "<solution>13</solution>")
+    *twice, once = rows_of(tmp_path, LESSONS)
+    assert [(row["teaching"], row["second_thinking"], row["second_teaching"]) for row in twice] == [
+        ("add", "m", "multiply")
+    ] * 2
+    assert all(row["transcript"].endswith("→ 13") for row in twice)
+    assert "second_teaching" not in once
+
+
+@pytest.mark.parametrize(
+    ("second", "told", "leaked"),
+    [
+        (MULTIPLY, "add\nmultiply", False),
+        ("<teaching>multiply, says the towel</teaching>", "add\nmultiply, says the towel", True),
+        ("multiply", "add", False),
+    ],
+)
+def test_blind_checks_are_of_all_that_the_student_was_told(second: str, told: str, leaked: bool) -> None:
+    asked = list[str]()
+
+    def blind(text: str, index: int) -> str:
+        asked.append(text)
+        return f"<solution>{42 if 'towel' in text else 1}</solution>"
+
+    words = replace(TEMPLATES, blind_template="BLIND {teaching}")
+    verifier = build_verifier("exact")
+    audit = BlindAudit(
+        ScriptedModel(blind), words, verifier, max_tokens=9, share=1.0, samples=4, alpha=0.01, guess_seed=1
+    )
+    group, *_ = group_of(second, audit=audit, reward=AdaptiveTeachingReward(leak_policy="blind"))
+    assert {text for text in asked if NO_TEACHING not in text} == {f"BLIND {told}"}
+    for lesson in group.lessons:
+        assert lesson.told == told
+        assert lesson.blind is not None
+        assert lesson.blind.leaked == leaked
+        assert (lesson.reward == 0.0) == (leaked or not lesson.taught_correct)
 
 
 @pytest.mark.parametrize("turns", [(), (1,), (0, 0), (0, 1, 2), (0, -3)])

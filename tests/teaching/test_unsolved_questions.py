@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.support.fakes import ScriptedModel
 from tests.support.lessons import group, lesson
 from tests.teaching.test_protocol import TEACHER, protocol, student_answer, teacher_answer
-from trainers.callbacks import lesson_line
+from trainers.callbacks import lesson_line, save_lessons
+from trainers.evaluation.lesson_page import training_lessons
 from trainers.evaluation.reports.lesson_page import end_of, marks
 from trainers.generation.types import GenerationError
-from trainers.teaching.lesson import Group, Question
+from trainers.teaching.lesson import Group, Lesson, Question
 from trainers.teaching.metrics import agreement, agrees, teaching_means, teaching_metrics
 from trainers.teaching.protocol import Teacher
 from trainers.teaching.student_pool import StudentPool
@@ -84,3 +86,21 @@ def test_a_reader_is_told_that_nothing_was_to_come_of_it() -> None:
     [made], _ = taught(0.0)
     assert lesson_line(made.lessons[0]) == "question 0: not solved: good"
     assert (marks(made.lessons[0]), end_of(made.lessons[0])) == ([], "teaching")
+
+
+def test_a_saved_lesson_tells_whether_its_student_was_to_solve_it(tmp_path: Path) -> None:
+    """Nothing says so in its line: a lesson whose baseline failed has none either, and is told by its cause."""
+
+    def without(cause: str) -> Lesson:
+        [made], _ = taught(1.0, lambda text, index: GenerationError("gone", cause))
+        return made.lessons[0]
+
+    [unsolved], _ = taught(0.0)
+    [solved], _ = taught(1.0)
+    gone = Teacher(ScriptedModel(lambda text, index: GenerationError("gone", "connection")), len)
+    [untold], _ = taught(0.0, teacher=gone)
+    save_lessons(str(tmp_path), 5, [unsolved, solved, untold, group(without("timeout"))])
+    found = {
+        (lesson.prepared.unsolved, (lesson.failure or "").partition("_")[0]) for _, lesson in training_lessons(tmp_path)
+    }
+    assert found == {(True, ""), (False, ""), (True, "teacher"), (False, "baseline")}

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from trainers import jsonl
 from trainers.problems import ConfigurationError
 from trainers.traces.files import LESSONS, NumberedFiles, files_of, rows_of
 from trainers.traces.recorder import TraceRecorder
-from trainers.traces.trace import TEXTS, Trace, lesson_id, new_id
+from trainers.traces.trace import OF_SECOND_TEACHING, TEXTS, Trace, lesson_id, new_id
 
 
 def trace(**fields):
@@ -22,14 +23,19 @@ def trace(**fields):
 
 def test_a_lesson_is_one_line_with_all_that_it_was(tmp_path):
     given = trace(id="7", question="2 + 2?", teaching="add", taught="4", seconds={"answer": 0.12345})
-    assert TraceRecorder(tmp_path / "new").record(given)
-    [row] = rows_of(tmp_path / "new", LESSONS)
-    assert row == {**vars(given), "format": 1, "seconds": {"answer": 0.123}}
+    twice = replace(given, id="8", transcript="add(2, 2) → 5", second_thinking="", second_teaching="look again")
+    recorder = TraceRecorder(tmp_path / "new")
+    assert [recorder.record(each) for each in (given, twice)] == [True, True]
+    once, again = rows_of(tmp_path / "new", LESSONS)
+    written = {"format": 1, "seconds": {"answer": 0.123}}
+    assert again == {**vars(twice), **written}
+    # A teacher that spoke once leaves no words on a second teaching.
+    assert once == {name: value for name, value in {**vars(given), **written}.items() if name not in OF_SECOND_TEACHING}
 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_text_is_redacted(tmp_path, name):
-    TraceRecorder(tmp_path).record(trace(**{name: "ask jo@example.com"}))
+    TraceRecorder(tmp_path).record(trace(**{"transcript": "", name: "ask jo@example.com"}))
     [path] = files_of(tmp_path, LESSONS)
     assert "jo@" not in path.read_text(encoding="utf-8")
     assert json.loads(path.read_text(encoding="utf-8"))[name] == "ask [EMAIL]"

@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -40,6 +41,9 @@ def output(tmp_path: Path) -> Path:
         append(run / "metrics.jsonl", [{"step": step, "time": 1.0, "time/eta_s": 600.0, **row}])
     AlarmBook(str(run)).tell(17, [Alarm("a", f"teachings shrank {HOSTILE}", "read the last lessons")])
     save_lessons(str(run), 16, [group(lesson([False], True, teaching=HOSTILE, leaked=True))])
+    unsolved = lesson([], None, row=1, reward=None, teaching="add")
+    unsolved = replace(unsolved, taught=None, prepared=replace(unsolved.prepared, unsolved=True))
+    save_lessons(str(run), 15, [group(unsolved)])
     return run
 
 
@@ -139,6 +143,7 @@ def test_curves_alarms_and_lessons_are_shown_as_text(output: Path, tmp_path: Pat
     [alarm] = re.findall(r'<div class="alarm">(.*?)</div>', page, re.DOTALL)
     assert f"step 17: teachings shrank {HOSTILE}" in html.unescape(alarm)
     assert "→ read the last lessons" in alarm
-    [teaching] = re.findall(r'<pre class="teaching">(.*?)</pre>', page, re.DOTALL)
-    assert html.unescape(teaching) == HOSTILE
+    teachings = re.findall(r'<pre class="teaching">(.*?)</pre>', page, re.DOTALL)
+    assert [html.unescape(teaching) for teaching in teachings] == [HOSTILE, "add"]
     assert "leaked" in page
+    assert re.findall(r"· (alone .*? right|not to be solved)", page) == ["alone 0 of 1 right", "not to be solved"]

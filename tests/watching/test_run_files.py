@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.support.lessons import group, lesson
+from tests.support.lessons import group, lesson, solution
 from trainers.callbacks import save_lessons
 from trainers.jsonl import append
+from trainers.teaching.lesson import Lesson, Midway
 from trainers.watching.run_files import LAST_LESSONS, MOST_CHARACTERS, MOST_POINTS, GrowingFile, RunFiles
 
 
@@ -80,6 +82,37 @@ def test_the_last_lessons_are_shown_the_newest_step_first(tmp_path: Path):
     assert (found[0]["alone"], found[0]["correct"], found[0]["reward"]) == ([False, True], True, 1.0)
     assert [title for title, _ in found[0]["texts"]] == [
         "question", "the student's approach", "teaching", "taught solution",
+    ]  # fmt: skip
+
+
+def test_lessons_that_nobody_was_to_solve_say_so_and_come_last(tmp_path: Path):
+    solved, unsolved = lesson([False], True), lesson([], None, row=1, reward=None)
+    unsolved = replace(unsolved, taught=None, prepared=replace(unsolved.prepared, unsolved=True))
+    failed = replace(lesson([], None, row=2, reward=None), taught=None, failure="baseline_timeout")
+    for step in (0, 1):
+        save_lessons(str(tmp_path), step, [group(unsolved), group(solved), group(failed)])
+    found = RunFiles(tmp_path).view()["lessons"]
+    assert [(shown["step"], shown["row"], shown["solved"]) for shown in found] == [
+        (1, 0, True), (1, 2, True), (1, 1, False), (0, 0, True), (0, 2, True), (0, 1, False),
+    ]  # fmt: skip
+
+
+def test_without_a_teaching_nothing_was_taught_right(tmp_path: Path):
+    save_lessons(str(tmp_path), 0, [group(lesson([True], None, teaching=None))])
+    [shown] = RunFiles(tmp_path).view()["lessons"]
+    assert (shown["correct"], dict(shown["texts"])["teaching"]) == (False, "c")
+
+
+def test_second_teachings_are_shown_and_tell_lessons_apart(tmp_path: Path):
+    def twice(member: int, second: str | None) -> Lesson:
+        made = lesson([False], True, member=member)
+        midway = Midway("", second, 1, False, False, False, "2 + 2", 5, truncated=False)
+        return replace(made, taught=replace(solution(True), midway=midway))
+
+    save_lessons(str(tmp_path), 0, [group(twice(0, "look again"), twice(1, "look again"), twice(2, None))])
+    texts = [dict(shown["texts"]) for shown in RunFiles(tmp_path).view()["lessons"]]
+    assert [(said["teaching"], said.get("second teaching")) for said in texts] == [
+        ("do it", "look again"), ("do it", "no well-formed teaching"),
     ]  # fmt: skip
 
 

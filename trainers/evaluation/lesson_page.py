@@ -20,7 +20,7 @@ from trainers.evaluation.reports.lesson_page import training_page_data, write_pa
 from trainers.jsonl import whole_rows
 from trainers.problems import Problem
 from trainers.teaching.lesson import Approach, Lesson, Prepared, Question
-from trainers.teaching.lesson_record import check_format, solution_from
+from trainers.teaching.lesson_record import check_format, solution_from, was_unsolved
 from trainers.terminal.log_lines import log_to_standard_error
 
 LESSONS, PAGE = "lessons", "lessons.html"
@@ -84,7 +84,8 @@ def training_lesson(record: Mapping[str, Any]) -> Lesson:
         approach = Approach(record["approach"], record["approach_tokens"] or 0, cut_off)
     question = Question(record["row"], record["question"], record["ground_truth"], record.get("extra") or {})
     baselines = tuple(map(solution_from, record["baselines"]))
-    return lesson_from(record, Prepared(question, baselines, approach, student=record["student"]))
+    prepared = Prepared(question, baselines, approach, student=record["student"], unsolved=was_unsolved(record))
+    return lesson_from(record, prepared)
 
 
 if __name__ == "__main__":

@@ -384,7 +384,7 @@ class AdaptiveTeacher:
 
 def as_trace(answered: GuidedAnswer, conversation: str) -> Trace:
     """Return a lesson in use as it is recorded, under a new id, as yet without names and times."""
-    guidance = answered.guidance
+    guidance, midway = answered.guidance, answered.answer.midway
     alone = answered.answer if guidance.teaching is None else answered.baseline
     return Trace(
         id=new_id(),
@@ -398,6 +398,9 @@ def as_trace(answered: GuidedAnswer, conversation: str) -> Trace:
         taught=None if guidance.teaching is None else answered.text,
         baseline=alone.text if alone else None,
         failure=guidance.failure,
+        transcript=midway.transcript if midway else None,
+        second_thinking=midway.thinking if midway else None,
+        second_teaching=midway.teaching if midway else None,
     )
 
 

@@ -45,22 +45,31 @@ class Grade:
 
 
 @dataclass(frozen=True)
-class Midway:
-    """The teacher's second teaching, in the middle of a solution, made from the `transcript` of what was done so far.
+class Reply:
+    """A teacher's thinking, its teaching if it may reach the student, and what was found in that.
 
-    `teaching` is `None` after a format failure, or where it was `forged`: the student then goes on untold. `length`
-    counts the tokens of the teaching in the teacher's tokenizer, `tokens` those of the teacher's whole completion.
+    `teaching` is `None` after a format failure, or where it was `forged`. `length` counts its tokens in the teacher's
+    tokenizer.
     """
 
-    transcript: str
     thinking: str
     teaching: str | None
     length: int
-    tokens: int
-    truncated: bool
+    forged: bool
     leaked: bool
     suspected_leak: bool
-    forged: bool
+
+
+@dataclass(frozen=True)
+class Midway(Reply):
+    """The teacher's second teaching, in the middle of a solution, made from the `transcript` of what was done so far.
+
+    Without a `teaching` the student goes on untold. `tokens` counts those of the teacher's whole completion.
+    """
+
+    transcript: str
+    tokens: int
+    truncated: bool
 
 
 def midway_turn(teach_at: Sequence[int]) -> int | None:
@@ -142,7 +151,8 @@ class Prepared:
     """A question with what the whole group shares: the student's baselines and its approach.
 
     `failure` names why the question cannot be taught or scored (`probe_timeout`, `baseline_http_500`, …), else `None`.
-    `student` names whose they are.
+    `student` names whose they are. `unsolved` says that the student was not to solve the question, alone or taught, so
+    that no teaching of it has a known worth.
     """
 
     question: Question
@@ -150,11 +160,7 @@ class Prepared:
     approach: Approach | None
     failure: str | None = None
     student: str = THE_STUDENT
-
-    @property
-    def unsolved(self) -> bool:
-        """True where the student was not to solve the question, so that no teaching of it has a known worth."""
-        return not self.baselines and self.failure is None
+    unsolved: bool = False
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,7 @@ class Lesson:
     the lesson is unscorable, which is nobody's fault and is excluded; `failure` says why. `teaching_length` counts the
     tokens of the teaching in the teacher's tokenizer. `leaked` and `suspected_leak` are read in the teaching's words.
     All four hold for a second teaching, in the middle of the taught solution, as well. `blind` is what the student
-    makes of the first one without the question, `None` where that was not asked.
+    makes of all that it was told without the question, `None` where that was not asked.
     """
 
     prepared: Prepared
@@ -188,6 +194,13 @@ class Lesson:
     def midway(self) -> Midway | None:
         """The teacher's second teaching, in the middle of the taught solution; `None` where it spoke once."""
         return self.taught.midway if self.taught else None
+
+    @property
+    def told(self) -> str | None:
+        """All that the teacher told the student, a second teaching after the first; `None` after a format failure."""
+        if self.teaching is None or self.midway is None or self.midway.teaching is None:
+            return self.teaching
+        return f"{self.teaching}\n{self.midway.teaching}"
 
     @property
     def teacher_tokens(self) -> int:

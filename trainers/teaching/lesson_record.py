@@ -67,6 +67,15 @@ def turn_from(record: Mapping[str, Any]) -> Turn:
     )
 
 
+def was_unsolved(record: Mapping[str, Any]) -> bool:
+    """Return whether a training's record is of a question that its student was not to solve.
+
+    It has no baselines, then, and what failed in it, if anything, came after them.
+    """
+    failed_before = (record.get("failure") or "").startswith(("baseline_", "probe_"))
+    return not record.get("baselines") and not failed_before
+
+
 def _call_record(call: ToolCall) -> dict[str, Any]:
     return {"name": call.name, "arguments": dict(call.arguments), "id": call.id}
 

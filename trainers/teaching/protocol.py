@@ -206,11 +206,7 @@ class Protocol:
 
     async def audited(self, group: Group, *, step: int) -> Group:
         """Make the blind checks of a group that was taught without; score anew what does not pass them."""
-        question, checks = group.prepared.question, dict[str, asyncio.Task[BlindCheck | None]]()
-        async with task_group() as tasks:
-            for lesson in group.lessons:
-                self._check_blind(tasks, checks, question, lesson, step)
-        lessons = [self._with_check(lesson, checks, step) for lesson in group.lessons]
+        lessons = await self._checked(group.lessons, step)
         if all(lesson.blind is None or lesson.blind.leaked is False for lesson in lessons):
             return replace(group, lessons=tuple(lessons))
         return await self._scored(group.prepared, lessons)
@@ -252,6 +248,7 @@ class Protocol:
         prepared = self._prepared(question, (), await self._probe(question, step))
         if prepared.failure is not None:
             return failed_group(prepared, prepared.failure, num_generations)
+        prepared = replace(prepared, unsolved=True)
         drafts = [draft async for draft in self.drafts(prepared, teacher, step=step, num_generations=num_generations)]
         lessons = tuple(sorted(drafts, key=lambda draft: draft.member))
         failed = all(lesson.sample is None for lesson in lessons)
@@ -287,7 +284,8 @@ class Protocol:
         async with task_group() as tasks:
             async for draft in self.drafts(prepared, teacher, step=step, num_generations=num_generations):
                 drafts.append(draft)
-                self._check_blind(tasks, checks, question, draft, step)
+                if self.midway_at is None:
+                    self._check_blind(tasks, checks, draft, step)
                 if draft.teaching is not None:
                     equal = solutions[draft.teaching]
                     solving = self.solve(
@@ -302,34 +300,41 @@ class Protocol:
                     if draft.teaching not in revealed:
                         revealed[draft.teaching] = tasks.create_task(self._reveals(question, draft.teaching))
         drafts.sort(key=lambda draft: draft.member)
-        return [
+        lessons = [
             draft
             if draft.teaching is None
             else with_solution(
-                revealing(self._with_check(draft, checks, step), revealed[draft.teaching].result()),
-                solutions[draft.teaching].pop(0).result(),
+                revealing(draft, revealed[draft.teaching].result()), solutions[draft.teaching].pop(0).result()
             )
             for draft in drafts
         ]
+        if self.midway_at is None:
+            return [self._with_check(lesson, checks, step) for lesson in lessons]
+        # All that a lesson tells is known when its student has done.
+        return await self._checked(lessons, step)
+
+    async def _checked(self, lessons: Sequence[Lesson], step: int) -> list[Lesson]:
+        """Return lessons with the blind checks of those that are chosen for it."""
+        checks = dict[str, asyncio.Task[BlindCheck | None]]()
+        async with task_group() as tasks:
+            for lesson in lessons:
+                self._check_blind(tasks, checks, lesson, step)
+        return [self._with_check(lesson, checks, step) for lesson in lessons]
 
     def _check_blind(
-        self,
-        tasks: asyncio.TaskGroup,
-        checks: dict[str, asyncio.Task[BlindCheck | None]],
-        question: Question,
-        lesson: Lesson,
-        step: int,
+        self, tasks: asyncio.TaskGroup, checks: dict[str, asyncio.Task[BlindCheck | None]], lesson: Lesson, step: int
     ) -> None:
-        """Begin the blind check of a lesson that is chosen for it, unless an equal teaching's has begun."""
-        if self.audit is None or lesson.teaching is None or lesson.teaching in checks or not self._chosen(lesson, step):
+        """Begin the blind check of a lesson that is chosen for it, unless that of equal words has begun."""
+        if self.audit is None or lesson.told is None or lesson.told in checks or not self._chosen(lesson, step):
             return
+        question = lesson.prepared.question
         seed = derive_seed(self.seed, step, question.row, "blind")
-        checks[lesson.teaching] = tasks.create_task(self.audit.check(question, lesson.teaching, seed=seed))
+        checks[lesson.told] = tasks.create_task(self.audit.check(question, lesson.told, seed=seed))
 
     def _with_check(self, lesson: Lesson, checks: Mapping[str, asyncio.Task[BlindCheck | None]], step: int) -> Lesson:
-        if lesson.teaching is None or lesson.teaching not in checks or not self._chosen(lesson, step):
+        if lesson.told is None or lesson.told not in checks or not self._chosen(lesson, step):
             return lesson
-        return replace(lesson, blind=checks[lesson.teaching].result())
+        return replace(lesson, blind=checks[lesson.told].result())
 
     def _chosen(self, lesson: Lesson, step: int) -> bool:
         """Return True for the share of lessons that are audited, by seed, step, row and member alone."""

@@ -34,6 +34,9 @@ class Trace:
         failure: why there was no teaching, or `incomplete` where the answer broke off.
         time: when the lesson began, in ISO 8601 and UTC.
         seconds: of its stages, by name: `guidance` and `answer`.
+        transcript: what the student had done when the teacher spoke once more; `None` where it spoke once.
+        second_thinking: what the teacher thought then.
+        second_teaching: what it told the student then; `None` also where it told nothing more.
     """
 
     id: str
@@ -50,16 +53,25 @@ class Trace:
     failure: str | None = None
     time: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
+    transcript: str | None = None
+    second_thinking: str | None = None
+    second_teaching: str | None = None
 
 
-TEXTS = ("student", "teacher", "question", "approach", "thinking", "teaching", "taught", "baseline", "ground_truth")
+OF_SECOND_TEACHING = ("transcript", "second_thinking", "second_teaching")
+TEXTS = (
+    *("student", "teacher", "question", "approach", "thinking", "teaching", "taught", "baseline", "ground_truth"),
+    *OF_SECOND_TEACHING,
+)
 """Fields of a trace that hold words of people and models."""
 
 
 def trace_record(trace: Trace) -> dict[str, Any]:
-    """Return a trace as a JSON object, seconds to the millisecond."""
+    """Return a trace as a JSON object, seconds to the millisecond; of a second teaching only where there was one."""
     seconds = {name: round(value, 3) for name, value in trace.seconds.items()}
-    return {"format": FORMAT, **vars(trace), "seconds": seconds}
+    once = trace.transcript is None
+    fields = {name: value for name, value in vars(trace).items() if not (once and name in OF_SECOND_TEACHING)}
+    return {"format": FORMAT, **fields, "seconds": seconds}
 
 
 def new_id() -> str:

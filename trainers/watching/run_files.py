@@ -14,6 +14,7 @@ from trainers.grpo.alarms.alarm import ALARMS
 from trainers.jsonl import whole_rows
 from trainers.plotting.style import BLUE, ORANGE
 from trainers.plotting.training import FROM_THE_MENTOR, PANELS, Curve, Panel
+from trainers.teaching.lesson_record import was_unsolved
 
 MOST_POINTS = 400
 """Points of a curve that the page is given; of more only every so many."""
@@ -94,14 +95,15 @@ class RunFiles:
 def last_lessons(output_dir: Path) -> list[dict[str, Any]]:
     """Return the lessons that were saved last, the newest step first.
 
-    Of a group's lessons that say the same, with the same outcome, one: late in a run whole groups do.
+    Of a group's lessons that say the same, with the same outcome, one: late in a run whole groups do. Of a step those
+    come first of which anything is known: where a mentor is followed, most are not to be solved.
     """
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for path in sorted((output_dir / "lessons").glob("step_*.jsonl"), reverse=True):
-        for row in whole_rows(path):
-            lesson = _lesson(row)
-            said = dict(lesson["texts"]).get("teaching")
-            found.setdefault((lesson["step"], lesson["row"], said, lesson["correct"]), lesson)
+        for lesson in sorted(map(_lesson, whole_rows(path)), key=lambda each: not each["solved"]):
+            texts = dict(lesson["texts"])
+            said = texts.get("teaching"), texts.get("second teaching")
+            found.setdefault((lesson["step"], lesson["row"], *said, lesson["correct"]), lesson)
         if len(found) >= LAST_LESSONS:
             break
     return [*found.values()][:LAST_LESSONS]
@@ -140,14 +142,17 @@ def _alarm(row: Row) -> dict[str, Any]:
 
 def _lesson(row: Row) -> dict[str, Any]:
     taught = row.get("taught") or {}
+    midway = taught.get("midway")
     reward = row.get("reward")
     return {
         "step": row.get("step"),
         "row": row.get("row"),
         "student": row.get("student"),
         "reward": reward if isinstance(reward, int | float) and math.isfinite(reward) else None,
+        "solved": not was_unsolved(row),
         "alone": [solution.get("correct") for solution in row.get("baselines") or ()],
-        "correct": taught.get("correct"),
+        # A teacher that gave no teaching has taught nothing right.
+        "correct": False if row.get("format_failure") else taught.get("correct"),
         "leaked": bool(row.get("leaked")),
         "texts": [
             [title, _text(text)]
@@ -155,6 +160,7 @@ def _lesson(row: Row) -> dict[str, Any]:
                 ("question", row.get("question")),
                 ("the student's approach", row.get("approach")),
                 ("teaching", row.get("teaching") or row.get("completion")),
+                ("second teaching", midway and (midway.get("teaching") or "no well-formed teaching")),
                 ("taught solution", taught.get("text")),
             )
             if text

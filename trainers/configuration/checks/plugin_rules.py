@@ -94,9 +94,6 @@ def _teach_at(config: StudentExperiment) -> Iterator[Problem]:
         expected = "whoever still calls tools in its last turn is cut off, and hears nothing more"
         remedy = f"name a turn below it, {once}"
         yield Problem(f"{given} student_max_turns={student.max_turns}", expected, remedy)
-    if config.teaching.leak_policy == "blind":
-        expected = "blind checks look at the first teaching alone, and the second would be free to tell the answer"
-        yield Problem(f"{given} leak_policy=blind", expected, f"write leak_policy=penalise, {once}")
 
 
 def _settings(keys: Mapping[str, Any], key: str) -> Iterator[Problem]:

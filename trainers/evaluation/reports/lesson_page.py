@@ -15,7 +15,7 @@ from trainers.evaluation.lesson_files import meeting
 from trainers.evaluation.measures.quantities import baseline_accuracy
 from trainers.evaluation.measures.solved_questions import Alone, Taught
 from trainers.output.files import write_whole
-from trainers.teaching.lesson import Lesson, Prepared, Solution
+from trainers.teaching.lesson import Lesson, Midway, Prepared, Solution
 from trainers.teaching.lesson_record import turn_record
 
 TEMPLATE = Path(__file__).with_name("lesson_page.html")
@@ -181,11 +181,16 @@ def _lesson(shown: Shown) -> dict[str, Any]:
         "teaching": lesson.teaching,
         "length": lesson.teaching_length,
         "completion": lesson.sample.completion.text if lesson.sample and lesson.format_failure else None,
+        "midway": _midway(lesson.midway) if lesson.midway else None,
         "blind": asdict(lesson.blind) if lesson.blind else None,
         "taught": _solution(lesson.taught) if lesson.taught else None,
         "reward": lesson.reward,
         "failure": lesson.failure,
     }
+
+
+def _midway(midway: Midway) -> dict[str, Any]:
+    return {"seen": midway.transcript, "thinking": midway.thinking, "teaching": midway.teaching}
 
 
 def _solution(solution: Solution) -> dict[str, Any]:

@@ -8,23 +8,8 @@ from dataclasses import dataclass
 from trainers.generation.control_spellings import forges_turns
 from trainers.generation.types import Completion, SampledCompletion
 from trainers.teaching.leakage import find_leak_of_any
-from trainers.teaching.lesson import Lesson, Midway, Prepared, Question
+from trainers.teaching.lesson import Lesson, Midway, Prepared, Question, Reply
 from trainers.teaching.prompts import read_reply
-
-
-@dataclass(frozen=True)
-class CheckedReply:
-    """A teacher's thinking, its teaching if it may reach the student, and what was found in that.
-
-    `length` counts the tokens of the teaching in the teacher's tokenizer.
-    """
-
-    thinking: str
-    teaching: str | None
-    length: int
-    forged: bool
-    leaked: bool
-    suspected_leak: bool
 
 
 @dataclass(frozen=True)
@@ -59,19 +44,9 @@ class ReplyReader:
     def second(self, completion: Completion, question: Question, transcript: str) -> Midway:
         """Return the teaching of a teacher that has seen what its student has done so far."""
         reply = self.read(completion.text, question, transcript)
-        return Midway(
-            transcript=transcript,
-            thinking=reply.thinking,
-            teaching=reply.teaching,
-            length=reply.length,
-            tokens=completion.tokens,
-            truncated=completion.truncated,
-            leaked=reply.leaked,
-            suspected_leak=reply.suspected_leak,
-            forged=reply.forged,
-        )
+        return Midway(**vars(reply), transcript=transcript, tokens=completion.tokens, truncated=completion.truncated)
 
-    def read(self, text: str, question: Question, seen: str) -> CheckedReply:
+    def read(self, text: str, question: Question, seen: str) -> Reply:
         """Read a completion.
 
         Args:
@@ -83,7 +58,7 @@ class ReplyReader:
         forged = forges_turns(reply.teaching or "", *self.models)
         teaching = None if forged else reply.teaching
         leak = find_leak_of_any(teaching, question, seen) if teaching is not None else None
-        return CheckedReply(
+        return Reply(
             thinking=reply.thinking,
             teaching=teaching,
             length=self.count_tokens(teaching) if teaching else 0,
