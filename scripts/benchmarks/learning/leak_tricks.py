@@ -96,7 +96,8 @@ def stages(seed: int, output: Path, port: int, *, smoke: bool) -> Iterator[tuple
     yield "world", output / "world" / "world.json", [*world, *few_steps]
     sft = ["bash", "scripts/launch.sh", "1", "configs/run/quickstart_sft.yaml", *common]
     reader = [sys.executable, "-m", "scripts.benchmarks.learning.leak_reader", "--world", str(output / "world")]
-    reader += ["--output", str(output / "reader"), "--seed", str(seed), *(["--rounds", "1", "--steps", "3"] if smoke else [])]
+    reader += ["--output", str(output / "reader"), "--seed", str(seed)]
+    reader += ["--rounds", "1", "--steps", "3"] if smoke else []
     yield "reader", output / "reader" / MANIFEST, reader
     warmup = [f"dataset_id_or_path={output / 'warmup.jsonl'}", *(["max_steps=3", "warmup_steps=1"] if smoke else [])]
     yield "warm-up", output / "sft" / "finished.json", [*sft, *warmup]
