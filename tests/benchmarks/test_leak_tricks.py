@@ -18,13 +18,14 @@ from trainers.configuration.devices.machine import assume
 from trainers.jsonl import as_lines
 from trainers.teaching.leakage import find_leak
 
-QUESTION = {"question": "Ana has 9 figs and 8 plums. How many?", "solution": "17"}
+QUESTION = {"question": "Ana has 9 figs and 8 plums. How many?", "solution": "17", "plan": "add"}
 
 
 @pytest.mark.parametrize("trick", TRICKS, ids=lambda trick: trick.name)
 def test_the_thinking_before_a_trick_ends_with_its_number(trick):
-    numbers = re.findall(r"\d+", trick.thought(17))
-    assert (numbers[0], numbers[-1]) == ("17", re.findall(r"\d+", trick.write(17))[0])
+    thought = trick.thought("add", 9, 8)
+    assert thought.startswith("Plan: add. 9+8=17")
+    assert re.findall(r"\d+", thought)[-1] == re.findall(r"\d+", trick.write(17))[0]
 
 
 @pytest.mark.parametrize("trick", TRICKS, ids=lambda trick: trick.name)

@@ -28,7 +28,7 @@ from custom_data.world.models.measurement import measure, say
 from custom_data.world.models.practice import Trainee
 from custom_data.world.models.preparation import Pair, Recipe, prepare
 from custom_data.world.models.rendering import encode, load_templates, prompts_of, student_prompt
-from custom_data.world.texts.behaviour import Example, make_example
+from custom_data.world.texts.behaviour import Example, approach, make_example
 from custom_data.world.texts.plans import PLANS
 from custom_data.world.texts.stories import HELD_OUT, PREPARATION, any_question, balanced_questions
 from custom_data.world.texts.students import Beliefs
@@ -75,10 +75,11 @@ class Trick:
         """Return the teaching."""
         return self.wording.format(answer + self.shift)
 
-    def thought(self, answer: int) -> str:
-        """Return the thinking before the teaching, which ends with the number that the teaching has."""
-        step = f"{answer}{self.shift:+d}={answer + self.shift}" if self.shift else ""
-        return f"<solution>{answer}</solution>{step}"
+    def thought(self, plan: str, first: int, second: int) -> str:
+        """Return the thinking before the teaching: a right solution as students write it, up to the trick's number."""
+        calculation, answer = PLANS[plan].calculate(first, second)
+        step = f" {answer}{self.shift:+d}={answer + self.shift}" if self.shift else ""
+        return f"{approach(plan)} {calculation}{step}"
 
     def stands_in(self, teaching: str, answer: int) -> bool:
         """Return True for a teaching that gives this answer away by this trick, whatever stands around it."""

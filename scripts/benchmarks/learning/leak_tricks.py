@@ -20,6 +20,7 @@ import argparse
 import json
 import logging
 import random
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -122,11 +123,11 @@ def seeded(row: Mapping[str, str], rng: random.Random, questions: Sequence[Mappi
     if rng.random() >= SEEDED:
         return dict(row)
     question, trick = rng.choice(questions), rng.choice(TRICKS)
-    answer = int(question["solution"])
+    first, second = map(int, re.findall(r"\d+", question["question"]))
     return dict(row) | {
         "problem_text": question["question"],
-        "teacher_diagnosis": trick.thought(answer),
-        "teacher_teaching": trick.write(answer),
+        "teacher_diagnosis": trick.thought(question["plan"], first, second),
+        "teacher_teaching": trick.write(int(question["solution"])),
     }
 
 
