@@ -40,6 +40,7 @@ from trainers.terminal.log_lines import log_to_standard_error
 
 logger = logging.getLogger("leak_tricks")
 POLICIES = ("penalise", "blind")
+WARMUP_STEPS = 400
 STEPS = 30
 """Steps of a training: most is learned by then."""
 AUDITED = {"penalise": 0.25, "blind": 1}
@@ -100,7 +101,8 @@ def stages(seed: int, output: Path, port: int, *, smoke: bool) -> Iterator[tuple
     reader += ["--output", str(output / "reader"), "--seed", str(seed)]
     reader += ["--rounds", "1", "--steps", "3"] if smoke else []
     yield "reader", output / "reader" / MANIFEST, reader
-    warmup = [f"dataset_id_or_path={output / 'warmup.jsonl'}", *(["max_steps=3", "warmup_steps=1"] if smoke else [])]
+    warmup = [f"dataset_id_or_path={output / 'warmup.jsonl'}"]
+    warmup += ["max_steps=3", "warmup_steps=1"] if smoke else [f"max_steps={WARMUP_STEPS}"]
     yield "warm-up", output / "sft" / "finished.json", [*sft, *warmup]
     for policy in POLICIES:
         command = ["bash", "scripts/launch_with_server.sh", "1", "1", "configs/run/quickstart_rl.yaml", *common]
