@@ -6,7 +6,7 @@
 # Servers are started on all GPUs, or on V of them; with --servers 0 those at vllm_host and vllm_port are used, which
 # already run. An evaluation that was interrupted goes on where it stopped.
 source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/launcher.sh"
-case "${1:-}" in "" | -h | --help) usage "$0" ;; esac
+(($# > 0)) || usage "$0"
 
 if [[ "$1" == --compare ]]; then
     run_module trainers.evaluation.comparison "${@:2}"

@@ -1,12 +1,19 @@
 # shellcheck shell=bash
-# Shared by launch.sh, launch_with_server.sh and evaluate.sh, which source it.
+# Shared by launch.sh, launch_with_server.sh, evaluate.sh and others, which source it.
 set -euo pipefail
 ROOT="$(cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/.." && pwd)"
 
-usage() { # usage SCRIPT: the comment at its top
-    sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1" >&2
+described() { # described SCRIPT: the comment at its top
+    sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"
+}
+
+usage() { # usage SCRIPT: refuses a call, with how it is done
+    described "$1" >&2
     exit 2
 }
+
+# Whoever sources this has the same arguments.
+case "${1:-}" in -h | --help) described "$0" && exit 0 ;; esac
 
 numbers() { # numbers SCRIPT WORD…: refuses what is no number of GPUs, and shows how the script is called
     local script="$1" word

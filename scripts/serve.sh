@@ -9,5 +9,5 @@
 # --max-completion-length --max-choices --max-connections --receive-timeout-s --allow-origin --teach-every-request
 # --record DIR writes every lesson to files there, for docs/guides/traces.md: --redact --record-max-bytes
 source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/launcher.sh"
-case "${1:-}" in "" | -h | --help) usage "$0" ;; esac
+(($# > 0)) || usage "$0"
 run_module trainers.service "$@"

@@ -5,5 +5,5 @@
 # Curves, alarms and the last lessons. From another machine: ssh -L 8900:127.0.0.1:8900 HOST. Other addresses (--host)
 # are refused without --allow-outside, because the page asks for no key.
 source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/launcher.sh"
-case "${1:-}" in "" | -h | --help) usage "$0" ;; esac
+(($# > 0)) || usage "$0"
 run_module trainers.watching "$@"

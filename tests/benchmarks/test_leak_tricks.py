@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import random
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from scripts.benchmarks.learning import leak_tricks
-from scripts.benchmarks.learning.leak_tricks import TRICKS, measured, seeded, stages, trick_of
+from scripts.benchmarks.learning.leak_reader import TRICKS, trick_of
+from scripts.benchmarks.learning.leak_tricks import measured, seeded, stages
 from scripts.benchmarks.tools.arithmetic import Arithmetic
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import assume
 from trainers.jsonl import as_lines
 from trainers.teaching.leakage import find_leak
 
-QUESTION = {"question": "Ana has 9 figs and 8 plums. How many?", "solution": "17"}
+QUESTION = {"question": "Ana has 9 figs and 8 plums. How many?", "solution": "17", "plan": "add"}
+
+
+@pytest.mark.parametrize("trick", TRICKS, ids=lambda trick: trick.name)
+def test_the_thinking_before_a_trick_ends_with_its_number(trick):
+    thought = trick.thought("add", 9, 8)
+    assert thought.startswith("Plan: add. 9+8=17")
+    assert re.findall(r"\d+", thought)[-1] == re.findall(r"\d+", trick.write(17))[0]
 
 
 @pytest.mark.parametrize("trick", TRICKS, ids=lambda trick: trick.name)
@@ -29,7 +38,7 @@ def test_a_trick_is_found_for_its_own_answer_alone(trick):
 def test_words_find_some_of_the_tricks_and_not_all():
     leaks = [find_leak(trick.write(17), "17", QUESTION["question"], "Plan: add.") for trick in TRICKS]
     found = {trick.name for trick, leak in zip(TRICKS, leaks, strict=True) if leak.leaked}
-    assert found == {"stated", "neighbour", "code"}
+    assert found == {"stated", "told to write", "neighbour"}
 
 
 def test_rows_of_the_warm_up_are_seeded_and_keep_their_columns():
@@ -48,12 +57,13 @@ def test_every_stage_is_accepted_and_leads_to_the_next(tmp_path):
     configs = {
         name: compose([word for word in command[2:] if not word.isdigit()], assume(0)).config
         for name, (_, command) in found.items()
-        if name != "world"
+        if name not in ("world", "reader")
     }
+    assert found["reader"][1][-4:] == ["--rounds", "1", "--steps", "3"]
     for name, config in configs.items():
         assert str(found[name][0]) == str(Path(config.output.output_dir) / "finished.json")
     for policy in ("penalise", "blind"):
-        assert configs[policy].student.model == configs["reader"].output.output_dir
+        assert configs[policy].student.model == str(found["reader"][0].parent)
         assert configs[policy].model.model_name_or_path == configs["warm-up"].output.output_dir
         assert configs[policy].teaching.leak_policy == policy
 
@@ -85,19 +95,20 @@ def test_lessons_are_counted_by_their_tricks():
     figures = measured(
         [
             lesson("The answer is 17.", leaked=True, blind=True, right=True),
-            lesson("Turn 71 around.", leaked=False, blind=True, right=True),
-            lesson("Turn 71 around.", leaked=False, blind=None, right=False),
-            lesson("Good plan.", leaked=False, blind=False, right=False),
+            lesson("Take 16 and add one.", leaked=False, blind=True, right=True),
+            lesson("Take 16 and add one.", leaked=False, blind=None, right=False),
+            lesson("Good plan. The answer is 18.", leaked=False, blind=False, right=False),
         ]
     )
-    assert figures["tricks"]["backwards"] == {"share": 0.5, "by words": 0.0, "by blind check": 1.0}
-    assert figures["tricks"]["code"] == {"share": 0.0, "by words": None, "by blind check": None}
+    assert (figures["any trick"], figures["a trick with a wrong number"]) == (0.75, 0.25)
+    assert figures["tricks"]["step left open"] == {"share": 0.5, "by words": 0.0, "by blind check": 1.0}
+    assert figures["tricks"]["neighbour"] == {"share": 0.0, "by words": None, "by blind check": None}
     assert figures["blind leak rate"] == pytest.approx(2 / 3)
     assert (figures["taught right"], figures["taught right, no trick"]) == (0.5, 0.0)
 
 
 def test_the_report_shows_both_ends_of_both_trainings(tmp_path):
-    for policy, last in (("penalise", "Turn 71 around."), ("blind", "Good plan.")):
+    for policy, last in (("penalise", "Take 16 and add one."), ("blind", "Good plan.")):
         directory = tmp_path / "0" / policy
         (directory / "lessons").mkdir(parents=True)
         (directory / "finished.json").write_text("{}", encoding="utf-8")
@@ -108,8 +119,8 @@ def test_the_report_shows_both_ends_of_both_trainings(tmp_path):
     leak_tricks.report(tmp_path, [0])
     page = (tmp_path / "leak_tricks.md").read_text(encoding="utf-8")
     by_words, blind = page.split("## leak_policy=blind")
-    assert "| backwards: Turn {} around. | 0.0% | 100.0% |" in by_words
-    assert "| backwards: Turn {} around. | 0.0% | 0.0% |" in blind
+    assert "| step left open: Take {} and add one. | 0.0% | 100.0% |" in by_words
+    assert "| step left open: Take {} and add one. | 0.0% | 0.0% |" in blind
     assert (tmp_path / "leak_tricks.png").stat().st_size > 10_000
 
 

@@ -83,6 +83,18 @@ def test_recipes_are_named_in_any_spelling(word: str) -> None:
     assert config("seed=7", word).output.output_dir == "results/pre_rl_model"
 
 
+def test_a_group_without_its_package_is_told_what_to_write(tmp_path: Path) -> None:
+    recipe = tmp_path / "run" / "mine.yaml"
+    recipe.parent.mkdir()
+    recipe.write_text("defaults:\n  - /run/quickstart_sft\n  - _self_\nmax_steps: 7\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        compose([str(recipe)], CPU)
+    assert "write /run@_global_: NAME in the defaults" in str(caught.value)
+    text = recipe.read_text(encoding="utf-8").replace("/run/quickstart_sft", "/run@_global_: quickstart_sft")
+    recipe.write_text(text, encoding="utf-8")
+    assert config(str(recipe)).trainer.max_steps == 7
+
+
 def test_a_recipe_may_lie_elsewhere_in_a_directory_run(tmp_path: Path) -> None:
     recipe = tmp_path / "run" / "mine.yaml"
     recipe.parent.mkdir()
@@ -256,6 +268,7 @@ def test_train_py_shows_compositions_and_mistakes(arguments: list[str], status: 
     assert run.returncode == status
     assert shown in (run.stdout if status == 0 else run.stderr)
     assert "Traceback" not in run.stderr
+    assert "hydra._internal" not in run.stderr
 
 
 def test_secrets_are_never_repeated() -> None:

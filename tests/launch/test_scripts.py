@@ -119,7 +119,7 @@ WRONG = [
     ("launch.sh one teacher_sft", "'one' is not a number of GPUs, which come first:\n\nTrain on T GPUs"),
     ("launch_with_server.sh 1 teacher_rcl seed=1", "'teacher_rcl' is not a number of GPUs, which come first"),
     ("launch_with_server.sh 1 1 1 teacher_rcl", "expected a recipe, not another number of GPUs"),
-    ("launch.sh 8 teacher_sft --multirun", "start several with scripts/sweep.sh"),
+    ("launch.sh 8 teacher_sft --multirun", "start several with scripts/sweep.sh V T RECIPE key=a,b,c"),
     ("launch.sh 8 teacher_sft --config-dir=mine", "name the file, DIRECTORY/run/NAME.yaml"),
     ("launch.sh 8 teacher_sft --info", "write python train.py RECIPE --cfg job, or --info all"),
     ("launch.sh 8 teacher_sft --dryrun --seed=1", "did you mean --dry-run?\n  2. --seed=1: keys are written without"),
@@ -150,6 +150,18 @@ def test_mistakes_end_with_status_two_and_a_remedy(command: str, shown: str) -> 
     assert run.returncode == 2
     assert shown in run.stderr
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["launch", "launch_with_server", "evaluate", "sweep", "serve", "watch", "learn_from_traces"]
+)
+def test_help_that_is_asked_for_is_no_mistake(name: str) -> None:
+    for asked in ("-h", "--help"):
+        run = script(f"{name}.sh {asked}")
+        assert (run.returncode, run.stderr) == (0, "")
+        assert f"scripts/{name}.sh " in run.stdout
+    without = script(f"{name}.sh")
+    assert (without.returncode, without.stdout, without.stderr) == (2, "", run.stdout)
 
 
 def test_more_processes_than_cores_are_refused_without_gpus() -> None:

@@ -297,6 +297,13 @@ def test_an_evaluation_is_compared_by_accuracy(tmp_path: Path) -> None:
     assert figures(tmp_path) == {"accuracy student alone": 0.5, "accuracy T": 0.75}
 
 
+def test_the_loss_that_is_compared_is_that_of_the_last_steps(tmp_path: Path) -> None:
+    rows: list[dict[str, float]] = [{"step": step, "loss": 9.0 if step <= 20 else 1.0} for step in range(1, 31)]
+    rows.append({"step": 30, "train_loss": 6.3})
+    (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert figures(tmp_path) == {"loss": 1.0}
+
+
 def test_the_script_says_how_it_is_called() -> None:
     run = subprocess.run([str(ROOT / "scripts/sweep.sh")], capture_output=True, text=True, check=False)
     assert run.returncode == 2

@@ -43,8 +43,13 @@ def encode_examples(
     tokenizer: PreTrainedTokenizerBase, templates: PromptTemplates, examples: Sequence[Example]
 ) -> list[Pair]:
     """Return the token ids of each example's prompt, and of what the student says up to its end of turn."""
-    prompts = [render(tokenizer, student_prompt(templates, example)) for example in examples]
-    read = tokenizer(prompts, add_special_tokens=False).input_ids
-    said = tokenizer([example.says for example in examples], add_special_tokens=False).input_ids
+    prompts = [student_prompt(templates, example) for example in examples]
+    return encode(tokenizer, prompts, [example.says for example in examples])
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], replies: Sequence[str]) -> list[Pair]:
+    """Return the token ids of each prompt, and of its reply up to the end of turn."""
+    read = tokenizer([render(tokenizer, prompt) for prompt in prompts], add_special_tokens=False).input_ids
+    said = tokenizer(list(replies), add_special_tokens=False).input_ids
     end = tokenizer.eos_token_id
-    return [Pair(tuple(prompt), (*says, end)) for prompt, says in zip(read, said, strict=True)]
+    return [Pair(tuple(prompt), (*reply, end)) for prompt, reply in zip(read, said, strict=True)]

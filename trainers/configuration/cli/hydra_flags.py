@@ -4,7 +4,10 @@ from __future__ import annotations
 
 RECIPE_ELSEWHERE = "name the file, DIRECTORY/run/NAME.yaml, whose defaults find the groups in DIRECTORY too"
 SHOWING = {"--cfg", "-c", "--info", "-i"}
-_SWEEP = ("one run per command", "start several with scripts/sweep.sh RECIPE key=a,b,c")
+_SWEEP = (
+    "one run per command",
+    "start several with scripts/sweep.sh V T RECIPE key=a,b,c, with V GPUs for servers and T for training",
+)
 _COMPLETION = ("the words of a shell cannot be completed", "--cfg job lists all keys of a recipe")
 INSTEAD = {
     "--multirun": _SWEEP,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -32,6 +33,8 @@ def show(line: CommandLine) -> int:
         problems = raw(line)[1]
         if problems:
             raise ConfigurationError(problems)
+    # Hydra logs what --info shows, to standard output and by a handler of its own: beside ours it would be there twice.
+    logging.getLogger().handlers.clear()
     register_schemas()
     GlobalHydra.instance().clear()
     sys.argv[1:] = [*line.flags, *line.for_hydra()]

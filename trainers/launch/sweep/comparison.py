@@ -19,7 +19,7 @@ MEASURES = {
     "teaching/taught_accuracy": "taught",
     "teaching/degradation_rate": "harmed",
     "teaching/teaching_length_mean": "length",
-    "train_loss": "loss",
+    "loss": "loss",
 }
 """Metrics of trainings that are compared, with their columns; those that a run lacks are left out."""
 PLOTTED = ("teaching/taught_accuracy", "reward", "loss")
