@@ -147,6 +147,12 @@ def test_one_row_that_is_far_out_is_no_alarm():
     assert alarms_of(spike) == {}
 
 
+def test_a_policy_that_leaves_its_reference_at_once_is_told_before_anything_is_learned():
+    # As recorded with a learning rate of 2e-2: what stays high from then on is no growth any more.
+    recorded = (0.0, 0.0, 1.985, 6.751, 7.25, 7.862, 8.366, 8.729)
+    assert "kl_runs_away" in alarms_of(lambda step: healthy(step) | {"kl": recorded[step - 1]}, steps=len(recorded))
+
+
 def test_what_is_no_number_is_left_out_and_infinity_is_not():
     odd = lambda step: healthy(step) | {"kl": float("nan"), "reward": "much"}  # noqa: E731
     assert alarms_of(odd) == {}

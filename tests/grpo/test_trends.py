@@ -197,7 +197,8 @@ def test_a_student_is_behind(history: History, expected: dict[str, str]) -> None
         ([(0.0, 10), (1.0, 5)], None),
         ([(1.0, 10), (1.5, 5)], None),
         ([(1.0, 10), (1.5625, 5)], "KL from the reference went from 1 to 1.6 nats per token within 15 rows"),
-        ([(1.0, 9), (2.0, 5)], None),
+        ([(1.0, 1), (2.0, 5)], "KL from the reference went from 1 to 2 nats per token within 6 rows"),
+        ([(2.0, 5)], None),
         # The median of five rows, and that of the ten before; those before these are of no matter.
         ([(1.0, 10), (9.0, 2), (1.0, 3)], None),
         ([(9.0, 10), (1.0, 10), (2.0, 5)], "KL from the reference went from 1 to 2 nats per token within 15 rows"),

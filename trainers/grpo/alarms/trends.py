@@ -145,14 +145,14 @@ def student_behind(history: History) -> Iterator[Alarm]:
 
 def kl_runs_away(history: History) -> Iterator[Alarm]:
     """Yield an alarm where the policy leaves its reference faster and faster."""
-    values = history.values("kl")
-    if len(values) < LAST + STRETCH:
+    values = history.values("kl")[-LAST - STRETCH :]
+    if len(values) <= LAST:
         return
-    before, now = median(values[-LAST - STRETCH : -LAST]), median(values[-LAST:])
+    before, now = median(values[:-LAST]), median(values[-LAST:])
     if now > HIGH_KL and now > KL_GROWTH * before:
         yield Alarm(
             "kl_runs_away",
-            f"KL from the reference went from {before:.2g} to {now:.2g} nats per token within {LAST + STRETCH} rows",
+            f"KL from the reference went from {before:.2g} to {now:.2g} nats per token within {len(values)} rows",
             "continue from an earlier checkpoint with a lower learning_rate or max_grad_norm, or with a higher beta",
         )
 
