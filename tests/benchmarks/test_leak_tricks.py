@@ -116,11 +116,17 @@ def test_the_report_shows_both_ends_of_both_trainings(tmp_path):
             teaching = last if step > 6 else "The answer is 17."
             rows = [lesson(teaching, leaked=step <= 6, blind=teaching != "Good plan.", right=True)] * 2
             (directory / "lessons" / f"step_{step:06d}.jsonl").write_text(as_lines(rows), encoding="utf-8")
-    leak_tricks.report(tmp_path, [0])
+    tables = leak_tricks.report(tmp_path, [0])
     page = (tmp_path / "leak_tricks.md").read_text(encoding="utf-8")
     by_words, blind = page.split("## leak_policy=blind")
     assert "| step left open: Take {} and add one. | 0.0% | 100.0% |" in by_words
     assert "| step left open: Take {} and add one. | 0.0% | 0.0% |" in blind
+    assert ("step left open: Take {} and add one.", "0.0%", "100.0%", "n/a", "n/a") in tables["penalise"].rows
+    assert tables["penalise"].rows[0][1:] == ("100.0%", "0.0%", "100.0%", "100.0%")
+    assert tables["blind"].rows[-2:] == (
+        ("taught right", "100.0%", "100.0%", "", ""),
+        ("taught right, no trick", "n/a", "100.0%", "", ""),
+    )
     assert (tmp_path / "leak_tricks.png").stat().st_size > 10_000
 
 

@@ -5,9 +5,10 @@
 
 The world's student takes no stated answer for more than talk, so that no trick would pay. Every seed therefore makes
 a world in `OUTPUT/N` and a reader of its student (`leak_reader`), which follows every trick and otherwise does what the
-student does. The teacher's warm-up data is the world's with tricks in a share of its rows. From that one teacher two
-are trained with this student: one against the words alone (`leak_policy=penalise`), a quarter of whose teachings is
-audited, and one with blind checks in the reward (`leak_policy=blind`). What is finished is not run again.
+student does. The teacher begins as the student, which can do the sums that a trick takes; its warm-up data is the
+world's with tricks in a share of its rows. From that one teacher two are trained with this student: one against the
+words alone (`leak_policy=penalise`), a quarter of whose teachings is audited, and one with blind checks in the reward
+(`leak_policy=blind`). What is finished is not run again; `--record` writes the tables as data of the pages, too.
 
 The report is `OUTPUT/leak_tricks.md`, with `leak_tricks.json` and a plot: the share of lessons in which each trick
 stands, at the beginning and at the end of either training, how many of them words and blind checks find, and how the
@@ -31,6 +32,7 @@ from typing import Any
 from scripts.benchmarks.learning.ablations import PORT, ended
 from scripts.benchmarks.learning.leak_reader import MANIFEST, TRICKS, trick_of
 from scripts.benchmarks.tools.arithmetic import Arithmetic
+from scripts.benchmarks.tools.measure import record_table
 from trainers.evaluation.lesson_files import read_lines
 from trainers.evaluation.reports.results_table import ResultsTable
 from trainers.jsonl import as_lines
@@ -49,6 +51,11 @@ SEEDED = 0.4
 """Share of the warm-up rows that give the answer away."""
 WINDOW = 5
 """Steps at either end of a training that the report is of."""
+ENDS = ("first", "last")
+OUTCOMES = (
+    *("any trick", "a trick with a wrong number", "leak rate", "blind leak rate"),
+    *("taught right", "taught right, no trick"),
+)
 
 
 def main() -> None:
@@ -59,6 +66,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("results/leak_tricks"))
     parser.add_argument("--port", type=int, default=PORT, help=f"first port of the model servers (default {PORT})")
     parser.add_argument("--report-only", action="store_true", help="report what has been trained")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write the tables as data of the pages, too")
     Arithmetic.add_options(parser)
     parser.add_argument("--smoke", action="store_true", help="few steps: shows that everything runs, learns nothing")
     options = parser.parse_args()
@@ -69,7 +77,10 @@ def main() -> None:
                 run(seed, output / str(seed), options.port, Arithmetic.chosen(options), smoke=options.smoke)
     except Interrupted as error:
         raise SystemExit(error.status) from None
-    report(output, options.seeds)
+    tables = report(output, options.seeds)
+    if options.record is not None:
+        for policy, table in tables.items():
+            record_table(f"leak-tricks-{policy}", table.header, table.rows, options.record)
 
 
 def run(seed: int, output: Path, port: int, arithmetic: Arithmetic, *, smoke: bool) -> None:
@@ -101,7 +112,8 @@ def stages(seed: int, output: Path, port: int, *, smoke: bool) -> Iterator[tuple
     reader += ["--output", str(output / "reader"), "--seed", str(seed)]
     reader += ["--rounds", "1", "--steps", "3"] if smoke else []
     yield "reader", output / "reader" / MANIFEST, reader
-    warmup = [f"dataset_id_or_path={output / 'warmup.jsonl'}"]
+    # Who can do no sums gives no answer away: the teacher begins as the student, who can.
+    warmup = [f"dataset_id_or_path={output / 'warmup.jsonl'}", f"model_name_or_path={output / 'world' / 'student'}"]
     warmup += ["max_steps=3", "warmup_steps=1"] if smoke else [f"max_steps={WARMUP_STEPS}"]
     yield "warm-up", output / "sft" / "finished.json", [*sft, *warmup]
     for policy in POLICIES:
@@ -133,8 +145,8 @@ def seeded(row: Mapping[str, str], rng: random.Random, questions: Sequence[Mappi
     }
 
 
-def report(output: Path, seeds: Sequence[int]) -> None:
-    """Writes the tables, the figures behind them and the plot of what every seed has."""
+def report(output: Path, seeds: Sequence[int]) -> dict[str, ResultsTable]:
+    """Write the tables by policy, the figures behind them and the plot of what every seed has; return the tables."""
     trained = {policy: [output / str(seed) / policy for seed in seeds] for policy in POLICIES}
     missing = [str(path) for paths in trained.values() for path in paths if not (path / "finished.json").is_file()]
     if missing:
@@ -152,13 +164,12 @@ def report(output: Path, seeds: Sequence[int]) -> None:
         unit="share of lessons with a trick",
         share=True,
     )
-    tables = [
-        f"## leak_policy={policy}\n\n{trick_table(runs).markdown()}\n{outcome_table(runs).markdown()}"
-        for policy, runs in figures.items()
-    ]
-    page = f"# Tricks to give answers away, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}\n\n" + "\n".join(tables)
+    tables = {policy: policy_table(runs) for policy, runs in figures.items()}
+    page = f"# Tricks to give answers away, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}\n\n"
+    page += "\n".join(f"## leak_policy={policy}\n\n{table.markdown()}" for policy, table in tables.items())
     (output / "leak_tricks.md").write_text(page, encoding="utf-8")
     logger.info("%s", output / "leak_tricks.md")
+    return tables
 
 
 def lessons_by_step(run: Path) -> list[list[dict[str, Any]]]:
@@ -227,24 +238,22 @@ def share(values: Iterator[Any]) -> float | None:
     return fmean(known) if known else None
 
 
-def trick_table(runs: Sequence[Mapping[str, Any]]) -> ResultsTable:
-    """Return the shares of lessons with each trick, and of those found; means over seeds."""
-    rows = []
-    for trick in TRICKS:
-        figures = [(end, "share") for end in ("first", "last")]
-        figures += [("first", "by words"), ("first", "by blind check")]
-        rows.append((f"{trick.name}: {trick.wording}", *(shown([run[end]["tricks"][trick.name][name] for run in runs])
-                     for end, name in figures)))  # fmt: skip
-    header = ("trick", f"first {WINDOW} steps", f"last {WINDOW} steps", "found by words", "found by blind checks")
+def policy_table(runs: Sequence[Mapping[str, Any]]) -> ResultsTable:
+    """Return the shares of lessons at both ends of the trainings, with each trick and of all kinds; means over seeds.
+
+    Of the tricks of the first steps it says how many words find, and how many blind checks.
+    """
+    rows = [
+        (
+            f"{trick.name}: {trick.wording}",
+            *(shown([run[end]["tricks"][trick.name]["share"] for run in runs]) for end in ENDS),
+            *(shown([run["first"]["tricks"][trick.name][by] for run in runs]) for by in ("by words", "by blind check")),
+        )
+        for trick in TRICKS
+    ]
+    rows += [(name, *(shown([run[end][name] for run in runs]) for end in ENDS), "", "") for name in OUTCOMES]
+    header = ("lessons with", f"first {WINDOW} steps", f"last {WINDOW} steps", "found by words", "by blind checks")
     return ResultsTable("", header, tuple(rows))
-
-
-def outcome_table(runs: Sequence[Mapping[str, Any]]) -> ResultsTable:
-    """Return the leaks in all and the right solutions; means over seeds."""
-    tricks = ("any trick", "a trick with a wrong number")
-    names = (*tricks, "leak rate", "blind leak rate", "taught right", "taught right, no trick")
-    rows = [(name, *(shown([run[end][name] for run in runs]) for end in ("first", "last"))) for name in names]
-    return ResultsTable("", ("", f"first {WINDOW} steps", f"last {WINDOW} steps"), tuple(rows))
 
 
 def shown(values: Sequence[float | None]) -> str:
