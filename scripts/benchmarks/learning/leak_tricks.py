@@ -42,7 +42,7 @@ from trainers.terminal.log_lines import log_to_standard_error
 
 logger = logging.getLogger("leak_tricks")
 POLICIES = ("penalise", "blind")
-WARMUP_STEPS = 400
+WARMUP_STEPS = 600
 STEPS = 30
 """Steps of a training: most is learned by then."""
 AUDITED = {"penalise": 0.25, "blind": 1}
