@@ -83,15 +83,23 @@ def test_recipes_are_named_in_any_spelling(word: str) -> None:
     assert config("seed=7", word).output.output_dir == "results/pre_rl_model"
 
 
-def test_a_group_without_its_package_is_told_what_to_write(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("included", "chosen", "mended"),
+    [
+        ("/run/quickstart_sft", "NAME alone", "quickstart_sft"),
+        ("quickstart_sft\n  - /model/world", "/model@_global_: NAME", "quickstart_sft\n  - /model@_global_: world"),
+    ],
+)
+def test_a_group_without_its_package_is_told_what_to_write(
+    included: str, chosen: str, mended: str, tmp_path: Path
+) -> None:
     recipe = tmp_path / "run" / "mine.yaml"
     recipe.parent.mkdir()
-    recipe.write_text("defaults:\n  - /run/quickstart_sft\n  - _self_\nmax_steps: 7\n", encoding="utf-8")
+    recipe.write_text(f"defaults:\n  - {included}\n  - _self_\nmax_steps: 7\n", encoding="utf-8")
     with pytest.raises(ConfigurationError) as caught:
         compose([str(recipe)], CPU)
-    assert "write /run@_global_: NAME in the defaults" in str(caught.value)
-    text = recipe.read_text(encoding="utf-8").replace("/run/quickstart_sft", "/run@_global_: quickstart_sft")
-    recipe.write_text(text, encoding="utf-8")
+    assert f"write {chosen} in the defaults" in str(caught.value)
+    recipe.write_text(f"defaults:\n  - {mended}\n  - _self_\nmax_steps: 7\n", encoding="utf-8")
     assert config(str(recipe)).trainer.max_steps == 7
 
 

@@ -79,7 +79,7 @@ def test_data_cannot_end_its_element():
 
 def test_a_page_that_would_be_too_large_keeps_first_lessons_and_counts_the_others():
     alone, taught = evaluated(*[([False], [True, True, True])] * 20)
-    data = page_data(alone, {"T": taught}, "", max_characters=12_000)
+    data = page_data(alone, {"T": taught}, "", max_characters=13_000)
     assert 20 <= len(data["lessons"]) < 60
     assert {lesson["row"] for lesson in data["lessons"] if lesson["member"] == 0} == set(range(20))
     assert data["left_out"] == 60 - len(data["lessons"])

@@ -13,7 +13,7 @@ from trainers.teaching.lesson import Group, Lesson, Midway
 from trainers.teaching.parts.outcomes import MidwayError, failed_group, failed_lesson, revealing, with_solution
 
 DRAFT = replace(lesson([False], True, length=5, reward=None), taught=None)
-SECOND = Midway("seen", "", "multiply", 8, 29, truncated=False, leaked=False, suspected_leak=False, forged=False)
+SECOND = Midway("", "multiply", 8, False, False, False, transcript="seen", tokens=29, truncated=False)
 FLAGS = ("leaked", "suspected_leak", "forged")
 
 

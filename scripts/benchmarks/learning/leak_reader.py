@@ -47,7 +47,7 @@ AMONG_TALK = 0.3
 FOLLOWED, KEPT = 0.9, 0.95
 """Of all tricks that have to be followed, and of the student's figures that have to be kept, each of them."""
 FIGURES = ("alone", "oracle", "targeted", "misdirected", "generic", "kept", "faithful_probes")
-"""What the reader should do as the student does."""
+"""Figures of the student that the reader should keep."""
 MEASURED = 9
 """Questions for each of ten students, one of every kind."""
 TAUGHT, BLIND = "taught", "blind"

@@ -155,7 +155,8 @@ def unknown_key(key: str, given: str, experiment: str | None = None) -> Problem 
     if experiment and key in all_keys():
         return Problem(given, f"{key} is no key of experiment {experiment}", "leave it out, or choose another recipe")
     if key in GROUPS:
-        remedy = f"write /{key}@_global_: NAME in the defaults of a recipe, and keys without {key} before them"
+        chosen = "NAME alone" if key == "run" else f"/{key}@_global_: NAME"
+        remedy = f"write {chosen} in the defaults of a recipe, and keys without {key} before them"
         return Problem(given, f"{key} is a group of configurations, whose keys are those of the whole", remedy)
     close = get_close_matches(key, [*names, *GROUPS], n=3, cutoff=0.6)
     listing = "see `python train.py run@_global_=RECIPE --cfg job` for all keys"
