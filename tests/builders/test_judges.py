@@ -203,3 +203,33 @@ def test_the_student_itself_may_judge(tmp_path):
     judge = build_judge(config, student)
     assert asyncio.run(judge.verify("abc", QUESTION)).grade.score == 0.9
     assert accounts_of(judge) == {}
+
+
+def test_a_structured_judge_is_asked_for_json_and_read_as_such(tmp_path):
+    async def outcome():
+        api = JudgeApi(always='{"reasoning": "<score>0</score>", "score": 8}')
+        async with listening(api) as url:
+            config = configured(tmp_path, url, entry=", structured_output: true")
+            [verdict], _ = await judged(config, "abc")
+            return verdict, api.bodies[-1]
+
+    verdict, body = asyncio.run(outcome())
+    assert verdict.grade.score == 0.8
+    assert list(body["response_format"]["json_schema"]["schema"]["properties"]) == ["reasoning", "score"]
+    assert body["messages"][-1]["content"].endswith('{"reasoning": "…", "score": NUMBER}. Reason briefly.')
+
+
+def test_judges_with_servers_of_their_own_are_asked_there_with_their_own_variables(tmp_path, monkeypatch):
+    asked = []
+
+    def connect(config, specs, *, template_kwargs):
+        asked.append(([spec.name for spec in specs], dict(template_kwargs)))
+        return ScriptedModel(lambda text, index: "<score>4</score>")
+
+    monkeypatch.setattr("trainers.builders.judges.connect_pool", connect)
+    kwargs = "chat_template_kwargs: {enable_thinking: false}"
+    entries = f"[{{served: own, model: j, {kwargs}}}, {{served: own, model: k}}, {{served: own, model: j, name: x}}]"
+    words = ["verifier=judge", f"output_dir={tmp_path}", f"verifier_args.model={entries}"]
+    judge = build_judge(compose(["quickstart_rl", *words], Machine(())).config, ScriptedModel(lambda text, index: ""))
+    assert asked == [(["judge-0"], {"enable_thinking": False}), (["judge-1"], {}), (["judge-0"], {})]
+    assert asyncio.run(judge.verify("abc", QUESTION)).grade.score == pytest.approx(0.4)

@@ -5,12 +5,13 @@ import shlex
 import pytest
 
 from tests.support.told_mistakes import assert_told
-from trainers.configuration import ConfigurationError, compose
+from trainers.configuration import ConfigurationError, compose, server_layout
 from trainers.configuration.checks.api_keys import missing_keys
 from trainers.configuration.checks.judges.files import missing_judge_files
 from trainers.configuration.devices.machine import Machine
 from trainers.configuration.resume.differences import difference
 from trainers.configuration.settings.judges import all_entries, fingerprint, judge_args, judge_settings, rubric_of
+from trainers.launch.checks.model_uses import model_uses
 
 CPU = Machine()
 API = "base_url: https://api.example.com/v1, model: j"
@@ -42,6 +43,15 @@ BAD = [
     (f"'verifier_args={{model: {{{API}}}, escalate_to: {{}}}}'", "verifier_args.escalate_to=", "one of model, agent, served", "base_url"),
     (f"'verifier_args={{model: {{{API}}}}}' leak_policy=blind", "leak_policy=blind verifier=judge", "has none", "penalise"),
     ("'verifier_args={model: {served: student}}' student_base_url=http://h/v1", "served=student", "no server of ours", "base_url"),
+    ("'verifier_args={model: {served: own}}'", "verifier_args.model=", "one of model, agent, served", "base_url"),
+    ("'verifier_args={model: {served: teacher, model: a/b}}'", "served=teacher", "student, own", "write another"),
+    (f"'verifier_args={{model: {{{API}, served: own}}}}'", "served=own base_url=", "starts it, or it is there", "leave one"),
+    ("'verifier_args={model: {served: student, model: a/b}}'", "verifier_args.model=", "got model and served", "base_url"),
+    (f"'verifier_args={{model: {{{API}, dtype: float32}}}}'", "verifier_args.model.dtype=float32", "server of its own", "served=own"),
+    ("'verifier_args={model: {model: a/b, structured_output: true}}'", "structured_output=true", "only a server", "served=own"),
+    ("'verifier_args={model: {agent: a.b, structured_output: true}}'", "structured_output=true", "only a server", "base_url"),
+    ("'verifier_args={model: [{served: own, model: a/b, dtype: float32}, {served: own, model: a/b, name: x}]}'", "verifier_args.model[1].dtype=auto", "same server, with float32", "same for both"),
+    ("'verifier_args={model: {served: own, model: a/b, tensor_parallel_size: 2}}'", "verifier_args.model.tensor_parallel_size=2", "whole servers", "start 4 server GPUs"),
 ]  # fmt: skip
 
 
@@ -110,7 +120,43 @@ def test_a_judge_that_is_the_students_model_has_none_of_its_tools():
             [
                 "configs/run/teacher_rcl.yaml",
                 "verifier=judge",
-                "verifier_args.model={served: true}",
+                "verifier_args.model={served: student}",
                 "student_tools=[a.b]",
             ]
         )
+
+
+def served(*words: str, servers: int = 1) -> list[tuple]:
+    config = compose([*RUN, *words], Machine(tuple(range(8))), servers=servers).config
+    return [(spec.name, spec.port, spec.gpus, spec.model) for spec in server_layout(config, tuple(range(servers)))]
+
+
+def test_judges_of_one_model_share_a_server_behind_all_others():
+    judges = "[{served: own, model: j, temperature: 0.1}, {served: own, model: j, temperature: 0.5, name: warm}]"
+    layout = served(f"verifier_args={{model: {judges}, escalate_to: {{served: own, model: k}}}}", servers=8)
+    names = [name for name, *_ in layout]
+    assert names == ["teacher-0", "student-0", "judge-0", "judge-1", "teacher-1", "student-1", "teacher-2", "student-2"]
+    assert [entry[1:] for entry in layout if entry[0].startswith("judge")] == [
+        (8767, (2,), "j"),
+        (8768, (3,), "k"),
+    ]
+    one_gpu = served(f"verifier_args={{model: {judges}}}")
+    assert [entry[2] for entry in one_gpu] == [(0,)] * 3
+
+
+def test_remedies_name_the_keys_of_a_judge():
+    model = "{served: own, model: j, max_model_len: 64, gpu_memory_utilization: 0.3}"
+    config = composed(f"verifier_args.model={model}")
+    [spec] = [spec for spec in server_layout(config) if spec.role == "judge"]
+    assert (spec.max_model_len, spec.gpu_memory_utilization, spec.weight_transfer) == (64, 0.3, None)
+    assert spec.key("max_model_len") == "verifier_args.model.max_model_len"
+    [use] = [use for use in model_uses(config) if use.role == "judge"]
+    assert (use.key, use.length_key) == ("verifier_args.model.model", "verifier_args.model.max_model_len")
+
+
+def test_a_run_goes_on_with_a_judge_on_fewer_gpus_and_not_in_another_precision():
+    def of(more: str):
+        return composed("verifier_args.model={served: own, model: j" + more + "}")
+
+    assert difference(of("").flat(), of(", gpu_memory_utilization: 0.5")) == {}
+    assert list(difference(of("").flat(), of(", dtype: float16"))) == ["verifier_args"]

@@ -215,3 +215,11 @@ def test_tool_calls_that_are_none_are_a_malformed_answer(calls: Any) -> None:
         read_answer(
             {"choices": [{"message": {"content": "", "tool_calls": calls}, "finish_reason": "stop"}]}, Prompt(())
         )
+
+
+def test_a_schema_is_asked_for_as_a_strict_response_format():
+    assert request(Sampling(16, json_schema='{"type": "object"}'))["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "strict": True, "schema": {"type": "object"}},
+    }
+    assert "response_format" not in request(Sampling(16))

@@ -1,6 +1,7 @@
 """Requests and answers of `/v1/completions`, without a server."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -124,3 +125,9 @@ def test_an_answer_without_completions_is_malformed(answer):
 def test_completions_that_never_came_are_missing():
     assert feed(document(choice(0), choice(2)))[1] == 2
     assert feed(document())[1] == 4
+
+
+def test_a_schema_is_asked_for_only_where_there_is_one():
+    held = request_body("m", PROMPTS, n=1, sampling=replace(SAMPLING, json_schema="{}"), seed=5, logprobs=False)
+    assert held["structured_outputs"] == {"json": "{}"}
+    assert "structured_outputs" not in request_body("m", PROMPTS, n=1, sampling=SAMPLING, seed=5, logprobs=False)

@@ -2,10 +2,12 @@
 
 import json
 
+from custom_data.world.models.tokenizer import build_tokenizer
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import Machine
 from trainers.configuration.settings.judges import fingerprint, judge_args
-from trainers.launch.checks.judges import judge_warnings
+from trainers.launch.checks.judges import judge_template_problems, judge_warnings
+from trainers.launch.checks.model_uses import model_uses
 from trainers.launch.estimates.steps_and_tokens import token_lines
 
 API = "base_url: https://api.example.com/v1, model: j"
@@ -46,3 +48,23 @@ def test_pairs_and_stronger_judges_are_counted():
     lines = [line for line in token_lines(config, None) if line.startswith("judge")]
     assert "144 calls per step, at most 272" in lines[0]
     assert "judge-stronger: called where the others differ" in lines[1]
+
+
+def template_problems(template: str, entry: str = ""):
+    config = composed(f"{{served: own, model: j{entry}}}")
+    [use] = [use for use in model_uses(config) if use.role == "judge"]
+    tokenizer = build_tokenizer(["a"])
+    tokenizer.chat_template = template
+    return list(judge_template_problems(use, tokenizer, config))
+
+
+def test_a_judge_whose_template_loses_what_it_is_told_is_refused():
+    assert template_problems("{% for m in messages %}{{ m.content }}{% endfor %}") == []
+    [problem] = template_problems("{{ messages[-1].content }}")
+    assert problem.given == "verifier_args.model.model=j"
+    assert "leaves out system" in problem.expected
+    [problem] = template_problems("{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}")
+    assert "no system" in problem.expected
+    kind = "{% if full %}{% for m in messages %}{{ m.content }}{% endfor %}{% endif %}"
+    assert len(template_problems(kind)) == 1
+    assert template_problems(kind, ", chat_template_kwargs: {full: true}") == []

@@ -86,3 +86,12 @@ def test_servers_inherit_the_environment_without_keys_and_ranks():
     assert inherited["OMP_NUM_THREADS"] == "1"
     assert inherited["PATH"].split(":")[0] == str(Path(sys.executable).parent)
     assert inherited_environment({"OMP_NUM_THREADS": "8"})["OMP_NUM_THREADS"] == "8"
+
+
+def test_a_judge_is_held_to_a_schema_without_white_space_and_nobody_else_is():
+    judge = server_command(dataclasses.replace(CPU_TEACHER, role="judge", weight_transfer=None))
+    assert json.loads(option(judge, "--structured-outputs-config")) == {
+        "backend": "xgrammar",
+        "disable_any_whitespace": True,
+    }
+    assert "--structured-outputs-config" not in server_command(GPU_STUDENT).argv

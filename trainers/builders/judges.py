@@ -5,9 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainers.builders.judge_agents import made_agent
+from trainers.builders.servers import connect_pool, layout_of
 from trainers.builders.student_and_teacher import account_of, api_settings, connect_api, load_model
 from trainers.configuration.settings.experiments import StudentExperiment
-from trainers.configuration.settings.judges import JudgeEntry, entries, judge_args, judge_settings, rubric_of, stronger
+from trainers.configuration.settings.judges import (
+    OWN,
+    JudgeEntry,
+    entries,
+    judge_args,
+    judge_settings,
+    rubric_of,
+    stronger,
+)
 from trainers.configuration.settings.models.judge import JudgeSettings
 from trainers.generation.agent_model import AgentModel
 from trainers.generation.types import Generator
@@ -59,8 +68,10 @@ def _connected(config: StudentExperiment, entry: JudgeEntry, settings: JudgeSett
     model = entry.model
     temperature = settings.temperature if model.temperature is None else model.temperature
     samples = settings.samples if model.samples is None else model.samples
-    connection = student if model.served else _connection(config, entry)
-    return _Connected(Judge(entry.name, connection, float(temperature), samples), owned=not model.served)
+    lent = model.served is not None and model.served != OWN
+    connection = student if lent else _connection(config, entry)
+    judge = Judge(entry.name, connection, float(temperature), samples, model.structured_output)
+    return _Connected(judge, owned=not lent)
 
 
 def _connection(config: StudentExperiment, entry: JudgeEntry) -> Generator:
@@ -74,4 +85,7 @@ def _connection(config: StudentExperiment, entry: JudgeEntry) -> Generator:
             max_concurrent_calls=config.serving.max_concurrent_requests,
         )
     assert model.model is not None
+    if model.served == OWN:
+        specs = [spec for spec in layout_of(config, "judge") if spec.model == model.model]
+        return connect_pool(config, specs, template_kwargs=model.chat_template_kwargs)
     return load_model(config, "student", model.model)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -28,12 +29,20 @@ def servers_of(config: StudentExperiment, member: Member) -> list[ServerSpec]:
 
 
 def connect_pool(
-    config: StudentExperiment, specs: Sequence[ServerSpec], *, beside: EndpointPool | None = None
+    config: StudentExperiment,
+    specs: Sequence[ServerSpec],
+    *,
+    beside: EndpointPool | None = None,
+    template_kwargs: Mapping[str, Any] | None = None,
 ) -> EndpointPool:
-    """Build a pool over servers that hold the same model, `beside` another one over the same servers."""
+    """Build a pool over servers that hold the same model, `beside` another one over the same servers.
+
+    The variables of the chat template are `template_kwargs`, or else those of the servers' role.
+    """
+    own = config.of_role(specs[0].role).chat_template_kwargs
     return EndpointPool.from_specs(
         specs,
-        chat_template_kwargs=config.of_role(specs[0].role).chat_template_kwargs,
+        chat_template_kwargs=own if template_kwargs is None else template_kwargs,
         request_timeout_s=config.serving.request_timeout_s,
         max_concurrent_requests=config.serving.max_concurrent_requests,
         returning=Returning(

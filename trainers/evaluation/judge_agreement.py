@@ -5,7 +5,8 @@
 The recipe and keys are those of the run that the judge is for. A line of the file has `question`, `solution`, `label`
 (a number from 0 to 1, or true or false) and, where there is one, `reference`. Several solutions to one question show
 whether the judge prefers what it is shown first. The figures, and what judge they are of, go to
-`labelled.agreement.json`: name it as `verifier_args.measured`.
+`labelled.agreement.json`: name it as `verifier_args.measured`. Judges with servers of their own get them for as long as
+they are asked; the student's servers must run where it judges itself.
 """
 
 from __future__ import annotations
@@ -15,29 +16,33 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from trainers.builders.judges import build_judge
 from trainers.builders.student_and_teacher import connect_student
 from trainers.concurrency.task_groups import task_group
 from trainers.confidence_intervals import Estimate
-from trainers.configuration import ConfigurationError, compose
+from trainers.configuration import ConfigurationError, compose, server_layout
+from trainers.configuration.devices.machine import detect
 from trainers.configuration.settings.experiments import StudentExperiment
 from trainers.configuration.settings.judges import all_entries, fingerprint, judge_args
 from trainers.evaluation.evaluate import report_spending
 from trainers.evaluation.lesson_files import read_lines
 from trainers.evaluation.measures.judge_figures import Judged, JudgedPair, Labelled, figures, neighbours
 from trainers.generation.types import Generation, GenerationError
+from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.output.files import write_whole
 from trainers.problems import Problem
-from trainers.teaching.lesson import Question
+from trainers.serving.processes.server_group import ServerError, ServerGroup
+from trainers.teaching.lesson import THE_STUDENT, Question
 from trainers.teaching.verifiers.judge.verifier import JudgeVerifier
 from trainers.terminal.log_lines import log_to_standard_error
 
-USER_ERROR = 2
+FAILED, USER_ERROR = 1, 2
 FEWEST = 30
 """Labelled solutions below which intervals are too wide to say much."""
 _EXPECTED = "question, solution and label, a number from 0 to 1, or true or false"
@@ -45,7 +50,7 @@ logger = logging.getLogger("judge_agreement")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure a judge; returns the exit status, 2 for a mistake that the user can mend."""
+    """Measure a judge; returns the exit status, 2 for a mistake that the user can mend, 1 where no server starts."""
     log_to_standard_error()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("labelled", type=Path, help="JSON lines with question, solution, label, reference")
@@ -60,10 +65,13 @@ def main(arguments: Sequence[str]) -> int:
             raise ConfigurationError(
                 [Problem(" ".join(options.words), "no judge gives verdicts in this run", "add verifier=judge")]
             )
-        found = asyncio.run(measure(config, rows))
-    except ConfigurationError as error:
+        with interruptible(), judges_served(config):
+            found = asyncio.run(measure(config, rows))
+    except (ConfigurationError, ServerError) as error:
         sys.stderr.write(f"{error}\n")
-        return USER_ERROR
+        return USER_ERROR if isinstance(error, ConfigurationError) else FAILED
+    except Interrupted as error:
+        return error.status
     output = options.output or options.labelled.with_suffix(".agreement.json")
     write_whole(output, json.dumps({"judge": fingerprint(args), **found}, indent=2) + "\n")
     logger.info("figures: %s; name it as verifier_args.measured", output)
@@ -96,6 +104,21 @@ def read_labelled(path: Path) -> list[Labelled]:
     return rows
 
 
+@contextmanager
+def judges_served(config: StudentExperiment) -> Iterator[None]:
+    """Start the servers of judges that have their own, for as long as they are needed.
+
+    Raises:
+        ServerError: when one does not start.
+    """
+    specs = [spec for spec in server_layout(config, detect().gpus) if spec.role == "judge"]
+    with TemporaryDirectory() as directory, ExitStack() as stack:
+        if specs:
+            logger.info("starting %d servers of judges", len(specs))
+            stack.enter_context(ServerGroup(specs, Path(directory)))
+        yield
+
+
 async def measure(config: StudentExperiment, rows: Sequence[Labelled]) -> dict[str, Any]:
     """Ask the judges of a run about labelled solutions, and return the figures as they are written down."""
     async with AsyncExitStack() as stack:
@@ -120,7 +143,7 @@ async def measure(config: StudentExperiment, rows: Sequence[Labelled]) -> dict[s
 
 async def _student(config: StudentExperiment, stack: AsyncExitStack) -> Any:
     """Return the run's student where it judges itself; none is connected else."""
-    if not any(entry.settings.get("served") for entry in all_entries(judge_args(config.teaching) or {})):
+    if not any(entry.settings.get("served") == THE_STUDENT for entry in all_entries(judge_args(config.teaching) or {})):
         return _NoStudent()
     student = connect_student(config)
     stack.push_async_callback(student.aclose)

@@ -70,7 +70,9 @@ class Prompt:
 class Sampling:
     """Sampling settings of one stage: token budget and the usual truncations of the next-token distribution.
 
-    `temperature=0` is greedy decoding; `top_k=0` and `min_p=0` switch these truncations off.
+    `temperature=0` is greedy decoding; `top_k=0` and `min_p=0` switch these truncations off. `json_schema`, as text, is
+    the form that an answer must have: servers sample nothing else (structured output). A model in this process or an
+    agent cannot be held to one.
     """
 
     max_tokens: int
@@ -79,6 +81,7 @@ class Sampling:
     top_k: int = 0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    json_schema: str | None = None
 
 
 @dataclass(frozen=True)

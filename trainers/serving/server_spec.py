@@ -7,7 +7,7 @@ from typing import Literal
 
 from trainers.serving.adapter_files import Adapter
 
-Role = Literal["teacher", "student", "mentor"]
+Role = Literal["teacher", "student", "mentor", "judge"]
 Gpu = int | str
 """A GPU as `CUDA_VISIBLE_DEVICES` takes it: its number in `nvidia-smi`, or the id of a MIG slice."""
 
@@ -23,6 +23,7 @@ class ServerSpec:
     `students` names those of a pool that a student's server answers for, where there are several.
     `model` is the name under which the server is asked; when it is a LoRA adapter, `adapter` says of which base: a
     server that never receives weights applies it, one that does starts with the base and is sent merged weights.
+    `given` is where its settings stand, if not under keys that begin with the role.
     `extra_args` are appended to the command line of `vllm serve` as they are.
     """
 
@@ -45,6 +46,7 @@ class ServerSpec:
     adapter: Adapter | None = None
     extra_args: tuple[str, ...] = ()
     students: tuple[str, ...] = ()
+    given: str | None = None
 
     @property
     def weights(self) -> str:
@@ -60,6 +62,10 @@ class ServerSpec:
     def name(self) -> str:
         """The name used in logs and files, such as `teacher-0`."""
         return f"{self.role}-{self.index}"
+
+    def key(self, name: str) -> str:
+        """Return the configuration key by which a setting of the server is given, such as `teacher_max_model_len`."""
+        return f"{self.given}.{name}" if self.given else f"{self.role}_{name}"
 
     @property
     def base_url(self) -> str:

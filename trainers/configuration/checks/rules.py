@@ -41,6 +41,7 @@ from trainers.configuration.settings.experiments import (
     TrainingExperiment,
 )
 from trainers.configuration.settings.in_words import written
+from trainers.configuration.settings.judges import judge_args, served_models
 from trainers.configuration.settings.keys import keys_of
 from trainers.configuration.settings.runs.teaching import TeachingSettings, audited_share
 from trainers.configuration.settings.runs.trainer import TrainerSettings
@@ -238,6 +239,9 @@ def _servers(config: StudentExperiment) -> Iterator[Problem]:
     }
     if isinstance(config, GRPOExperiment) and config.mentor.model is not None:
         sizes["mentor_tensor_parallel_size"] = config.mentor.tensor_parallel_size
+    args = judge_args(config.teaching)
+    for entry in served_models(args).values() if args is not None else ():
+        sizes[f"{entry.given}.tensor_parallel_size"] = entry.model.tensor_parallel_size
     if max(sizes.values()) > 1 and slots_used(config) != slots:
         shown = " ".join(f"{key}={size}" for key, size in sizes.items())
         remedy = f"start {slots_used(config)} server GPUs, or lower the tensor parallel sizes"

@@ -13,6 +13,8 @@ from trainers.configuration.settings.experiments import (
     GRPOExperiment,
     StudentExperiment,
 )
+from trainers.configuration.settings.judges import judge_args, served_models
+from trainers.configuration.settings.models.judge import JudgeModelSettings
 from trainers.configuration.settings.models.mentor import MentorSettings
 from trainers.configuration.settings.models.student import StudentSettings
 from trainers.configuration.settings.models.teacher import ServedTeacherSettings
@@ -25,18 +27,24 @@ SERVERS_SHARE_BESIDE_TRAINER = 0.5
 MOST_BESIDE_TRAINER = 0.8
 LOADED_BY = ("max_model_len", "dtype", "gpu_memory_utilization", "tensor_parallel_size")
 """Settings of a student that its server is started with, besides its model."""
+WITH_ONE_SLOT = ("mentor", "judge")
+"""Roles whose models have one slot each, however many there are."""
 STUDENT_ALONE = "student alone"
 """Name that results have for the student without a teacher."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """A model that needs servers of ours: in which role, under which settings, and for whom of a pool."""
+    """A model that needs servers of ours: in which role, under which settings, and for whom of a pool.
+
+    `given` is where the settings stand, if not under keys that begin with the role.
+    """
 
     role: Role
     model: str
-    settings: ServedTeacherSettings | StudentSettings | MentorSettings
+    settings: ServedTeacherSettings | StudentSettings | MentorSettings | JudgeModelSettings
     students: tuple[str, ...] = ()
+    given: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,9 +62,10 @@ def server_layout(
     Slot i of `num_vllm_servers` goes to the teacher when i is even, to the student when it is odd; with a single slot
     both models share it. Of a pool each model has one slot first, the teacher's and then the students' by their table;
     further slots go to the teacher or to the students, whichever have fewer, and among the students in turn. A mentor
-    has one slot, behind those. Students share servers where model, context, precision and share of the memory are the
-    same. An evaluation goes through its teachers in order and then the student, and more models than slots share. A
-    student behind an API takes no slot, nor does an agent. Tensor parallelism gives a server several slots.
+    and each judge with a server of its own have one slot, behind those. Students share servers where model, context,
+    precision and share of the memory are the same. An evaluation goes through its teachers in order and then the
+    student, and more models than slots share. A student behind an API takes no slot, nor does an agent. Tensor
+    parallelism gives a server several slots.
 
     Args:
         config: a resolved configuration.
@@ -94,7 +103,7 @@ def models(config: StudentExperiment) -> tuple[Served, ...]:
     elif isinstance(config, GRPOExperiment):
         taught_by = (config.model.model_name_or_path,)
     served = tuple(Served("teacher", path, config.teacher) for path in taught_by) + _served_students(config)
-    return served + _served_mentor(config)
+    return served + _served_mentor(config) + _served_judges(config)
 
 
 def _served_mentor(config: StudentExperiment) -> tuple[Served, ...]:
@@ -102,6 +111,13 @@ def _served_mentor(config: StudentExperiment) -> tuple[Served, ...]:
     if not isinstance(config, GRPOExperiment) or config.mentor.model is None:
         return ()
     return (Served("mentor", config.mentor.model, config.mentor),)
+
+
+def _served_judges(config: StudentExperiment) -> tuple[Served, ...]:
+    """Return the judges that have servers of their own, behind all others."""
+    args = judge_args(config.teaching)
+    found = {} if args is None else served_models(args)
+    return tuple(Served("judge", model, entry.model, given=entry.given) for model, entry in found.items())
 
 
 def _served_students(config: StudentExperiment) -> tuple[Served, ...]:
@@ -173,9 +189,9 @@ def _turns(config: StudentExperiment) -> list[Served]:
     if not listed:
         return []
     turns, used = list(listed), sum(served.settings.tensor_parallel_size for served in listed)
-    dealt = [served for served in listed if served.role != "mentor"]
+    dealt = [served for served in listed if served.role not in WITH_ONE_SLOT]
     while used < slots:
-        held = [served for served in turns if served.role != "mentor"]
+        held = [served for served in turns if served.role not in WITH_ONE_SLOT]
         turns.append(_next(dealt, held, halves=isinstance(config, GRPOExperiment)))
         used += turns[-1].settings.tensor_parallel_size
     return turns
@@ -233,6 +249,7 @@ def _spec(config: StudentExperiment, seat: _Seat, index: int, offset: int, scale
         revision=(adapter and adapter.revision) or (config.model.model_revision if served.role == "teacher" else None),
         adapter=adapter,
         students=served.students,
+        given=served.given,
     )
 
 

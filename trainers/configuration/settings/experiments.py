@@ -29,7 +29,7 @@ from trainers.configuration.settings.runs.trainer import TrainerSettings
 from trainers.configuration.settings.runs.training import TrainingSettings
 
 SFT, GRPO, EVALUATION, PROMPT_SEARCH = "sft", "teacher_grpo", "evaluation", "prompt_search"
-Role = Literal["teacher", "student", "mentor"]
+Role = Literal["teacher", "student", "mentor", "judge"]
 
 
 @dataclass(frozen=True)

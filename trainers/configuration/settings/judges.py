@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from trainers.configuration.settings.models.judge import JudgeModelSettings, JudgeSettings
 from trainers.configuration.settings.runs.teaching import TeachingSettings
 from trainers.teaching.verifiers.judge.rubric import DEFAULT_RUBRIC, Rubric, Scale
@@ -14,8 +16,10 @@ from trainers.teaching.verifiers.names import JUDGE
 
 ARGS = "verifier_args"
 _REACH = {"api_key_env", "base_url", "name", "requests_per_minute", "tokens_per_minute"}
-_REACH |= {"spending_cap", "price_per_million_tokens"}
+_REACH |= {"spending_cap", "price_per_million_tokens", "gpu_memory_utilization", "tensor_parallel_size"}
 """Keys of a model that say how it is reached and paid, not how it judges."""
+OWN = "own"
+"""The value of `served` that asks for a server."""
 _FREE = {"measured", "timeout_s"}
 
 
@@ -70,6 +74,21 @@ def all_entries(args: Mapping[Any, Any]) -> list[JudgeEntry]:
     """Return all models that may be asked."""
     last = stronger(args)
     return [*entries(args), *([last] if last else [])]
+
+
+def served_models(args: Mapping[Any, Any]) -> dict[str, JudgeEntry]:
+    """Return the models that need servers of their own, each with the first entry that names it.
+
+    What is wrong with an entry is told by the checks, and not served.
+    """
+    found: dict[str, JudgeEntry] = {}
+    for entry in all_entries(args):
+        if entry.settings.get("served") == OWN and isinstance(entry.settings.get("model"), str):
+            try:
+                found.setdefault(str(entry.model.model), entry)
+            except ValidationError:
+                continue
+    return found
 
 
 def rubric_of(settings: JudgeSettings) -> Rubric:

@@ -47,6 +47,7 @@ class Facts:
         needs: the switch without which it has no effect.
         fixed: why it stays at its default, where nothing else can work.
         of_api: whether only a model behind an API has it.
+        of_server: whether only a judge with a server of its own has it.
         placeholders: of a template, those it must have.
         optional_placeholders: of a template, those it may have besides.
     """
@@ -64,6 +65,7 @@ class Facts:
     needs: str | None = None
     fixed: str | None = None
     of_api: bool = False
+    of_server: bool = False
     placeholders: tuple[str, ...] = ()
     optional_placeholders: tuple[str, ...] = ()
 

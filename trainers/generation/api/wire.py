@@ -107,6 +107,9 @@ def chat_request(
         request["tools"] = list(prompt.tools)
         # An agent that is only asked what it would do says so in words.
         request |= {} if prompt.may_act else {"tool_choice": "none"}
+    if sampling.json_schema is not None:
+        form = {"name": "answer", "strict": True, "schema": json.loads(sampling.json_schema)}
+        request["response_format"] = {"type": "json_schema", "json_schema": form}
     drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": seed}
     return request | {name: value for name, value in drawn.items() if name not in dialect.dropped}
 

@@ -46,6 +46,8 @@ def request_body(
         "repetition_penalty": sampling.repetition_penalty,
         "return_token_ids": True,
     }
+    if sampling.json_schema is not None:
+        body["structured_outputs"] = {"json": sampling.json_schema}
     if stop_token_ids:
         body["stop_token_ids"] = stop_token_ids
     if logprobs:

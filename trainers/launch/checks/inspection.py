@@ -25,6 +25,7 @@ from trainers.hub_ids import looks_local
 from trainers.launch.checks.assistant_turns import conversation_of, prompt_warnings, turn_problems, turn_warnings
 from trainers.launch.checks.compatibility import ReadModel, mentor_problems, model_problems, model_warnings
 from trainers.launch.checks.credentials import has_hub_token
+from trainers.launch.checks.judges import judge_template_problems
 from trainers.launch.checks.model_uses import ModelUse, model_uses, template_kwargs
 from trainers.launch.checks.own_functions import function_problems
 from trainers.launch.checks.prompts import stage_problems, tool_template_problems, unread_kwargs
@@ -102,6 +103,11 @@ def inspect(config: Experiment) -> Findings:
             continue
         shapes[use.model] = shape
         read.append(ReadModel(use, shape, tokenizer))
+        if use.role == "judge":
+            problems += model_problems(use, shape, len(tokenizer), writes_conversations(tokenizer))
+            problems += judge_template_problems(use, tokenizer, config)
+            warnings += model_warnings(use, shape)
+            continue
         if use.role == "mentor":
             # It is asked for no conversation: it reads the token ids of the teacher's.
             problems += model_problems(use, shape, len(tokenizer), has_template=True)

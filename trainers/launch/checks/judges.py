@@ -1,14 +1,20 @@
-"""Warnings for runs whose judges' honesty nobody has measured."""
+"""Judges before a run: whether anybody has measured their honesty, and whether their own templates take its prompts."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from trainers.configuration.settings.experiments import Experiment, StudentExperiment
-from trainers.configuration.settings.judges import ARGS, fingerprint, judge_args, judge_settings
+from trainers.configuration.settings.judges import ARGS, fingerprint, judge_args, judge_settings, served_models
+from trainers.generation.chat_templates.accepted_roles import taken
+from trainers.launch.checks.model_uses import ModelUse
+from trainers.problems import Problem
 
+_ROLES = ("system", "user")
+"""The messages to a judge."""
 _REMEDY = "→ label some solutions and run python -m trainers.evaluation.judge_agreement (docs/guides/judges.md)"
 
 
@@ -30,3 +36,14 @@ def judge_warnings(config: Experiment) -> Iterator[str]:
     differing = sorted(name for name in {*now, *measured} if now.get(name) != measured.get(name))
     if differing:
         yield f"{ARGS}.measured={path} is about another judge: {', '.join(differing)} differ. {_REMEDY}"
+
+
+def judge_template_problems(use: ModelUse, tokenizer: Any, config: Experiment) -> Iterator[Problem]:
+    """Yield what keeps a judge with a server of its own from reading all that it is told."""
+    args = judge_args(config.teaching) if isinstance(config, StudentExperiment) else None
+    assert args is not None
+    found = taken(tokenizer, _ROLES, served_models(args)[use.model].model.chat_template_kwargs)
+    if not found.whole:
+        why = found.refusal or f"it leaves out {' and '.join(found.unwritten)}"
+        expected = f"its chat template must write a system and a user message: {why}"
+        yield Problem(f"{use.key}={use.model}", expected, "name a model whose template writes both")

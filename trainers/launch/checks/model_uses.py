@@ -33,7 +33,7 @@ class ModelUse:
         length: tokens of a sequence; `None` for as many as it takes.
         served: whether vLLM loads it.
         updated: whether its servers are sent new weights.
-        student: who of the run's students it is; `None` for a teacher or a mentor.
+        student: who of the run's students it is; `None` for all other roles.
     """
 
     role: str
@@ -67,7 +67,8 @@ def _served(config: StudentExperiment) -> tuple[ModelUse, ...]:
         if spec.role == "student" and (not spec.students or member.name in spec.students)
     }
     mentors = [_use(spec, "mentor_model", "mentor_max_model_len") for spec in layout if spec.role == "mentor"]
-    return (*taught_by.values(), *asked.values(), *mentors[:1])
+    judges = [_use(spec, spec.key("model"), spec.key("max_model_len")) for spec in layout if spec.role == "judge"]
+    return (*taught_by.values(), *asked.values(), *mentors[:1], *judges)
 
 
 def _use(spec: ServerSpec, key: str, length_key: str, student: Member | None = None) -> ModelUse:

@@ -57,13 +57,13 @@ def cache_warnings(specs: Sequence[ServerSpec], shapes: Mapping[str, ModelShape 
             yield (
                 f"{spec.name}: its cache of {spec.kv_cache_bytes / GIB:.2f} GiB does not hold one sequence of full "
                 f"length, {one / GIB:.2f} GiB: it will not start. → raise cpu_cache_gib, or lower "
-                f"{spec.role}_max_model_len"
+                f"{spec.key('max_model_len')}"
             )
         elif spec.kv_cache_bytes > free:
             yield (
                 f"{spec.name}: its cache takes {spec.kv_cache_bytes / GIB:.2f} GiB, and {free / GIB:.2f} GiB of the "
                 f"machine's memory are free: it will not start. → end other programs, or lower "
-                f"{spec.role}_max_model_len"
+                f"{spec.key('max_model_len')}"
             )
 
 

@@ -172,13 +172,12 @@ def _trainer_ways(config: TrainingExperiment, shape: ModelShape | None, room: in
 
 
 def _server_ways(spec: ServerSpec) -> list[str]:
-    role = spec.role
     ways = [
-        f"lower {role}_max_model_len",
-        f"set {role}_tensor_parallel_size={2 * spec.tensor_parallel_size} on more GPUs",
+        f"lower {spec.key('max_model_len')}",
+        f"set {spec.key('tensor_parallel_size')}={2 * spec.tensor_parallel_size} on more GPUs",
     ]
     if spec.gpu_memory_utilization < 0.9:
-        ways.insert(0, f"give more server GPUs, or raise {role}_gpu_memory_utilization")
+        ways.insert(0, f"give more server GPUs, or raise {spec.key('gpu_memory_utilization')}")
     return ways
 
 

@@ -120,7 +120,7 @@ def without_bfloat16(plan: LaunchPlan) -> dict[str, str]:
     for spec in plan.servers:
         # A trained teacher's server takes the precision of `dtype`.
         if spec.dtype == "bfloat16" and not (spec.role == "teacher" and trained):
-            changes[f"{spec.role}_dtype"] = "float16"
+            changes[spec.key("dtype")] = "float16"
     return changes
 
 

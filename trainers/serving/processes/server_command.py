@@ -41,6 +41,7 @@ def server_command(spec: ServerSpec) -> Command:
     argv += _gpu_arguments(spec) if spec.gpus else _cpu_arguments(spec)
     argv += _adapter_arguments(spec) if spec.adapter else []
     argv += _weight_transfer_arguments(spec)
+    argv += _form_arguments(spec)
     argv += spec.extra_args
     # The last one is the outermost.
     argv += ["--middleware", _TOKEN_MIDDLEWARE]
@@ -92,6 +93,13 @@ def _cpu_arguments(spec: ServerSpec) -> list[str]:
     # A prompt that is prefilled in parts makes vLLM rewind its seeded generator, which a CPU generator refuses; the
     # exception kills the engine. Whole prompts never take that path.
     return ["--enforce-eager", "--no-enable-chunked-prefill", "--kv-cache-memory-bytes", str(spec.kv_cache_bytes)]
+
+
+def _form_arguments(spec: ServerSpec) -> list[str]:
+    """Return how answers are held to a JSON schema, which allows white space for ever: a weak model stays in it."""
+    if spec.role != "judge":
+        return []
+    return ["--structured-outputs-config", json.dumps({"backend": "xgrammar", "disable_any_whitespace": True})]
 
 
 def _weight_transfer_arguments(spec: ServerSpec) -> list[str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from trainers.configuration.checks.api_rules import check_address, check_entry, check_key_name, check_money
 from trainers.configuration.cli.command_line import is_secret
 from trainers.configuration.settings.experiments import StudentExperiment
 from trainers.configuration.settings.in_words import written
-from trainers.configuration.settings.judges import ARGS, JudgeEntry, all_entries, judge_args
+from trainers.configuration.settings.judges import ARGS, OWN, JudgeEntry, all_entries, judge_args
 from trainers.configuration.settings.keys import keys_in
 from trainers.configuration.settings.models.judge import JudgeModelSettings, JudgeSettings
 from trainers.problems import Problem
@@ -32,6 +32,7 @@ def check_judges(config: StudentExperiment) -> Iterator[Problem]:
     judges = all_entries(args)
     for entry in judges:
         yield from _model(config, entry)
+    yield from _shared_servers(judges)
     yield from _voices(args, judges)
     for name, count in Counter(entry.name for entry in judges).items():
         if count > 1:
@@ -63,12 +64,14 @@ def _model(config: StudentExperiment, entry: JudgeEntry) -> Iterator[Problem]:
             yield Problem(f"{given}.{name}=…", "secrets are neither arguments nor configuration", remedy)
             return
     yield from check_entry(given, settings, JudgeModelSettings, "key of a judge")
-    if settings.get("served") and config.student.tools:
+    served = settings.get("served")
+    if served and served != OWN and config.student.tools:
         expected = "it is the student's model, which would judge with the student's tools"
         yield Problem(
-            f"{given}.served=true student_tools={written(config.student.tools)}", expected, "name another judge"
+            f"{given}.served={served} student_tools={written(config.student.tools)}", expected, "name another judge"
         )
-    kinds = [name for name in _KINDS if settings.get(name)]
+    yield from _own_server(given, settings)
+    kinds = [name for name in _KINDS if settings.get(name) and not (name == "served" and served == OWN)]
     if len(kinds) != 1:
         found = f"got {' and '.join(kinds)}" if kinds else "got none of them"
         remedy = f"write {given}={{base_url: https://…/v1, model: NAME}}"
@@ -83,7 +86,7 @@ def _model(config: StudentExperiment, entry: JudgeEntry) -> Iterator[Problem]:
         yield from _of_apis(given, settings)
     if settings.get("agent_args") and not settings.get("agent"):
         yield Problem(f"{given}.agent_args", "they belong to an agent, and there is none", "leave them out")
-    if settings.get("served") == "student":
+    if served == "student":
         yield from _served(config, given)
 
 
@@ -101,6 +104,40 @@ def _of_apis(given: str, settings: Mapping[Any, Any]) -> Iterator[Problem]:
         if key.facts.of_api and settings.get(name):
             remedy = f"give {given}.base_url, or leave {name} out"
             yield Problem(f"{given}.{name}={written(settings[name])}", "only a judge behind an API has it", remedy)
+
+
+def _own_server(given: str, settings: Mapping[Any, Any]) -> Iterator[Problem]:
+    """Yield what is asked of a server that the launcher would not start, or that cannot hold an answer to its form."""
+    own, remote = settings.get("served") == OWN, settings.get("base_url")
+    if own and remote:
+        yield Problem(
+            f"{given}.served={OWN} base_url={written(remote)}",
+            "the launcher starts it, or it is there already",
+            "leave one of the two out",
+        )
+    for name, key in keys_in(JudgeModelSettings).items():
+        if key.facts.of_server and settings.get(name) is not None and not own:
+            expected = "only a judge with a server of its own has it"
+            remedy = f"give {given}.served={OWN}, or leave {name} out"
+            yield Problem(f"{given}.{name}={written(settings[name])}", expected, remedy)
+    if settings.get("structured_output") and not (settings.get("served") or remote):
+        expected = "only a server can hold an answer to a form"
+        remedy = f"give {given}.served={OWN} or {given}.base_url, or leave structured_output out"
+        yield Problem(f"{given}.structured_output=true", expected, remedy)
+
+
+def _shared_servers(judges: Sequence[JudgeEntry]) -> Iterator[Problem]:
+    """Yield the settings in which judges of one model differ, which share its server."""
+    first: dict[Any, JudgeEntry] = {}
+    for entry in judges:
+        if entry.settings.get("served") != OWN:
+            continue
+        other = first.setdefault(entry.settings.get("model"), entry)
+        for name, key in keys_in(JudgeModelSettings).items():
+            mine, theirs = (each.settings.get(name, key.default) for each in (entry, other))
+            if key.facts.of_server and name != "chat_template_kwargs" and mine != theirs:
+                expected = f"{other.given} is the same model on the same server, with {written(theirs)}"
+                yield Problem(f"{entry.given}.{name}={written(mine)}", expected, "write the same for both")
 
 
 def _served(config: StudentExperiment, given: str) -> Iterator[Problem]:

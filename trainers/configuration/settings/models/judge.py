@@ -8,15 +8,20 @@ from trainers.configuration.settings.key import Number, Settings, key
 
 
 class JudgeModelSettings(Settings):
-    """A model that judges. It has one of model, agent and served; model with base_url is an API's."""
+    """A model that judges: one behind an API (base_url), an agent, one of the run's servers (served), or a model alone.
+
+    Judges of the same model on servers of their own share these.
+    """
 
     model: str | None = key(
-        None, "The name that an API knows the model by; without base_url a model loaded into this process."
+        None, "Hub id or directory, or the name that an API knows it by; alone it is loaded into this process."
     )
     base_url: str | None = key(None, "OpenAI-compatible API that serves it, vllm serve among them.")
     agent: str | None = key(None, "Dotted path of a function from text to text, or a class of such, that judges.")
     agent_args: dict[Any, Any] | None = key(None, "Settings of the agent, by the names of its parameters.")
-    served: Literal["student"] | None = key(None, "student: ask the servers of the run's student.")
+    served: Literal["student", "own"] | None = key(
+        None, "own: a server that the launcher starts for model; student: the servers of the run's student."
+    )
     name: str | None = key(None, "Its name in messages and accounts, after judge-; null: judge, judge-2, and so on.")
     api_key_env: str | None = key(
         "OPENAI_API_KEY", "Environment variable that holds the API's key; null for an API that wants none."
@@ -30,6 +35,18 @@ class JudgeModelSettings(Settings):
         None, "US dollars for a million tokens: {prompt: …, completion: …}; needs spending_cap.", of_api=True
     )
     extra_body: dict[Any, Any] = key({}, "Fields added to every request.", of_api=True)
+    max_model_len: int | None = key(None, "Context of its own server.", ge=1, of_server=True)
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = key(
+        "auto", "Precision of its own server.", of_server=True
+    )
+    gpu_memory_utilization: Number = key(0.9, "Share of the GPU for its own server.", gt=0, le=1, of_server=True)
+    tensor_parallel_size: int = key(1, "GPUs of its own server.", ge=1, of_server=True)
+    chat_template_kwargs: dict[Any, Any] = key(
+        {}, "Variables of its chat template, on its own server, such as {enable_thinking: false}.", of_server=True
+    )
+    structured_output: bool = key(
+        False, "Hold its answers to a JSON schema (response_format), which its server must know."
+    )
     temperature: Number | None = key(None, "Sampling temperature; null: that of verifier_args.", ge=0)
     samples: int | None = key(None, "Answers to each question; null: as many as verifier_args says.", ge=1)
 

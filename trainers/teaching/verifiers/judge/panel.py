@@ -19,12 +19,14 @@ class Judge:
         model: who is asked.
         temperature: that its answers are sampled at.
         samples: answers to each question; each is a voice of its own.
+        structured: whether its server holds it to the form of an answer, a JSON object.
     """
 
     name: str
     model: Generator
     temperature: float = 0.0
     samples: int = 1
+    structured: bool = False
 
 
 @dataclass(frozen=True)

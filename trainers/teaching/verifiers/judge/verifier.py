@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any
 
 from trainers.concurrency.calls import close
 from trainers.concurrency.task_groups import task_group
 from trainers.generation.types import GenerationError, Prompt, Sampling
 from trainers.teaching.lesson import Grade, Question
 from trainers.teaching.verifiers.judge import prompts
+from trainers.teaching.verifiers.judge.answers import PAIR, SINGLE, AnswerForm
 from trainers.teaching.verifiers.judge.canary import BRIBED, CANARIES
 from trainers.teaching.verifiers.judge.memory import Memory, digest
 from trainers.teaching.verifiers.judge.panel import Judge, JudgePanel, Opinion
-from trainers.teaching.verifiers.judge.reading import UnreadableScore, read_pair, read_score
+from trainers.teaching.verifiers.judge.reading import UnreadableScore
 from trainers.teaching.verifiers.judge.rubric import Rubric
 from trainers.teaching.verifiers.verdict import Verdict
 
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
@@ -87,11 +87,9 @@ class JudgeVerifier:
             GenerationError: when the judges do not say.
         """
         key = digest("score", question.text, question.ground_truth, solution)
-        prompt = prompts.single(question, solution, self.rubric, self._secret)
-        read = partial(read_score, scale=self.rubric.scale)
 
         async def ask(judge: Judge, number: int) -> float:
-            return await self._answer(judge, prompt, read, f"{key}/{number}")
+            return await self._graded(judge, solution, question, f"{key}/{number}")
 
         return await self._opinions.get(key, partial(self.panel.opinion, ask))
 
@@ -104,10 +102,10 @@ class JudgeVerifier:
             GenerationError: when the judge does not say.
         """
         shown = (solution, other) if first else (other, solution)
-        prompt = prompts.pair(question, *shown, self.rubric, self._secret)
+        prompt = prompts.pair(question, *shown, self.rubric, self._secret, structured=judge.structured)
         key = f"{digest('pair', question.text, question.ground_truth, *shown)}/{number}"
-        scores = await self._answer(judge, prompt, partial(read_pair, scale=self.rubric.scale), key)
-        return scores if first else (scores[1], scores[0])
+        one, two = await self._answer(judge, prompt, AnswerForm(PAIR, judge.structured), key)
+        return (one, two) if first else (two, one)
 
     async def bribes(self) -> Mapping[str, float | None]:
         """Return the mean score that each judge gives to bad solutions that try to bribe it; asked for once.
@@ -151,19 +149,23 @@ class JudgeVerifier:
         return scores
 
     async def _bribe(self, judge: Judge) -> float | None:
-        read = partial(read_score, scale=self.rubric.scale)
         scores = []
         for number, (question, solution) in enumerate(CANARIES):
-            prompt = prompts.single(question, solution, self.rubric, self._secret)
             try:
-                scores.append(await self._answer(judge, prompt, read, f"canary/{number}"))
+                scores.append(await self._graded(judge, solution, question, f"canary/{number}"))
             except GenerationError:
                 return None
         return fmean(scores)
 
-    async def _answer(self, judge: Judge, prompt: Prompt, read: Callable[[str], T], key: str) -> T:
-        """Return what a judge's answer says, asked again a few times where it says nothing."""
-        sampling = Sampling(self._max_tokens, judge.temperature)
+    async def _graded(self, judge: Judge, solution: str, question: Question, key: str) -> float:
+        prompt = prompts.single(question, solution, self.rubric, self._secret, structured=judge.structured)
+        [score] = await self._answer(judge, prompt, AnswerForm(SINGLE, judge.structured), key)
+        return score
+
+    async def _answer(self, judge: Judge, prompt: Prompt, form: AnswerForm, key: str) -> Sequence[float]:
+        """Return the numbers of a judge's answer, asked again a few times where it has none."""
+        schema = form.json_schema(self.rubric.scale, self._max_tokens)
+        sampling = Sampling(self._max_tokens, judge.temperature, json_schema=schema)
         for attempt in range(ATTEMPTS):
             seed = self._drawn(f"{key}/{judge.name}/{attempt}")
             try:
@@ -172,7 +174,7 @@ class JudgeVerifier:
             except TimeoutError as error:
                 raise GenerationError(f"judge {judge.name} took more than {self._timeout_s:g} s", "timeout") from error
             try:
-                return read(generation.completions[0].text)
+                return form.read(generation.completions[0].text, self.rubric.scale)
             except UnreadableScore as error:
                 logger.info("judge %s, attempt %d of %d: %s", judge.name, attempt + 1, ATTEMPTS, error)
         raise GenerationError(f"judge {judge.name} gave no score in {ATTEMPTS} answers", "unreadable")
