@@ -22,9 +22,9 @@ from custom_data.world.texts.vocabulary import world_texts
 
 log = logging.getLogger(__name__)
 
-COMPARING = Recipe(steps=400, batch_size=64, hidden_rate=3e-3, rate=3e-3, prompt_weight=0.0)
+COMPARING = Recipe(steps=500, batch_size=64, hidden_rate=3e-3, rate=3e-3, prompt_weight=0.0)
 """Practice in telling whether two numbers are one, by itself: beside long prompts it is not found in minutes."""
-RECIPE = Recipe(steps=800, batch_size=8, hidden_rate=3e-3, rate=2e-3, prompt_weight=0.3)
+RECIPE = Recipe(steps=1600, batch_size=8, hidden_rate=4e-3, rate=2.5e-3, prompt_weight=0.3)
 """Practice in judging, half of it in comparing. The weight is there for copying, which repeated marks teach."""
 JUDGE, FACTS = "judge", "judge.json"
 CONTEXT, MEASURED = 1024, 200
