@@ -12,7 +12,7 @@ import pytest
 from scripts.benchmarks.learning import judge_noise
 from scripts.benchmarks.learning.overlap_learning import call
 from tests.support.studies import called
-from trainers.configuration import compose
+from trainers.configuration import compose, server_layout
 from trainers.configuration.devices.machine import assume
 from trainers.configuration.settings.experiments import EvaluationExperiment, GRPOExperiment
 
@@ -23,10 +23,13 @@ def lesson(right: bool | None) -> dict[str, object]:
     return {"ground_truth": "7", "taught": taught}
 
 
-def finished(directory: Path, accuracies: Mapping[float, float]) -> None:
+FLIPPED = [judge_noise.flipped(rate) for rate in judge_noise.FLIP_RATES]
+
+
+def finished(directory: Path, accuracies: Mapping[judge_noise.Judging, float]) -> None:
     """Trainings of eight steps in which three of five taught solutions are right, and the evaluation of all."""
-    for rate in accuracies:
-        trained = judge_noise.trained(directory, rate)
+    for judging in accuracies:
+        trained = directory / judging.name
         trained.mkdir(parents=True)
         (trained / "lessons").mkdir()
         for step in range(1, 9):
@@ -48,8 +51,8 @@ def test_the_report_has_means_seeds_and_curves_by_the_answer_key(monkeypatch, tm
     with pytest.raises(SystemExit, match="no seed has finished"):
         called(monkeypatch, judge_noise, *options)
     for seed, better in ((0, 0.0), (2, 0.02)):
-        accuracies = dict(zip(judge_noise.FLIP_RATES, (0.9, 0.85, 0.8, 0.6), strict=True))
-        finished(tmp_path / str(seed), {rate: accuracy + better for rate, accuracy in accuracies.items()})
+        accuracies = dict(zip(FLIPPED, (0.9, 0.85, 0.8, 0.6), strict=True))
+        finished(tmp_path / str(seed), {judging: accuracy + better for judging, accuracy in accuracies.items()})
     called(monkeypatch, judge_noise, "--seeds", "0", "1", "2", *options[3:], "--record", str(tmp_path))
     assert "left out, not finished: seeds [1]" in caplog.text
     recorded = json.loads((tmp_path / "judge-noise.json").read_text())
@@ -61,7 +64,7 @@ def test_the_report_has_means_seeds_and_curves_by_the_answer_key(monkeypatch, tm
         ["15% wrong", "81.0%", f"80.0% {interval}", f"82.0% {interval}", "86.0%"],
         ["30% wrong", "61.0%", f"60.0% {interval}", f"62.0% {interval}", "66.0%"],
     ]
-    curve = judge_noise.read_curve(judge_noise.trained(tmp_path / "0", 0.3))
+    curve = judge_noise.read_curve(tmp_path / "0" / "flipped_0.3")
     assert curve == pytest.approx([0.6] * 8)
     assert recorded["columns"][2:4] == ["seed 0", "seed 2"]
     assert "| 30% wrong | 61.0% |" in (tmp_path / "judge_noise.md").read_text()
@@ -75,15 +78,40 @@ def test_rates_that_say_nothing_are_refused(monkeypatch, tmp_path):
 
 def test_its_commands_are_accepted(tmp_path):
     made, own = tmp_path / "made", tmp_path / "own"
-    training = judge_noise.training(made, own, 3, 0.15, 60, ["learning_rate=1e-4"])
+    training = judge_noise.training(made, own, 3, judge_noise.flipped(0.15), 60, ["learning_rate=1e-4"])
     config = compose(training[4:], assume(0), servers=1).config
     assert isinstance(config, GRPOExperiment)
     assert config.teaching.verifier_args["model"]["agent_args"] == {"flip_rate": 0.15, "seed": 3}
     assert config.model.model_name_or_path == str(made / "sft")
-    evaluation = compose(judge_noise.evaluation(made, own, 3, [0, 0.15])[2:], assume(0), servers=1).config
+    evaluation = compose(judge_noise.evaluation(made, own, 3, FLIPPED[:2])[2:], assume(0), servers=1).config
     assert isinstance(evaluation, EvaluationExperiment)
     assert evaluation.teaching.verifier == "math"
     assert [Path(teacher).parent for teacher in evaluation.evaluation.teacher] == [own, own]
+
+
+def test_a_language_model_is_one_judge_more_with_a_table_of_its_own(monkeypatch, tmp_path):
+    model = judge_noise.training(tmp_path / "made", tmp_path, 3, judge_noise.MODEL, 30, [])
+    config = compose(model[4:], assume(0), servers=1).config
+    assert isinstance(config, GRPOExperiment)
+    assert [spec.model for spec in server_layout(config)][-1] == f"{tmp_path}/made/world/judge"
+    commands: list[list[str]] = []
+    monkeypatch.setattr(judge_noise, "call", lambda command, directory: commands.append(command))
+    monkeypatch.setattr(judge_noise, "prepare", lambda *_: None)
+    options = ("--seeds", "0", "--flip-rates", "0", "--model-judge", "--output", str(tmp_path))
+    with pytest.raises(SystemExit, match="no seed has finished"):
+        called(monkeypatch, judge_noise, *options)
+    assert commands[0][1:] == ["-m", "custom_data.world.judging", "--world", str(tmp_path / "0" / "world")]
+    assert [command[4].rpartition("/")[2] for command in commands[1:3]] == [
+        "quickstart_judge.yaml",
+        "quickstart_model_judge.yaml",
+    ]
+    finished(tmp_path / "0", {FLIPPED[0]: 0.9, judge_noise.MODEL: 0.8})
+    called(monkeypatch, judge_noise, *options, "--record", str(tmp_path))
+    assert [row[:2] for row in json.loads((tmp_path / "judge-model.json").read_text())["rows"]] == [
+        ["student alone", "40.0%"],
+        ["0% wrong", "90.0%"],
+        ["by a language model", "80.0%"],
+    ]
 
 
 def test_worlds_that_there_are_are_taken_and_few_steps_where_asked(monkeypatch, tmp_path):

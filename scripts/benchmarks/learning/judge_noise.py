@@ -3,12 +3,14 @@
     python -m scripts.benchmarks.learning.judge_noise --seeds 0 1 2 --output results/judge_noise
     python -m scripts.benchmarks.learning.judge_noise --seeds 0 1 2 --output results/judge_noise --report-only
     python -m scripts.benchmarks.learning.judge_noise --seeds 0 1 2 --report-only --record docs/benchmarks/data
+    python -m scripts.benchmarks.learning.judge_noise --seeds 0 --flip-rates 0 --model-judge
 
 Every seed makes one world and one warmed-up teacher in `OUTPUT/SEED`, or takes those that `quickstart_seeds` or
 `ablations` made in `DIR/SEED` (`--worlds DIR`); every flip rate trains that teacher from the same weights with verdicts
 of a judge that errs so often. All are then evaluated on held-out questions by the answer key, which does not err. The
 report is `OUTPUT/judge_noise.md` and `OUTPUT/judge_noise.png`: held-out accuracy, and learning curves by the answer
-key. `--record` writes the table as data of the pages, too. What is finished is not run again.
+key. `--record` writes the table as data of the pages, too. What is finished is not run again. With `--model-judge` one
+more training gets its verdicts from a small language model of the world's, which is made where it is missing.
 
 By the stages of the quickstart a seed takes two idle cores of 2026 some 9 minutes, and 4 more to make its world: 30
 steps for each of four rates, and one evaluation of all four teachers.
@@ -19,7 +21,9 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -46,6 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--flip-rates", type=float, nargs="+", default=list(FLIP_RATES))
+    parser.add_argument("--model-judge", action="store_true", help="a language model as one judge more")
     parser.add_argument("--output", type=Path, default=Path("results/judge_noise"))
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--worlds", type=Path, metavar="DIR", help="worlds and warmed-up teachers that there are")
@@ -57,26 +62,58 @@ def main() -> None:
     arguments = parser.parse_args()
     if not all(0 <= rate < 0.5 for rate in arguments.flip_rates):
         parser.error("--flip-rates: expected shares from 0 to below 0.5")
+    judgings = [*map(flipped, arguments.flip_rates), *([MODEL] if arguments.model_judge else [])]
     try:
         with interruptible():
             for seed in () if arguments.report_only else arguments.seeds:
-                run(seed, arguments.output / str(seed), arguments)
+                run(seed, arguments.output / str(seed), judgings, arguments)
     except Interrupted as error:
         raise SystemExit(error.status) from None
-    done = [seed for seed in arguments.seeds if all_finished(arguments.output / str(seed), arguments.flip_rates)]
+    done = [seed for seed in arguments.seeds if all_finished(arguments.output / str(seed), judgings)]
     if left_out := sorted({*arguments.seeds} - {*done}):
         logger.warning("left out, not finished: seeds %s", left_out)
     if not done:
         raise SystemExit(f"no seed has finished in {arguments.output}")
-    table = accuracy_table(done, arguments.flip_rates, arguments.output)
+    table = accuracy_table(done, judgings, arguments.output)
     (arguments.output / "judge_noise.md").write_text(table.markdown(), encoding="utf-8")
-    plot(done, arguments.flip_rates, arguments.output)
+    plot(done, judgings, arguments.output)
     logger.info("%s\n%s", arguments.output / "judge_noise.md", table.markdown())
     if arguments.record is not None:
-        record_table("judge-noise", table.header, table.rows, arguments.record)
+        name = "judge-model" if arguments.model_judge else "judge-noise"
+        record_table(name, table.header, table.rows, arguments.record)
 
 
-def run(seed: int, directory: Path, options: argparse.Namespace) -> None:
+@dataclass(frozen=True)
+class Judging:
+    """A training's judge.
+
+    Args:
+        name: of its directory.
+        label: of its row and curve.
+        recipe: of the training.
+        errors: share of the verdicts that are wrong by design; `None` where the recipe's own judge gives them.
+    """
+
+    name: str
+    label: str
+    recipe: str = "quickstart_judge"
+    errors: float | None = None
+
+    def words(self, seed: int) -> list[str]:
+        """Return the overrides that choose the judge."""
+        settings = {} if self.errors is None else {"flip_rate": self.errors, "seed": seed}
+        return [f"verifier_args.model.agent_args.{name}={value}" for name, value in settings.items()]
+
+
+MODEL = Judging("language_model", "by a language model", "quickstart_model_judge")
+
+
+def flipped(rate: float) -> Judging:
+    """Return the judge of known error."""
+    return Judging(f"flipped_{rate:g}", f"{rate:.0%} wrong", errors=rate)
+
+
+def run(seed: int, directory: Path, judgings: Sequence[Judging], options: argparse.Namespace) -> None:
     """All of one seed that has not been finished."""
     extra, port = SMOKE if options.smoke else WHOLLY, f"vllm_port={options.port}"
     made = options.worlds / str(seed) if options.worlds else directory
@@ -85,42 +122,45 @@ def run(seed: int, directory: Path, options: argparse.Namespace) -> None:
         prepare(directory, seed, extra)
     elif not (made / "sft" / "finished.json").is_file():
         raise SystemExit(f"--worlds {options.worlds}: there is no warmed-up teacher in {made / 'sft'}")
+    if MODEL in judgings:
+        call([sys.executable, "-m", "custom_data.world.judging", "--world", str(made / "world")], directory)
     few, steps = (["warmup_steps=1"], 3) if options.smoke else ([], options.steps)
-    for rate in options.flip_rates:
-        if not (trained(directory, rate) / "finished.json").is_file():
-            call(training(made, directory, seed, rate, steps, [port, *few, *options.overrides]), directory)
-    if not (evaluated(directory, options.flip_rates) / "summary.json").is_file():
-        call([*evaluation(made, directory, seed, options.flip_rates), port, *extra["evaluation"]], directory)
+    for judging in judgings:
+        if not (directory / judging.name / "finished.json").is_file():
+            call(training(made, directory, seed, judging, steps, [port, *few, *options.overrides]), directory)
+    if not (evaluated(directory, judgings) / "summary.json").is_file():
+        call([*evaluation(made, directory, seed, judgings), port, *extra["evaluation"]], directory)
 
 
-def trained(directory: Path, rate: float) -> Path:
-    """Return where the teacher of a flip rate is."""
-    return directory / f"flipped_{rate:g}"
+def evaluated(directory: Path, judgings: Sequence[Judging]) -> Path:
+    """Return where the evaluation of the teachers of all judges is."""
+    return directory / "_".join(["evaluation", *(judging.name for judging in judgings)])
 
 
-def evaluated(directory: Path, rates: Sequence[float]) -> Path:
-    """Return where the evaluation of the teachers of all flip rates is."""
-    return directory / "_".join(["evaluation", *(f"{rate:g}" for rate in rates)])
-
-
-def all_finished(directory: Path, rates: Sequence[float]) -> bool:
+def all_finished(directory: Path, judgings: Sequence[Judging]) -> bool:
     """Return True when every teacher of a seed has been trained and evaluated."""
-    return (evaluated(directory, rates) / "summary.json").is_file()
+    return (evaluated(directory, judgings) / "summary.json").is_file()
 
 
-def training(made: Path, directory: Path, seed: int, rate: float, steps: int, overrides: Sequence[str]) -> list[str]:
+def training(
+    made: Path, directory: Path, seed: int, judging: Judging, steps: int, overrides: Sequence[str]
+) -> list[str]:
     """Return the command that trains one teacher, with the world and warmed-up teacher that are in `made`."""
-    recipe = ["bash", "scripts/launch_with_server.sh", "1", "1", "configs/run/quickstart_judge.yaml"]
-    judge = [f"verifier_args.model.agent_args.{name}={value}" for name, value in (("flip_rate", rate), ("seed", seed))]
-    where = [f"workspace={made}", f"output_dir={trained(directory, rate)}", f"seed={seed}", f"max_steps={steps}"]
-    return [*recipe, *where, *judge, "logging_steps=1", "save_completions_probability=1", *overrides]
+    recipe = ["bash", "scripts/launch_with_server.sh", "1", "1", f"configs/run/{judging.recipe}.yaml"]
+    where = [f"workspace={made}", f"output_dir={directory / judging.name}", f"seed={seed}", f"max_steps={steps}"]
+    return [*recipe, *where, *judging.words(seed), "logging_steps=1", "save_completions_probability=1", *overrides]
 
 
-def evaluation(made: Path, directory: Path, seed: int, rates: Sequence[float]) -> list[str]:
+def evaluation(made: Path, directory: Path, seed: int, judgings: Sequence[Judging]) -> list[str]:
     """Return the command that evaluates all teachers by the answer key."""
     recipe = ["bash", "scripts/evaluate.sh", "configs/run/evaluate.yaml", "data=world_heldout", "model=world"]
-    teachers = ",".join(str(trained(directory, rate)) for rate in rates)
-    where = [f"workspace={made}", f"teacher=[{teachers}]", f"output_dir={evaluated(directory, rates)}", f"seed={seed}"]
+    teachers = ",".join(str(directory / judging.name) for judging in judgings)
+    where = [
+        f"workspace={made}",
+        f"teacher=[{teachers}]",
+        f"output_dir={evaluated(directory, judgings)}",
+        f"seed={seed}",
+    ]
     students = ["trainer/reward=world", "students=world", "student=[Saul,Thea,Umar,Wanda]"]
     return [*recipe, *students, *where, "num_rollouts=2", "num_baselines=2", "leak_audit_share=0"]
 
@@ -144,18 +184,18 @@ def held_out(directory: Path) -> list[dict[str, Any]]:
     return json.loads((directory / "summary.json").read_text(encoding="utf-8"))["arms"]
 
 
-def accuracy_table(seeds: Sequence[int], rates: Sequence[float], output: Path) -> ResultsTable:
-    """Return a line for the student alone and one for each flip rate.
+def accuracy_table(seeds: Sequence[int], judgings: Sequence[Judging], output: Path) -> ResultsTable:
+    """Return a line for the student alone and one for each judge.
 
     Figures are held-out ones by the answer key. Means are over seeds; brackets of a seed are 95% intervals over its
     questions.
     """
-    found = [held_out(evaluated(output / str(seed), rates)) for seed in seeds]
+    found = [held_out(evaluated(output / str(seed), judgings)) for seed in seeds]
     rows = [("student alone", *_accuracies([arms[0] for arms in found]), "")]
-    for place, rate in enumerate(rates, start=1):
+    for place, judging in enumerate(judgings, start=1):
         taught = [arms[place] for arms in found]
         kept = fmean(arm["non_degradation_rate"]["mean"] for arm in taught)
-        rows.append((f"{rate:.0%} wrong", *_accuracies(taught), f"{kept:.1%}"))
+        rows.append((judging.label, *_accuracies(taught), f"{kept:.1%}"))
     by_seed = (f"seed {seed}" for seed in seeds)
     return ResultsTable("", ("verdicts in training", "accuracy", *by_seed, "non-degradation"), tuple(rows))
 
@@ -167,11 +207,11 @@ def _accuracies(arms: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"{accuracy['mean']:.1%} [{accuracy['low']:.1%}, {accuracy['high']:.1%}]"
 
 
-def plot(seeds: Sequence[int], rates: Sequence[float], output: Path) -> None:
-    """Draw every flip rate as a curve over the seeds."""
+def plot(seeds: Sequence[int], judgings: Sequence[Judging], output: Path) -> None:
+    """Draw every judge as a curve over the seeds."""
     curves = {
-        f"{rate:.0%} of verdicts wrong": [read_curve(trained(output / str(seed), rate)) for seed in seeds]
-        for rate in rates
+        f"verdicts {judging.label}": [read_curve(output / str(seed) / judging.name) for seed in seeds]
+        for judging in judgings
     }
     unit, path = "right when taught, by the answer key", output / "judge_noise.png"
     several_seeds(curves, path, heading="Learning from a judge that errs", unit=unit, share=True)
