@@ -5,6 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from custom_data.world.models.preparation import Pair, Recipe, prepare
 from custom_data.world.models.rendering import encode, load_templates
 from custom_data.world.models.tokenizer import build_tokenizer
 from custom_data.world.texts.vocabulary import world_texts
+from trainers.teaching.verifiers.judge.reading import UnreadableScore, read_score
+from trainers.teaching.verifiers.judge.rubric import Scale
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +30,8 @@ COMPARING = Recipe(steps=500, batch_size=64, hidden_rate=3e-3, rate=3e-3, prompt
 RECIPE = Recipe(steps=1600, batch_size=8, hidden_rate=4e-3, rate=2.5e-3, prompt_weight=0.3)
 """Practice in judging, half of it in comparing. The weight is there for copying, which repeated marks teach."""
 JUDGE, FACTS = "judge", "judge.json"
-CONTEXT, MEASURED = 1024, 200
-LARGEST = 91
+CONTEXT, MEASURED = 1024, 100
+LONGEST_ANSWER, LARGEST = 16, 91
 
 
 def make_judge(world: Path, *, steps: int = RECIPE.steps, seed: int | None = None) -> dict[str, Any]:
@@ -51,14 +54,14 @@ def make_judge(world: Path, *, steps: int = RECIPE.steps, seed: int | None = Non
     half = recipe.steps * recipe.batch_size // 2
     pairs = encode_judgements(tokenizer, _judgements(f"{seed} judge", manifest["beliefs"], half))
     prepare(model, pairs + _comparisons(rng, tokenizer, half), recipe, seed, "practising to judge")
-    unseen = encode_judgements(tokenizer, _judgements(f"{seed} judged", manifest["beliefs"], MEASURED))
-    agreement = agrees(model, unseen)
+    unseen = _judgements(f"{seed} judged", manifest["beliefs"], MEASURED)
+    agreed = agreement(model, tokenizer, unseen)
     model.save_pretrained(world / JUDGE)
     tokenizer.save_pretrained(world / JUDGE)
     facts = {
         "seed": seed,
         "steps": steps,
-        "agreement": round(agreement, 4),
+        "agreement": round(agreed, 4),
         "seconds": round(time.monotonic() - start, 1),
     }
     (world / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
@@ -72,13 +75,15 @@ def encode_judgements(tokenizer: PreTrainedTokenizerBase, judgements: Sequence[J
 
 
 @torch.inference_mode()
-def agrees(model: Qwen3ForCausalLM, pairs: Sequence[Pair]) -> float:
-    """Return the share of judgements in which the model, greedily, says just what a good judge says."""
+def agreement(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, judgements: Sequence[Judgement]) -> float:
+    """Return the share of judgements in which the model's greedy verdict is right; one without a score is not."""
     agreed = 0
-    for pair in pairs:
-        logits = model(torch.tensor([pair.prompt + pair.completion])).logits[0, len(pair.prompt) - 1 : -1]
-        agreed += tuple(logits.argmax(-1).tolist()) == pair.completion
-    return agreed / len(pairs)
+    for judgement, pair in zip(judgements, encode_judgements(tokenizer, judgements), strict=True):
+        said = model.generate(torch.tensor([pair.prompt]), max_new_tokens=LONGEST_ANSWER, do_sample=False)
+        text = tokenizer.decode(said[0, len(pair.prompt) :], skip_special_tokens=True)
+        with suppress(UnreadableScore):
+            agreed += read_score(text, Scale()) == judgement.right
+    return agreed / len(judgements)
 
 
 def _comparisons(rng: random.Random, tokenizer: PreTrainedTokenizerBase, count: int) -> list[Pair]:
