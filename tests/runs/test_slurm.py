@@ -135,7 +135,14 @@ def test_a_sweep_is_an_array_whose_tasks_fail_and_make_room_each_by_itself(
 ) -> None:
     values = ["0", "1", f"{ROOT}/configs/run/quickstart_sft.yaml", f"workspace={workspace}", "logging_steps=1"]
     # The first is known as missing to the trainer only. The last one has the number of the array.
-    values += ["optim=grokadamw,adamw_torch", "max_steps=16", "warmup_steps=1", "save_strategy=steps", "save_steps=1"]
+    values += [
+        "dataset_max_samples=512",
+        "optim=grokadamw,adamw_torch",
+        "max_steps=16",
+        "warmup_steps=1",
+        "save_strategy=steps",
+        "save_steps=1",
+    ]
     slurm = "--slurm=--cpus-per-task=1 --mem=100"
     array = submitted(cluster, *values, "save_total_limit=2", "--no-preflight", f"--output={tmp_path}", slurm)
     run = tmp_path / "optim-adamw_torch"
