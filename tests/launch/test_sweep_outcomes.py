@@ -1,4 +1,4 @@
-"""What is told of each run of a sweep: how it ended and why, by its launch or, where that was killed, without it."""
+"""The state that is told of each run of a sweep: from its launch or, where that was killed, without it."""
 
 from __future__ import annotations
 

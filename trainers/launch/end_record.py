@@ -1,4 +1,4 @@
-"""Why a launch ended, in a file for whoever started it: a sweep tells so of many at once."""
+"""The reason for which a launch ended, in a file for whoever started it: a sweep tells so of many at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ABOUT_A_PROCESS = ("subprocess.CalledProcessError", "torch.distributed.elastic"
 
 @dataclass(frozen=True)
 class EndRecord:
-    """What ended a launch.
+    """The end of a launch.
 
     Args:
         status: with which it ended.

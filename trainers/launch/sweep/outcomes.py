@@ -1,4 +1,4 @@
-"""What became of each run of a sweep: from a record beside its directory, and from the directory itself."""
+"""The state of each run of a sweep: from a record beside its directory, and from the directory itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INTERRUPTED = (PREEMPTED, STOPPED_EARLY, *(128 + number for number in (signal.S
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run.
+    """The state of a run.
 
     Args:
         state: in a word or two.
@@ -67,7 +67,7 @@ def _by_status(status: int) -> str:
 
 
 def outcome_of(run: Run) -> Outcome:
-    """Return what became of a run."""
+    """Return the state of a run, and the reason for it."""
     if is_locked(run.output_dir):
         return Outcome("running")
     record = read_end(end_file(run))

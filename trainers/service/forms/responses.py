@@ -31,7 +31,7 @@ _READ = (
 
 _HARMLESS = ("reasoning.encrypted_content",)
 _CUT = {"length": "max_output_tokens", "content_filter": "content_filter"}
-"""Why an answer is not whole, by its finish reason."""
+"""Reasons for which an answer is not whole, by its finish reason."""
 _NAMES_OF_PARTS = {"input_text": "text", "output_text": "text", "text": "text", "input_image": "image_url"}
 Message = dict[str, Any]
 
