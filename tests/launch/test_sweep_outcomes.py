@@ -22,7 +22,7 @@ from trainers.launch.outcome import told_end
 from trainers.launch.supervise.interruption import PREEMPTED, Interrupted
 from trainers.launch.sweep import __main__ as sweep
 from trainers.launch.sweep.comparison import compare
-from trainers.launch.sweep.outcomes import Outcome, begin, end_file, note_status, outcome_of
+from trainers.launch.sweep.outcomes import RunOutcome, begin, end_file, note_status, outcome_of
 from trainers.launch.sweep.values import Run
 from trainers.output.lock import locked
 from trainers.serving.processes.server_group import ServerError
@@ -35,13 +35,13 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_a_run_is_told_by_what_it_left(run: Run) -> None:
-    assert outcome_of(run) == Outcome("not started")
+    assert outcome_of(run) == RunOutcome("not started")
     with locked(run.output_dir):
-        assert outcome_of(run) == Outcome("running")
+        assert outcome_of(run) == RunOutcome("running")
         (run.output_dir / "metrics.jsonl").touch()
     assert outcome_of(run).state == "cut off"
     (run.output_dir / "finished.json").write_text("{}")
-    assert outcome_of(run) == Outcome("finished")
+    assert outcome_of(run) == RunOutcome("finished")
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_why_a_launch_ended_is_told_with_its_log(run: Run, monkeypatch: pytest.M
     monkeypatch.setenv(END_FILE, str(begin(run)))
     record_end(1, "ValueError: no\nsuch thing", Path("a/trainer.log"))
     note_status(run, 1)
-    assert outcome_of(run) == Outcome("failed", "status 1: ValueError: no such thing (log: a/trainer.log)")
+    assert outcome_of(run) == RunOutcome("failed", "status 1: ValueError: no such thing (log: a/trainer.log)")
     # One that is refused, as another launch of the run works, is forgotten when that one ends.
     note_status(run, 0)
-    assert outcome_of(run) == Outcome("finished")
+    assert outcome_of(run) == RunOutcome("finished")
     begin(run)
-    assert outcome_of(run) == Outcome("not started")
+    assert outcome_of(run) == RunOutcome("not started")
 
 
 @pytest.mark.parametrize(

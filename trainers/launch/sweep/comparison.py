@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trainers.jsonl import whole_rows
-from trainers.launch.sweep.outcomes import Outcome, outcome_of
+from trainers.launch.sweep.outcomes import RunOutcome, outcome_of
 from trainers.launch.sweep.values import Run
 from trainers.output.files import write_whole
 from trainers.plotting import several_seeds
@@ -56,7 +56,7 @@ def _cells(run: Run, row: Mapping[str, float], columns: Sequence[str]) -> list[s
     return [*(value for _, value in run.values), *(f"{row[name]:.3g}" if name in row else "n/a" for name in columns)]
 
 
-def _told(outcome: Outcome) -> str:
+def _told(outcome: RunOutcome) -> str:
     return f"{outcome.state}: {outcome.detail}"
 
 

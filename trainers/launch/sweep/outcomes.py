@@ -22,7 +22,7 @@ _INTERRUPTED = (PREEMPTED, STOPPED_EARLY, *(128 + number for number in (signal.S
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """The state of a run.
 
     Args:
@@ -66,24 +66,24 @@ def _by_status(status: int) -> str:
     return "the launch failed: see what it wrote" if status else "finished"
 
 
-def outcome_of(run: Run) -> Outcome:
+def outcome_of(run: Run) -> RunOutcome:
     """Return the state of a run, and the reason for it."""
     if is_locked(run.output_dir):
-        return Outcome("running")
+        return RunOutcome("running")
     record = read_end(end_file(run))
     if record is not None:
         return _recorded(record)
     if is_finished(run.output_dir) or (run.output_dir / "summary.json").is_file():
-        return Outcome("finished")
+        return RunOutcome("finished")
     if not run.output_dir.exists():
-        return Outcome("not started")
-    return Outcome("cut off", f"it was killed, and so was what watched it; {CONTINUES}")
+        return RunOutcome("not started")
+    return RunOutcome("cut off", f"it was killed, and so was what watched it; {CONTINUES}")
 
 
-def _recorded(record: EndRecord) -> Outcome:
+def _recorded(record: EndRecord) -> RunOutcome:
     if record.status == 0:
-        return Outcome("finished")
+        return RunOutcome("finished")
     log = f" (log: {record.log})" if record.log else ""
     if record.status in _INTERRUPTED:
-        return Outcome("stopped", f"{record.why}{log}; {CONTINUES}")
-    return Outcome("failed", f"status {record.status}: {record.why}{log}")
+        return RunOutcome("stopped", f"{record.why}{log}; {CONTINUES}")
+    return RunOutcome("failed", f"status {record.status}: {record.why}{log}")
