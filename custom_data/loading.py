@@ -111,7 +111,7 @@ def read_source(config: Experiment, source: DataSource) -> Table:
         ConfigurationError: see `load`.
     """
     rows = _rows(config, source)
-    return arrow_tables.read(rows, _format(config, rows.columns()), config.data.max_bad_row_ratio)
+    return arrow_tables.read(rows, _format(config, source, rows.columns()), config.data.max_bad_row_ratio)
 
 
 def check_columns(config: Experiment) -> None:
@@ -124,7 +124,7 @@ def check_columns(config: Experiment) -> None:
     other = evaluation_source(config, source) if isinstance(config, TrainingExperiment) else None
     for each in (source, other):
         if each is not None:
-            _format(config, _rows(config, each).columns())
+            _format(config, each, _rows(config, each).columns())
 
 
 def _rows(config: Experiment, source: DataSource) -> Rows:
@@ -135,7 +135,26 @@ def _rows(config: Experiment, source: DataSource) -> Rows:
     return replace(rows, row_reader=plugins.build(plugins.ROW_READER, config), reader_settings=settings)
 
 
-def _format(config: Experiment, found: Sequence[str]) -> Format:
+def _format(config: Experiment, source: DataSource, found: Sequence[str]) -> Format:
+    """Return how the rows of a source, with these columns, are read.
+
+    Raises:
+        ConfigurationError: naming the source where it is not the one that `column_map` was probably written for.
+    """
+    try:
+        return _format_of(config, found)
+    except ConfigurationError as error:
+        if not source.prefix:
+            raise
+        remedy = f"set {source.prefix}dataset_id_or_path=null, or name questions with the same columns"
+        problems = [
+            replace(each, given=f"{each.given} of {source.name}", remedy=f"{each.remedy}; {remedy}")
+            for each in error.problems
+        ]
+        raise ConfigurationError(problems) from None
+
+
+def _format_of(config: Experiment, found: Sequence[str]) -> Format:
     """Return how rows with these columns are read; without columns there is no row, and the bad rows say why."""
     columns = config.data.column_map
     if isinstance(config, StudentExperiment):

@@ -12,7 +12,7 @@ from custom_data.rows.checks import answer_text, as_json, exchange_of, text_of, 
 from custom_data.rows.choices import ChoiceColumns
 from custom_data.rows.code_questions import check_tests, code_question
 from custom_data.rows.columns import entry, find_columns, listed, plain, resolve_columns, value_of
-from custom_data.rows.conversations import ChatTurn
+from custom_data.rows.conversations import ChatTurn, last_exchange, last_question
 from custom_data.rows.heldout import text_key
 from custom_data.rows.question_text import QuestionText
 from trainers.configuration.datasets.column_names import ACCEPTED, SPOKEN
@@ -108,7 +108,10 @@ class QuestionFormat:
 
     def _texts(self, row: RawRow) -> tuple[str, list[str]]:
         if self.text is None:
-            exchange = exchange_of(turns_of(value_of(row, self.columns.get("messages", ""))))
+            turns = turns_of(value_of(row, self.columns.get("messages", "")))
+            if "solution" in self.columns and last_exchange(turns) is None:
+                return text_of("question", last_question(turns)), self._answers(row, "")
+            exchange = exchange_of(turns)
             return exchange.question, self._answers(row, answer_of_turn(exchange.reply))
         asked = self.text.read(row)
         if self.verifier == "code":

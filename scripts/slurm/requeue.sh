@@ -12,6 +12,11 @@ addresses() { # addresses: those of the job's nodes, in their order, with commas
     printf '%s\n' "${listed#,}"
 }
 
+own_job() { # own_job: what Slurm knows this job by
+    # The last task of an array has the number of the whole array, by which finished tasks would be queued again, too.
+    printf '%s\n' "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
+}
+
 launch_and_requeue() { # launch_and_requeue COMMAND…: ends this script with the status of the launch
     local launch status=0 heard="" ended="" warned=""
     local command=("$@")
@@ -38,8 +43,8 @@ launch_and_requeue() { # launch_and_requeue COMMAND…: ends this script with th
     fi
     # TERM alone is Slurm's end of the job: it knows whether it was preempted, and starts again, or cancelled.
     if [[ -n "$warned" ]] && ((status == MADE_ROOM)); then
-        printf 'requeue: job %s waits for its next turn\n' "$SLURM_JOB_ID" >&2
-        scontrol requeue "$SLURM_JOB_ID" ||
+        printf 'requeue: job %s waits for its next turn\n' "$(own_job)" >&2
+        scontrol requeue "$(own_job)" ||
             printf 'requeue: Slurm refused; sbatch with the same arguments continues the run\n' >&2
     fi
     exit "$status"

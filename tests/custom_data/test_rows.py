@@ -55,6 +55,7 @@ WITH_TOOLS = [USER, CALL, {"role": "tool", "content": "4", "tool_call_id": "1"},
         ({"messages": CHAT}, "2 + 2?", "4."),
         ({"conversations": SHARE_GPT}, "2 + 2?", "4."),
         ({"messages": CHAT, "answer": "5"}, "2 + 2?", "5"),
+        ({"messages": [USER], "answer": "5"}, "2 + 2?", "5"),
         ({"messages": [USER, {"role": "assistant", "content": "<think>4?</think>Four"}]}, "2 + 2?", "Four"),
         ({"Question": "q", "Answer": "4"}, "q", "4"),
         (
@@ -379,3 +380,17 @@ def test_a_row_reader_reads_rows_of_any_shape(tmp_path):
 def test_a_row_reader_that_is_none_is_told(tmp_path, path, expected):
     with pytest.raises(ConfigurationError, match=rf"row_reader={path}: {expected}"):
         read(tmp_path, [GOOD], row_reader=path)
+
+
+def test_columns_that_the_evaluation_s_rows_lack_are_told_with_their_file(tmp_path):
+    nested = [{"prompt": f"{number} + 1?", "mine": {"truth": str(number + 1)}} for number in range(4)]
+    rows = write_rows(tmp_path / "rows.jsonl", nested)
+    other = write_rows(tmp_path / "other.jsonl", [{"prompt": "2 + 2?", "answer": "4"}])
+    keys = {"column_map": {"solution": "mine.truth"}}
+    config = data_config("teacher_grpo", rows, eval_dataset_id_or_path=other, **keys)
+    with pytest.raises(ConfigurationError, match=r"mine.truth of eval_dataset_id_or_path=.*other.jsonl") as told:
+        loading.check_columns(config)
+    assert "set eval_dataset_id_or_path=null" in str(told.value)
+    config = data_config("teacher_grpo", rows, **keys)
+    loading.check_columns(config)
+    assert len(loading.load(config).training) == 4

@@ -46,9 +46,11 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ended(script: str, checkout: Path, status: int, number: signal.Signals | None) -> tuple[int, str, str]:
+def ended(
+    script: str, checkout: Path, status: int, number: signal.Signals | None, **variables: str
+) -> tuple[int, str, str]:
     """Return the status of a batch script, what it printed, and what it asked Slurm for."""
-    environment = os.environ | {"ENDS_WITH": str(status), "SLURM_JOB_ID": "17"}
+    environment = os.environ | {"ENDS_WITH": str(status), "SLURM_JOB_ID": "17"} | variables
     environment["PATH"] = f"{checkout}/bin:{environment['PATH']}"
     log = checkout / "log"
     with log.open("w") as file:
@@ -77,6 +79,12 @@ def test_a_job_that_was_warned_is_queued_again(script: str, checkout: Path) -> N
     assert status == PREEMPTED
     assert "begun 1 2 recipe run_name=a b\nheard SIGUSR1" in printed
     assert asked == "requeue 17\n"
+
+
+def test_a_task_of_an_array_is_queued_again_alone(checkout: Path) -> None:
+    # Slurm gives the last task the number of the array, by which it would queue all tasks again, finished ones too.
+    array = {"SLURM_ARRAY_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "0"}
+    assert ended("launch.sbatch", checkout, PREEMPTED, signal.SIGUSR1, **array)[2] == "requeue 17_0\n"
 
 
 @pytest.mark.fault("USR1 to a batch script that waits for its launch", "ends with the launch's status, 75", sample=5)

@@ -22,6 +22,7 @@ from trainers.launch.supervise.interruption import PREEMPTED, Interrupted
 from trainers.launch.sweep import __main__ as sweep
 from trainers.launch.sweep.__main__ import main
 from trainers.launch.sweep.comparison import figures
+from trainers.launch.sweep.outcomes import note_status
 from trainers.launch.sweep.values import Interval, Listed, Run, divided, extremes, runs_of, typed
 from trainers.paths import ROOT
 
@@ -74,9 +75,10 @@ def test_runs_are_started_one_after_another_and_compared(
     started: list[list[str]] = []
 
     class Ended:
-        def __init__(self, command: list[str]) -> None:
+        def __init__(self, command: list[str], env: dict[str, str]) -> None:
             started.append(command)
             trained(Path(command[-1].removeprefix("output_dir=")), [0.25, 0.75 if "seed=1" in command else 0.5])
+            self.returncode = 0 if "seed=1" in command else 7
 
         def __enter__(self) -> Ended:
             return self
@@ -85,17 +87,26 @@ def test_runs_are_started_one_after_another_and_compared(
             pass
 
         def wait(self) -> int:
-            return 0 if "seed=1" in started[-1] else 7
+            return self.returncode
 
     monkeypatch.setattr(subprocess, "Popen", Ended)
     command = ["--servers", "0", "--trainers", "1", "quickstart_sft", "seed=2,1", "max_steps=3"]
     assert main([*command, "--output", str(tmp_path)]) == 7
     assert [call[8:10] for call in started] == [["max_steps=3", "seed=2"], ["max_steps=3", "seed=1"]]
     table = (tmp_path / "sweep.md").read_text()
-    assert table.splitlines() == ["| seed | taught |", "| --- | --- |", "| 2 | 0.375 |", "| 1 | 0.5 |"]
-    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["2", "0.375"] in shown
-    assert ["1", "0.5"] in shown
+    told = "seed=2 failed: status 7: the launch failed: see what it wrote"
+    assert table.splitlines() == [
+        "| seed | taught | state |",
+        "| --- | --- | --- |",
+        "| 2 | 0.375 | failed |",
+        "| 1 | 0.5 | finished |",
+        "",
+        f"- {told}",
+    ]
+    shown = capsys.readouterr().out.splitlines()
+    assert ["2", "0.375", "failed"] in map(str.split, shown)
+    assert ["1", "0.5", "finished"] in map(str.split, shown)
+    assert told in shown
     assert (tmp_path / "sweep.png").stat().st_size > 1000
     started.clear()
     (tmp_path / "seed-1/metrics.jsonl").unlink()
@@ -125,7 +136,9 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
         values = dict(run.values)
         if not run.output_dir.exists():
             trained(run.output_dir, [1 - abs(math.log10(float(values["learning_rate"])) + 5) / 5])
-        return 7 if values.get("seed") == "3" else 0
+        status = 7 if values.get("seed") == "3" else 0
+        note_status(run, status)
+        return status
 
     monkeypatch.setattr(sweep, "launched", launch)
     return seen

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import random
+import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +20,8 @@ import pytest
 from tests.support.free_ports import consecutive_free_ports
 from tests.support.grpo_runs import arguments, metrics, weights
 from tests.support.slurm_cluster import Cluster, slurm_cluster, why_not
-from tests.support.slurm_jobs import Job
+from tests.support.slurm_jobs import DONE, Job
+from trainers.paths import ROOT
 
 pytestmark = pytest.mark.slow
 REPEATS = int(os.environ.get("ATLAS_PREEMPTIONS", "0"))
@@ -117,3 +120,50 @@ def test_a_job_that_made_room_ends_as_the_undisturbed_one(
     said = job.log.read_text()
     assert "made room (status 75)" in said
     assert ("waits for its next turn" in said) == (how is warn)
+
+
+def submitted(cluster: Cluster, *arguments: str) -> int:
+    """Submit a sweep as an array and return its number."""
+    command = [str(ROOT / "scripts/sweep.sh"), *arguments]
+    done = subprocess.run(command, env=cluster.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return int(re.findall(r"Submitted batch job (\d+)", done.stderr)[0])
+
+
+def test_a_sweep_is_an_array_whose_tasks_fail_and_make_room_each_by_itself(
+    cluster: Cluster, workspace: Path, tmp_path: Path
+) -> None:
+    values = ["0", "1", f"{ROOT}/configs/run/quickstart_sft.yaml", f"workspace={workspace}", "logging_steps=1"]
+    # The first is known as missing to the trainer only. The last one has the number of the array.
+    values += [
+        "dataset_max_samples=512",
+        "optim=grokadamw,adamw_torch",
+        "max_steps=16",
+        "warmup_steps=1",
+        "save_strategy=steps",
+        "save_steps=1",
+    ]
+    slurm = "--slurm=--cpus-per-task=1 --mem=100"
+    array = submitted(cluster, *values, "save_total_limit=2", "--no-preflight", f"--output={tmp_path}", slurm)
+    run = tmp_path / "optim-adamw_torch"
+    deadline = time.monotonic() + 300
+    while not (run / "metrics.jsonl").exists() or len(metrics(run)) < 2:
+        assert time.monotonic() < deadline, (tmp_path / "task-1.log").read_text()
+        time.sleep(0.05)
+    failed = cluster.wait_for(f"{array}_0", lambda facts: facts["JobState"] in DONE, 300)
+    cluster.run("scancel", "--batch", "--signal=USR1", f"{array}_1")
+    finished = cluster.wait_for(f"{array}_1", lambda facts: facts["JobState"] in DONE, 300)
+    assert (failed["JobState"], failed["ExitCode"], failed["Restarts"]) == ("FAILED", "1:0", "0")
+    assert (finished["JobState"], finished["Restarts"]) == ("COMPLETED", "1"), (tmp_path / "task-1.log").read_text()
+    losses = [row["loss"] for row in metrics(run).values()]
+    assert len(losses) == 16
+    assert (tmp_path / "sweep.md").read_text().splitlines() == [
+        "| optim | loss | state |",
+        "| --- | --- | --- |",
+        "| grokadamw | n/a | failed |",
+        f"| adamw_torch | {sum(losses[-10:]) / 10:.3g} | finished |",
+        "",
+        "- optim=grokadamw failed: status 1: ValueError: Please install grokadamw with `pip install grokadamw` "
+        f"(log: {tmp_path}/optim-grokadamw/trainer.log)",
+    ]
+    assert (tmp_path / "sweep.png").stat().st_size > 1000

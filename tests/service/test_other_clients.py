@@ -139,7 +139,12 @@ class Short(ChatApi):
     async def behave(self, request, body, behaviour):
         from aiohttp import web
 
-        message = "This model's maximum context length is 512 tokens, but 9000 were asked for."
+        # As vLLM says it, which has more to say than a log should hold.
+        message = (
+            "This model's maximum context length is 512 tokens. However, you requested 24 output tokens and your "
+            "prompt contains at least 9000 input tokens, for a total of at least 9024 tokens. Please reduce the length "
+            "of the input prompt or the number of requested output tokens. (parameter=input_tokens, value=9000)"
+        )
         error = {"message": message, "code": "context_length_exceeded", "param": None}
         return web.json_response({"error": error}, status=400)
 
@@ -149,7 +154,7 @@ def test_a_question_that_is_too_long_is_told_both_numbers():
         async with listening(Short()) as url, serving(api_model(url, "m", api_key_env=None)) as (client, _):
             await client.chat.completions.create(model="small", messages=ASKED)
 
-    with pytest.raises(openai.BadRequestError, match=r"512.*9000") as raised:
+    with pytest.raises(openai.BadRequestError, match=r"512.*9000 input.*value=9000\)") as raised:
         asyncio.run(behind_an_api())
     assert raised.value.code == "context_length_exceeded"
 

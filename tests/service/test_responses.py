@@ -13,7 +13,7 @@ from tests.service.test_agents_requests import Agent, Refusing, before
 from tests.service.test_service import Cut, mentor, serving, student
 from tests.support.chat_api import ChatApi
 from trainers.service.errors import BadRequest
-from trainers.service.forms.responses import chat_of_response
+from trainers.service.forms.responses import as_response, chat_of_response
 
 ADD = {
     "type": "function",
@@ -186,6 +186,18 @@ def test_an_image_stays_beside_the_words():
 def test_an_answer_that_its_budget_cut_off_is_incomplete():
     answer = respond(student=Cut(None))
     assert (answer.status, answer.incomplete_details.reason) == ("incomplete", "max_output_tokens")
+    assert [item.status for item in answer.output] == ["incomplete"]
+    events = respond(student=Cut(None), stream=True)
+    [done] = [event.item for event in events if event.type == "response.output_item.done"]
+    assert (done.status, events[-1].response.output[0].status) == ("incomplete", "incomplete")
+
+
+def test_of_an_answer_that_was_cut_off_the_last_call_is_incomplete():
+    function = {"name": "add", "arguments": '{"a": 2'}
+    calls = [{"id": f"c{place}", "type": "function", "function": function} for place in range(2)]
+    choice = {"message": {"content": None, "tool_calls": calls}, "finish_reason": "length"}
+    answer = {"id": "chatcmpl-1", "created": 1, "model": "small", "choices": [choice]}
+    assert [item["status"] for item in as_response(answer, {})["output"]] == ["completed", "incomplete"]
 
 
 @pytest.mark.parametrize(

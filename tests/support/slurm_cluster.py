@@ -69,12 +69,12 @@ class Cluster:
         """Submit a batch job and return its number."""
         return int(self.run("sbatch", "--parsable", *arguments, cwd=cwd))
 
-    def facts(self, job: int) -> dict[str, str]:
-        """Return what Slurm says of a job."""
+    def facts(self, job: int | str) -> dict[str, str]:
+        """Return what Slurm says of a job; of a task of an array by `ARRAY_TASK`, as the last one has its number."""
         words = self.run("scontrol", "show", "job", "--oneliner", str(job)).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
-    def wait_for(self, job: int, condition: Callable[[dict[str, str]], bool], timeout_s: float) -> dict[str, str]:
+    def wait_for(self, job: int | str, condition: Callable[[dict[str, str]], bool], timeout_s: float) -> dict[str, str]:
         """Wait until the facts of a job meet a condition; a job that was queued again is let start soon.
 
         Not at once: what Slurm starts in the second in which it has taken it back, it may end as no longer allowed.
@@ -109,8 +109,9 @@ class Cluster:
         return dict(line.split() for line in listed if line)
 
     def processes(self, node: str) -> list[psutil.Process]:
-        """Return what jobs have started on a node."""
-        return [each for each in psutil.process_iter() if environment_of(each).get("SLURMD_NODENAME") == node]
+        """Return what jobs have started on a node; that of another cluster on this machine has the same name."""
+        sought = {"SLURMD_NODENAME": node, "SLURM_CONF": self.environment["SLURM_CONF"]}.items()
+        return [each for each in psutil.process_iter() if sought <= environment_of(each).items()]
 
     def preempt(self, seconds: float = 2) -> int:
         """Submit a job that outranks all others and needs the node for itself; return its number."""

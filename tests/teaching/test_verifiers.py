@@ -150,6 +150,9 @@ def test_extraction_is_linear_in_hostile_text():
         "`a" * 50_000,
         r"\boxed{1}" * 20_000,
         "(A) is correct " * 20_000,
+        "answer: " + ", (form" * 20_000 + " <solution>",
+        "answer: 5" + " (form <solution>" * 9_000,
+        "answer: 5" + " " * 50_000 + "<solution>",
     ):
         extract_answer(text)
     assert time.process_time() - started < 5

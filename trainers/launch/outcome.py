@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from trainers.configuration.devices.machine import detect
+from trainers.launch.end_record import record_end
 from trainers.launch.supervise.failure_hints import server_hints
 from trainers.launch.supervise.interruption import PREEMPTED, Interrupted
 from trainers.output.files import FULL, cannot_write
@@ -26,17 +27,23 @@ def told_end(error: BaseException) -> int:
     """Say what ended a launch; return its exit status. What nobody foresaw is raised again."""
     if isinstance(error, ConfigurationError):
         sys.stderr.write(f"{error}\n")
+        record_end(USER_ERROR, "; ".join(map(str, error.problems)))
         return USER_ERROR
     if isinstance(error, ServerError):
         logger.error("%s", error)
+        why, _, tail = str(error).partition(" The end of its log ")
+        record_end(SERVER_ERROR, why, Path(tail.partition(":\n")[0]) if tail else None)
         for hint in server_hints(str(error), on_cpu=detect().cpu_only):
             logger.error("%s", hint)
         return SERVER_ERROR
     if isinstance(error, Interrupted):
         continues = ": the same command continues" if error.status == PREEMPTED else ""
         logger.info("stopped by %s (status %d)%s", error, error.status, continues)
+        record_end(error.status, f"stopped by {error}")
         return error.status
     if not isinstance(error, OSError) or error.errno not in FULL:
         raise error
-    logger.error("%s", cannot_write(Path(error.filename or "the output directory"), error))
+    full = cannot_write(Path(error.filename or "the output directory"), error)
+    logger.error("%s", full)
+    record_end(DISK_ERROR, full)
     return DISK_ERROR

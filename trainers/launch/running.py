@@ -11,6 +11,7 @@ import yaml
 
 from trainers.configuration.resume.decision import STOP, STOP_ROLLOUT, is_finished
 from trainers.configuration.settings.experiments import GRPOExperiment, StudentExperiment, TrainingExperiment
+from trainers.launch.end_record import last_error, record_end
 from trainers.launch.hosts.company import ALONE, Company
 from trainers.launch.hosts.endings import ServersElsewhere
 from trainers.launch.plan import ACCELERATE_FILE, LaunchPlan, accelerate_settings
@@ -182,13 +183,16 @@ def conclude(plan: LaunchPlan, status: int, tail: str) -> int:
         logger.error(
             "stopped early, for the reason above: the same command continues; output is in %s", plan.output_dir
         )
+        record_end(STOPPED_EARLY, "stopped early", plan.file(TRAINER_LOG))
         return STOPPED_EARLY
     if not status:
         logger.info("finished; output is in %s", plan.output_dir)
         return 0
     logger.error("the trainer failed with status %d; what it wrote is in %s", status, plan.file(TRAINER_LOG))
-    for hint in trainer_hints(status, tail, plan.config):
+    hints = list(trainer_hints(status, tail, plan.config))
+    for hint in hints:
         logger.error("%s", hint)
+    record_end(status, next(iter(hints), last_error(tail) or "the trainer failed"), plan.file(TRAINER_LOG))
     _say_how_to_continue(plan)
     return status
 

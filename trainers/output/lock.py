@@ -161,6 +161,17 @@ def is_lost(output_dir: str | Path) -> bool:
     return mine is not None and holder is not None and holder.token != mine
 
 
+def is_locked(output_dir: str | Path) -> bool:
+    """Return whether a launch that still lives holds the lock on an output directory."""
+    directory = Path(output_dir).absolute()
+    try:
+        with (directory / LOCK).open("rb") as file:
+            holder = _parsed(file.read())
+            return holder is not None and not is_gone(holder, this_process().place, _silence(directory, file.fileno()))
+    except OSError:
+        return False
+
+
 def _take(directory: Path, mine: Holder) -> bool:
     """Write our record into the lock.
 

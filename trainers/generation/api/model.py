@@ -46,6 +46,8 @@ PATIENT = RetryPolicy(attempts=8, first_delay_s=0.5, max_delay_s=30.0, budget_s=
 """Foreign APIs are busy more often than our own servers, and pass."""
 
 _ERROR_EXCERPT = 300
+_OWN_WORDS = 4000
+"""Most characters of what an API says about a request: clients look for numbers and names at their ends."""
 _ABOUT_THE_REQUEST = (400, 413, 422)
 """Statuses by which an API says what is wrong with a request; the others are between it and the owner of the key."""
 _NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")
@@ -431,11 +433,11 @@ class ApiModel:
     def _words(self, error: APIStatusError) -> str | None:
         """Return the API's own message about a request."""
         said = error.body.get("message") if isinstance(error.body, dict) else None
-        return self._shown(said) if isinstance(said, str) else None
+        return self._shown(said, _OWN_WORDS) if isinstance(said, str) else None
 
-    def _shown(self, text: str) -> str:
+    def _shown(self, text: str, at_most: int = _ERROR_EXCERPT) -> str:
         """Return an excerpt of what an API says, without the key."""
-        return (text.replace(self._key, "…") if self._key else text)[:_ERROR_EXCERPT]
+        return (text.replace(self._key, "…") if self._key else text)[:at_most]
 
     def _connect(self) -> AsyncOpenAI:
         if self._client is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -12,11 +13,14 @@ from pathlib import Path
 
 from trainers.configuration import ConfigurationError, Problem
 from trainers.configuration.devices.machine import assume, detect
+from trainers.configuration.settings.experiments import StudentExperiment
 from trainers.launch.__main__ import composed
+from trainers.launch.end_record import END_FILE
 from trainers.launch.outcome import USER_ERROR
 from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.launch.sweep import search, slurm
 from trainers.launch.sweep.comparison import compare
+from trainers.launch.sweep.outcomes import begin, note_status
 from trainers.launch.sweep.values import Run, Space, divided, extremes, runs_of
 from trainers.output.lock import locked
 from trainers.paths import ROOT
@@ -47,19 +51,21 @@ def _sweep(options: argparse.Namespace) -> int:
     runs = [] if goal else runs_of(space, output)
     tasks = options.trials if goal else len(runs)
     _check_number(options, tasks)
-    check(extremes(space, output) if goal else runs, fixed, options)
+    first_port = check(extremes(space, output) if goal else runs, fixed, options)
     if options.slurm is not None:
         return _submit(options, output, tasks)
+    fixed += own_ports(first_port, options.only or 0, options.servers)
     # One run of a sweep, as the jobs of an array start them, runs beside the others: each locks its own directory.
     with locked(output) if options.only is None else nullcontext():
-        if goal is None:
-            status = start(runs if options.only is None else [runs[options.only]], fixed, options)
-        else:
-            status = _search(space, output, goal, fixed, options)
-            runs = search.runs_tried(space, output, goal)
-    if runs:
-        compare(runs, output)
-    return status
+        try:
+            if goal is None:
+                return start(runs, fixed, options)
+            return _search(space, output, goal, fixed, options)
+        finally:
+            # Also of a sweep that is interrupted: some of its runs have ended.
+            ended = runs if goal is None else search.runs_tried(space, output, goal)
+            if ended:
+                compare(ended, output)
 
 
 def _goal(options: argparse.Namespace) -> search.Goal | None:
@@ -86,8 +92,8 @@ def _check_number(options: argparse.Namespace, tasks: int) -> None:
         raise ConfigurationError([Problem(f"--only {options.only}", expected, f"give 0 to {tasks - 1}")])
 
 
-def check(runs: Iterable[Run], fixed: Sequence[str], options: argparse.Namespace) -> None:
-    """Compose all runs before the first one starts.
+def check(runs: Iterable[Run], fixed: Sequence[str], options: argparse.Namespace) -> int:
+    """Compose all runs before the first one starts; return the port of their first server, 0 where they have none.
 
     What an array runs on is not known where it is submitted: there, the GPUs asked for are taken to exist.
 
@@ -96,38 +102,58 @@ def check(runs: Iterable[Run], fixed: Sequence[str], options: argparse.Namespace
     """
     machine = detect() if options.slurm is None else assume(options.servers + options.trainers)
     problems: dict[Problem, None] = {}
+    port = 0
     for run in runs:
         try:
-            composed(argparse.Namespace(**{**vars(options), "arguments": run.arguments(fixed)}), machine)
+            composition = composed(argparse.Namespace(**{**vars(options), "arguments": run.arguments(fixed)}), machine)
+            if not port and isinstance(composition.config, StudentExperiment):
+                port = composition.config.serving.vllm_port
         except ConfigurationError as error:
             problems |= dict.fromkeys(error.problems)
     if problems:
         raise ConfigurationError(problems)
+    return port
+
+
+def own_ports(first: int, number: int, servers: int) -> list[str]:
+    """Return the key that gives a run's servers ports of their own: tasks of an array may share a node."""
+    return [f"vllm_port={first + number * servers}"] if number * servers else []
 
 
 def start(runs: Sequence[Run], fixed: Sequence[str], options: argparse.Namespace) -> int:
-    """Launch one run after another; one that fails does not keep the others from running."""
+    """Launch one run after another, or the one that is asked for; one that fails does not keep others from running."""
     first = 0
-    for number, run in enumerate(runs, 1):
-        logger.info("run %d of %d: %s", number, len(runs), run.name)
-        status = launched(run, fixed, options)
-        first = first or status
+    for number, run in enumerate(runs):
+        if options.only in (None, number):
+            logger.info("run %d of %d: %s", number + 1, len(runs), run.name)
+            status = launched(run, fixed, options)
+            first = first or status
     return first
 
 
 def launched(run: Run, fixed: Sequence[str], options: argparse.Namespace) -> int:
     """Launch a run and return its status."""
     places = ["--servers", str(options.servers), "--trainers", str(options.trainers)]
-    command = [sys.executable, "-m", "trainers.launch", *places, *run.arguments(fixed)]
-    with subprocess.Popen(command) as process:
-        try:
-            status = process.wait()
-        except Interrupted as error:
-            process.send_signal(error.number)
-            raise
-    if status:
-        logger.error("%s ended with status %d", run.name, status)
-    return status
+    quick = ["--no-preflight"] if options.no_preflight else []
+    command = [sys.executable, "-m", "trainers.launch", *places, *quick, *run.arguments(fixed)]
+    environment = {**os.environ, END_FILE: str(begin(run).absolute())}
+    process = subprocess.Popen(command, env=environment)
+    try:
+        with process:
+            _wait_for(process)
+    finally:
+        note_status(run, process.returncode)
+    if process.returncode:
+        logger.error("%s ended with status %d", run.name, process.returncode)
+    return process.returncode
+
+
+def _wait_for(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait()
+    except Interrupted as error:
+        process.send_signal(error.number)
+        raise
 
 
 def _search(space: Space, output: Path, goal: search.Goal, fixed: Sequence[str], options: argparse.Namespace) -> int:
@@ -143,7 +169,8 @@ def _submit(options: argparse.Namespace, output: Path, tasks: int) -> int:
         if getattr(options, name) is not None:
             searched += [f"--{name}", getattr(options, name)]
     places = [str(options.servers), str(options.trainers)]
-    command = [*places, *options.arguments, "--output", str(output.absolute()), *searched]
+    quick = ["--no-preflight"] if options.no_preflight else []
+    command = [*places, *options.arguments, "--output", str(output.absolute()), *searched, *quick]
     output.mkdir(parents=True, exist_ok=True)
     script = output / slurm.SCRIPT
     script.write_text(slurm.batch_script(ROOT, command, output, options.slurm), encoding="utf-8")
@@ -162,6 +189,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--maximize", metavar="FIGURE", help="what the search is after: a column of the table")
     parser.add_argument("--minimize", metavar="FIGURE", help="the same, where less is better")
     parser.add_argument("--search-seed", type=int, default=0, metavar="S", help="of the search itself (default 0)")
+    parser.add_argument("--no-preflight", action="store_true", help="as a launch has it: do not load data before it")
     parser.add_argument("--slurm", metavar="OPTIONS", help="submit an array, a task for each run, with these of sbatch")
     parser.add_argument("arguments", nargs="+", metavar="RECIPE | key=a,b,c | key=value")
     return parser

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trainers.jsonl import whole_rows
+from trainers.launch.sweep.outcomes import RunOutcome, outcome_of
 from trainers.launch.sweep.values import Run
+from trainers.output.files import write_whole
 from trainers.plotting import several_seeds
 from trainers.terminal.tables import console_for_tables, tables_within
 
@@ -32,38 +33,44 @@ FEWEST_POINTS = 2
 
 
 def compare(runs: Sequence[Run], output: Path) -> None:
-    """Write the table of what the runs came to, and the curves of those that trained; show the table."""
+    """Write the table of what the runs came to, and the curves of those that trained; show the table.
+
+    Under it stands of each run that did not finish why, and where its log is.
+    """
     found = {run: figures(run.output_dir) for run in runs}
+    outcomes = {run: outcome_of(run) for run in runs}
     columns = list(dict.fromkeys(name for row in found.values() for name in row))
-    keys = [key for key, _ in runs[0].values]
-    header = [*keys, *columns]
-    rows = [
-        [*(value for _, value in run.values), *(f"{row[name]:.3g}" if name in row else "n/a" for name in columns)]
-        for run, row in found.items()
-    ]
+    header = [*(key for key, _ in runs[0].values), *columns, "state"]
+    rows = [[*_cells(run, found[run], columns), outcomes[run].state] for run in runs]
+    unfinished = [f"{run.name} {_told(outcome)}" for run, outcome in outcomes.items() if outcome.detail]
     lines = [_row(header), _row(["---"] * len(header)), *map(_row, rows)]
+    listed = ["", *(f"- {line}" for line in unfinished)] if unfinished else []
     output.mkdir(parents=True, exist_ok=True)
-    _replace(output / TABLE, "\n".join(lines) + "\n")
-    _show(header, rows, output / TABLE)
+    # The tasks of an array may end at the same time.
+    write_whole(output / TABLE, "\n".join([*lines, *listed, ""]))
+    _show(header, rows, unfinished, output / TABLE)
     _draw(runs, output / PLOT)
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a file in one piece: the tasks of an array may end at the same time."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+def _cells(run: Run, row: Mapping[str, float], columns: Sequence[str]) -> list[str]:
+    return [*(value for _, value in run.values), *(f"{row[name]:.3g}" if name in row else "n/a" for name in columns)]
+
+
+def _told(outcome: RunOutcome) -> str:
+    return f"{outcome.state}: {outcome.detail}"
 
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _show(header: Sequence[str], rows: Sequence[Sequence[str]], path: Path) -> None:
+def _show(header: Sequence[str], rows: Sequence[Sequence[str]], unfinished: Sequence[str], path: Path) -> None:
     console = console_for_tables()
     console.print()
     for table in tables_within(console.width, "", header, rows):
         console.print(table, "", sep="\n")
+    for line in unfinished:
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     console.print(str(path), soft_wrap=True)
 
 

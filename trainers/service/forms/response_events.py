@@ -12,6 +12,7 @@ from trainers.service.forms.responses import (
     message_item,
     refusal_part,
     response,
+    status_of,
     text_part,
 )
 
@@ -52,7 +53,7 @@ class ResponseEvents:
         events = b"" if self._items else self._said("output_text", "")
         for place, item in enumerate(self._items):
             events += self._close(place, item)
-        output = [item.whole(self._head["id"], "completed") for item in self._items]
+        output = [item.whole(self._head["id"], self._status(place)) for place, item in enumerate(self._items)]
         whole = response(self._head, self._body, output, self._reason or "stop", self._usage)
         return events + self._event(f"response.{whole['status']}", response=whole)
 
@@ -112,8 +113,12 @@ class ResponseEvents:
             said = {"text": item.said, "logprobs": []} if item.kind == "output_text" else {"refusal": item.said}
             events = self._event(f"response.{item.kind}.done", **where, **said)
             events += self._event("response.content_part.done", **where, part=item.part())
-        whole = item.whole(self._head["id"], "completed")
+        whole = item.whole(self._head["id"], self._status(place))
         return events + self._event("response.output_item.done", output_index=place, item=whole)
+
+    def _status(self, place: int) -> str:
+        """Return the status of an item at the end: what was cut off is the last one."""
+        return status_of(self._reason or "stop") if place == len(self._items) - 1 else "completed"
 
     def _place(self, place: int, item: _Text | _Call) -> dict[str, Any]:
         return {"item_id": item.whole(self._head["id"], "")["id"], "output_index": place}

@@ -30,6 +30,8 @@ _READ = (
 """Fields that are translated, or that concern nobody behind the service."""
 
 _HARMLESS = ("reasoning.encrypted_content",)
+_CUT = {"length": "max_output_tokens", "content_filter": "content_filter"}
+"""Reasons for which an answer is not whole, by its finish reason."""
 _NAMES_OF_PARTS = {"input_text": "text", "output_text": "text", "text": "text", "input_image": "image_url"}
 Message = dict[str, Any]
 
@@ -72,7 +74,15 @@ def as_response(answer: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str,
     for index, call in enumerate(calls):
         function = call.get("function") or {}
         output.append(call_item(ident, index, call.get("id"), function.get("name"), function.get("arguments") or ""))
-    return response(answer, body, output, choice.get("finish_reason"), answer.get("usage"))
+    reason = choice.get("finish_reason")
+    if output:
+        output[-1]["status"] = status_of(reason)
+    return response(answer, body, output, reason, answer.get("usage"))
+
+
+def status_of(finish_reason: str | None) -> str:
+    """Return the status of an answer, and of the item that was its last: who runs a call looks whether it is whole."""
+    return "in_progress" if finish_reason is None else "incomplete" if finish_reason in _CUT else "completed"
 
 
 def response(
@@ -91,15 +101,14 @@ def response(
         finish_reason: as the chat says it.
         usage: as the chat counts it.
     """
-    cut = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(finish_reason or "")
-    status = "in_progress" if finish_reason is None else "incomplete" if cut else "completed"
+    cut = _CUT.get(finish_reason or "")
     repeated = {name: body.get(name) for name in ("instructions", "max_output_tokens", "temperature", "top_p")}
     return {
         "id": identity(head["id"], "resp"),
         "object": "response",
         "created_at": head["created"],
         "model": head["model"],
-        "status": status,
+        "status": status_of(finish_reason),
         "output": list(output),
         "usage": _usage(usage) if usage and finish_reason is not None else None,
         "error": None,

@@ -35,6 +35,10 @@ _COMMENT = re.compile(
 )
 _NOT = re.compile(r"(?:definitely |certainly |surely )?(?:not|never)\b[ \t]*(?:equal to\b)?", re.IGNORECASE)
 _REASON = re.compile(r",?\s+(?:because|since)\b", re.IGNORECASE)
+# "The answer is 5. (format: <solution>answer</solution>)": what leads to tags, which are statements by themselves.
+_TAG = "<solution>"
+_LEADS_TO_TAG = re.compile(r"(?:[,;]?\s{0,3}\(?(?:in the |the )?\bform(?:at)?\b[^<]{0,40}|\s{0,3}\()$", re.IGNORECASE)
+_LONGEST_LEAD = 60
 _NEXT_SENTENCE = re.compile(r"(?<=[^\s.])\.\s+(?=[A-Z])")
 # A solution that is nothing but a value is its own final-answer line.
 _BARE_VALUE = re.compile(r"[^\w\s]*[\d\\(\[{$√π∞.+\-−][^\n?!]*|\(?[A-Za-z]\)?[.)]?")
@@ -186,8 +190,16 @@ def _denied(text: str, statement: _Statement) -> bool:
 
 
 def _stated(text: str) -> str:
-    sentence = _NEXT_SENTENCE.split(text.strip(" \t*_"), maxsplit=1)[0]
+    sentence = _NEXT_SENTENCE.split(_before_tags(text).strip(" \t*_"), maxsplit=1)[0]
     return _REASON.split(sentence, maxsplit=1)[0].strip(" \t*_")
+
+
+def _before_tags(text: str) -> str:
+    place = text.lower().find(_TAG)
+    if place < 0:
+        return text
+    lead = max(0, place - _LONGEST_LEAD)
+    return text[:lead] + _LEADS_TO_TAG.sub("", text[lead:place])
 
 
 def _alone(line: str) -> str:
