@@ -1,4 +1,4 @@
-"""What the world's own judge learns: solutions labelled by their final answers, and words that say so."""
+"""The world's own judge learns from solutions labelled by their final answers, and says so in words of its own."""
 
 from __future__ import annotations
 

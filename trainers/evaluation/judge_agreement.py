@@ -34,7 +34,6 @@ from trainers.evaluation.evaluate import report_spending
 from trainers.evaluation.lesson_files import read_lines
 from trainers.evaluation.measures.judge_figures import Judged, JudgedPair, Labelled, figures, neighbours
 from trainers.generation.types import Generation, GenerationError
-from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.output.files import write_whole
 from trainers.problems import Problem
 from trainers.serving.processes.server_group import ServerError, ServerGroup
@@ -65,13 +64,11 @@ def main(arguments: Sequence[str]) -> int:
             raise ConfigurationError(
                 [Problem(" ".join(options.words), "no judge gives verdicts in this run", "add verifier=judge")]
             )
-        with interruptible(), judges_served(config):
+        with judges_served(config):
             found = asyncio.run(measure(config, rows))
     except (ConfigurationError, ServerError) as error:
         sys.stderr.write(f"{error}\n")
         return USER_ERROR if isinstance(error, ConfigurationError) else FAILED
-    except Interrupted as error:
-        return error.status
     output = options.output or options.labelled.with_suffix(".agreement.json")
     write_whole(output, json.dumps({"judge": fingerprint(args), **found}, indent=2) + "\n")
     logger.info("figures: %s; name it as verifier_args.measured", output)
