@@ -23,7 +23,6 @@ from trainers.output.lock import LOCK, STALE_AFTER_S, Holder, _read
 from trainers.problems import ConfigurationError
 
 REFUSED_S = 2.0
-STEP_S = 0.25
 ASKS_IN_TIME = """
 import sys, time
 from trainers.launch import __main__ as launcher
@@ -59,6 +58,15 @@ def running_on(before: Sequence[str], run: Launched) -> Iterator[subprocess.Pope
         yield launch
 
 
+@contextmanager
+def at_rest(run: Launched) -> Iterator[None]:
+    """Have a run make no step meanwhile, for less than the 45 s after which its launcher would find it stopped."""
+    [trainer] = [process for process in run.processes() if any("train()" in word for word in process.cmdline())]
+    trainer.suspend()
+    yield
+    trainer.resume()
+
+
 def holder_of(run: Launched) -> Holder:
     """Return who holds the lock of a run."""
     holder = _read(run.output / LOCK)
@@ -89,20 +97,18 @@ def asked_for_s(said: str) -> float:
 def test_launches_on_other_hosts_are_refused(
     containers: bool, chance: random.Random, notice: Notice, tmp_path: Path
 ) -> None:
-    run = StandInRun(tmp_path, {PAUSE: str(STEP_S)})
+    run = StandInRun(tmp_path)
     here = chance.choice((False, True))
     with running_on(() if here else on_host("node1", container=containers), run) as launch:
         holder = holder_of(run)
         assert holder.host == (os.uname().nodename if here else "node1")
-        time.sleep(chance.uniform(0.0, STEP_S))
-        with ExitStack() as stack:
+        with at_rest(run), ExitStack() as stack:
             others = [
                 stack.enter_context(asking(tmp_path).start(*on_host(f"node{2 + n}", container=containers)))
                 for n in range(chance.randrange(1, 4))
             ]
             said = [other.communicate(timeout=LONGEST_S)[1] for other in others]
-        # It has been there all the time that the others asked after it.
-        assert launch.poll() is None
+            assert launch.poll() is None
         for other, text in zip(others, said, strict=True):
             assert other.returncode == 2, text
             assert f"another launch writes there: pid {holder.pid} on host {holder.host}" in text
@@ -117,7 +123,7 @@ def test_launches_on_other_hosts_are_refused(
     "four launches at once on four hosts of a shared disk (namespaces)", "one runs, three are refused", sample=1
 )
 def test_of_four_launches_on_four_hosts_one_runs(chance: random.Random, tmp_path: Path) -> None:
-    run, hosts = StandInRun(tmp_path, {PAUSE: "0.3"}), {}
+    run, hosts = StandInRun(tmp_path, {PAUSE: "0.5"}), {}
     with ExitStack() as stack:
         for number in range(4):
             hosts[f"node{number}"] = stack.enter_context(run.running(*on_host(f"node{number}"), start_new_session=True))
