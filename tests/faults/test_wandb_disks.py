@@ -35,6 +35,7 @@ def train(output: Path, disk: Path, step: int) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.fault(
     "the disk under W&B's own files full from the start, or from any step on (real W&B, offline; lessons stand in)",
     "told once, with path and remedy; the training ends, and metrics.jsonl and tables of completions are whole",
@@ -58,6 +59,7 @@ def test_a_full_disk_under_the_files_of_wandb_is_told_and_costs_nothing_else(
     assert [set(pandas.read_parquet(table)["step"]) for table in tables] == [{step} for step in rows]
 
 
+@pytest.mark.slow
 def test_wandb_is_told_everything_where_there_is_room(tmp_path: Path) -> None:
     with small_disk(tmp_path, 10 * DISK_KB) as disk:
         said = train(tmp_path / "run", disk, STEPS)
