@@ -20,6 +20,7 @@ from trainers.progress import tell
 from trainers.teaching.lesson import Group, Lesson
 from trainers.teaching.lesson_record import lesson_record, solution_record
 from trainers.training.prometheus import install_metrics_port
+from trainers.training.wandb_files import install_wandb
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ LINE = {
 def install_records(trainer: Trainer, config: TrainingExperiment) -> None:
     """Give a trainer our records in place of transformers' wall of numbers."""
     trainer.remove_callback(ProgressCallback)
+    install_wandb(trainer)
     trainer.add_callback(MetricsFile(config.output.output_dir))
     trainer.add_callback(StepLine())
     trainer.add_callback(WandbConfiguration(config))

@@ -3,7 +3,7 @@
 A test marked `@pytest.mark.fault("what happens", "what is promised")` belongs to that row of the table there. It is
 run as often as `--repeats`, or `--real-repeats` for tests on real servers and trainers, says in
 `python -m tests.faults`; in an ordinary run of the tests once, or `sample=N` times (of the marker, 2 by default) where
-it asks for `chance`.
+it asks for `chance`, and not at all where N is 0, as CI has no time for some.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def is_full(error: Exception) -> bool:
 
 def cannot_write(path: Path, error: OSError) -> str:
     """Return what to tell of a file that could not be written."""
-    remedy = "free some space there" if error.errno in FULL else "make it writable"
+    remedy = "free some space there" if is_full(error) else "make it writable"
     return f"{path} could not be written ({error.strerror or error}). → {remedy}"
 
 
@@ -51,6 +51,17 @@ def told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         logger.error("%s", cannot_write(path, error))
+
+
+@contextmanager
+def full_disk_told(path: Path) -> Iterator[None]:
+    """Go on when a disk takes no more of what the run can do without, and say so; any other error ends it."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        logger.error("%s", cannot_write(Path(error.filename or path), error))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.faults.protections.protection import Protection
 
 _LOCK, _TEST = "trainers/output/lock.py", "faults/test_output_lock.py"
+_SHARED = "faults/test_shared_disks.py"
 _ASKS = f"{_TEST}::test_every_way_to_start_a_run_asks_for_the_lock"
 
 LOCKS = (
@@ -77,5 +78,26 @@ LOCKS = (
         "            os.kill(os.getpid(), signal.SIGTERM)\n",
         "",
         f"{_TEST}::test_a_lock_is_touched_and_one_that_was_taken_over_ends_its_holder",
+    ),
+    Protection(
+        "lock: processes of another host are not looked for on this one",
+        _LOCK,
+        "    if holder.place == place:\n",
+        "    if True:\n",
+        f"{_SHARED}::test_launches_on_other_hosts_are_refused[0-False]",
+    ),
+    Protection(
+        "lock: nor those of another container",
+        _LOCK,
+        "place = f\"{boot} {Path('/proc/self/ns/pid').stat().st_ino}\"",
+        "place = boot",
+        f"{_SHARED}::test_launches_on_other_hosts_are_refused[0-True]",
+    ),
+    Protection(
+        "lock: a holder on another host is gone after its silence only",
+        _LOCK,
+        "return silent_s > STALE_AFTER_S",
+        "return True",
+        f"{_SHARED}::test_what_was_lost_with_another_host_is_let_go_after_its_silence",
     ),
 )

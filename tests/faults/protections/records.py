@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.faults.protections.protection import Protection
 
 _CHECKPOINTS, _TEST = "trainers/output/checkpoints.py", "faults/test_checkpoints.py"
+_WANDB, _ON_FULL = "trainers/training/wandb_files.py", "faults/test_wandb_disks.py"
+_FULL = f"{_ON_FULL}::test_a_full_disk_under_the_files_of_wandb_is_told_and_costs_nothing_else"
 _WHATEVER = f"{_TEST}::test_whatever_happens_to_the_newest_the_one_before_is_used_and_that_is_told"
 
 RECORDS = (
@@ -70,5 +72,33 @@ RECORDS = (
         "            self._tell(error)\n        else:\n",
         "            raise\n        else:\n",
         "faults/test_files.py::test_the_thread_that_copies_output_outlives_a_full_disk",
+    ),
+    Protection(
+        "W&B: the disk under its files is looked at",
+        _WANDB,
+        "error = None if self._told else refusal(directory)",
+        "error = None",
+        f"{_FULL}[0-True]",
+    ),
+    Protection(
+        "W&B: it is left out where its disk is full from the start",
+        _WANDB,
+        "(error := refusal(directory)) is not None",
+        "(error := None) is not None",
+        f"{_FULL}[0-False]",
+    ),
+    Protection(
+        "W&B: tables that its disk does not take end no training",
+        "trainers/grpo/trl/unpadded_trainer.py",
+        "with full_disk_told(tables) if self.log_completions else nullcontext():",
+        "with nullcontext():",
+        f"{_FULL}[0-True]",
+    ),
+    Protection(
+        "W&B: its log of itself is silenced on a full disk",
+        _WANDB,
+        "            handler.stream = Path(os.devnull)",
+        "            _ = Path(os.devnull)",
+        f"{_ON_FULL}::test_the_log_of_wandb_on_a_full_disk_is_silenced",
     ),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -41,6 +42,7 @@ from trainers.grpo.unpadded.pooled_metrics import (
     micro_batch_counts,
     pooled,
 )
+from trainers.output.files import full_disk_told
 
 LOSS_WEIGHT = "loss_weight"
 """Beside the columns of a micro-batch: what its loss by TRL is multiplied by."""
@@ -217,7 +219,10 @@ class UnpaddedGRPOTrainer(GRPOTrainer):
             for name in filter(is_pooled, list(values)):
                 del values[name]
             values.update({name: [value] for name, value in exact.items()})
-        super().log(logs, start_time)
+        # Tables of completions, which TRL writes last, after all that counts.
+        tables = Path(self.args.output_dir) / "completions"
+        with full_disk_told(tables) if self.log_completions else nullcontext():
+            super().log(logs, start_time)
 
     def _pooled(self, values: Mapping[str, Sequence[float]]) -> dict[str, float]:
         """Return the metrics since the last log, from what all ranks have noted since."""
