@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,12 +18,13 @@ from tests.faults.test_discarded_rollouts import trainer_with
 from tests.support.lessons import group, lesson
 from trainers.concurrency.event_loop import EventLoopThread
 from trainers.distributed import reported_as
-from trainers.grpo import abandonment
+from trainers.grpo import abandonment, rollout_trainer
 from trainers.grpo.abandonment import Abandonable, RolloutAbandoned
 from trainers.grpo.overlap import LessonBatch, RolloutSchedule
 from trainers.grpo.rollout_trainer import RolloutFailed, RolloutGivenUp, RolloutTrainer
 from trainers.grpo.rollouts import PendingRollout, Rollout
 from trainers.teaching.lesson import BlindCheck
+from trainers.training import requests_heard
 
 
 @pytest.fixture
@@ -100,6 +102,31 @@ def test_a_check_for_leaks_that_failed_is_a_failure_too() -> None:
     unchecked = replace(lesson([False], True), blind=BlindCheck(0, 2, 0, 2, None, "blind_connection"))
     checked = replace(lesson([False], True), blind=BlindCheck(0, 2, 0, 2, leaked=False))
     assert Rollout([group(unchecked, checked)], 1.0, {}).failures == 1
+
+
+def test_a_group_that_is_dropped_and_a_baseline_without_a_verdict_are_failures_too() -> None:
+    lost, half = group(lesson([None], True), dropped="baseline_worker_died"), group(lesson([True, None], True))
+    assert Rollout([WHOLE.groups[0], lost], 1.0, {}).failures == 2
+    assert Rollout([half], 1.0, {}).failures == 1
+    # In its place another question was asked than by a run that nobody disturbed.
+    assert Rollout(WHOLE.groups, 1.0, {}, discarded=(lost,)).failures == 2
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_trainer_gives_up_what_failed_after_a_signal_that_its_launcher_has_not_told_of(
+    heard: bool, loop: EventLoopThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trainer_with(LessonBatch(3, [], {}, None, groups=1, lost=[]))
+    trainer.args.output_dir, trainer.interrupted = str(tmp_path), False
+    plan = SimpleNamespace(asked=[0], spares=[])
+    monkeypatch.setattr(rollout_trainer, "plan_rollout", lambda *_: plan)
+    trainer.curriculum, trainer.num_baselines = SimpleNamespace(replaces=False), 1
+    trainer.records.before = lambda _: None
+    trainer.runner.start = lambda *_, **__: pending(loop, 0.0, PART)
+    rollout = trainer._start_rollout(3)
+    monkeypatch.setattr(requests_heard, "_heard", heard)
+    with pytest.raises(RolloutAbandoned) if heard else nullcontext():
+        assert rollout.result() == PART
 
 
 def test_one_that_ran_ahead_is_not_in_the_checkpoint(

@@ -42,7 +42,7 @@ class Abandonable:
     Args:
         pending: the rollout.
         output_dir: of the run.
-        stopping: whether the trainer has heard that it is to stop; else the file `STOP` says so.
+        stopping: whether the trainer has heard that it is to stop, also by a signal; else the file `STOP` says so.
     """
 
     def __init__(self, pending: PartlyWaited, output_dir: str, stopping: Callable[[], bool]) -> None:

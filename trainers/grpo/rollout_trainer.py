@@ -44,6 +44,7 @@ from trainers.models.weight_verification import WeightVerifier
 from trainers.serving.weights.weight_sync import WeightSync
 from trainers.teaching.lesson import Question
 from trainers.training.empty_steps import EmptySteps
+from trainers.training.requests_heard import request_heard
 from trainers.training.stopping import EndsEarly, StopEarly
 
 logger = logging.getLogger(__name__)
@@ -271,7 +272,7 @@ class RolloutTrainer(EndsEarly, DistillingTrainer):
             num_generations=self.num_generations,
             num_baselines=self.num_baselines,
         )
-        return Abandonable(pending, self.args.output_dir, lambda: self.interrupted)
+        return Abandonable(pending, self.args.output_dir, lambda: self.interrupted or request_heard())
 
     def _record(self, batch: LessonBatch) -> None:
         waited, sync = self._rollouts().seconds_waited(), self.vllm_generation.seconds

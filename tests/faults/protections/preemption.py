@@ -73,6 +73,14 @@ PREEMPTION = (
         "grpo/test_abandonment.py::test_a_rollout_that_is_not_whole_when_the_run_is_to_stop_is_given_up",
     ),
     Protection(
+        "preemption: a trainer hears a signal before its launcher tells of it",
+        "trainers/grpo/rollout_trainer.py",
+        "lambda: self.interrupted or request_heard()",
+        "lambda: self.interrupted",
+        "grpo/test_abandonment.py::"
+        "test_a_trainer_gives_up_what_failed_after_a_signal_that_its_launcher_has_not_told_of",
+    ),
+    Protection(
         "preemption: nothing is saved into what another launch has",
         _ROOM,
         "if is_lost(output_dir):",
@@ -82,7 +90,7 @@ PREEMPTION = (
     Protection(
         "preemption: ranks outlast TERM and USR1",
         _SIGNALS,
-        "        signal.signal(number, lambda *_: None)\n",
+        "        signal.signal(number, lambda *_: note_request())\n",
         "        pass\n",
         f"{_TEST}::test_a_signal_to_every_process_of_a_job_leaves_time_to_save",
     ),
