@@ -108,13 +108,15 @@ class Cluster:
         listed = self.run("sinfo", "-h", "-N", "-p", "main", "-o", "%N %T").split("\n")
         return dict(line.split() for line in listed if line)
 
-    def processes(self, node: str) -> list[psutil.Process]:
-        """Return what jobs have started on a node."""
-        return [each for each in psutil.process_iter() if environment_of(each).get("SLURMD_NODENAME") == node]
+    def processes(self, node: str | None = None) -> list[psutil.Process]:
+        """Return what jobs of this cluster have started, on all nodes or on one."""
+        ours = {"SLURM_CONF": self.environment["SLURM_CONF"]} | ({"SLURMD_NODENAME": node} if node else {})
+        return [each for each in psutil.process_iter() if ours.items() <= environment_of(each).items()]
 
     def preempt(self, seconds: float = 2) -> int:
-        """Submit a job that outranks all others and needs the node for itself; return its number."""
-        return self.submit("--partition=urgent", "--exclusive", "--output=/dev/null", f"--wrap=sleep {seconds}")
+        """Submit a job that outranks all others and needs all nodes for itself; return its number."""
+        everywhere = (f"--nodes={len(self.node_states())}", "--exclusive", "--partition=urgent")
+        return self.submit(*everywhere, "--output=/dev/null", f"--wrap=sleep {seconds}")
 
 
 @contextmanager
@@ -153,6 +155,8 @@ def _configuration(directory: Path, names: Sequence[str]) -> str:
     control, *ports = _free_ports(1 + len(names))
     settings = {
         "ClusterName": "trial",
+        # The hosts of a job meet at a port that follows from its number: two clusters beside each other need others.
+        "FirstJobId": 1 + secrets.randbelow(60_000),
         "SlurmctldHost": f"{host}(127.0.0.1)",
         "SlurmctldPort": control,
         "AuthType": "auth/munge",
