@@ -12,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.support import phase_record
@@ -28,8 +27,6 @@ STEPS = {"SFT": 24, "GRPO": 8}
 PHASES = {"GRPO": (STEP, ROLLOUT, SAVE, WEIGHTS), "SFT": (STEP, SAVE)}
 SAME = ("loss", "reward", "grad_norm")
 PREEMPTED, WARNED = "preempted by a job of higher priority", "warned by USR1"
-SERVED = (ROLLOUT, WEIGHTS)
-"""Phases in which the trainer waits for its servers."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -97,15 +94,6 @@ def same(whole: Job, other: Job) -> None:
     assert max((after[name] - before[name]).abs().max().item() for name in before) <= 1e-6
 
 
-def held(job: Job, phase: str, chance: random.Random) -> list[psutil.Process]:
-    """Hold a run somewhere in a phase; return the processes that are stopped."""
-    trainer, servers = job.processes("train.py"), job.processes("vllm_entry serve") + job.processes("VLLM::")
-    processes = servers if phase in SERVED and chance.random() < 0.5 else trainer
-    assert processes
-    job.hold(phase, processes, chance)
-    return processes
-
-
 def warn(job: Job) -> None:
     """Send a held run what the end of a job's time sends; the trainer itself gets no signal."""
     job.cluster.run("scancel", "--batch", "--signal=USR1", str(job.number))
@@ -131,7 +119,7 @@ def test_a_job_that_made_room_ends_as_the_undisturbed_one(
     begin, whole = request.getfixturevalue(kind.lower())
     job = begin(f"{how.split()[0]}-{phase.split()[0]}-{repeat}")
     job.wait_for_step(chance.randint(1, STEPS[kind] - 5))
-    stopped = held(job, phase, chance)
+    stopped = job.hold(phase, chance)
     if how == WARNED:
         warn(job)
     else:

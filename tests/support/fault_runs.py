@@ -2,8 +2,8 @@
 
 A test marked `@pytest.mark.fault("what happens", "what is promised")` belongs to that row of the table there, of which
 a text may name parameters of the test in braces. It is run as often as `--repeats`, or `--real-repeats` for tests on
-real servers and trainers, says in `python -m tests.faults`; in an ordinary run of the tests once, or `sample=N` times (of the marker, 2 by default) where
-it asks for `chance`.
+real servers and trainers, says in `python -m tests.faults`; in an ordinary run of the tests once, or `sample=N` times
+(of the marker, 2 by default) where it asks for `chance`.
 """
 
 from __future__ import annotations

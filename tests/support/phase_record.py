@@ -14,6 +14,8 @@ from pathlib import Path
 PHASES = "phases"
 """The record's file, in the output directory."""
 ROLLOUT, WEIGHTS, STEP, SAVE = "rollout", "weight update", "step", "save"
+SERVED = (ROLLOUT, WEIGHTS)
+"""Phases in which the trainer waits for its servers."""
 ASKED = "asked;"
 """Written by a test in place of a signal where the trainer gets none, but a request from its launcher."""
 _WORD = re.compile(rf"(?P<begun>[a-z ]+)\(|\)|(?P<signal>{chr(signal.SIGTERM)}|{ASKED})")

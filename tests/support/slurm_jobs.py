@@ -54,12 +54,18 @@ class Job:
         saves = any(self.output.glob("checkpoint-*/unfinished"))
         return phase_record.SAVE if saves else phase_record.STEP
 
-    def processes(self, word: str) -> list[psutil.Process]:
-        """Return the processes of the job that have a word in their command."""
+    def processes(self, word: str = "") -> list[psutil.Process]:
+        """Return the processes of the job, or those that have a word in their command."""
         return [each for each in self.cluster.processes() if _is_of(each, self.number) and word in _command(each)]
 
-    def hold(self, phase: str, processes: Sequence[psutil.Process], chance: random.Random) -> None:
-        """Stop processes somewhere in a phase, as by SIGSTOP; of phases that ended before that, the next one counts."""
+    def hold(self, phase: str, chance: random.Random) -> list[psutil.Process]:
+        """Stop the trainer somewhere in a phase, or the servers that it waits for; return what is stopped.
+
+        Of phases that ended before that the next one counts.
+        """
+        trainer, servers = self.processes("train.py"), self.processes("vllm_entry serve") + self.processes("VLLM::")
+        processes = servers if phase in phase_record.SERVED and chance.random() < 0.5 else trainer
+        assert processes, self.said()
         latest = LATEST_S
         while True:
             self.wait(lambda: self.phase() == phase, every_s=0.001)
@@ -69,7 +75,7 @@ class Job:
             # One whose request was answered already goes on without those that are stopped.
             time.sleep(SETTLED_S)
             if self.phase() == phase:
-                return
+                return processes
             release(processes)
             latest /= 2
 
