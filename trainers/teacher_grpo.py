@@ -29,6 +29,7 @@ from trainers.evaluation.lesson_page import LESSONS, write_training_page
 from trainers.generation.chat_templates.assistant_turn import assistant_turn
 from trainers.generation.types import Generator
 from trainers.generation.vllm.greedy import GreedySample
+from trainers.grpo.abandonment import asked_to_end
 from trainers.grpo.alarms.watch import install_alarms
 from trainers.grpo.curriculum.rollout_plan import Curriculum
 from trainers.grpo.distillation.mentor import Mentor
@@ -107,7 +108,7 @@ def connect_servers(config: GRPOExperiment, tokenizer: PreTrainedTokenizerBase) 
         [spec.base_url for spec in teachers],
         transport,
         timeout_s=deadline,
-        comes_back=records.comes_back,
+        comes_back=lambda url: not asked_to_end(config.output.output_dir) and records.comes_back(url),
         return_s=config.serving.server_start_timeout_s + NOTICED_S,
     )
     weight_sync.meet()

@@ -21,8 +21,9 @@ from trainers.distributed import reported_as
 from trainers.grpo import abandonment, rollout_trainer
 from trainers.grpo.abandonment import Abandonable, RolloutAbandoned
 from trainers.grpo.overlap import LessonBatch, RolloutSchedule
-from trainers.grpo.rollout_trainer import RolloutFailed, RolloutGivenUp, RolloutTrainer
+from trainers.grpo.rollout_trainer import EvaluationFailed, RolloutFailed, RolloutGivenUp, RolloutTrainer
 from trainers.grpo.rollouts import PendingRollout, Rollout
+from trainers.serving.weights.weight_sync import WeightSyncError
 from trainers.teaching.lesson import BlindCheck
 from trainers.training import requests_heard
 
@@ -163,6 +164,43 @@ def test_the_last_step_is_saved_also_where_nothing_else_is(
     monkeypatch.setattr(RolloutTrainer, "train", gives_up)
     assert trainer.train() is None
     assert (trainer.stopped_early, trainer.interrupted, saved) == (True, True, kept)
+
+
+@pytest.mark.fault("preemption: servers end under a weight update or an evaluation", "the last step is saved, at once")
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("failure", [WeightSyncError("broken"), EvaluationFailed("gave up"), RolloutFailed("lost")])
+def test_what_servers_fail_at_while_the_run_is_to_end_is_no_failure(
+    failure: Exception, asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trainer_with(LessonBatch(3, [], {}, None, groups=1, lost=[]))
+    trainer.args = SimpleNamespace(output_dir=str(tmp_path), save_strategy="no")
+    trainer.accelerator = SimpleNamespace(is_main_process=True, num_processes=1)
+    trainer.interrupted, trainer.model = False, None
+    saved: list[int] = []
+    trainer._save_checkpoint = lambda *_: saved.append(trainer.state.global_step)
+
+    def fails(self: Any, **_: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(RolloutTrainer, "train", fails)
+    monkeypatch.setattr(requests_heard, "_heard", asked)
+    with nullcontext() if asked else pytest.raises(type(failure)):
+        trainer.train()
+    assert (trainer.stopped_early, trainer.interrupted, saved) == (asked, asked, [3] if asked else [])
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_an_evaluation_that_dying_servers_cut_is_not_recorded(
+    heard: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trainer_with(LessonBatch(3, [], {}, None, groups=1, lost=[]))
+    trainer.args.output_dir = str(tmp_path)
+    trainer.evaluation_questions, trainer.num_generations_eval = [], 1
+    trainer.runner.evaluate = lambda *_, **__: PART
+    monkeypatch.setattr(requests_heard, "_heard", heard)
+    with pytest.raises(EvaluationFailed, match="1 failures in it") if heard else nullcontext():
+        trainer._run_evaluation("eval")
+    assert (tmp_path / "evaluations").exists() == (not heard)
 
 
 def test_one_that_was_given_up_is_told_as_that() -> None:

@@ -18,7 +18,7 @@ from trainers.configuration.epochs import steps_per_rollout
 from trainers.distributed import on_all_ranks, reported_as, shared_out
 from trainers.evaluation.periodic import periodic_metrics, save_periodic_summary, with_chosen_metric
 from trainers.generation.vllm.endpoint import ServersRestarted
-from trainers.grpo.abandonment import Abandonable, RolloutAbandoned
+from trainers.grpo.abandonment import Abandonable, RolloutAbandoned, asked_to_end
 from trainers.grpo.curriculum.dynamic_sampling import Spares
 from trainers.grpo.curriculum.question_order import QuestionOrder, QuestionSampler
 from trainers.grpo.curriculum.question_records import QuestionRecords
@@ -44,7 +44,6 @@ from trainers.models.weight_verification import WeightVerifier
 from trainers.serving.weights.weight_sync import WeightSync
 from trainers.teaching.lesson import Question
 from trainers.training.empty_steps import EmptySteps
-from trainers.training.requests_heard import request_heard
 from trainers.training.stopping import EndsEarly, StopEarly
 
 logger = logging.getLogger(__name__)
@@ -272,7 +271,7 @@ class RolloutTrainer(EndsEarly, DistillingTrainer):
             num_generations=self.num_generations,
             num_baselines=self.num_baselines,
         )
-        return Abandonable(pending, self.args.output_dir, lambda: self.interrupted or request_heard())
+        return Abandonable(pending, self.args.output_dir, lambda: self.interrupted)
 
     def _record(self, batch: LessonBatch) -> None:
         waited, sync = self._rollouts().seconds_waited(), self.vllm_generation.seconds
@@ -347,6 +346,8 @@ class RolloutTrainer(EndsEarly, DistillingTrainer):
         with reported_as(EvaluationFailed, f"evaluation at step {self.state.global_step}", ServersRestarted):
             number = self.num_generations_eval
             rollout = self.runner.evaluate(self.evaluation_questions, num_generations=number)
+            if rollout.failures and asked_to_end(self.args.output_dir):
+                raise EvaluationFailed(f"given up, as its servers end as well ({rollout.failures} failures in it)")
             save_periodic_summary(self.args.output_dir, self.state.global_step, rollout.groups)
             return {
                 f"{prefix}_{name}": value for name, value in periodic_metrics(rollout.groups, rollout.students).items()
