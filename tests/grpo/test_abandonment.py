@@ -19,7 +19,7 @@ from tests.support.lessons import group, lesson
 from trainers.concurrency.event_loop import EventLoopThread
 from trainers.distributed import reported_as
 from trainers.grpo import abandonment, rollout_trainer
-from trainers.grpo.abandonment import Abandonable, RolloutAbandoned
+from trainers.grpo.abandonment import Abandonable, RolloutAbandoned, asked_to_end
 from trainers.grpo.overlap import LessonBatch, RolloutSchedule
 from trainers.grpo.rollout_trainer import EvaluationFailed, RolloutFailed, RolloutGivenUp, RolloutTrainer
 from trainers.grpo.rollouts import PendingRollout, Rollout
@@ -125,7 +125,7 @@ def test_a_trainer_gives_up_what_failed_after_a_signal_that_its_launcher_has_not
     trainer.records.before = lambda _: None
     trainer.runner.start = lambda *_, **__: pending(loop, 0.0, PART)
     rollout = trainer._start_rollout(3)
-    monkeypatch.setattr(requests_heard, "_heard", heard)
+    monkeypatch.setattr(requests_heard, "_heard_at", time.monotonic() if heard else None)
     with pytest.raises(RolloutAbandoned) if heard else nullcontext():
         assert rollout.result() == PART
 
@@ -183,10 +183,19 @@ def test_what_servers_fail_at_while_the_run_is_to_end_is_no_failure(
         raise failure
 
     monkeypatch.setattr(RolloutTrainer, "train", fails)
-    monkeypatch.setattr(requests_heard, "_heard", asked)
+    monkeypatch.setattr(requests_heard, "_heard_at", time.monotonic() if asked else None)
     with nullcontext() if asked else pytest.raises(type(failure)):
         trainer.train()
     assert (trainer.stopped_early, trainer.interrupted, saved) == (asked, asked, [3] if asked else [])
+
+
+def test_a_signal_that_nothing_follows_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests_heard, "_heard_at", time.monotonic() - requests_heard.RECENT_S + 5)
+    assert asked_to_end(str(tmp_path))
+    monkeypatch.setattr(requests_heard, "_heard_at", time.monotonic() - requests_heard.RECENT_S)
+    assert not asked_to_end(str(tmp_path))
+    (tmp_path / "stop").touch()
+    assert asked_to_end(str(tmp_path))
 
 
 @pytest.mark.parametrize("heard", [True, False])
@@ -197,7 +206,7 @@ def test_an_evaluation_that_dying_servers_cut_is_not_recorded(
     trainer.args.output_dir = str(tmp_path)
     trainer.evaluation_questions, trainer.num_generations_eval = [], 1
     trainer.runner.evaluate = lambda *_, **__: PART
-    monkeypatch.setattr(requests_heard, "_heard", heard)
+    monkeypatch.setattr(requests_heard, "_heard_at", time.monotonic() if heard else None)
     with pytest.raises(EvaluationFailed, match="1 failures in it") if heard else nullcontext():
         trainer._run_evaluation("eval")
     assert (tmp_path / "evaluations").exists() == (not heard)

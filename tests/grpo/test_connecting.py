@@ -28,7 +28,8 @@ def test_weight_updates_have_the_deadline_of_requests_and_wait_for_servers_that_
     _, sync = teacher_grpo.connect_servers(config, MagicMock())
     assert [sync._comes_back(url) for url in ("u", "v")] == [True, False]
     # Nobody starts servers again for a run that is to end.
-    monkeypatch.setattr(requests_heard, "_heard", True)
+    monkeypatch.setattr(requests_heard, "_heard_at", None)
+    requests_heard.note_request()
     assert not sync._comes_back("u")
     assert (sync._control.timeout_s, sync._transport._timeout_s) == (77.0, 77.0)
 

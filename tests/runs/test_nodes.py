@@ -19,7 +19,7 @@ from tests.support.grpo_runs import completed, lessons, metrics, weights
 from tests.support.phase_record import ROLLOUT, SAVE, STEP, WEIGHTS
 from tests.support.processes import environment_of
 from tests.support.slurm_cluster import KILL_WAIT_S, Cluster, slurm_cluster, why_not
-from tests.support.slurm_jobs import Job, release
+from tests.support.slurm_jobs import Job
 from tests.support.two_ranks import grpo_words, sft_words
 from trainers.launch.hosts.token_file import TOKEN_FILE
 
@@ -138,7 +138,7 @@ def test_a_lost_node_ends_the_job_everywhere_and_the_queued_job_finishes(
     with notice.within(ENDED_WITHIN_S):
         cluster.lose(node)
         assert phase in (START, run.phase())
-        release(stopped)
+        run.release(stopped)
         run.wait(lambda: not first_turn(run), timeout_s=2 * ENDED_WITHIN_S)
     facts = run.finished()
     assert (facts["Restarts"], facts["NodeList"]) == ("1", {"n1": "n[2-3]", "n2": "n[1,3]"}[node])
@@ -160,7 +160,7 @@ def test_a_job_of_two_nodes_makes_room(
     cluster.preempt()
     run.wait(run.stopping)
     with notice.within(KILL_WAIT_S):
-        release(stopped)
+        run.release(stopped)
         run.wait(lambda: not first_turn(run))
     facts = run.finished()
     assert (facts["Restarts"], facts["NumNodes"]) == ("1", "2")

@@ -20,7 +20,7 @@ from tests.support.free_ports import consecutive_free_ports
 from tests.support.grpo_runs import arguments, metrics, weights
 from tests.support.phase_record import ROLLOUT, SAVE, STEP, WEIGHTS
 from tests.support.slurm_cluster import KILL_WAIT_S, Cluster, slurm_cluster, why_not
-from tests.support.slurm_jobs import TIMEOUT_S, Job, release
+from tests.support.slurm_jobs import TIMEOUT_S, Job
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 STEPS = {"SFT": 24, "GRPO": 8}
@@ -124,10 +124,9 @@ def test_a_job_that_made_room_ends_as_the_undisturbed_one(
         warn(job)
     else:
         cluster.preempt()
-        # Slurm lets processes go on before it signals them; one that it has not, hears nothing else before its TERM.
         job.wait(job.stopping)
     with notice.within(KILL_WAIT_S if how == PREEMPTED else TIMEOUT_S):
-        release(stopped)
+        job.release(stopped)
         job.wait(job.has_made_room)
     assert job.finished()["Restarts"] == "1"
     if kind == "GRPO":

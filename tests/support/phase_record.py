@@ -11,8 +11,8 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-PHASES = "phases"
-"""The record's file, in the output directory."""
+PHASES, HELD = "phases", "phase-held"
+"""The record's file, in the output directory, and one while which is there no phase ends."""
 ROLLOUT, WEIGHTS, STEP, SAVE = "rollout", "weight update", "step", "save"
 SERVED = (ROLLOUT, WEIGHTS)
 """Phases in which the trainer waits for its servers."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.phase_record import ENDED, PHASES, ROLLOUT, SAVE, STEP, WEIGHTS, begun
+from tests.support.phase_record import ENDED, HELD, PHASES, ROLLOUT, SAVE, STEP, WEIGHTS, begun
 from trainers.grpo.trainer import TeacherGRPOTrainer
 
 
@@ -19,6 +20,7 @@ class PhaseTrainer(TeacherGRPOTrainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         file = str(Path(self.args.output_dir) / PHASES) if self.accelerator.is_main_process else os.devnull
+        self._held = Path(self.args.output_dir) / HELD
         # Non-blocking, as `set_wakeup_fd` asks.
         self._phases = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
         signal.set_wakeup_fd(self._phases, warn_on_full_buffer=False)
@@ -49,4 +51,7 @@ class PhaseTrainer(TeacherGRPOTrainer):
         try:
             yield
         finally:
+            # Slurm lets a process that was stopped go on some time before it signals it.
+            while self._held.exists():
+                time.sleep(0.001)
             os.write(self._phases, ENDED.encode())

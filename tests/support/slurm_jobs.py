@@ -75,9 +75,15 @@ class Job:
             # One whose request was answered already goes on without those that are stopped.
             time.sleep(SETTLED_S)
             if self.phase() == phase:
+                (self.output / phase_record.HELD).touch()
                 return processes
-            release(processes)
+            _let_go_on(processes)
             latest /= 2
+
+    def release(self, held: Iterable[psutil.Process]) -> None:
+        """Let the phase end in which the training is held."""
+        (self.output / phase_record.HELD).unlink(missing_ok=True)
+        _let_go_on(held)
 
     def stopping(self) -> bool:
         """Return whether the launch has heard that it is to make room."""
@@ -109,8 +115,7 @@ class Job:
         return facts
 
 
-def release(processes: Iterable[psutil.Process]) -> None:
-    """Let processes go on that were stopped."""
+def _let_go_on(processes: Iterable[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.resume()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-_heard = False
+import time
+
+RECENT_S = 30.0
+"""Seconds after which a signal that no launcher has told of was not meant for the run."""
+_heard_at: float | None = None
 
 
 def note_request() -> None:
     """Note that a signal asked this process to end; a handler of signals may call this."""
-    global _heard
+    global _heard_at
     # No lock, which a handler could interrupt itself in.
-    _heard = True
+    _heard_at = time.monotonic()
 
 
 def request_heard() -> bool:
-    """Return whether a signal has asked this process to end."""
-    return _heard
+    """Return whether a signal has just asked this process to end."""
+    return _heard_at is not None and time.monotonic() - _heard_at <= RECENT_S
