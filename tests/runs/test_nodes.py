@@ -19,11 +19,11 @@ from tests.support.grpo_runs import completed, lessons, metrics, weights
 from tests.support.phase_record import ROLLOUT, SAVE, STEP, WEIGHTS
 from tests.support.processes import environment_of
 from tests.support.slurm_cluster import KILL_WAIT_S, Cluster, slurm_cluster, why_not
-from tests.support.slurm_jobs import Job
+from tests.support.slurm_jobs import TIMEOUT_S, Job
 from tests.support.two_ranks import grpo_words, sft_words
 from trainers.launch.hosts.token_file import TOKEN_FILE
 
-pytestmark = [pytest.mark.slow, pytest.mark.slurm]
+pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(2 * TIMEOUT_S)]
 STEPS = {"GRPO": 6, "SFT": 24}
 SAME = 1e-5
 ENDED_WITHIN_S = 60

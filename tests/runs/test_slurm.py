@@ -22,7 +22,7 @@ from tests.support.phase_record import ROLLOUT, SAVE, STEP, WEIGHTS
 from tests.support.slurm_cluster import KILL_WAIT_S, Cluster, slurm_cluster, why_not
 from tests.support.slurm_jobs import TIMEOUT_S, Job
 
-pytestmark = [pytest.mark.slow, pytest.mark.slurm]
+pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(2 * TIMEOUT_S)]
 STEPS = {"SFT": 24, "GRPO": 8}
 PHASES = {"GRPO": (STEP, ROLLOUT, SAVE, WEIGHTS), "SFT": (STEP, SAVE)}
 SAME = ("loss", "reward", "grad_norm")
@@ -47,6 +47,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     # The path of munge's socket may not be long.
     with slurm_cluster(tmp_path_factory.mktemp("slurm")) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(cluster: Cluster) -> Iterator[None]:
+    """End the job of a test that failed: the next one has its ports."""
+    yield
+    cluster.cancel()
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ KILL_WAIT_S = 30
 GRACE_S = 120
 SLURMD_TIMEOUT_S = 10
 MEGABYTES = 4000
+CANCELLED_WITHIN_S = 20
 SOON_S = 3
 """Seconds until a job that was queued again starts, which of itself Slurm would let wait for two minutes."""
 
@@ -113,6 +114,12 @@ class Cluster:
         ours = {"SLURM_CONF": self.environment["SLURM_CONF"]} | ({"SLURMD_NODENAME": node} if node else {})
         return [each for each in psutil.process_iter() if ours.items() <= environment_of(each).items()]
 
+    def cancel(self) -> None:
+        """End all jobs at once, and wait until nothing of them is left."""
+        self.run("scancel", "--user=root", "--full", "--signal=KILL")
+        self.run("scancel", "--user=root")
+        psutil.wait_procs(self.processes(), CANCELLED_WITHIN_S)
+
     def preempt(self, seconds: float = 2) -> int:
         """Submit a job that outranks all others and needs all nodes for itself; return its number."""
         everywhere = (f"--nodes={len(self.node_states())}", "--exclusive", "--partition=urgent")
@@ -137,8 +144,7 @@ def slurm_cluster(directory: Path, nodes: int = 1) -> Iterator[Cluster]:
         yield cluster
     finally:
         with suppress(AssertionError):
-            cluster.run("scancel", "--user=root", "--full", "--signal=KILL")
-            cluster.run("scancel", "--user=root")
+            cluster.cancel()
         for name in (*(f"slurmd-{name}" for name in names), "slurmctld", "munge"):
             _stop(directory / f"{name}.pid")
 
