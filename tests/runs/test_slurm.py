@@ -23,7 +23,7 @@ from tests.support.slurm_cluster import KILL_WAIT_S, Cluster, slurm_cluster, why
 from tests.support.slurm_jobs import TIMEOUT_S, Job
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(2 * TIMEOUT_S)]
-STEPS = {"SFT": 24, "GRPO": 8}
+STEPS = {"SFT": 24, "GRPO": 6}
 PHASES = {"GRPO": (STEP, ROLLOUT, SAVE, WEIGHTS), "SFT": (STEP, SAVE)}
 SAME = ("loss", "reward", "grad_norm")
 PREEMPTED, WARNED = "preempted by a job of higher priority", "warned by USR1"
