@@ -89,6 +89,13 @@ PREEMPTION = (
         "test_weight_updates_have_the_deadline_of_requests_and_wait_for_servers_that_come_back",
     ),
     Protection(
+        "preemption: a weight update does not wait for servers that do not answer while they end",
+        "trainers/serving/weights/control_calls.py",
+        "if not done and self.ending():",
+        "if False:",
+        "serving/test_control_calls.py::test_a_run_that_ends_does_not_wait_for_servers_that_do_not_answer",
+    ),
+    Protection(
         "preemption: what servers fail at while a run is to end is saved, and no failure",
         "trainers/grpo/trainer.py",
         "not isinstance(error, RolloutGivenUp) and not self._asked_to_end()",
