@@ -20,7 +20,7 @@ from trainers.builders.servers import connect_pool, layout_of, token_counter
 from trainers.builders.student_and_teacher import account_of, account_role, accounts_of, connect_students
 from trainers.callbacks import install_records
 from trainers.configuration import trl_arguments
-from trainers.configuration.resume.decision import mark_finished
+from trainers.configuration.resume.decision import STOP_ROLLOUT, mark_finished
 from trainers.configuration.settings.experiments import GRPOExperiment
 from trainers.configuration.settings.students import all_members
 from trainers.distributed import agree_on_accumulation, on_all_ranks, reported_as
@@ -29,6 +29,7 @@ from trainers.evaluation.lesson_page import LESSONS, write_training_page
 from trainers.generation.chat_templates.assistant_turn import assistant_turn
 from trainers.generation.types import Generator
 from trainers.generation.vllm.greedy import GreedySample
+from trainers.grpo.abandonment import asked_to_end
 from trainers.grpo.alarms.watch import install_alarms
 from trainers.grpo.curriculum.rollout_plan import Curriculum
 from trainers.grpo.distillation.mentor import Mentor
@@ -107,8 +108,9 @@ def connect_servers(config: GRPOExperiment, tokenizer: PreTrainedTokenizerBase) 
         [spec.base_url for spec in teachers],
         transport,
         timeout_s=deadline,
-        comes_back=records.comes_back,
+        comes_back=lambda url: not asked_to_end(config.output.output_dir) and records.comes_back(url),
         return_s=config.serving.server_start_timeout_s + NOTICED_S,
+        ending=(Path(config.output.output_dir) / STOP_ROLLOUT).exists,
     )
     weight_sync.meet()
     return runner, weight_sync

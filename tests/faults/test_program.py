@@ -98,8 +98,9 @@ def test_what_takes_too_long_to_be_noticed_is_lost() -> None:
     ("words", "chosen", "repeats"),
     [
         ([], "fault and not slow and not servers", "--repeats=20"),
-        (["--real"], "fault and (slow or servers)", "--real-repeats=5"),
-        (["--real", "--repeats", "7"], "fault and (slow or servers)", "--real-repeats=7"),
+        (["--real"], "fault and (slow or servers) and not slurm", "--real-repeats=5"),
+        (["--real", "--repeats", "7"], "fault and (slow or servers) and not slurm", "--real-repeats=7"),
+        (["--slurm"], "fault and slurm", "--real-repeats=5"),
     ],
 )
 def test_faults_on_stand_ins_and_real_ones_are_done_apart(words: list[str], chosen: str, repeats: str) -> None:

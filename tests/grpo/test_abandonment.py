@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,12 +18,14 @@ from tests.faults.test_discarded_rollouts import trainer_with
 from tests.support.lessons import group, lesson
 from trainers.concurrency.event_loop import EventLoopThread
 from trainers.distributed import reported_as
-from trainers.grpo import abandonment
-from trainers.grpo.abandonment import Abandonable, RolloutAbandoned
+from trainers.grpo import abandonment, rollout_trainer
+from trainers.grpo.abandonment import Abandonable, RolloutAbandoned, asked_to_end
 from trainers.grpo.overlap import LessonBatch, RolloutSchedule
-from trainers.grpo.rollout_trainer import RolloutFailed, RolloutGivenUp, RolloutTrainer
+from trainers.grpo.rollout_trainer import EvaluationFailed, RolloutFailed, RolloutGivenUp, RolloutTrainer
 from trainers.grpo.rollouts import PendingRollout, Rollout
+from trainers.serving.weights.weight_sync import WeightSyncError
 from trainers.teaching.lesson import BlindCheck
+from trainers.training import requests_heard
 
 
 @pytest.fixture
@@ -102,6 +105,31 @@ def test_a_check_for_leaks_that_failed_is_a_failure_too() -> None:
     assert Rollout([group(unchecked, checked)], 1.0, {}).failures == 1
 
 
+def test_a_group_that_is_dropped_and_a_baseline_without_a_verdict_are_failures_too() -> None:
+    lost, half = group(lesson([None], True), dropped="baseline_worker_died"), group(lesson([True, None], True))
+    assert Rollout([WHOLE.groups[0], lost], 1.0, {}).failures == 2
+    assert Rollout([half], 1.0, {}).failures == 1
+    # In its place another question was asked than by a run that nobody disturbed.
+    assert Rollout(WHOLE.groups, 1.0, {}, discarded=(lost,)).failures == 2
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_trainer_gives_up_what_failed_after_a_signal_that_its_launcher_has_not_told_of(
+    heard: bool, loop: EventLoopThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trainer_with(LessonBatch(3, [], {}, None, groups=1, lost=[]))
+    trainer.args.output_dir, trainer.interrupted = str(tmp_path), False
+    plan = SimpleNamespace(asked=[0], spares=[])
+    monkeypatch.setattr(rollout_trainer, "plan_rollout", lambda *_: plan)
+    trainer.curriculum, trainer.num_baselines = SimpleNamespace(replaces=False), 1
+    trainer.records.before = lambda _: None
+    trainer.runner.start = lambda *_, **__: pending(loop, 0.0, PART)
+    rollout = trainer._start_rollout(3)
+    monkeypatch.setattr(requests_heard, "_heard_at", time.monotonic() if heard else None)
+    with pytest.raises(RolloutAbandoned) if heard else nullcontext():
+        assert rollout.result() == PART
+
+
 def test_one_that_ran_ahead_is_not_in_the_checkpoint(
     loop: EventLoopThread, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -136,6 +164,52 @@ def test_the_last_step_is_saved_also_where_nothing_else_is(
     monkeypatch.setattr(RolloutTrainer, "train", gives_up)
     assert trainer.train() is None
     assert (trainer.stopped_early, trainer.interrupted, saved) == (True, True, kept)
+
+
+@pytest.mark.fault("preemption: servers end under a weight update or an evaluation", "the last step is saved, at once")
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("failure", [WeightSyncError("broken"), EvaluationFailed("gave up"), RolloutFailed("lost")])
+def test_what_servers_fail_at_while_the_run_is_to_end_is_no_failure(
+    failure: Exception, asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trainer_with(LessonBatch(3, [], {}, None, groups=1, lost=[]))
+    trainer.args = SimpleNamespace(output_dir=str(tmp_path), save_strategy="no")
+    trainer.accelerator = SimpleNamespace(is_main_process=True, num_processes=1)
+    trainer.interrupted, trainer.model = False, None
+    saved: list[int] = []
+    trainer._save_checkpoint = lambda *_: saved.append(trainer.state.global_step)
+
+    def fails(self: Any, **_: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(RolloutTrainer, "train", fails)
+    monkeypatch.setattr(requests_heard, "_heard_at", time.monotonic() if asked else None)
+    with nullcontext() if asked else pytest.raises(type(failure)):
+        trainer.train()
+    assert (trainer.stopped_early, trainer.interrupted, saved) == (asked, asked, [3] if asked else [])
+
+
+def test_a_signal_that_nothing_follows_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests_heard, "_heard_at", time.monotonic() - requests_heard.RECENT_S + 5)
+    assert asked_to_end(str(tmp_path))
+    monkeypatch.setattr(requests_heard, "_heard_at", time.monotonic() - requests_heard.RECENT_S)
+    assert not asked_to_end(str(tmp_path))
+    (tmp_path / "stop").touch()
+    assert asked_to_end(str(tmp_path))
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_an_evaluation_that_dying_servers_cut_is_not_recorded(
+    heard: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trainer_with(LessonBatch(3, [], {}, None, groups=1, lost=[]))
+    trainer.args.output_dir = str(tmp_path)
+    trainer.evaluation_questions, trainer.num_generations_eval = [], 1
+    trainer.runner.evaluate = lambda *_, **__: PART
+    monkeypatch.setattr(requests_heard, "_heard_at", time.monotonic() if heard else None)
+    with pytest.raises(EvaluationFailed, match="1 failures in it") if heard else nullcontext():
+        trainer._run_evaluation("eval")
+    assert (tmp_path / "evaluations").exists() == (not heard)
 
 
 def test_one_that_was_given_up_is_told_as_that() -> None:

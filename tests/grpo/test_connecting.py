@@ -9,10 +9,11 @@ from tests.support.data_configs import run_config
 from tests.support.fakes import ScriptedModel
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import Machine
+from trainers.training import requests_heard
 
 
 @pytest.mark.slow
-def test_the_deadline_of_requests_is_that_of_weight_updates_too(monkeypatch):
+def test_weight_updates_have_the_deadline_of_requests_and_wait_for_servers_that_come_back(monkeypatch):
     # Importing TRL takes seconds, which collecting tests need not spend.
     from trainers import teacher_grpo
 
@@ -23,7 +24,13 @@ def test_the_deadline_of_requests_is_that_of_weight_updates_too(monkeypatch):
     monkeypatch.setattr(teacher_grpo, "layout_of", lambda *_: [teacher])
     monkeypatch.setattr(teacher_grpo.WeightSync, "connect", lambda _: None)
     config = run_config("teacher_grpo", request_timeout_s=77.0)
+    monkeypatch.setattr(teacher_grpo, "ServerRecords", lambda *_: SimpleNamespace(comes_back=lambda url: url == "u"))
     _, sync = teacher_grpo.connect_servers(config, MagicMock())
+    assert [sync._comes_back(url) for url in ("u", "v")] == [True, False]
+    # Nobody starts servers again for a run that is to end.
+    monkeypatch.setattr(requests_heard, "_heard_at", None)
+    requests_heard.note_request()
+    assert not sync._comes_back("u")
     assert (sync._control.timeout_s, sync._transport._timeout_s) == (77.0, 77.0)
 
 

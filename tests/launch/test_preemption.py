@@ -443,8 +443,11 @@ def test_what_a_rank_starts_or_forks_ends_by_term() -> None:
     code = """
 import multiprocessing, os, signal, subprocess, sys, time
 from trainers.launch.supervise.interruption import outlast_requests
+from trainers.training.requests_heard import request_heard
 outlast_requests()
+assert not request_heard()
 os.kill(os.getpid(), signal.SIGTERM)
+assert request_heard()
 forked = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
 forked.start()
 started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])

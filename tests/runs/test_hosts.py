@@ -5,7 +5,6 @@ A host is a launcher at an address of its own, by hand, and a node of a real Slu
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from tests.support.grpo_runs import completed, metrics, weights
 from tests.support.host_launches import HostLaunches
 from tests.support.slurm_cluster import slurm_cluster, why_not
 from tests.support.slurm_jobs import Job
+from tests.support.two_ranks import sft_words
 from trainers.launch.hosts.token_file import TOKEN_FILE
 
 pytestmark = pytest.mark.slow
@@ -31,15 +31,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def words(directory: Path, tiny_teacher_dir: Path) -> list[str]:
     """The arguments of a training by two ranks, without `output_dir`."""
-    turns = [(f"Anna has {number} apples and buys 4 more. How many?", str(number + 4)) for number in range(24)]
-    rows = [{"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]} for q, a in turns]
-    (directory / "examples.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    return [
-        *("2", "quickstart_sft", f"workspace={directory}/none", "zero1", "--no-preflight"),
-        *(f"model_name_or_path={tiny_teacher_dir}", f"dataset_id_or_path={directory}/examples.jsonl"),
-        *("train_batch_size=8", "per_device_train_batch_size=4", f"max_steps={STEPS}", "logging_steps=1"),
-        *("save_strategy=no", "report_to=none"),
-    ]
+    return sft_words(directory, tiny_teacher_dir, STEPS, "save_strategy=no")
 
 
 @pytest.fixture(scope="module")

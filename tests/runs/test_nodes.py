@@ -1,35 +1,57 @@
-"""GRPO over two nodes of a real Slurm: the run of one host; and a node that is lost, after which the job goes on.
+"""Trainings over two nodes of a real Slurm: the run of one host, also where a node is lost or the job preempted.
 
-Servers are on n1 and two ranks on n2. `ATLAS_NODES=5 python -m pytest -v tests/runs/test_nodes.py` loses a node five
-times in each phase, and trains with ZeRO-3 as well.
+Servers are on n1 and two ranks on n2; of SFT one rank on each. `python -m tests.faults --slurm` does so in each phase
+and with ZeRO-3; in an ordinary run of the tests one node is lost.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
-import psutil
 import pytest
 
-from tests.support.free_ports import consecutive_free_ports
-from tests.support.grpo_runs import arguments, completed, lessons, metrics, weights
-from tests.support.slurm_cluster import Cluster, slurm_cluster, why_not
-from tests.support.slurm_jobs import Job
+from tests.support import phase_record
+from tests.support.fault_runs import Notice
+from tests.support.grpo_runs import completed, lessons, metrics, weights
+from tests.support.phase_record import ROLLOUT, SAVE, STEP, WEIGHTS
+from tests.support.processes import environment_of
+from tests.support.slurm_cluster import KILL_WAIT_S, Cluster, slurm_cluster, why_not
+from tests.support.slurm_jobs import TIMEOUT_S, Job
+from tests.support.two_ranks import grpo_words, sft_words
 from trainers.launch.hosts.token_file import TOKEN_FILE
 
-pytestmark = pytest.mark.slow
-REPEATS = int(os.environ.get("ATLAS_NODES", "0"))
-ZEROS = ("zero1", "zero3") if REPEATS else ("zero1",)
-PHASES = ("start", "step", "save") if REPEATS else ("step",)
-STEPS = 4
+pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(2 * TIMEOUT_S)]
+STEPS = {"GRPO": 6, "SFT": 24}
 SAME = 1e-5
 ENDED_WITHIN_S = 60
 TAUGHT = ("question", "approach", "teaching", "taught", "reward")
+START, LOADS_S = "start-up", 20.0
+SCRIPTS = {"GRPO": "launch_with_server", "SFT": "launch"}
+LOST_SERVERS, LOST_RANKS, PREEMPTED = "the servers' node lost", "the ranks' node lost", "preempted"
+NODES = {LOST_SERVERS: "n1", LOST_RANKS: "n2"}
+LEFT = {LOST_SERVERS: "n[2-3]", LOST_RANKS: "n[1,3]"}
+SHORT = {"zero": ["zero1"], "disturbed": [("GRPO", LOST_RANKS, STEP)]}
+PHASES = (STEP, ROLLOUT, SAVE, WEIGHTS)
+ASKED = {
+    "zero": ["zero1", "zero3"],
+    "disturbed": [
+        *(("GRPO", how, phase) for how in NODES for phase in (START, *PHASES)),
+        *(("GRPO", PREEMPTED, phase) for phase in PHASES),
+        ("SFT", LOST_RANKS, STEP),
+    ],
+}
+Alone = Callable[..., tuple[list[str], Path]]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Do everything where that is asked for, else what takes least."""
+    ways = SHORT if metafunc.config.getoption("--real-repeats") is None else ASKED
+    for name, chosen in ways.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, chosen, ids=lambda each: each if isinstance(each, str) else "-".join(each))
 
 
 @pytest.fixture
@@ -43,42 +65,38 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where data and runs of this module lie."""
-    return tmp_path_factory.mktemp("nodes")
+def alone(tmp_path_factory: pytest.TempPathFactory, tiny_teacher_dir: Path, tiny_student_dir: Path) -> Alone:
+    """Return the arguments of a training and the output of its run on one host, which is made once."""
+    made: dict[tuple[str, str], tuple[list[str], Path]] = {}
+
+    def run(kind: str = "GRPO", zero: str = "zero1") -> tuple[list[str], Path]:
+        if (kind, zero) not in made:
+            directory, saved = tmp_path_factory.mktemp("alone"), ("save_strategy=steps", "save_steps=1")
+            if kind == "SFT":
+                words = sft_words(directory, tiny_teacher_dir, STEPS[kind], *saved)
+            else:
+                words = grpo_words(directory, tiny_teacher_dir, tiny_student_dir, STEPS[kind], zero)
+            completed(["bash", f"scripts/{SCRIPTS[kind]}.sh", *words, f"output_dir={directory}/one"])
+            made[kind, zero] = words, directory / "one"
+        return made[kind, zero]
+
+    return run
 
 
-@pytest.fixture(scope="module")
-def words(directory: Path, tiny_teacher_dir: Path, tiny_student_dir: Path) -> list[str]:
-    """The arguments of a training with a server for each model and two ranks, without `output_dir`."""
-    models = SimpleNamespace(
-        teacher=SimpleNamespace(model=str(tiny_teacher_dir), port=consecutive_free_ports(2)),
-        student=SimpleNamespace(model=str(tiny_student_dir)),
-    )
-    given = [word for word in arguments(models, directory) if not word.startswith("output_dir=")]
-    more = (
-        f"max_steps={STEPS}",
-        "rollout_overlap=0",
-        "per_device_train_batch_size=4",
-        "save_completions_probability=1",
-    )
-    saved = ("save_strategy=steps", "save_steps=1", "save_total_limit=2", "--no-preflight")
-    return ["2", "2", *given, *more, *saved]
-
-
-def job(cluster: Cluster, words: list[str], directory: Path) -> Job:
-    """Begin the training on both nodes."""
-    return Job(cluster, "launch_with_server.sbatch", words, directory, ("-N", "2", "--time=30"))
+def begin(cluster: Cluster, kind: str, words: list[str], directory: Path) -> Job:
+    """Begin a training on two nodes."""
+    return Job(cluster, f"{SCRIPTS[kind]}.sbatch", words, directory, ("-N", "2", "--time=30"))
 
 
 def same(one: Path, other: Path) -> None:
     """Compare two runs: every lesson, every step, and the weights."""
     expected, found = metrics(one), metrics(other)
-    assert list(found) == list(expected) == list(range(1, STEPS + 1))
+    assert list(found) == list(expected) == list(range(1, len(expected) + 1))
     for step, row in expected.items():
-        for name in ("loss", "reward", "grad_norm"):
+        for name in {"loss", "reward", "grad_norm"} & row.keys():
             assert found[step][name] == pytest.approx(row[name], abs=SAME), (step, name)
-    for step in range(STEPS):
+    taught = sorted((one / "lessons").glob("step_*.jsonl"))
+    for step in range(len(taught)):
         assert [[lesson[name] for name in TAUGHT] for lesson in lessons(other, step)] == [
             [lesson[name] for name in TAUGHT] for lesson in lessons(one, step)
         ]
@@ -86,45 +104,59 @@ def same(one: Path, other: Path) -> None:
     assert max((after[name] - before[name]).abs().max().item() for name in before) <= SAME
 
 
-@pytest.fixture(scope="module", params=ZEROS)
-def alone(request: pytest.FixtureRequest, directory: Path, words: list[str]) -> tuple[list[str], Path]:
-    """The arguments with one of DeepSpeed's stages, and the output of the run on one host."""
-    staged, output = [*words, request.param], directory / f"one-{request.param}"
-    completed(["bash", "scripts/launch_with_server.sh", *staged, f"output_dir={output}"])
-    return staged, output
-
-
-def test_grpo_over_two_nodes_is_grpo_on_one_host(
-    cluster: Cluster, alone: tuple[list[str], Path], tmp_path: Path
-) -> None:
-    staged, one = alone
-    run = job(cluster, staged, tmp_path / "two")
+@pytest.mark.fault("GRPO by {zero} on two nodes of Slurm in place of one host", "the same lessons, weights to 1e-5")
+def test_grpo_over_two_nodes_is_grpo_on_one_host(zero: str, cluster: Cluster, alone: Alone, tmp_path: Path) -> None:
+    words, one = alone("GRPO", zero)
+    run = begin(cluster, "GRPO", words, tmp_path / "two")
     run.wait(lambda: any("train.py" in " ".join(each.cmdline()) for each in cluster.processes("n2")))
     assert any("vllm_entry" in " ".join(each.cmdline()) for each in cluster.processes("n1"))
     assert run.finished()["NumNodes"] == "2"
     same(one, run.output)
+    assert len(list((one / "lessons").glob("step_*.jsonl"))) == STEPS["GRPO"]
     assert not (run.output / TOKEN_FILE).exists()
 
 
-@pytest.mark.parametrize("turn", range(REPEATS or 1))
-@pytest.mark.parametrize("phase", PHASES)
-def test_a_lost_node_ends_the_job_everywhere_and_the_queued_job_finishes(
-    phase: str, turn: int, cluster: Cluster, alone: tuple[list[str], Path], tmp_path: Path
+def first_turn(run: Job) -> bool:
+    """Return whether anything is left of what a job was before Slurm started it again."""
+    return any("SLURM_RESTART_COUNT" not in environment_of(each) for each in run.processes())
+
+
+@pytest.mark.fault(
+    "{disturbed[0]} on two nodes of Slurm, {disturbed[1]} within a {disturbed[2]}",
+    "no process of the job is left after 60 s, 30 if preempted; it is queued again, and ends as on one host (1e-5)",
+    sample=1,
+)
+def test_a_disturbed_job_ends_everywhere_and_the_queued_job_finishes(
+    disturbed: tuple[str, str, str],
+    chance: random.Random,
+    notice: Notice,
+    cluster: Cluster,
+    alone: Alone,
+    tmp_path: Path,
 ) -> None:
-    chance = random.Random(f"{phase} {turn}")
-    staged, one = alone
-    run = job(cluster, staged, tmp_path / "lost")
-    if phase == "start":
-        run.wait(lambda: bool(cluster.processes("n2")))
+    kind, how, phase = disturbed
+    words, one = alone(kind)
+    run, stopped = begin(cluster, kind, words, tmp_path / "disturbed"), []
+    if phase == START:
+        run.wait(lambda: bool(cluster.processes(NODES[how])))
+        time.sleep(chance.uniform(0, LOADS_S))
+        assert not phase_record.read(run.output)
     else:
-        run.wait_for_step(2)
-        if phase == "save":
-            run.wait_for_save()
-    time.sleep(chance.uniform(0, 1))
-    others = cluster.processes("n1")
-    cluster.lose("n2")
-    _, left = psutil.wait_procs(others, ENDED_WITHIN_S)
-    assert not left, run.said()
+        run.wait_for_step(chance.randint(1, 2))
+        stopped = run.hold(phase, chance)
+    if how == PREEMPTED:
+        cluster.preempt()
+        run.wait(run.stopping)
+    with notice.within(KILL_WAIT_S if how == PREEMPTED else ENDED_WITHIN_S):
+        if how != PREEMPTED:
+            cluster.lose(NODES[how])
+            assert phase in (START, run.phase())
+        run.release(stopped)
+        run.wait(lambda: not first_turn(run))
     facts = run.finished()
-    assert (facts["Restarts"], facts["NodeList"]) == ("1", "n[1,3]")
+    assert (facts["Restarts"], facts["NumNodes"]) == ("1", "2")
+    if how == PREEMPTED:
+        assert phase_record.phase_of_signal(phase_record.read(run.output)) == phase
+    else:
+        assert facts["NodeList"] == LEFT[how]
     same(one, run.output)

@@ -1,32 +1,46 @@
 """Runs on a real Slurm that a job of higher priority preempts, or that are warned, and that end as undisturbed ones.
 
-`ATLAS_PREEMPTIONS=5 python -m pytest -v tests/runs/test_slurm.py` does so five times in each of eight ways.
+A run is held where it is to be disturbed, by SIGSTOP, until Slurm's signal arrives: Slurm takes seconds to preempt.
+`python -m tests.faults --slurm` does so in each phase; in an ordinary run of the tests one SFT run is warned.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.support import phase_record
+from tests.support.fault_runs import Notice
 from tests.support.free_ports import consecutive_free_ports
 from tests.support.grpo_runs import arguments, metrics, weights
-from tests.support.slurm_cluster import Cluster, slurm_cluster, why_not
-from tests.support.slurm_jobs import DONE, Job
+from tests.support.phase_record import ROLLOUT, SAVE, STEP, WEIGHTS
+from tests.support.slurm_cluster import KILL_WAIT_S, Cluster, slurm_cluster, why_not
+from tests.support.slurm_jobs import DONE, TIMEOUT_S, Job
 from trainers.paths import ROOT
 
-pytestmark = pytest.mark.slow
-REPEATS = int(os.environ.get("ATLAS_PREEMPTIONS", "0"))
-STEPS = {"sft": 24, "grpo": 6}
+pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(2 * TIMEOUT_S)]
+STEPS = {"SFT": 24, "GRPO": 6}
+PHASES = {"GRPO": (STEP, ROLLOUT, SAVE, WEIGHTS), "SFT": (STEP, SAVE)}
 SAME = ("loss", "reward", "grad_norm")
+PREEMPTED, WARNED = "preempted by a job of higher priority", "warned by USR1"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Disturb every kind of run in every phase and way where that is asked for, else one."""
+    if "how" in metafunc.fixturenames:
+        ways = [
+            (kind, phase, how) for kind, phases in PHASES.items() for phase in phases for how in (PREEMPTED, WARNED)
+        ]
+        asked = metafunc.config.getoption("--real-repeats") is not None
+        metafunc.parametrize(("kind", "phase", "how"), ways if asked else [("SFT", SAVE, WARNED)])
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +53,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def nothing_left(cluster: Cluster) -> Iterator[None]:
+    """End the job of a test that failed: the next one has its ports."""
+    yield
+    cluster.cancel()
+
+
 @pytest.fixture(scope="module")
 def sft(cluster: Cluster, workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Job]:
     """An SFT run that nothing disturbs, and how to begin another."""
-    words = ["1", "quickstart_sft", f"workspace={workspace}", f"max_steps={STEPS['sft']}", "logging_steps=1"]
+    words = ["1", "quickstart_sft", f"workspace={workspace}", f"max_steps={STEPS['SFT']}", "logging_steps=1"]
     words += ["save_strategy=steps", "save_steps=1", "save_total_limit=2", "--no-preflight"]
     return _undisturbed(cluster, "launch.sbatch", words, tmp_path_factory.mktemp("sft"))
 
@@ -57,8 +78,9 @@ def grpo(
         teacher=SimpleNamespace(model=str(tiny_teacher_dir), port=port),
         student=SimpleNamespace(model=str(tiny_student_dir)),
     )
-    words = ["1", "1", *arguments(models, directory), f"max_steps={STEPS['grpo']}", "rollout_overlap=0"]
+    words = ["1", "1", *arguments(models, directory), f"max_steps={STEPS['GRPO']}", "rollout_overlap=0"]
     words += ["save_strategy=steps", "save_steps=1", "save_total_limit=2", "--no-preflight"]
+    words += ["trainer_class=tests.support.phase_trainer.PhaseTrainer"]
     words = [word for word in words if not word.startswith("output_dir=")]
     return _undisturbed(cluster, "launch_with_server.sbatch", words, directory)
 
@@ -83,43 +105,45 @@ def same(whole: Job, other: Job) -> None:
     assert max((after[name] - before[name]).abs().max().item() for name in before) <= 1e-6
 
 
-def preempt(cluster: Cluster, job: Job) -> None:
-    cluster.preempt()
+def warn(job: Job) -> None:
+    """Send a held run what the end of a job's time sends; the trainer itself gets no signal."""
+    job.cluster.run("scancel", "--batch", "--signal=USR1", str(job.number))
+    job.wait(job.stopping)
+    phase_record.note_request(job.output)
 
 
-def warn(cluster: Cluster, job: Job) -> None:
-    cluster.run("scancel", "--batch", "--signal=USR1", str(job.number))
-
-
-WAYS = [(kind, moment, how) for kind in STEPS for moment in ("step", "save") for how in (preempt, warn)]
-IN_SHORT = [("sft", "save", warn)]
-
-
-@pytest.mark.parametrize("turn", range(REPEATS or 1))
-@pytest.mark.parametrize(("kind", "moment", "how"), WAYS if REPEATS else IN_SHORT)
+@pytest.mark.fault(
+    "{kind} on Slurm {how} within a {phase}",
+    "ends with status 75 in time, is queued again, and ends as the undisturbed run (each step, and weights to 1e-6)",
+    sample=1,
+)
 def test_a_job_that_made_room_ends_as_the_undisturbed_one(
     kind: str,
-    moment: str,
-    how: Callable[[Cluster, Job], None],
-    turn: int,
+    phase: str,
+    how: str,
+    repeat: int,
+    chance: random.Random,
+    notice: Notice,
     cluster: Cluster,
     request: pytest.FixtureRequest,
 ) -> None:
-    chance = random.Random(f"{kind} {moment} {how.__name__} {turn}")
-    begin, whole = request.getfixturevalue(kind)
-    job = begin(f"{how.__name__}-{moment}-{turn}")
-    job.wait_for_step(chance.randint(1, STEPS[kind] - 3))
-    if moment == "save":
-        job.wait_for_save()
+    begin, whole = request.getfixturevalue(kind.lower())
+    job = begin(f"{how.split()[0]}-{phase.split()[0]}-{repeat}")
+    job.wait_for_step(chance.randint(1, STEPS[kind] - 5))
+    stopped = job.hold(phase, chance)
+    if how == WARNED:
+        warn(job)
     else:
-        # Somewhere in a step: sampling, sending weights, or training.
-        time.sleep(chance.uniform(0, 1) * max(row.get("step_time", 0.2) for row in metrics(job.output).values()))
-    how(cluster, job)
+        cluster.preempt()
+        job.wait(job.stopping)
+    with notice.within(KILL_WAIT_S if how == PREEMPTED else TIMEOUT_S):
+        job.release(stopped)
+        job.wait(job.has_made_room)
     assert job.finished()["Restarts"] == "1"
+    if kind == "GRPO":
+        assert phase_record.phase_of_signal(phase_record.read(job.output)) == phase
     same(whole, job)
-    said = job.log.read_text()
-    assert "made room (status 75)" in said
-    assert ("waits for its next turn" in said) == (how is warn)
+    assert ("waits for its next turn" in job.log.read_text()) == (how == WARNED)
 
 
 def submitted(cluster: Cluster, *arguments: str) -> int:

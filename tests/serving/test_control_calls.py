@@ -234,6 +234,31 @@ def test_a_process_that_gives_up_ends_although_another_server_never_answers(fake
     assert run.stderr == "gave up\n"
 
 
+@pytest.mark.parametrize("hangs", ["/pause", "/update_weights", "/weight_info"])
+def test_a_run_that_ends_does_not_wait_for_servers_that_do_not_answer(hangs, fakes):
+    ending = threading.Event()
+    sync = WeightSync([fake.url for fake in fakes], PlainTransport(), ending=ending.is_set)
+    sync.connect()
+    fakes[0].hanging = {hangs}
+    threading.Timer(0.2, ending.set).start()
+    begun = time.monotonic()
+    with pytest.raises(
+        WeightSyncError, match=f"Weight update 7 was given up, because the run ends: {hangs}.* was given up"
+    ):
+        sync.update(TENSORS, METADATA, 7)
+    # Nor does it try to mend them, or ask whether they come back.
+    assert not sync.restarted()
+    assert time.monotonic() - begun < 5
+    assert {fake.paths[-1] for fake in fakes} == {hangs}
+
+
+def test_a_run_that_ends_takes_an_update_that_is_answered(fakes):
+    sync = WeightSync([fake.url for fake in fakes], PlainTransport(), ending=lambda: True)
+    sync.connect()
+    sync.update(TENSORS, METADATA, 7)
+    assert [fake.version for fake in fakes] == ["7"] * len(fakes)
+
+
 def test_whoever_waits_for_an_answer_that_never_comes_is_let_go_after_a_failure(fakes):
     control = ControlPlane([fakes[0].url], timeout_s=60)
     fakes[0].hanging = {"/update_weights"}

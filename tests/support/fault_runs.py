@@ -1,9 +1,9 @@
 """Tests that do a fault again and again, at moments drawn by a seed, and are counted for the page on reliability.
 
-A test marked `@pytest.mark.fault("what happens", "what is promised")` belongs to that row of the table there. It is
-run as often as `--repeats`, or `--real-repeats` for tests on real servers and trainers, says in
-`python -m tests.faults`; in an ordinary run of the tests once, or `sample=N` times (of the marker, 2 by default) where
-it asks for `chance`, and not at all where N is 0, as CI has no time for some.
+A test marked `@pytest.mark.fault("what happens", "what is promised")` belongs to that row of the table there, of which
+a text may name parameters of the test in braces. It is run as often as `--repeats`, or `--real-repeats` for tests on
+real servers and trainings, says in `python -m tests.faults`; in an ordinary run of the tests once, or `sample=N` times
+(of the marker, 2 by default) where it asks for `chance`, and not at all where N is 0, as CI has no time for some.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def note_row(item: pytest.Item) -> None:
     """Tell whoever reads a test's report to which row of the table it belongs."""
     marker = item.get_closest_marker(MARK)
     if marker is not None:
-        fault, promise = marker.args
+        named = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        fault, promise = (text.format(**named) for text in marker.args)
         item.user_properties += [(FAULT, fault), (PROMISE, promise)]
 
 

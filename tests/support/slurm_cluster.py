@@ -28,6 +28,7 @@ KILL_WAIT_S = 30
 GRACE_S = 120
 SLURMD_TIMEOUT_S = 10
 MEGABYTES = 4000
+CANCELLED_WITHIN_S = 20
 SOON_S = 3
 """Seconds until a job that was queued again starts, which of itself Slurm would let wait for two minutes."""
 
@@ -108,14 +109,21 @@ class Cluster:
         listed = self.run("sinfo", "-h", "-N", "-p", "main", "-o", "%N %T").split("\n")
         return dict(line.split() for line in listed if line)
 
-    def processes(self, node: str) -> list[psutil.Process]:
-        """Return what jobs have started on a node; that of another cluster on this machine has the same name."""
-        sought = {"SLURMD_NODENAME": node, "SLURM_CONF": self.environment["SLURM_CONF"]}.items()
-        return [each for each in psutil.process_iter() if sought <= environment_of(each).items()]
+    def processes(self, node: str | None = None) -> list[psutil.Process]:
+        """Return what jobs of this cluster have started, on all nodes or on one."""
+        ours = {"SLURM_CONF": self.environment["SLURM_CONF"]} | ({"SLURMD_NODENAME": node} if node else {})
+        return [each for each in psutil.process_iter() if ours.items() <= environment_of(each).items()]
+
+    def cancel(self) -> None:
+        """End all jobs at once, and wait until nothing of them is left."""
+        self.run("scancel", "--user=root", "--full", "--signal=KILL")
+        self.run("scancel", "--user=root")
+        psutil.wait_procs(self.processes(), CANCELLED_WITHIN_S)
 
     def preempt(self, seconds: float = 2) -> int:
-        """Submit a job that outranks all others and needs the node for itself; return its number."""
-        return self.submit("--partition=urgent", "--exclusive", "--output=/dev/null", f"--wrap=sleep {seconds}")
+        """Submit a job that outranks all others and needs all nodes for itself; return its number."""
+        everywhere = (f"--nodes={len(self.node_states())}", "--exclusive", "--partition=urgent")
+        return self.submit(*everywhere, "--output=/dev/null", f"--wrap=sleep {seconds}")
 
 
 @contextmanager
@@ -136,8 +144,7 @@ def slurm_cluster(directory: Path, nodes: int = 1) -> Iterator[Cluster]:
         yield cluster
     finally:
         with suppress(AssertionError):
-            cluster.run("scancel", "--user=root", "--full", "--signal=KILL")
-            cluster.run("scancel", "--user=root")
+            cluster.cancel()
         for name in (*(f"slurmd-{name}" for name in names), "slurmctld", "munge"):
             _stop(directory / f"{name}.pid")
 
@@ -154,6 +161,8 @@ def _configuration(directory: Path, names: Sequence[str]) -> str:
     control, *ports = _free_ports(1 + len(names))
     settings = {
         "ClusterName": "trial",
+        # The hosts of a job meet at a port that follows from its number: two clusters beside each other need others.
+        "FirstJobId": 1 + secrets.randbelow(60_000),
         "SlurmctldHost": f"{host}(127.0.0.1)",
         "SlurmctldPort": control,
         "AuthType": "auth/munge",

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from trainers.configuration.resume.decision import STOP, STOP_ROLLOUT
 from trainers.grpo.rollouts import Rollout
+from trainers.training.requests_heard import request_heard
 
 LOOK_EVERY_S = 0.5
 """Seconds between two looks for a request, while a rollout is waited for."""
@@ -42,12 +43,12 @@ class Abandonable:
     Args:
         pending: the rollout.
         output_dir: of the run.
-        stopping: whether the trainer has heard that it is to stop; else the file `STOP` says so.
+        stopping: whether the trainer has found that it is to stop; else `asked_to_end` says so.
     """
 
     def __init__(self, pending: PartlyWaited, output_dir: str, stopping: Callable[[], bool]) -> None:
         self._pending = pending
-        self._stop, self._request = Path(output_dir) / STOP, Path(output_dir) / STOP_ROLLOUT
+        self._output_dir, self._request = output_dir, Path(output_dir) / STOP_ROLLOUT
         self._stopping = stopping
 
     def result(self) -> Rollout:
@@ -61,13 +62,21 @@ class Abandonable:
                 self._pending.cancel()
                 raise _given_up(f"as {self._request} asks")
         rollout = self._pending.result()
-        if rollout.failures and (self._stopping() or self._stop.exists() or self._request.exists()):
+        if rollout.failures and (self._stopping() or asked_to_end(self._output_dir)):
             raise _given_up(f"whose servers end as well ({rollout.failures} failures in it)")
         return rollout
 
     def cancel(self) -> None:
         """Give the rollout up, with all its requests."""
         self._pending.cancel()
+
+
+def asked_to_end(output_dir: str) -> bool:
+    """Return whether a run was asked to end, by a file or by a signal to this process that came before the file.
+
+    Its servers may then be gone, and nobody starts them again.
+    """
+    return request_heard() or any((Path(output_dir) / file).exists() for file in (STOP, STOP_ROLLOUT))
 
 
 def _given_up(why: str) -> RolloutAbandoned:

@@ -18,7 +18,7 @@ from trainers.configuration.epochs import steps_per_rollout
 from trainers.distributed import on_all_ranks, reported_as, shared_out
 from trainers.evaluation.periodic import periodic_metrics, save_periodic_summary, with_chosen_metric
 from trainers.generation.vllm.endpoint import ServersRestarted
-from trainers.grpo.abandonment import Abandonable, RolloutAbandoned
+from trainers.grpo.abandonment import Abandonable, RolloutAbandoned, asked_to_end
 from trainers.grpo.curriculum.dynamic_sampling import Spares
 from trainers.grpo.curriculum.question_order import QuestionOrder, QuestionSampler
 from trainers.grpo.curriculum.question_records import QuestionRecords
@@ -346,6 +346,8 @@ class RolloutTrainer(EndsEarly, DistillingTrainer):
         with reported_as(EvaluationFailed, f"evaluation at step {self.state.global_step}", ServersRestarted):
             number = self.num_generations_eval
             rollout = self.runner.evaluate(self.evaluation_questions, num_generations=number)
+            if rollout.failures and asked_to_end(self.args.output_dir):
+                raise EvaluationFailed(f"given up, as its servers end as well ({rollout.failures} failures in it)")
             save_periodic_summary(self.args.output_dir, self.state.global_step, rollout.groups)
             return {
                 f"{prefix}_{name}": value for name, value in periodic_metrics(rollout.groups, rollout.students).items()

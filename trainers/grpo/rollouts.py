@@ -60,10 +60,13 @@ class Rollout:
 
     @property
     def failures(self) -> int:
-        """Number of failures in what is trained on: requests, verdicts, checks for leaks, a mentor's readings."""
-        lessons = [lesson for group in self.groups for lesson in group.lessons]
+        """Number of failures in what was sampled: requests, verdicts, dropped groups, checks for leaks, readings."""
+        lessons = [lesson for group in self.sampled for lesson in group.lessons]
         unread = sum(reading.failure is not None for reading in self.readings or ())
-        return unread + sum(bool(each.failure or (each.blind and each.blind.cause)) for each in lessons)
+        unjudged = sum(each.score is None for group in self.sampled for each in group.prepared.baselines)
+        dropped = sum(group.dropped is not None for group in self.sampled)
+        failed = sum(bool(each.failure or (each.blind and each.blind.cause)) for each in lessons)
+        return unread + unjudged + dropped + failed
 
     def metrics(self) -> dict[str, float]:
         """Cost metrics under the names of the design."""

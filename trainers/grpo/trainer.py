@@ -14,7 +14,8 @@ from typing import Any
 
 from torch import nn
 
-from trainers.distributed import on_all_ranks
+from trainers.distributed import on_all_ranks, shared_out
+from trainers.grpo.abandonment import asked_to_end
 from trainers.grpo.checkpoint_files import (
     Progress,
     load_progress,
@@ -72,7 +73,7 @@ class TeacherGRPOTrainer(WholeCheckpoints, RolloutTrainer):
 
         Raises:
             RolloutFailed, EvaluationFailed, WeightSyncError: when servers gave out, after a checkpoint of the last
-                step.
+                step. Where the run was asked to end, that is no failure.
             CapTooLow: when a spending cap leaves too little for the next rollout, likewise.
         """
         if resume_from_checkpoint:
@@ -85,18 +86,25 @@ class TeacherGRPOTrainer(WholeCheckpoints, RolloutTrainer):
             self.stopped_early = True
             self._keep_last_step()
             ended = None
-        except RolloutGivenUp as error:
+        except (RolloutFailed, EvaluationFailed, WeightSyncError) as error:
+            if not isinstance(error, RolloutGivenUp) and not self._asked_to_end():
+                self._keep_last_step()
+                raise
             if self.accelerator.is_main_process:
                 logger.error("%s", error)
             self.stopped_early = self.interrupted = True
             if self.state.global_step > 0:
                 self._save_checkpoint(self.model, None)
             ended = None
-        except (RolloutFailed, EvaluationFailed, WeightSyncError, CapTooLow):
+        except CapTooLow:
             self._keep_last_step()
             raise
         on_all_ranks(lambda: self.records.save(self.args.output_dir) if self.runner is not None else None)
         return ended
+
+    def _asked_to_end(self) -> bool:
+        """Return on every rank what rank 0 knows: the others may not see its files."""
+        return shared_out(lambda: [asked_to_end(self.args.output_dir)] * self.accelerator.num_processes)
 
     def _keep_last_step(self) -> None:
         """Save what was learned until now: all ranks come here between two steps."""

@@ -68,9 +68,46 @@ PREEMPTION = (
     Protection(
         "preemption: nothing is learned from a rollout that its dying servers cut",
         "trainers/grpo/abandonment.py",
-        "if rollout.failures and (self._stopping() or self._stop.exists() or self._request.exists()):",
+        "if rollout.failures and (self._stopping() or asked_to_end(self._output_dir)):",
         "if False:",
         "grpo/test_abandonment.py::test_a_rollout_that_is_not_whole_when_the_run_is_to_stop_is_given_up",
+    ),
+    Protection(
+        "preemption: a trainer hears a signal before its launcher tells of it",
+        "trainers/grpo/abandonment.py",
+        "return request_heard() or any(",
+        "return any(",
+        "grpo/test_abandonment.py::"
+        "test_a_trainer_gives_up_what_failed_after_a_signal_that_its_launcher_has_not_told_of",
+    ),
+    Protection(
+        "preemption: a weight update does not wait for servers that nobody starts again",
+        "trainers/teacher_grpo.py",
+        "not asked_to_end(config.output.output_dir) and records.comes_back(url)",
+        "records.comes_back(url)",
+        "grpo/test_connecting.py::"
+        "test_weight_updates_have_the_deadline_of_requests_and_wait_for_servers_that_come_back",
+    ),
+    Protection(
+        "preemption: a weight update does not wait for servers that do not answer while they end",
+        "trainers/serving/weights/control_calls.py",
+        "if not done and self.ending():",
+        "if False:",
+        "serving/test_control_calls.py::test_a_run_that_ends_does_not_wait_for_servers_that_do_not_answer",
+    ),
+    Protection(
+        "preemption: what servers fail at while a run is to end is saved, and no failure",
+        "trainers/grpo/trainer.py",
+        "not isinstance(error, RolloutGivenUp) and not self._asked_to_end()",
+        "not isinstance(error, RolloutGivenUp)",
+        "grpo/test_abandonment.py::test_what_servers_fail_at_while_the_run_is_to_end_is_no_failure",
+    ),
+    Protection(
+        "preemption: no row is made of an evaluation that dying servers cut",
+        "trainers/grpo/rollout_trainer.py",
+        "if rollout.failures and asked_to_end(self.args.output_dir):",
+        "if False:",
+        "grpo/test_abandonment.py::test_an_evaluation_that_dying_servers_cut_is_not_recorded",
     ),
     Protection(
         "preemption: nothing is saved into what another launch has",
@@ -82,7 +119,7 @@ PREEMPTION = (
     Protection(
         "preemption: ranks outlast TERM and USR1",
         _SIGNALS,
-        "        signal.signal(number, lambda *_: None)\n",
+        "        signal.signal(number, lambda *_: note_request())\n",
         "        pass\n",
         f"{_TEST}::test_a_signal_to_every_process_of_a_job_leaves_time_to_save",
     ),

@@ -15,6 +15,8 @@ from functools import partial
 from types import FrameType
 from typing import NoReturn
 
+from trainers.training.requests_heard import note_request
+
 AT_ONCE = (signal.SIGINT, signal.SIGHUP)
 MAKE_ROOM = (signal.SIGTERM, signal.SIGUSR1)
 SIGNALS = (*AT_ONCE, *MAKE_ROOM)
@@ -109,11 +111,12 @@ def deferring() -> Iterator[Request]:
 def outlast_requests() -> None:
     """Let the launcher alone decide what TERM and USR1 mean: Slurm sends them to every process of a job.
 
+    That they came is noted, as they have ended what this process started.
     Processes that this one starts or forks end by them as usual.
     """
     for number in MAKE_ROOM:
         # Not ignored: a command that is started would inherit that.
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda *_: note_request())
         os.register_at_fork(after_in_child=partial(signal.signal, number, signal.SIG_DFL))
 
 

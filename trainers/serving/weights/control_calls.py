@@ -5,7 +5,7 @@ A repeated update would not be the same update, and a call without a deadline ha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol
 
@@ -19,6 +19,8 @@ INCOMPLETE = "incomplete"
 """The weight version of a server whose last update was broken off: some of its weights may be new, some old."""
 HEALTH_S = 5.0
 """Seconds in which a server answers `/health` that is well."""
+LOOK_EVERY_S = 0.5
+"""Seconds between two looks, while an answer is waited for, whether the run ends."""
 _ERROR_EXCERPT = 300
 
 
@@ -52,13 +54,15 @@ class ControlPlane:
     to all servers in parallel and returns when all have answered.
 
     `instances` are the starts of servers that were met, by address: a call to another start of one is refused.
+    `ending` says whether the run ends, so that nobody waits for an answer any more.
     """
 
-    def __init__(self, base_urls: Sequence[str], timeout_s: float) -> None:
+    def __init__(self, base_urls: Sequence[str], timeout_s: float, ending: Callable[[], bool] = lambda: False) -> None:
         if not base_urls:
             raise ValueError("No teacher server to send weights to.")
         self.base_urls = tuple(url.rstrip("/") for url in base_urls)
         self.timeout_s = timeout_s
+        self.ending = ending
         # Loopback and cluster addresses: no proxy of the user's environment may stand between.
         self._client = httpx.Client(timeout=timeout_s, trust_env=False, headers=authorization())
         self._calls: dict[Future[Any], str] = {}
@@ -171,9 +175,11 @@ class ControlPlane:
         calls = [self._start(method, url, path, payload) for url, payload in zip(self.base_urls, payloads, strict=True)]
         waiting = set(calls)
         while waiting:
-            done = waiting & wait({*waiting, given_up}, return_when=FIRST_COMPLETED).done
+            done = waiting & wait({*waiting, given_up}, LOOK_EVERY_S, return_when=FIRST_COMPLETED).done
             if given_up.done():
                 raise WeightSyncError(f"{path} was given up, because the update failed.")
+            if not done and self.ending():
+                raise WeightSyncError(f"{path} was given up, because the run ends.")
             waiting -= done
             if not all_answer:
                 # One server's failure is everybody's: who waits for the others might wait until their deadlines.

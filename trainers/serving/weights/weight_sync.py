@@ -56,6 +56,7 @@ class WeightSync:
         timeout_s: deadline of each single step of an update, in seconds.
         comes_back: whether a server of an address that does not answer is restarted by somebody.
         return_s: seconds after which such a server counts as gone.
+        ending: whether the run ends, and has no time to wait for servers, which may be ending as well.
     """
 
     def __init__(
@@ -66,8 +67,9 @@ class WeightSync:
         timeout_s: float = REQUEST_S,
         comes_back: Callable[[str], bool] = lambda _: False,
         return_s: float = RETURN_S,
+        ending: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._control = ControlPlane(base_urls, timeout_s)
+        self._control = ControlPlane(base_urls, timeout_s, ending)
         self._transport = transport
         self._comes_back = comes_back
         self._return_s = return_s
@@ -88,6 +90,8 @@ class WeightSync:
 
         False where one does not, too: what failed will fail again.
         """
+        if self._control.ending():
+            return False
         until, missed = time.monotonic() + self._return_s, False
         while missing := set(self._control.base_urls) - (answering := self._control.answering()).keys():
             if time.monotonic() > until or not all(map(self._comes_back, missing)):
@@ -164,6 +168,9 @@ class WeightSync:
 
     def _failure(self, version: int, error: BaseException) -> WeightSyncError:
         self._transport.close()
+        if self._control.ending():
+            # Mending servers that end would take the time in which the last step can be saved.
+            return WeightSyncError(f"Weight update {version} was given up, because the run ends: {error}")
         unusable = self._control.recover(_RECOVERY_TIMEOUT_S)
         state = (
             f"Unusable until a complete update or a restart: {', '.join(unusable)}."
