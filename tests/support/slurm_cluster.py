@@ -112,7 +112,9 @@ class Cluster:
     def processes(self, node: str | None = None) -> list[psutil.Process]:
         """Return what jobs of this cluster have started, on all nodes or on one."""
         ours = {"SLURM_CONF": self.environment["SLURM_CONF"]} | ({"SLURMD_NODENAME": node} if node else {})
-        return [each for each in psutil.process_iter() if ours.items() <= environment_of(each).items()]
+        known = ((each, environment_of(each)) for each in psutil.process_iter())
+        # Slurm's own daemons have its configuration, too, and outlive every job.
+        return [each for each, found in known if "SLURM_JOB_ID" in found and ours.items() <= found.items()]
 
     def cancel(self) -> None:
         """End all jobs at once, and wait until nothing of them is left."""
