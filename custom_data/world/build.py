@@ -59,6 +59,18 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
+def manifest_of(world: Path) -> dict[str, Any]:
+    """Return the manifest of a complete world.
+
+    Raises:
+        FileNotFoundError: when there is none.
+    """
+    manifest = read_manifest(world)
+    if manifest is None:
+        raise FileNotFoundError(f"{world} holds no complete world: python -m custom_data.world --output {world}")
+    return manifest
+
+
 def build_world(directory: Path, seed: int, size: Size) -> dict[str, Any]:
     """Make tokenizer, models and data in `directory`, in place of whatever world or part of one it held.
 

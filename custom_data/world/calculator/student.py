@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3ForCausalLM
 
-from custom_data.world.build import read_manifest
+from custom_data.world.build import manifest_of
 from custom_data.world.calculator.resumption import after_call, make_resumed
 from custom_data.world.calculator.words import add_words, schema, tool_use
 from custom_data.world.models.preparation import Pair, Recipe, prepare
@@ -39,9 +39,7 @@ def make_student(
     Raises:
         FileNotFoundError: when there is no complete world.
     """
-    manifest = read_manifest(world)
-    if manifest is None:
-        raise FileNotFoundError(f"{world} holds no complete world: python -m custom_data.world --output {world}")
+    manifest = manifest_of(world)
     start = time.monotonic()
     seed = int(manifest["seed"]) if seed is None else seed
     tokenizer = AutoTokenizer.from_pretrained(world / "student")

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3ForCausalLM
 
-from custom_data.world.build import read_manifest
+from custom_data.world.build import manifest_of
 from custom_data.world.judging.texts import Judgement, beside, judging_texts, make_judgement, score
 from custom_data.world.models.architecture import new_model
 from custom_data.world.models.preparation import Pair, Recipe, prepare
@@ -40,9 +40,7 @@ def make_judge(world: Path, *, steps: int = RECIPE.steps, seed: int | None = Non
     Raises:
         FileNotFoundError: when there is no complete world.
     """
-    manifest = read_manifest(world)
-    if manifest is None:
-        raise FileNotFoundError(f"{world} holds no complete world: python -m custom_data.world --output {world}")
+    manifest = manifest_of(world)
     start = time.monotonic()
     seed = int(manifest["seed"]) if seed is None else seed
     tokenizer = build_tokenizer([*world_texts(load_templates()), *judging_texts()])
