@@ -3,7 +3,7 @@
 import random
 from itertools import pairwise
 
-from scripts.benchmarks.learning.prompt_search import INSTRUCTIONS, SETS, SHOWN, candidates, markdown, right_lessons
+from scripts.benchmarks.learning.prompt_search import INSTRUCTIONS, SETS, SHOWN, candidates, right_lessons, table
 
 TRAIN = [
     {"question": "Ana packs 9 boxes with 3 hens each. How many hens are packed?", "plan": "multiply"},
@@ -47,7 +47,7 @@ def test_every_instruction_is_tried_alone_and_behind_the_same_lessons():
 
 def test_the_table_has_all_seeds_together_and_each():
     each = {"template": "a<teaching>b\n{question}\nTeacher: <teaching>", "tried": 78, "in_search": 0.5}
-    table = markdown({0: each | {"right": [[1.0, 0.0]] * 4}, 1: each | {"right": [[1.0, 1.0]] * 4}}).splitlines()
-    assert table[2].startswith("| all seeds | 75.0% [")
-    assert table[3].startswith("| seed 0, best of 78 | 50.0% [")
-    assert table[4].endswith("| 50.0% | 1 |")
+    found = table({0: each | {"right": [[1.0, 0.0]] * 4}, 1: each | {"right": [[1.0, 1.0]] * 4}})
+    assert [row[0] for row in found.rows] == ["all seeds", "seed 0, best of 78", "seed 1, best of 78"]
+    assert [row[1].split()[0] for row in found.rows] == ["75.0%", "50.0%", "100.0%"]
+    assert [row[2:] for row in found.rows] == [("", ""), ("50.0%", "1"), ("50.0%", "1")]

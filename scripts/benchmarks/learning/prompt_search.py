@@ -6,7 +6,8 @@ Every `RUNS/N` holds a world, as `ablations.py` and `quickstart_seeds.py` leave 
 `teacher_template`: an instruction, behind none to three lessons as they should be, drawn from the warm-up examples with
 a right diagnosis. Each is tried with training students on training questions, the best of them (most solutions right)
 again on as many others, and the winner with held-out students on held-out questions. What is measured stands in
-`RUNS/N/prompt_search.json` and is not measured again; the report is `RUNS/prompt_search.md`.
+`RUNS/N/prompt_search.json` and is not measured again; the report is `RUNS/prompt_search.md`. `--record
+docs/benchmarks/data` writes the table of the pages.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from typing import Any
 from custom_data.world.models.rendering import load_templates, prompts_of
 from custom_data.world.texts.students import HELD_OUT_STUDENTS, TRAINED_STUDENTS
 from scripts.benchmarks.learning.probe_swaps import PROBE, REPLY, SOLUTION, say
+from scripts.benchmarks.tools.measure import record_table
 from trainers.confidence_intervals import bootstrap_mean
+from trainers.evaluation.reports.results_table import ResultsTable
 from trainers.generation.models import local_model
 from trainers.generation.types import Generator
 from trainers.teaching.prompts import read_reply, write_reply
@@ -58,6 +61,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--tried", type=int, default=8, help="questions for each training student and candidate")
     parser.add_argument("--questions", type=int, default=54, help="held-out questions for each held-out student")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write the table as data of the pages, too")
     options = parser.parse_args()
     found = {}
     for seed in options.seeds:
@@ -68,8 +72,10 @@ def main() -> None:
             path.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
         found[seed] = json.loads(path.read_text(encoding="utf-8"))
     page = options.runs / "prompt_search.md"
-    page.write_text(markdown(found), encoding="utf-8")
+    page.write_text(table(found).markdown(), encoding="utf-8")
     logger.info("%s\n%s", page, page.read_text(encoding="utf-8"))
+    if options.record is not None:
+        record_table("untrained-prompts", table(found).header, table(found).rows, options.record)
 
 
 async def search(world: Path, tried: int, questions: int, seed: int) -> dict[str, Any]:
@@ -142,16 +148,16 @@ async def taught(
     return right
 
 
-def markdown(found: Mapping[int, Mapping[str, Any]]) -> str:
-    """Return the table: what the best prompt reached on held-out questions, of all seeds and of each."""
-    lines = ["| | accuracy, held-out students and questions | in the search | lessons shown |", "|---|---|---|---|"]
+def table(found: Mapping[int, Mapping[str, Any]]) -> ResultsTable:
+    """Return what the best prompt reached on held-out questions, over all seeds and in each."""
     together = bootstrap_mean([row for each in found.values() for row in each["right"]], bounds=(0, 1))
-    lines.append(f"| all seeds | {together.format('.1%')} | | |")
+    rows = [("all seeds", together.format(".1%"), "", "")]
     for seed, each in found.items():
         reached = bootstrap_mean(each["right"], bounds=(0, 1)).format(".1%")
         shown = each["template"].count("<teaching>") - each["template"].endswith("<teaching>")
-        lines.append(f"| seed {seed}, best of {each['tried']} | {reached} | {each['in_search']:.1%} | {shown} |")
-    return "\n".join(lines) + "\n"
+        rows.append((f"seed {seed}, best of {each['tried']}", reached, f"{each['in_search']:.1%}", str(shown)))
+    header = ("", "accuracy, held-out students and questions", "in the search", "lessons shown")
+    return ResultsTable("", header, tuple(rows))
 
 
 if __name__ == "__main__":
