@@ -28,7 +28,8 @@ def finished_run(directory, tokens):
 
 
 def test_accuracies_are_compared_at_equal_tokens(monkeypatch, tmp_path, caplog):
-    options = ("--seeds", "0", "1", "--output", str(tmp_path), "--report-only")
+    options = ("--seeds", "0", "1", "--output", str(tmp_path), "--report-only", "--record", str(tmp_path / "data"))
+    (tmp_path / "data").mkdir()
     with pytest.raises(SystemExit, match="no seed has finished"):
         called(monkeypatch, curriculum, *options)
     for name, tokens in SAMPLED.items():
@@ -40,9 +41,11 @@ def test_accuracies_are_compared_at_equal_tokens(monkeypatch, tmp_path, caplog):
     # 400 tokens are four steps of the plain variant, two of the second, and 1.6 of the fourth.
     assert [cells[name][0].split()[0] for name in SAMPLED] == ["80.0%", "60.0%", "80.0%", "56.0%"]
     assert cells["by difficulty, dynamic sampling"][1].startswith("-24.0%")
-    assert cells["by difficulty, dynamic sampling"][2] == "0 of 1 seeds"
+    assert cells["by difficulty, dynamic sampling"][2] == "0 of 1 seed"
     assert cells["random, dynamic sampling"][4].split()[0] == "200"
     assert "after 400 sampled tokens" in report
+    recorded = json.loads((tmp_path / "data/curriculum.json").read_text())
+    assert [row[1] for row in recorded["rows"]] == ["80.0%", "60.0%", "80.0%", "56.0%"]
     assert (tmp_path / "curriculum.png").is_file()
 
 

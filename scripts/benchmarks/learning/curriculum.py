@@ -7,7 +7,7 @@ Every seed makes one world and one warmed-up teacher in `OUTPUT/SEED`; every var
 weights, and evaluates it on held-out questions as it goes. Variants sample different numbers of tokens in a step, so
 they are compared where they have sampled as many: as many as the one that has sampled fewest by its end. The report is
 `OUTPUT/curriculum.md` and `OUTPUT/curriculum.png`. What is finished is not run again, and a run that was interrupted
-goes on from its last checkpoint.
+goes on from its last checkpoint. `--record docs/benchmarks/data` writes the table of the pages.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from rich.markdown import Markdown
 
 from scripts.benchmarks.learning.ablations import WHOLLY
 from scripts.benchmarks.learning.overlap_learning import call, prepare, slug, spread
+from scripts.benchmarks.tools.measure import record_table
 from scripts.benchmarks.tools.variant_lines import Variant, draw_variants
+from trainers.evaluation.reports.results_table import ResultsTable
 from trainers.terminal.log_lines import log_to_standard_error
 
 logger = logging.getLogger("curriculum")
@@ -40,6 +42,15 @@ VARIANTS = {
 EVALUATIONS = 6
 """Evaluations of a run after the one before its first step."""
 HELD_OUT = "eval_teaching/taught_accuracy"
+HEADER = (
+    "variant",
+    "held-out accuracy, taught",
+    "against the first line",
+    "better on",
+    "at the last step",
+    "tokens per step",
+    "groups of a step that teach nothing",
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("results/curriculum"))
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--report-only", action="store_true", help="report the seeds that have finished")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write the table as data of the pages, too")
     parser.add_argument("overrides", nargs="*", help="overrides of all GRPO runs")
     arguments = parser.parse_args()
     for seed in arguments.seeds:
@@ -85,7 +97,7 @@ def main() -> None:
         logger.warning("left out, not finished: seeds %s", left_out)
     if not done:
         raise SystemExit(f"no seed has finished in {arguments.output}")
-    report(done, arguments.output)
+    report(done, arguments.output, arguments.record)
 
 
 def finished(directory: Path, name: str) -> bool:
@@ -120,42 +132,50 @@ def read_run(directory: Path) -> Run:
     )
 
 
-def report(seeds: Sequence[int], output: Path) -> None:
-    """Writes the table and the plot."""
+def report(seeds: Sequence[int], output: Path, record: Path | None) -> None:
+    """Writes the table and the plot, and the table as data of the pages where that is asked for."""
     runs = {name: [read_run(output / str(seed) / slug(name)) for seed in seeds] for name in VARIANTS}
-    table = markdown(seeds, runs)
-    (output / "curriculum.md").write_text(table, encoding="utf-8")
-    plot(runs, output / "curriculum.png")
-    Console(width=160).print(Markdown(table))
-    logger.info("%s, %s", output / "curriculum.md", output / "curriculum.png")
-
-
-def markdown(seeds: Sequence[int], runs: Mapping[str, Sequence[Run]]) -> str:
-    """One line per variant: held-out accuracy after equally many tokens, against that of the plain one by seed."""
     budgets = [min(of_seed[place].tokens[-1] for of_seed in runs.values()) for place in range(len(seeds))]
+    table = compared(runs, budgets)
+    page = f"{table.markdown()}\n{note(seeds, budgets)}\n"
+    (output / "curriculum.md").write_text(page, encoding="utf-8")
+    plot(runs, output / "curriculum.png")
+    Console(width=160).print(Markdown(page))
+    logger.info("%s, %s", output / "curriculum.md", output / "curriculum.png")
+    if record is not None:
+        record_table("curriculum", table.header, table.rows, record)
+
+
+def compared(runs: Mapping[str, Sequence[Run]], budgets: Sequence[float]) -> ResultsTable:
+    """One line per variant: held-out accuracy after equally many tokens, against that of the plain one by seed."""
     at_budget = {
         name: [run.at(budget) for run, budget in zip(of_seeds, budgets, strict=True)] for name, of_seeds in runs.items()
     }
-    headings = ["variant", "held-out accuracy, taught", "against the first line", "better on", "at the last step"]
-    headings += ["tokens per step", "groups of a step that teach nothing"]
-    lines = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
+    rows = []
     for name, of_seeds in runs.items():
         gains = [mine - plain for mine, plain in zip(at_budget[name], at_budget[PLAIN], strict=True)]
-        cells = [
-            spread(at_budget[name], ".1%"),
-            "" if name == PLAIN else spread(gains, "+.1%"),
-            "" if name == PLAIN else f"{sum(gain > 0 for gain in gains)} of {len(seeds)} seeds",
-            spread([run.accuracies[-1] for run in of_seeds], ".1%"),
-            spread([run.tokens_per_step for run in of_seeds], ",.0f"),
-            spread([run.agreeing for run in of_seeds], ".1%"),
-        ]
-        lines.append("| " + " | ".join([name, *cells]) + " |")
-    budget = spread(budgets, ",.0f") if len(budgets) > 1 else f"{budgets[0]:,.0f}"
-    note = f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}. The first three numbers are after "
-    note += (
-        f"{budget} sampled tokens, as many as the variant that sampled fewest by its last step, without evaluations."
+        better = sum(gain > 0 for gain in gains)
+        rows.append(
+            (
+                name,
+                spread(at_budget[name], ".1%"),
+                "" if name == PLAIN else spread(gains, "+.1%"),
+                "" if name == PLAIN else f"{better} of {len(gains)} seed{'s' if len(gains) > 1 else ''}",
+                spread([run.accuracies[-1] for run in of_seeds], ".1%"),
+                spread([run.tokens_per_step for run in of_seeds], ",.0f"),
+                spread([run.agreeing for run in of_seeds], ".1%"),
+            )
+        )
+    return ResultsTable("", HEADER, tuple(rows))
+
+
+def note(seeds: Sequence[int], budgets: Sequence[float]) -> str:
+    """Return what the numbers of the table are, and after how many tokens."""
+    numbers = "Mean ± standard deviation over seeds" if len(seeds) > 1 else "Seed"
+    return (
+        f"{numbers} {', '.join(map(str, seeds))}. The first three numbers are after {spread(budgets, ',.0f')} sampled "
+        "tokens, as many as the variant that sampled fewest by its last step, without evaluations."
     )
-    return "\n".join(lines) + f"\n\n{note}\n"
 
 
 def plot(runs: Mapping[str, Sequence[Run]], path: Path) -> None:

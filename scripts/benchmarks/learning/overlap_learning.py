@@ -157,9 +157,9 @@ def markdown(seeds: Sequence[int], curves: Mapping[str, Sequence[Curve]]) -> str
 
 
 def spread(values: Sequence[float], form: str) -> str:
-    """Mean ± standard deviation."""
-    deviation = stdev(values) if len(values) > 1 else 0.0
-    return f"{format(fmean(values), form)} ± {format(deviation, form)}"
+    """Mean ± standard deviation; of a single value there is none."""
+    deviation = f" ± {format(stdev(values), form)}" if len(values) > 1 else ""
+    return f"{format(fmean(values), form)}{deviation}"
 
 
 def plot(curves: Mapping[str, Sequence[Curve]], path: Path, *, by_seconds: bool) -> None:
