@@ -17,7 +17,6 @@ from tests.support import phase_record
 from tests.support.fault_runs import Notice
 from tests.support.grpo_runs import completed, lessons, metrics, weights
 from tests.support.phase_record import ROLLOUT, SAVE, STEP, WEIGHTS
-from tests.support.processes import environment_of
 from tests.support.slurm_cluster import KILL_WAIT_S, Cluster, slurm_cluster, why_not
 from tests.support.slurm_jobs import TIMEOUT_S, Job
 from tests.support.two_ranks import grpo_words, sft_words
@@ -116,11 +115,6 @@ def test_grpo_over_two_nodes_is_grpo_on_one_host(zero: str, cluster: Cluster, al
     assert not (run.output / TOKEN_FILE).exists()
 
 
-def first_turn(run: Job) -> bool:
-    """Return whether anything is left of what a job was before Slurm started it again."""
-    return any("SLURM_RESTART_COUNT" not in environment_of(each) for each in run.processes())
-
-
 @pytest.mark.fault(
     "{disturbed[0]} on two nodes of Slurm, {disturbed[1]} within a {disturbed[2]}",
     "no process of the job is left after 60 s, 30 if preempted; it is queued again, and ends as on one host (1e-5)",
@@ -152,7 +146,7 @@ def test_a_disturbed_job_ends_everywhere_and_the_queued_job_finishes(
             cluster.lose(NODES[how])
             assert phase in (START, run.phase())
         run.release(stopped)
-        run.wait(lambda: not first_turn(run))
+        run.wait(lambda: not run.is_in_its_first_turn())
     facts = run.finished()
     assert (facts["Restarts"], facts["NumNodes"]) == ("1", "2")
     if how == PREEMPTED:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.processes import environment_of
+from tests.support.processes import Environments
 from trainers.output.lock import HELD_BY
 from trainers.paths import ROOT
 
@@ -70,6 +70,7 @@ class HostLaunches:
         ours = {"CUDA_VISIBLE_DEVICES": "", "MASTER_PORT": str(port), RUN: self._run}
         self._environment = {**inherited, **ours, **(environment or {}), "PYTHONPATH": paths}
         self.hosts: dict[int, subprocess.Popen[bytes]] = {}
+        self._environments = Environments()
 
     def start(self, *places: int, more: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
         """Start the launchers of some hosts."""
@@ -119,9 +120,5 @@ class HostLaunches:
 
     def processes(self, place: int) -> list[psutil.Process]:
         """Return what runs on a host, by the place and the run in its environment."""
-        return [
-            process
-            for process in psutil.process_iter()
-            if process.pid != os.getpid() and environment_of(process).get(RUN) == self._run
-            if environment_of(process).get("NODE_RANK") == str(place)
-        ]
+        known, ours = self._environments.known().items(), {RUN: self._run, "NODE_RANK": str(place)}
+        return [each for each, found in known if each.pid != os.getpid() and ours.items() <= found.items()]

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.processes import environment_of
+from tests.support.processes import Environment, Environments
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 KILL_WAIT_S = 30
@@ -59,6 +59,7 @@ class Cluster:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.environment = os.environ | {"SLURM_CONF": str(directory / "slurm.conf")}
+        self._environments = Environments()
 
     def run(self, *command: str, cwd: Path | None = None) -> str:
         """Return what a command of Slurm prints; it has to succeed."""
@@ -109,18 +110,19 @@ class Cluster:
         listed = self.run("sinfo", "-h", "-N", "-p", "main", "-o", "%N %T").split("\n")
         return dict(line.split() for line in listed if line)
 
-    def processes(self, node: str | None = None) -> list[psutil.Process]:
-        """Return what jobs of this cluster have started, on all nodes or on one."""
+    def processes(self, node: str | None = None, job: int | None = None) -> dict[psutil.Process, Environment]:
+        """Return what jobs of this cluster have started, or one job has, on all nodes or on one."""
         ours = {"SLURM_CONF": self.environment["SLURM_CONF"]} | ({"SLURMD_NODENAME": node} if node else {})
-        known = ((each, environment_of(each)) for each in psutil.process_iter())
+        ours |= {"SLURM_JOB_ID": str(job)} if job else {}
+        known = self._environments.known().items()
         # Slurm's own daemons have its configuration, too, and outlive every job.
-        return [each for each, found in known if "SLURM_JOB_ID" in found and ours.items() <= found.items()]
+        return {each: found for each, found in known if "SLURM_JOB_ID" in found and ours.items() <= found.items()}
 
     def cancel(self) -> None:
         """End all jobs at once, and wait until nothing of them is left."""
         self.run("scancel", "--user=root", "--full", "--signal=KILL")
         self.run("scancel", "--user=root")
-        psutil.wait_procs(self.processes(), CANCELLED_WITHIN_S)
+        psutil.wait_procs(list(self.processes()), CANCELLED_WITHIN_S)
 
     def preempt(self, seconds: float = 2) -> int:
         """Submit a job that outranks all others and needs all nodes for itself; return its number."""

@@ -13,7 +13,6 @@ import psutil
 
 from tests.support import phase_record
 from tests.support.grpo_runs import metrics
-from tests.support.processes import environment_of
 from tests.support.slurm_cluster import Cluster
 from trainers.launch.supervise.interruption import PREEMPTED
 from trainers.paths import ROOT
@@ -56,7 +55,12 @@ class Job:
 
     def processes(self, word: str = "") -> list[psutil.Process]:
         """Return the processes of the job, or those that have a word in their command."""
-        return [each for each in self.cluster.processes() if _is_of(each, self.number) and word in _command(each)]
+        return [each for each in self.cluster.processes(job=self.number) if word in _command(each)]
+
+    def is_in_its_first_turn(self) -> bool:
+        """Return whether anything is left of what the job was before Slurm started it again."""
+        found = self.cluster.processes(job=self.number).values()
+        return any("SLURM_RESTART_COUNT" not in environment for environment in found)
 
     def hold(self, phase: str, chance: random.Random) -> list[psutil.Process]:
         """Stop the trainer somewhere in a phase, or the servers that it waits for; return what is stopped.
@@ -119,10 +123,6 @@ def _let_go_on(processes: Iterable[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.resume()
-
-
-def _is_of(process: psutil.Process, job: int) -> bool:
-    return environment_of(process).get("SLURM_JOB_ID") == str(job)
 
 
 def _command(process: psutil.Process) -> str:
