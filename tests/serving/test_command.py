@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+from trainers.serving.interfaces import interface_of
 from trainers.serving.processes.server_command import inherited_environment, server_command
 from trainers.serving.server_spec import ServerSpec
 from trainers.serving.weights.transports import OWN_TRANSPORT
@@ -86,6 +87,12 @@ def test_servers_inherit_the_environment_without_keys_and_ranks():
     assert inherited["OMP_NUM_THREADS"] == "1"
     assert inherited["PATH"].split(":")[0] == str(Path(sys.executable).parent)
     assert inherited_environment({"OMP_NUM_THREADS": "8"})["OMP_NUM_THREADS"] == "8"
+
+
+def test_processes_of_a_server_listen_for_each_other_on_loopback_alone():
+    loopback = interface_of("127.0.0.1")
+    assert loopback is not None
+    assert inherited_environment({"GLOO_SOCKET_IFNAME": "eth9"})["GLOO_SOCKET_IFNAME"] == loopback
 
 
 def test_a_judge_is_held_to_a_schema_without_white_space_and_nobody_else_is():

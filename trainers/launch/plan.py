@@ -21,6 +21,7 @@ from trainers.configuration.settings.experiments import (
 )
 from trainers.configuration.settings.runs.trainer import TrainerSettings
 from trainers.paths import ROOT
+from trainers.serving.interfaces import GLOO, LOOPBACK, gloo_at
 from trainers.serving.processes.command import Command
 from trainers.serving.processes.cuda_devices import cuda_devices
 from trainers.serving.server_spec import Gpu, ServerSpec
@@ -108,14 +109,24 @@ def make_plan(config: Experiment, machine: Machine, servers: int, trainers: int)
 
 
 def trainer_command(
-    config: Experiment, machine: Machine, gpus: tuple[Gpu, ...], processes: int, accelerate_file: str = ACCELERATE_FILE
+    config: Experiment,
+    machine: Machine,
+    gpus: tuple[Gpu, ...],
+    processes: int,
+    accelerate_file: str = ACCELERATE_FILE,
+    address: str = LOOPBACK,
 ) -> Command:
-    """Return the command that runs the experiment, with as many of its processes as belong on this machine."""
+    """Return the command that runs the experiment, with as many of its processes as belong on this machine.
+
+    They speak to each other, and to those of other hosts, at this address.
+    """
     output_dir = Path(config.output.output_dir).absolute()
     program = (str(ROOT / "train.py"), f"--config-path={output_dir}", "--config-name=config")
     environment = _environment(config, machine, gpus, processes)
     if not isinstance(config, TrainingExperiment):
         return Command((sys.executable, *program), environment)
+    if GLOO not in os.environ:
+        environment |= gloo_at(address)
     launcher = (sys.executable, "-m", AGENT, "--config_file", str(output_dir / accelerate_file))
     return Command((*launcher, *program), environment)
 

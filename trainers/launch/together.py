@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psutil
-
 from trainers.configuration.composition.compose import Composition, config_file, experiment_of, load
 from trainers.configuration.resume.decision import settle
 from trainers.configuration.settings.experiments import Experiment
@@ -35,6 +33,7 @@ from trainers.launch.supervise.interruption import PREEMPTED
 from trainers.output.lock import locked, patience_s, under_lock_of
 from trainers.output.temporary import own_temporary_directory
 from trainers.problems import ConfigurationError, Problem
+from trainers.serving.interfaces import interface_of
 from trainers.serving.processes.orphans import no_orphans
 from trainers.serving.run_token import REFUSED, RUN_TOKEN
 
@@ -46,7 +45,8 @@ LEAVING_S = 40.0
 """Most seconds for which the first host waits for the others to know how the run ended."""
 POLL_S = 0.5
 ACCEPTED = 200
-INTERFACES = ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME")
+NCCL = "NCCL_SOCKET_IFNAME"
+"""Environment variable of the interface that NCCL takes, between hosts as within them."""
 logger = logging.getLogger("launch")
 
 
@@ -81,7 +81,8 @@ def launch_together(hosts: HostList, asked: RunRequest, own: OwnHost) -> int:
     addresses_of(hosts.names)
     name = hosts.names[hosts.index] if hosts.names else None
     address = own_address(name, hosts.first, hosts.port)
-    _use_interface_of(address)
+    if interface := interface_of(address):
+        os.environ.setdefault(NCCL, interface)
     facts = facts_of_this_host(name, address, own.machine, asked.composition.config, asked.servers, asked.trainers)
     with _met(hosts, asked.output_dir, address) as member:
         others = Others(member, facts.name)
@@ -268,11 +269,3 @@ def _digest(output_dir: Path) -> str | None:
         return hashlib.sha256(config_file(output_dir).read_bytes()).hexdigest()
     except FileNotFoundError:
         return None
-
-
-def _use_interface_of(address: str) -> None:
-    """Let NCCL and gloo take the interface of this host's address, where the user has not chosen one."""
-    for interface, addresses in psutil.net_if_addrs().items():
-        if any(each.address == address for each in addresses) or (interface == "lo" and address.startswith("127.")):
-            for variable in INTERFACES:
-                os.environ.setdefault(variable, interface)

@@ -65,6 +65,27 @@ HOSTS = (
         f"{_TOKEN}::test_a_server_without_a_token_does_not_start",
     ),
     Protection(
+        "strangers: ranks meet at one address",
+        "trainers/launch/hosts/rendezvous.py",
+        "if self.rank == 0 and self._store is None:",
+        "if False:",
+        "launch/hosts/test_rendezvous.py::test_the_meeting_point_of_ranks_listens_at_its_address_alone",
+    ),
+    Protection(
+        "strangers: processes of a server speak at loopback",
+        "trainers/serving/processes/server_command.py",
+        "inherited |= gloo_at(LOOPBACK)",
+        "pass",
+        "serving/test_command.py::test_processes_of_a_server_listen_for_each_other_on_loopback_alone",
+    ),
+    Protection(
+        "strangers: ranks of one host speak at loopback",
+        "trainers/launch/hosts/parts.py",
+        "address = host.address if rendezvous else LOOPBACK",
+        "address = host.address",
+        "launch/hosts/test_parts.py::test_ranks_of_several_hosts_speak_at_their_address_and_others_at_loopback",
+    ),
+    Protection(
         "strangers: no core dump with the environment's keys",
         "trainers/output/core_dumps.py",
         "resource.setrlimit(resource.RLIMIT_CORE, (0, most))",

@@ -9,6 +9,7 @@ from trainers.configuration import ConfigurationError, compose
 from trainers.configuration.devices.machine import Machine, assume
 from trainers.launch.hosts.parts import Host, hosts_of, on_hosts, part_of, places, whole
 from trainers.launch.plan import LaunchPlan
+from trainers.serving.interfaces import GLOO
 
 
 def cluster(number: int, gpus: int) -> tuple[Host, ...]:
@@ -50,6 +51,18 @@ def test_trainers_of_several_hosts_meet_at_the_first_of_theirs() -> None:
     ]
     assert [plan.file("trainer.log").name for plan in plans] == ["trainer.log", "trainer-h1.log"]
     assert [plan.trainer.env["CUDA_VISIBLE_DEVICES"] for plan in plans] == ["4,5,6,7", "0,1,2,3,4,5,6,7"]
+
+
+def test_ranks_of_several_hosts_speak_at_their_address_and_others_at_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainers.serving.interfaces.interface_of", "interface of {}".format)
+    monkeypatch.delenv(GLOO, raising=False)
+    assert [plan.trainer.env[GLOO] for plan in parts("teacher_rcl", 4, 12, 2, 8)] == [
+        "interface of 10.0.0.0",
+        "interface of 10.0.0.1",
+    ]
+    assert parts("teacher_rcl", 8, 8, 2, 8)[1].trainer.env[GLOO] == "interface of 127.0.0.1"
+    monkeypatch.setenv(GLOO, "chosen")
+    assert GLOO not in parts("teacher_rcl", 4, 12, 2, 8)[0].trainer.env
 
 
 def test_trainers_of_one_host_meet_as_on_a_machine_alone() -> None:

@@ -23,6 +23,7 @@ from trainers.configuration.settings.experiments import (
 from trainers.launch.hosts.facts import HostFacts
 from trainers.launch.plan import ACCELERATE_FILE, HostPart, LaunchPlan, accelerate_differences, trainer_command
 from trainers.problems import ConfigurationError, Problem
+from trainers.serving.interfaces import LOOPBACK
 from trainers.serving.server_spec import Gpu, ServerSpec
 
 
@@ -130,14 +131,16 @@ def part_of(config: Experiment, hosts: Sequence[Host], index: int, servers: int,
         cards = tuple(place.gpu for place in served if place.gpu is not None)
         layout = tuple(spec for spec in server_layout(config, cards) if spec.host == host.address)
     file = f"{Path(ACCELERATE_FILE).stem}{part.logs_as}.yaml"
-    accelerate = None
+    accelerate, address = None, LOOPBACK
     if isinstance(config, TrainingExperiment):
-        accelerate = accelerate_differences(config, host.machine) | _rendezvous(hosts, trained, index)
+        rendezvous = _rendezvous(hosts, trained, index)
+        accelerate = accelerate_differences(config, host.machine) | rendezvous
+        address = host.address if rendezvous else LOOPBACK
     return LaunchPlan(
         config=config,
         servers=layout,
         trainer_gpus=gpus,
-        trainer=trainer_command(config, host.machine, gpus, max(len(ranks), 1), file),
+        trainer=trainer_command(config, host.machine, gpus, max(len(ranks), 1), file, address),
         accelerate=accelerate,
         part=part,
     )

@@ -32,6 +32,7 @@ def main() -> int:
         # What stands in for accelerate in a test loads no torch.
         if "torch" in sys.modules:
             _end_ranks_soon()
+            importlib.import_module("trainers.launch.hosts.rendezvous").meet_at_its_address_alone()
         launch.main()
     except Exception as error:
         if not _is_of_a_rank(error):

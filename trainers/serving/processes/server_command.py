@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trainers.paths import program_path, python_path
+from trainers.serving.interfaces import LOOPBACK, gloo_at
 from trainers.serving.processes.command import Command
 from trainers.serving.processes.cuda_devices import cuda_devices
 from trainers.serving.server_spec import ServerSpec
@@ -54,6 +55,8 @@ def inherited_environment(environment: Mapping[str, str]) -> dict[str, str]:
     inherited.setdefault("OMP_NUM_THREADS", "1")
     inherited["PYTHONPATH"] = python_path(environment)
     inherited["PATH"] = program_path(environment)
+    # A server's own processes are on one host; the group that weights come by chooses its interface itself.
+    inherited |= gloo_at(LOOPBACK)
     # What a server says stands in its log at once, and its last words are the log's.
     inherited["PYTHONUNBUFFERED"] = "1"
     return inherited

@@ -15,11 +15,7 @@ def open_store(host: str, world_size: int, timeout_s: float) -> TCPStore:
 
     It asks nobody who they are, and would by itself listen on all addresses of the machine.
     """
-    family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as listener:
-        listener.bind(address)
-        listener.listen()
-        port, descriptor = listener.getsockname()[1], listener.detach()
+    port, descriptor = listening(host)
     return TCPStore(
         host,
         port,
@@ -29,6 +25,13 @@ def open_store(host: str, world_size: int, timeout_s: float) -> TCPStore:
         wait_for_workers=False,
         master_listen_fd=descriptor,
     )
+
+
+def listening(host: str, port: int = 0) -> tuple[int, int]:
+    """Return the port and the descriptor of a socket that listens at this address alone, for a store."""
+    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.create_server(address[:2], family=family) as listener:
+        return listener.getsockname()[1], listener.detach()
 
 
 def join_store(host: str, port: int, world_size: int, timeout_s: float) -> TCPStore:

@@ -1,0 +1,25 @@
+"""The network interfaces on which processes of a run listen for each other."""
+
+from __future__ import annotations
+
+import psutil
+
+LOOPBACK = "127.0.0.1"
+GLOO = "GLOO_SOCKET_IFNAME"
+"""Environment variable of torch's gloo, which by itself listens at whatever address the host's name has."""
+
+
+def interface_of(address: str) -> str | None:
+    """Return the interface of this host that has an address; `None` where none has it."""
+    for interface, addresses in psutil.net_if_addrs().items():
+        known = {each.address for each in addresses}
+        # All of these are addresses of the loopback, which lists one.
+        if address in known or (LOOPBACK in known and address.startswith("127.")):
+            return interface
+    return None
+
+
+def gloo_at(address: str) -> dict[str, str]:
+    """Return the environment in which gloo listens on the interface of an address; nothing where it is not ours."""
+    interface = interface_of(address)
+    return {GLOO: interface} if interface else {}
