@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
+import psutil
 import pytest
 
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import Machine
 from trainers.launch.checks.preflight import check_surroundings
 from trainers.launch.plan import make_plan
-from trainers.serving.processes.readiness import served_models
+from trainers.serving.processes import readiness
+from trainers.serving.processes.readiness import answers, served_models, stopped_process
 
 MODELS = json.dumps({"data": [{"id": "one"}, {"id": "two"}]})
 
@@ -87,3 +95,34 @@ def test_a_running_server_with_another_model_is_refused() -> None:
     assert told == [f"{url} (teacher-0) serves one, two"]
     [remedy] = [problem.remedy for problem in problems if problem.given == "teacher-0: three"]
     assert "--served-model-name three" in remedy
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_stopped_process_is_found_among_all_descendants(listed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "_LISTED", listed and readiness._LISTED)
+    code = "import subprocess, sys; p = subprocess.Popen(sys.argv[1:], stdout=sys.stdout); p.wait()"
+    python = [sys.executable, "-c", code]
+    head = subprocess.Popen([*python, *python, "sh", "-c", "echo $$; sleep 60"], stdout=subprocess.PIPE, text=True)
+    assert head.stdout is not None
+    last = int(head.stdout.readline())
+    try:
+        assert stopped_process(head.pid) is None
+        os.kill(last, signal.SIGSTOP)
+        while psutil.Process(last).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)
+        assert stopped_process(head.pid) == last
+        os.kill(last, signal.SIGCONT)
+    finally:
+        for each in (*psutil.Process(head.pid).children(recursive=True), head):
+            each.kill()
+        head.wait()
+        head.stdout.close()
+    assert stopped_process(head.pid) is None
+
+
+def test_whatever_is_said_to_health_is_an_answer_and_silence_is_none():
+    with answering(health=503) as url:
+        assert answers(url, 5)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        assert not answers(f"http://127.0.0.1:{mute.getsockname()[1]}", 0.05)
+    assert not answers(url, 5)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
 from trainers.serving.run_token import REFUSED, TokenRefused, authorization
 
 TIMEOUT_S = 2.0
 """Seconds without an answer after which a server counts as one that is not ready."""
+_LISTED = Path("/proc/thread-self/children").exists()
+"""Whether the kernel lists children, for which it is built or not."""
 
 
 def served_models(base_url: str) -> tuple[str, ...] | None:
@@ -38,13 +46,16 @@ def served_models(base_url: str) -> tuple[str, ...] | None:
 
 def answers(base_url: str, timeout_s: float) -> bool:
     """Return whether a server answers `/health` within a time, whatever it says; one that ended is told elsewhere."""
-    import httpx
-
+    # Every server is asked all the time: httpx would take eight times as much of a core.
+    address = urlsplit(base_url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout_s)
     try:
-        with httpx.Client(base_url=base_url, timeout=timeout_s, trust_env=False, verify=False) as client:
-            client.get("/health")
-    except (httpx.HTTPError, httpx.InvalidURL):
+        connection.request("GET", "/health")
+        connection.getresponse()
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
     return True
 
 
@@ -53,14 +64,34 @@ def stopped_process(pid: int) -> int | None:
 
     A front end answers `/health` while the engine behind it is stopped.
     """
-    # As httpx: a launcher that only reports a mistake need not wait for it.
-    import psutil
+    return next((each for each in _descendants(pid) if _is_stopped(each)), None)
 
+
+def _descendants(pid: int) -> Iterator[int]:
+    yield pid
+    for child in _children(pid):
+        yield from _descendants(child)
+
+
+def _children(pid: int) -> list[int]:
+    """Return the children of a process, as the kernel lists them: a host may have thousands of other processes."""
+    if not _LISTED:
+        # As httpx: a launcher that only reports a mistake need not wait for it.
+        import psutil
+
+        return [child.pid for child in psutil.Process(pid).children()] if psutil.pid_exists(pid) else []
+    found: list[int] = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, (thread / "children").read_bytes().split())
+    return found
+
+
+def _is_stopped(pid: int) -> bool:
     try:
-        head = psutil.Process(pid)
-        for process in (head, *head.children(recursive=True)):
-            if process.status() == psutil.STATUS_STOPPED:
-                return int(process.pid)
-    except psutil.NoSuchProcess:
-        return None
-    return None
+        # The name before it may hold anything, parentheses too.
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state == b"T"
