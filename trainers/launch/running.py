@@ -68,7 +68,7 @@ def run(plan: LaunchPlan, others: Company = ALONE) -> int:
             logger.info("%s is up: curl %s/health  (log: %s)", server.spec.name, server.spec.base_url, server.log_path)
         others.servers_up(servers.poll)
         if not plan.runs_program:
-            return others.serve(servers.poll)
+            return others.serve(servers)
         log = plan.file(TRAINER_LOG)
         logger.info("starting the trainer, which loads libraries, model and data first  (log: %s)", log)
         if screen is not None:

@@ -44,6 +44,13 @@ HOSTS = (
         f"{_MET}::test_a_request_reaches_all",
     ),
     Protection(
+        "hosts: servers that end for room are not restarted",
+        "trainers/launch/hosts/company.py",
+        "servers.check() if request.made else servers.poll()",
+        "servers.poll()",
+        "launch/hosts/test_company.py::test_servers_that_end_for_room_are_told_to_the_others_and_not_restarted",
+    ),
+    Protection(
         "strangers: no path of a server without the token",
         _ACCESS,
         'if scope["type"] == "lifespan" or self._is_open(scope) or self._shows_token(scope):',

@@ -25,6 +25,18 @@ OTHER_ERROR = 1
 SERVING_LOOK_S = 0.5
 
 
+class OwnServers(Protocol):
+    """The servers of this host."""
+
+    def poll(self) -> None:
+        """Restart what has ended, as long as that may be; raise what ends the run."""
+        ...
+
+    def check(self) -> None:
+        """Raise what has ended; nothing is restarted."""
+        ...
+
+
 class Company(Protocol):
     """The other hosts of a run."""
 
@@ -40,7 +52,7 @@ class Company(Protocol):
         """Return the servers of other hosts, as far as their end is to be noticed."""
         ...
 
-    def serve(self, poll: Callable[[], None]) -> int:
+    def serve(self, servers: OwnServers) -> int:
         """Serve until the program has ended on other hosts; return its status."""
         ...
 
@@ -67,7 +79,7 @@ class NoCompany:
         """Return none."""
         return ()
 
-    def serve(self, poll: Callable[[], None]) -> int:
+    def serve(self, servers: OwnServers) -> int:
         """Serve nobody."""
         return 0
 
@@ -141,20 +153,21 @@ class Others:
         """Return the servers of other hosts as one."""
         return (OthersServers(self._member),)
 
-    def serve(self, poll: Callable[[], None]) -> int:
+    def serve(self, servers: OwnServers) -> int:
         """Serve until the program has ended on other hosts; return its status.
 
-        Servers may end when room was asked for: Slurm asks every process.
+        Servers may end when room was asked for, as Slurm asks every process. They are not restarted then: the others
+        are told, and wait for nothing that will not come.
         """
         with deferring() as request:
             while (status := self._member.state().status) is None:
                 self.look(request)
                 try:
-                    poll()
+                    servers.check() if request.made else servers.poll()
                 except ServerError as error:
                     if not request.made:
                         raise
-                    self._end(str(error), Interrupted(request.signal or 0).status)
+                    self._end(_first_words(error), Interrupted(request.signal or 0).status)
                 time.sleep(SERVING_LOOK_S)
         return status
 
@@ -197,7 +210,7 @@ class Others:
         elif isinstance(error, ConfigurationError):
             self._end("; ".join(f"{found.given}: {found.expected}" for found in error.problems), USER_ERROR)
         elif isinstance(error, ServerError):
-            self._end(str(error).partition(" The end of its log")[0], SERVER_ERROR)
+            self._end(_first_words(error), SERVER_ERROR)
         else:
             self._end(f"{type(error).__name__}: {error}", OTHER_ERROR)
 
@@ -205,3 +218,8 @@ class Others:
         if self._member.told().ending is None:
             line = " ".join(reason.split())
             self._member.tell(ending=RunEnding(self._host, line, status, fatal=self.runs))
+
+
+def _first_words(error: ServerError) -> str:
+    """Return what an error says before it shows a log."""
+    return str(error).partition(" The end of its log")[0]
