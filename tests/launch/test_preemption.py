@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -112,6 +113,10 @@ class NoServers:
 
     def poll(self) -> None:
         """All work."""
+
+    def in_use(self) -> tuple[()]:
+        """None."""
+        return ()
 
 
 @pytest.fixture
@@ -355,15 +360,42 @@ def test_a_rollout_is_given_up_when_time_is_short_or_servers_end(
 ) -> None:
     monkeypatch.setattr(preemption, "LOOK_EVERY_S", 0.02)
     trainer = Waiting(tmp_path / ("stop_rollout" if gives_up else "saved"))
-    looks = iter([None, None, 143 if dies else None])
+    looks = iter([None, 143 if dies else None])
     threading.Timer(0.5, (tmp_path / "saved").touch).start()
     server = SimpleNamespace(exit_status=lambda: next(looks, 143 if dies else None))
-    # One that had ended before says nothing.
-    dead = SimpleNamespace(exit_status=lambda: 1)
-    assert make_room(tmp_path, trainer, [server, dead], asked(number), 1.0) == 0
+    assert make_room(tmp_path, trainer, [server], asked(number), 1.0) == 0
     assert trainer.seen == ({"stop", "stop_rollout"} if gives_up else {"stop"})
     time.sleep(0.6)
     assert list(tmp_path.glob("stop*")) == []
+
+
+class Preempted(Waiting):
+    """A trainer that ends once its rollout is given up, beside which a signal reaches all processes at once."""
+
+    said_something = True
+
+    def __init__(self, output_dir: Path, request: Request) -> None:
+        super().__init__(output_dir / "stop_rollout")
+        self._request = request
+
+    def status(self, timeout_s: float) -> int | None:
+        if self._request.made:
+            return super().status(timeout_s)
+        self._request.note(signal.SIGTERM, time.monotonic())
+        return None
+
+
+def test_servers_that_end_by_the_signal_are_not_restarted_and_a_rollout_is_given_up(plan: LaunchPlan) -> None:
+    polled: list[str] = []
+    ended = SimpleNamespace(exit_status=lambda: 0)
+    servers: Any = SimpleNamespace(poll=lambda: polled.append("restarted"), in_use=lambda: (ended,))
+    request = Request()
+    trainer: Any = Preempted(plan.output_dir, request)
+    began = time.monotonic()
+    assert running.watched(plan, servers, trainer, request) == 0
+    assert polled == []
+    # Half of the grace would have passed before.
+    assert time.monotonic() - began < 1
 
 
 def test_a_launch_that_lost_its_directory_to_another_does_not_save_there(tmp_path: Path) -> None:

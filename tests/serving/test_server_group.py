@@ -146,8 +146,11 @@ def test_a_server_that_can_be_done_without_is_told_once(stand_in, tmp_path, free
     specs = [dataclasses.replace(each, students=(name,)) for each, name in zip(specs, "ab", strict=True)]
     with ServerGroup(specs, tmp_path, lambda ended: len(ended) < 2) as group:
         end(group.servers[0])
+        # Whoever relies on it does not know yet.
+        assert group.in_use() == group.servers
         group.poll()
         group.poll()
+        assert group.in_use() == group.servers[1:]
         assert caplog.text.count("Server student-0 (model the-model") == 1
         assert "The run goes on without it: what it does not answer of a is lost alone" in caplog.text
         end(group.servers[1])

@@ -128,7 +128,9 @@ def watched(
             told = time.monotonic()
             logger.info("waiting for the trainer's first line (%.0f s)", told - started)
         try:
-            servers.poll()
+            if not request.made:
+                # Slurm asks servers, too: those that end by that are not to be restarted.
+                servers.poll()
             others.look(request)
         except ServerError as error:
             if not isinstance(plan.config, GRPOExperiment) or plan.file(LOADING).exists():
@@ -145,7 +147,7 @@ def watched(
     if plan.file(LOADING).exists():
         logger.warning("nothing is trained yet, and so nothing is saved")
         end_at_once(request.signal)
-    return make_room(plan.output_dir, trainer, (*servers.servers, *others.servers()), request, _save_grace_s(plan))
+    return make_room(plan.output_dir, trainer, (*servers.in_use(), *others.servers()), request, _save_grace_s(plan))
 
 
 def saved(plan: LaunchPlan, reason: str, trainer: Process, request: Request, grace_s: float) -> int | None:

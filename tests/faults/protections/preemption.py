@@ -17,6 +17,13 @@ PREEMPTION = (
         f"{_TEST}::test_a_run_that_makes_room_at_any_moment_ends_as_the_undisturbed_one",
     ),
     Protection(
+        "preemption: servers that end by the signal are not restarted",
+        "trainers/launch/running.py",
+        "            if not request.made:\n                # Slurm",
+        "            if True:\n                # Slurm",
+        f"{_TEST}::test_servers_that_end_by_the_signal_are_not_restarted_and_a_rollout_is_given_up",
+    ),
+    Protection(
         "preemption: a trainer that loads is not waited for",
         "trainers/launch/running.py",
         "    if plan.file(LOADING).exists():\n        logger.warning(",

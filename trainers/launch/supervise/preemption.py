@@ -47,7 +47,7 @@ def make_room(
     Args:
         output_dir: of the run.
         trainer: which trains.
-        servers: of the run.
+        servers: those that it uses.
         request: as it stands; its time is short from the first TERM on.
         grace_s: seconds that the trainer may take from then on.
 
@@ -58,7 +58,6 @@ def make_room(
     if is_lost(output_dir):
         end_at_once(request.signal, insisted=True)
     logger.warning("%s: the trainer ends its step and saves; %s", request.signal.name, _terms(request, grace_s))
-    running = [server for server in servers if server.exit_status() is None]
     asked, gives_up = output_dir / STOP, output_dir / STOP_ROLLOUT
     try:
         with told(asked):
@@ -67,7 +66,7 @@ def make_room(
             short = request.urgent_for(time.monotonic())
             if short > grace_s:
                 return None
-            ended = any(server.exit_status() is not None for server in running)
+            ended = any(server.exit_status() is not None for server in servers)
             if (ended or short > ROLLOUT_SHARE * grace_s) and not gives_up.exists():
                 why = "its servers end" if ended else "the time is short"
                 logger.warning("%s: a rollout, if one runs, is given up for a checkpoint of the last step", why)

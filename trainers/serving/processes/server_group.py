@@ -268,6 +268,12 @@ class ServerGroup:
             self.servers[number].kill()
             self._lose(self.servers[number], f"{trouble}; it was killed")
 
+    def in_use(self) -> tuple[Server, ...]:
+        """Return the servers that run, as far as `poll` knows; one that has just ended is among them."""
+        return tuple(
+            server for server in self.servers if server.state in ("up", "restarting") and server not in self._waiting
+        )
+
     def check(self) -> None:
         """Look why a trainer has failed beside these servers; nothing is restarted any more.
 
