@@ -19,7 +19,7 @@ from tests.support.network_hosts import NetworkHost, NetworkRun, network_hosts
 from tests.support.two_ranks import grpo_words
 from trainers.launch.hosts.endings import HOST_LOST
 from trainers.launch.hosts.listing import DEFAULT_PORT
-from trainers.output.checkpoints import checkpoints, flaw
+from trainers.output.checkpoints import newest_whole
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 STEPS = 6
@@ -31,8 +31,10 @@ LOOPBACK = {"127.0.0.1", "[::1]"}
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory, tiny_teacher_dir: Path, tiny_student_dir: Path) -> list[str]:
-    """The arguments of a run with two servers and two ranks, without `output_dir`."""
-    return grpo_words(tmp_path_factory.mktemp("words"), tiny_teacher_dir, tiny_student_dir, STEPS, "zero1")
+    """The arguments of a run with servers in one place and two ranks by ZeRO-3, without `output_dir`."""
+    directory = tmp_path_factory.mktemp("words")
+    _, _, *others = grpo_words(directory, tiny_teacher_dir, tiny_student_dir, STEPS, "zero3")
+    return ["1", "2", *others]
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +47,8 @@ def alone(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hosts() -> Iterator[list[NetworkHost]]:
-    """Two hosts of a run, servers on the first and ranks on the second, and a stranger on their switch."""
-    with network_hosts(3) as made:
+    """Three hosts of a run, servers on the first and a rank on each other, and a stranger on their switch."""
+    with network_hosts(4) as made:
         yield made
 
 
@@ -75,15 +77,15 @@ def is_closed_to(stranger: NetworkHost, run: Sequence[NetworkHost], output: Path
 
 
 @pytest.mark.fault(
-    "the cable of a host of GRPO out for 8 s",
+    "the cable of one of three hosts of GRPO out for 8 s",
     "the run goes on: the same lessons as on one host, weights to 1e-5",
     sample=1,
 )
-def test_grpo_over_two_networks_is_grpo_on_one_host_also_when_a_cable_was_out(
+def test_grpo_over_a_network_is_grpo_on_one_host_also_when_a_cable_was_out(
     hosts: list[NetworkHost], words: list[str], alone: Path, chance: random.Random, tmp_path: Path
 ) -> None:
     *run, stranger = hosts
-    output = tmp_path / "two"
+    output = tmp_path / "three"
     with NetworkRun(run, [*LAUNCH, *words, f"output_dir={output}"], tmp_path / "logs") as started:
         started.wait(lambda: steps(output) >= 1)
         is_closed_to(stranger, run, output)
@@ -92,27 +94,30 @@ def test_grpo_over_two_networks_is_grpo_on_one_host_also_when_a_cable_was_out(
         time.sleep(OUTAGE_S)
         before = steps(output)
         host.mend()
-        assert started.statuses(300) == [0, 0], started.said()
+        assert started.statuses(300) == [0] * 3, started.said()
     assert before < STEPS
     same(alone, output)
 
 
 @pytest.mark.fault(
-    "the cable of a host of GRPO out for good",
-    "all hosts end within 60 s, name the other, and leave no process",
+    "the cable of one of three hosts of GRPO out for good",
+    "all hosts end within 60 s, name one that they do not reach, and leave no process",
     sample=1,
 )
-def test_hosts_that_do_not_reach_each_other_end_both(
+def test_hosts_that_do_not_reach_each_other_all_end(
     hosts: list[NetworkHost], words: list[str], chance: random.Random, notice: Notice, tmp_path: Path
 ) -> None:
-    run, output = hosts[:2], tmp_path / "two"
+    run, output = hosts[:3], tmp_path / "three"
     with NetworkRun(run, [*LAUNCH, *words, "max_steps=1000", f"output_dir={output}"], tmp_path / "logs") as started:
-        started.wait(lambda: steps(output) >= 1)
+        started.wait(lambda: steps(output) >= 2)
         time.sleep(chance.uniform(0, 3))
-        chance.choice(run).cut()
+        lost = chance.choice(run)
+        lost.cut()
         with notice.within(ENDED_WITHIN_S):
             # A host counts as running until nothing on it runs any more.
-            assert started.statuses(2 * ENDED_WITHIN_S) == [HOST_LOST] * 2
-        for line, other in zip(started.last_lines(), reversed(run), strict=True):
+            assert started.statuses(2 * ENDED_WITHIN_S) == [HOST_LOST] * 3
+        # All report to the first one.
+        missed = [lost if host is not lost else next(other for other in run if other is not lost) for host in run]
+        for line, other in zip(started.last_lines(), missed, strict=True):
             assert f"the run ended by host {other.name}: nothing was heard of it" in line
-    assert flaw(checkpoints(output)[-1]) is None
+    assert newest_whole(output)[0] is not None
