@@ -48,14 +48,16 @@ def test_repeats_are_counted_and_the_longest_time_is_kept() -> None:
 
 def test_runs_are_added_up_and_kept_apart(tmp_path: Path) -> None:
     first = run_of([Row("a kill", "no orphan", 3, noticed_s=1.0)], seed=1, repeats=3)
-    second = run_of([Row("a kill", "no orphan", 1, ["x: late"], noticed_s=4.0), Row("a cut", "told")], 2, 2)
+    second = run_of([Row("a kill", "no orphan", 1, ["x: late"], noticed_s=4.0), Row("a cut", "told", 2)], 2, 2)
     report_of([first, second], "reliability").finish("", tmp_path)
     runs = earlier_runs(tmp_path / "reliability.json")
     assert runs == [first, second]
     assert all(run["date"] and run["commit"] for run in runs)
     joined, other = together(runs)
     assert (joined.survived, joined.lost, joined.noticed_s) == (4, ["x: late"], 4.0)
-    assert other == Row("a cut", "told")
+    assert other == Row("a cut", "told", 2)
+    # One within which a run was interrupted was not done.
+    assert run_of([Row("a cut", "told")], 2, 2)["rows"] == []
     assert earlier_runs(tmp_path / "none.json") == []
     (tmp_path / "old.json").write_text('{"rows": []}')
     with pytest.raises(ValueError, match="leave --add out"):

@@ -16,8 +16,12 @@ RUNS = "runs"
 
 
 def run_of(rows: Iterable[Row], seed: int, repeats: int) -> dict[str, Any]:
-    """Return what is recorded of one run: when, at which commit, by which command, and all its counts."""
-    return {**provenance(), "seed": seed, "repeats": repeats, "rows": [asdict(row) for row in rows]}
+    """Return what is recorded of one run: when, at which commit, by which command, and all its counts.
+
+    A fault within which it was interrupted was not done.
+    """
+    done = [asdict(row) for row in rows if row.survived or row.lost or row.skipped]
+    return {**provenance(), "seed": seed, "repeats": repeats, "rows": done}
 
 
 def earlier_runs(record: Path) -> list[dict[str, Any]]:
