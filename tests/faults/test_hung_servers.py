@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from trainers.serving.processes import health_watch, server_group
@@ -105,7 +106,13 @@ def test_a_server_that_answers_nothing_is_in_trouble(stand_in: Any, monkeypatch:
 def test_a_process_that_is_stopped_while_its_server_is_asked_is_named(
     stand_in: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health_watch, "answers", lambda *_: os.kill(stand_in.pid, signal.SIGSTOP))
+    def answers(*_: object) -> bool:
+        os.kill(stand_in.pid, signal.SIGSTOP)
+        while psutil.Process(stand_in.pid).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.001)
+        return False
+
+    monkeypatch.setattr(health_watch, "answers", answers)
     assert trouble_of(stand_in) == f"its process {stand_in.pid} is stopped, as by SIGSTOP"
 
 

@@ -198,6 +198,17 @@ def test_a_directory_that_is_not_shared_is_told(sft, tmp_path: Path) -> None:
     assert run.statuses() == [130, 2]
 
 
+def test_a_first_host_does_not_wait_for_one_that_shares_the_token_and_no_directory(sft, tmp_path: Path) -> None:
+    run = sft("0=0,0 1=0,0", seen_s=2, silent_s=120)
+    token = {"ATLAS_RUN_TOKEN": "of-both"}
+    run.start(0, environment=token)
+    run.wait_for(0, "waiting for 1 other hosts")
+    run.start(1, more=[f"output_dir={tmp_path}/elsewhere"], environment=token)
+    assert run.statuses(60) == [2, 2]
+    assert "the run ended by host 127.0.0.3: output_dir=" in run.last_lines()[0]
+    assert "they do not share the directory" in run.last_lines()[0]
+
+
 def test_another_token_is_refused_by_name(sft) -> None:
     run = sft("0=0,0 1=0,0", seen_s=2, silent_s=120)
     run.start(0)

@@ -15,6 +15,7 @@ import psutil
 from tests.support.processes import Environments
 from trainers.output.lock import HELD_BY
 from trainers.paths import ROOT
+from trainers.serving.run_token import RUN_TOKEN
 
 RUN = "ATLAS_TEST_HOSTS"
 """Environment variable that tells the processes of one test's run from all others."""
@@ -65,7 +66,7 @@ class HostLaunches:
         self._run = str(directory)
         code = _START.format(silent_s=silent_s, coming_s=coming_s, seen_s=seen_s, before=before)
         self._command = [sys.executable, "-c", code, *arguments, "--hosts", ",".join(addresses(number))]
-        inherited = {name: value for name, value in os.environ.items() if name != HELD_BY}
+        inherited = {name: value for name, value in os.environ.items() if name not in (HELD_BY, RUN_TOKEN)}
         paths = os.pathsep.join(filter(None, [(environment or {}).get("PYTHONPATH"), str(ROOT)]))
         ours = {"CUDA_VISIBLE_DEVICES": "", "MASTER_PORT": str(port), RUN: self._run}
         self._environment = {**inherited, **ours, **(environment or {}), "PYTHONPATH": paths}

@@ -25,7 +25,7 @@ from trainers.launch.hosts.meeting_point import meeting_point
 from trainers.launch.hosts.member import HostMember, refused
 from trainers.launch.hosts.parts import Host, hosts_of, on_hosts, part_of
 from trainers.launch.hosts.token_file import TOKEN_FILE, shared_token, token_shared
-from trainers.launch.outcome import told_end
+from trainers.launch.outcome import USER_ERROR, told_end
 from trainers.launch.own_host import OwnHost
 from trainers.launch.plan import LaunchPlan
 from trainers.launch.running import run
@@ -235,9 +235,11 @@ def _arrived(hosts: HostList, output_dir: Path) -> HostMember:
         refused_since = (refused_since or now) if status == REFUSED else None
         if status == ACCEPTED and token is not None:
             return member
-        member.close()
         if status is not None and token is None and now - began > SEEN_S:
-            raise ConfigurationError([_not_shared(output_dir, hosts, TOKEN_FILE)])
+            problem = _not_shared(output_dir, hosts, TOKEN_FILE)
+            _leave(member, hosts, problem)
+            raise ConfigurationError([problem])
+        member.close()
         if (refused_since is None or now - refused_since > SEEN_S) and (error := refused(status, url, hosts.index)):
             raise error
         if now - began > coming_s:
@@ -245,6 +247,14 @@ def _arrived(hosts: HostList, output_dir: Path) -> HostMember:
             remedy = "start the same line there; MASTER_PORT, the same on all hosts, chooses another port"
             raise ConfigurationError([Problem(f"host {hosts.first}", expected, remedy)])
         time.sleep(POLL_S)
+
+
+def _leave(member: HostMember, hosts: HostList, problem: Problem) -> None:
+    """Tell the first host, which counts on this one where it has heard it, why this one takes no part."""
+    name = hosts.names[hosts.index] if hosts.names else f"with NODE_RANK={hosts.index}"
+    member.tell(ending=RunEnding(name, f"{problem.given}: {problem.expected}", USER_ERROR))
+    member.call()
+    member.close()
 
 
 def _new_launch() -> str:

@@ -13,7 +13,7 @@ from trainers.serving.run_token import REFUSED, TokenRefused, authorization
 TIMEOUT_S = 2.0
 """Seconds without an answer after which a server counts as one that is not ready."""
 _LISTED = Path("/proc/thread-self/children").exists()
-"""Whether the kernel lists children, for which it is built or not."""
+"""True where the kernel lists the children of a process, for which it is built or not."""
 
 
 def served_models(base_url: str) -> tuple[str, ...] | None:
