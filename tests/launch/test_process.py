@@ -286,7 +286,7 @@ def test_only_a_training_that_has_done_all_its_steps_is_finished(
 
 def test_a_server_failure_is_explained(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     def fail(_: object) -> int:
-        raise ServerError("Server teacher-0 ended. The end of its log:\nNo available memory for the cache blocks.")
+        raise ServerError("Server teacher-0 ended.", Path("t.log"), "No available memory for the cache blocks.")
 
     monkeypatch.setattr(launcher, "launch", fail)
     assert launcher.main(["--servers", "1", "--trainers", "1", "teacher_rcl"]) == 3

@@ -191,7 +191,7 @@ class FakeServers:
     def poll(self) -> None:
         self.left -= 1
         if self.left < 0:
-            raise ServerError("Server student-0 ended with status 1. The end of its log:\nout of memory")
+            raise ServerError("Server student-0 ended with status 1.", Path("student-0.log"), "out of memory")
 
 
 @pytest.fixture

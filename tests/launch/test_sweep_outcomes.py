@@ -80,7 +80,7 @@ def test_why_a_launch_ended_is_told_with_its_log(run: Run, monkeypatch: pytest.M
             EndRecord(2, "a=1: expected 2. → write a=2"),
         ),
         (
-            ServerError("Server student-0 ended with status 1. The end of its log out/student-0.log:\nno memory"),
+            ServerError("Server student-0 ended with status 1.", Path("out/student-0.log"), "no memory"),
             EndRecord(3, "Server student-0 ended with status 1.", "out/student-0.log"),
         ),
         (ServerError("Port already in use"), EndRecord(3, "Port already in use")),

@@ -31,8 +31,7 @@ def told_end(error: BaseException) -> int:
         return USER_ERROR
     if isinstance(error, ServerError):
         logger.error("%s", error)
-        why, _, tail = str(error).partition(" The end of its log ")
-        record_end(SERVER_ERROR, why, Path(tail.partition(":\n")[0]) if tail else None)
+        record_end(SERVER_ERROR, error.why, error.log)
         for hint in server_hints(str(error), on_cpu=detect().cpu_only):
             logger.error("%s", hint)
         return SERVER_ERROR

@@ -136,7 +136,7 @@ def watched(
             if not isinstance(plan.config, GRPOExperiment) or plan.file(LOADING).exists():
                 raise
             grace_s = LOST_GRACE_S if isinstance(error, ServersElsewhere) else SAVING_GRACE_S
-            status = saved(plan, str(error).partition(" The end of its log")[0], trainer, request, grace_s)
+            status = saved(plan, error.why, trainer, request, grace_s)
             if status == 0 and not stopped_early(plan):
                 return 0
             if not request.made:

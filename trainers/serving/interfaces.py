@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import socket
+
 import psutil
 
 LOOPBACK = "127.0.0.1"
 GLOO = "GLOO_SOCKET_IFNAME"
 """Environment variable of torch's gloo, which by itself listens at whatever address the host's name has."""
+
+
+def listening(address: str, port: int = 0) -> socket.socket:
+    """Return a socket that listens at this address alone, on a free port where none is named.
+
+    Raises:
+        OSError: when the address is none of this host, or something listens there.
+    """
+    family, *_, found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+    return socket.create_server(found[:2], family=family)
 
 
 def interface_of(address: str) -> str | None:

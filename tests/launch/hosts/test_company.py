@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from trainers.launch.hosts import company
@@ -44,7 +45,7 @@ class Servers:
         self.restarted += 1
 
     def check(self) -> None:
-        raise ServerError("Server student-0 ended with status 0. The end of its log x:\n")
+        raise ServerError("Server student-0 ended with status 0.", Path("x"), "the end")
 
 
 def test_servers_that_end_for_room_are_told_to_the_others_and_not_restarted(monkeypatch):

@@ -167,7 +167,7 @@ class Others:
                 except ServerError as error:
                     if not request.made:
                         raise
-                    self._end(_first_words(error), Interrupted(request.signal or 0).status)
+                    self._end(error.why, Interrupted(request.signal or 0).status)
                 time.sleep(SERVING_LOOK_S)
         return status
 
@@ -210,7 +210,7 @@ class Others:
         elif isinstance(error, ConfigurationError):
             self._end("; ".join(f"{found.given}: {found.expected}" for found in error.problems), USER_ERROR)
         elif isinstance(error, ServerError):
-            self._end(_first_words(error), SERVER_ERROR)
+            self._end(error.why, SERVER_ERROR)
         else:
             self._end(f"{type(error).__name__}: {error}", OTHER_ERROR)
 
@@ -218,8 +218,3 @@ class Others:
         if self._member.told().ending is None:
             line = " ".join(reason.split())
             self._member.tell(ending=RunEnding(self._host, line, status, fatal=self.runs))
-
-
-def _first_words(error: ServerError) -> str:
-    """Return what an error says before it shows a log."""
-    return str(error).partition(" The end of its log")[0]

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from trainers.launch.hosts.meeting import Meeting, PlaceTaken, read_report
 from trainers.problems import ConfigurationError, Problem
+from trainers.serving.interfaces import listening
 from trainers.serving.processes.access import TokenRequired
 
 REPORTS, FACTS = "/reports", "/facts"
@@ -51,17 +52,12 @@ def meeting_point(meeting: Meeting, address: str, port: int) -> Iterator[None]:
 
 
 def _listening(address: str, port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((address, port))
+        return listening(address, port)
     except OSError as error:
-        listener.close()
         expected = f"the first host cannot listen there ({error.strerror})"
         remedy = "end what listens there, or export MASTER_PORT with another port on all hosts"
         raise ConfigurationError([Problem(f"{address}:{port}", expected, remedy)]) from None
-    listener.listen()
-    return listener
 
 
 def _application(meeting: Meeting) -> TokenRequired:

@@ -13,7 +13,7 @@ from torch.distributed.elastic.rendezvous import RendezvousHandler, RendezvousIn
 from torch.distributed.elastic.rendezvous import static_tcp_rendezvous as torchs
 from torch.distributed.elastic.rendezvous.static_tcp_rendezvous import StaticTCPRendezvous
 
-from trainers.serving.weights.gloo_group import listening
+from trainers.serving.interfaces import listening
 
 _torchs_handler = torchs.create_rdzv_handler
 
@@ -41,7 +41,6 @@ class _BoundRendezvous(StaticTCPRendezvous):
         return super().next_rendezvous()
 
     def _opened(self) -> TCPStore:
-        _, descriptor = listening(self.master_addr, self.master_port)
         return TCPStore(
             self.master_addr,
             self.master_port,
@@ -49,5 +48,5 @@ class _BoundRendezvous(StaticTCPRendezvous):
             is_master=True,
             timeout=self.timeout,
             multi_tenant=True,
-            master_listen_fd=descriptor,
+            master_listen_fd=listening(self.master_addr, self.master_port).detach(),
         )

@@ -44,7 +44,22 @@ _SIGNALLED = 128
 
 
 class ServerError(RuntimeError):
-    """A server could not be started, or ended while it was needed. The message says which one, why, and what helps."""
+    """A server could not be started, or ended while it was needed. The message says which one, why, and what helps.
+
+    Args:
+        why: which one, what happened to it, and what helps, in one sentence or several.
+        log: the file that says more, where there is one.
+        log_end: of that file, shown behind the reason.
+
+    Attributes:
+        why: the message without the end of the log.
+        log: the file.
+    """
+
+    def __init__(self, why: str, log: Path | None = None, log_end: str = "") -> None:
+        super().__init__(why if log is None else f"{why} The end of its log {log}:\n{log_end}")
+        self.why = why
+        self.log = log
 
 
 def unavailable_ports(specs: Iterable[ServerSpec]) -> list[ServerSpec]:
@@ -152,8 +167,7 @@ class Server:
         """Return the error that says what happened to this server and shows the end of its log."""
         tail = log_tail(self.log_path) or "(the log is empty)"
         return ServerError(
-            f"Server {self.spec.name} (model {self.spec.model}, {self.spec.base_url}) {what}. "
-            f"The end of its log {self.log_path}:\n{tail}"
+            f"Server {self.spec.name} (model {self.spec.model}, {self.spec.base_url}) {what}.", self.log_path, tail
         )
 
     def terminate(self) -> None:

@@ -7,6 +7,8 @@ import socket
 
 from torch.distributed import ProcessGroupGloo, TCPStore
 
+from trainers.serving.interfaces import listening
+
 _ANY_PORT = 9
 
 
@@ -15,23 +17,16 @@ def open_store(host: str, world_size: int, timeout_s: float) -> TCPStore:
 
     It asks nobody who they are, and would by itself listen on all addresses of the machine.
     """
-    port, descriptor = listening(host)
+    listener = listening(host)
     return TCPStore(
         host,
-        port,
+        listener.getsockname()[1],
         world_size,
         is_master=True,
         timeout=datetime.timedelta(seconds=timeout_s),
         wait_for_workers=False,
-        master_listen_fd=descriptor,
+        master_listen_fd=listener.detach(),
     )
-
-
-def listening(host: str, port: int = 0) -> tuple[int, int]:
-    """Return the port and the descriptor of a socket that listens at this address alone, for a store."""
-    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.create_server(address[:2], family=family) as listener:
-        return listener.getsockname()[1], listener.detach()
 
 
 def join_store(host: str, port: int, world_size: int, timeout_s: float) -> TCPStore:
