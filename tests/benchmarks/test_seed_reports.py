@@ -41,9 +41,8 @@ def test_quickstarts_that_have_finished_are_reported(monkeypatch, tmp_path, capl
 
 def test_a_run_says_in_which_arithmetic_it_was_made(monkeypatch, tmp_path):
     environments = []
-    monkeypatch.setattr(quickstart_seeds.subprocess, "run", lambda _, **options: environments.append(options["env"]))
+    monkeypatch.setattr(quickstart_seeds, "call", lambda *given: environments.append(given[2]))
     monkeypatch.setattr(arithmetic, "provenance", lambda: {"commit": "61270ee"})
-    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
     for threads, kernels in ((1, None), (2, "avx2")):
         quickstart_seeds.run(3, tmp_path / str(threads), quickstart_seeds.Arithmetic(threads, kernels), ())
     assert [environment["OMP_NUM_THREADS"] for environment in environments] == ["1", "2"]

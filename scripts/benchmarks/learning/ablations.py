@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,13 +27,12 @@ from scripts.benchmarks.learning.records.main_goals import NO_PROBE, ONE_STUDENT
 from scripts.benchmarks.learning.records.over_seeds import across_seeds
 from scripts.benchmarks.learning.records.trained_variants import TrainedVariant, add_to_record, read_variant
 from scripts.benchmarks.tools.arithmetic import ORIGIN, Arithmetic, write_origin
+from scripts.benchmarks.tools.commands import call, ended_by_signals
 from scripts.benchmarks.tools.measure import record_table
 from trainers.evaluation.comparison import compare, write_comparison
 from trainers.evaluation.measures.results import Results
 from trainers.evaluation.reports.results import read_results
 from trainers.evaluation.reports.results_table import ResultsTable
-from trainers.launch.supervise.interruption import Interrupted, interruptible
-from trainers.paths import ROOT
 from trainers.terminal.log_lines import log_to_standard_error
 
 logger = logging.getLogger("ablations")
@@ -108,8 +105,9 @@ SMOKE = {
 WHOLLY: Mapping[str, tuple[str, ...]] = dict.fromkeys(SMOKE, ()) | {"evaluation": ("eval_max_samples=108",)}
 
 
+@ended_by_signals()
 def main() -> None:
-    """Reads the options; a signal ends what runs."""
+    """Runs what is missing, then reports."""
     log_to_standard_error()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -121,15 +119,6 @@ def main() -> None:
     Arithmetic.add_options(parser)
     parser.add_argument("--smoke", action="store_true", help="few steps: shows that everything runs, learns nothing")
     options = parser.parse_args()
-    try:
-        with interruptible():
-            run_and_report(options)
-    except Interrupted as error:
-        raise SystemExit(error.status) from None
-
-
-def run_and_report(options: argparse.Namespace) -> None:
-    """Runs what is missing, then reports, as the options say."""
     output = options.output.resolve()
     chosen = [variant for variant in VARIANTS if not options.variants or variant.directory in options.variants]
     if not options.report_only:
@@ -159,26 +148,11 @@ def run(stages: Iterable[Stage], output: Path, arithmetic: Arithmetic) -> None:
         if product.is_file():
             logger.info("seed %s: %s is finished", output.name, name)
             continue
-        logger.info("seed %s: %s: %s", output.name, name, " ".join(command))
+        logger.info("seed %s: %s", output.name, name)
         log = output / "log" / f"{name.replace(' ', '_')}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
         start = time.perf_counter()
-        status = ended(command, log, arithmetic)
-        if status != 0:
-            raise SystemExit(f"{name} ended with status {status}: see {log}; the same command goes on from here")
+        call(command, log, arithmetic.environment())
         logger.info("seed %s: %s took %.0f s", output.name, name, time.perf_counter() - start)
-
-
-def ended(command: Sequence[str], log: Path, arithmetic: Arithmetic) -> int:
-    """The exit status of a command that writes into a file; what ends this script ends the command as well."""
-    with log.open("w", encoding="utf-8") as file:
-        environment = os.environ | arithmetic.environment()
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT)
-        try:
-            return process.wait()
-        finally:
-            process.terminate()
-            process.wait()
 
 
 def stages(

@@ -25,7 +25,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from scripts.benchmarks.learning.ablations import WHOLLY
-from scripts.benchmarks.learning.overlap_learning import call, prepare, slug, spread
+from scripts.benchmarks.learning.overlap_learning import prepare, slug, spread
+from scripts.benchmarks.tools.commands import call, ended_by_signals
 from scripts.benchmarks.tools.measure import record_table
 from scripts.benchmarks.tools.variant_lines import Variant, draw_variants
 from trainers.evaluation.reports.results_table import ResultsTable
@@ -74,6 +75,7 @@ class Run:
         return float(np.interp(tokens, self.tokens, self.accuracies))
 
 
+@ended_by_signals()
 def main() -> None:
     """Runs what is missing, then reports."""
     log_to_standard_error()
@@ -91,7 +93,7 @@ def main() -> None:
             prepare(directory, seed, WHOLLY)
             for name in VARIANTS:
                 if not finished(directory, name):
-                    call(command(directory, seed, name, arguments.steps, arguments.overrides), directory)
+                    call(command(directory, seed, name, arguments.steps, arguments.overrides), directory / "log")
     done = [seed for seed in arguments.seeds if all(finished(arguments.output / str(seed), name) for name in VARIANTS)]
     if left_out := sorted({*arguments.seeds} - {*done}):
         logger.warning("left out, not finished: seeds %s", left_out)

@@ -29,7 +29,8 @@ from statistics import fmean
 from typing import Any
 
 from scripts.benchmarks.learning.ablations import PORT, SMOKE, WHOLLY
-from scripts.benchmarks.learning.overlap_learning import call, prepare
+from scripts.benchmarks.learning.overlap_learning import prepare
+from scripts.benchmarks.tools.commands import call, ended_by_signals
 from scripts.benchmarks.tools.measure import record_table
 from trainers.evaluation.lesson_files import read_lines
 from trainers.evaluation.reports.results_table import ResultsTable
@@ -44,6 +45,7 @@ STEPS = 30
 logger = logging.getLogger("judge_noise")
 
 
+@ended_by_signals()
 def main() -> None:
     """Runs what is missing, then reports."""
     log_to_standard_error()
@@ -123,13 +125,13 @@ def run(seed: int, directory: Path, judgings: Sequence[Judging], options: argpar
     elif not (made / "sft" / "finished.json").is_file():
         raise SystemExit(f"--worlds {options.worlds}: there is no warmed-up teacher in {made / 'sft'}")
     if MODEL in judgings:
-        call([sys.executable, "-m", "custom_data.world.judging", "--world", str(made / "world")], directory)
+        call([sys.executable, "-m", "custom_data.world.judging", "--world", str(made / "world")], directory / "log")
     few, steps = (["warmup_steps=1"], 3) if options.smoke else ([], options.steps)
     for judging in judgings:
         if not (directory / judging.name / "finished.json").is_file():
-            call(training(made, directory, seed, judging, steps, [port, *few, *options.overrides]), directory)
+            call(training(made, directory, seed, judging, steps, [port, *few, *options.overrides]), directory / "log")
     if not (evaluated(directory, judgings) / "summary.json").is_file():
-        call([*evaluation(made, directory, seed, judgings), port, *extra["evaluation"]], directory)
+        call([*evaluation(made, directory, seed, judgings), port, *extra["evaluation"]], directory / "log")
 
 
 def evaluated(directory: Path, judgings: Sequence[Judging]) -> Path:

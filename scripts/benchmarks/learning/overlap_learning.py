@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +24,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from scripts.benchmarks.learning.ablations import WHOLLY
+from scripts.benchmarks.tools.commands import call, ended_by_signals
 from scripts.benchmarks.tools.variant_lines import Variant, draw_variants
-from trainers.paths import ROOT
 from trainers.terminal.log_lines import log_to_standard_error
 
 logger = logging.getLogger("overlap_learning")
@@ -56,6 +55,7 @@ class Curve:
         return fmean(done[-LAST:] or self.rewards[:1])
 
 
+@ended_by_signals()
 def main() -> None:
     """Runs what is missing, then reports."""
     log_to_standard_error()
@@ -87,35 +87,18 @@ def finished(directory: Path) -> bool:
 
 def prepare(directory: Path, seed: int, extra: Mapping[str, Sequence[str]]) -> None:
     """The seed's world and warmed-up teacher; `extra` holds words for either command."""
-    directory.mkdir(parents=True, exist_ok=True)
     world = [sys.executable, "-m", "custom_data.world", "--output", f"{directory}/world", "--seed", str(seed)]
-    call([*world, *extra["world"]], directory)
+    call([*world, *extra["world"]], directory / "log")
     arguments = ["configs/run/quickstart_sft.yaml", f"workspace={directory}", f"seed={seed}", *extra["sft"]]
-    call(["bash", "scripts/launch.sh", "1", *arguments], directory)
+    call(["bash", "scripts/launch.sh", "1", *arguments], directory / "log")
 
 
 def train(directory: Path, seed: int, name: str, overrides: Sequence[str]) -> None:
     """One variant of one seed."""
     output = directory / slug(name)
     arguments = [f"workspace={directory}", f"seed={seed}", f"output_dir={output}", "logging_steps=1", *overrides]
-    call(["bash", "scripts/launch_with_server.sh", "1", "1", "configs/run/quickstart_rl.yaml", *arguments], directory)
-
-
-def call(command: Sequence[str], directory: Path) -> None:
-    """Runs a command of ours, which does nothing where it has been done; its words go to a log.
-
-    What ends this script ends the command as well, and lets it end what it has started.
-    """
-    logger.info("%s", " ".join(command))
-    with (directory / "log").open("a", encoding="utf-8") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            status = process.wait()
-        finally:
-            process.terminate()
-            process.wait()
-    if status != 0:
-        raise SystemExit(f"status {status}: see {directory / 'log'}; the same command goes on from here")
+    recipe = ["bash", "scripts/launch_with_server.sh", "1", "1", "configs/run/quickstart_rl.yaml"]
+    call([*recipe, *arguments], directory / "log")
 
 
 def slug(name: str) -> str:

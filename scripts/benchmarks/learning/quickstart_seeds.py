@@ -19,8 +19,6 @@ import argparse
 import json
 import logging
 import math
-import os
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +30,7 @@ from rich.markdown import Markdown
 from scripts.benchmarks.learning.records.run_tables import record_median
 from scripts.benchmarks.learning.records.seed_tables import read_run, record
 from scripts.benchmarks.tools.arithmetic import Arithmetic, write_origin
-from trainers.paths import ROOT
+from scripts.benchmarks.tools.commands import call, ended_by_signals
 from trainers.plotting import several_seeds
 from trainers.terminal.log_lines import log_to_standard_error
 
@@ -51,6 +49,7 @@ COLUMNS = {
 }
 
 
+@ended_by_signals()
 def main() -> None:
     """Runs what is missing, then reports."""
     log_to_standard_error()
@@ -86,12 +85,9 @@ def finished(output: Path) -> bool:
 def run(seed: int, output: Path, arithmetic: Arithmetic, overrides: Sequence[str]) -> None:
     """One quickstart; its wall time lands in `OUTPUT/N/seconds`, when it is finished."""
     command = ["bash", "scripts/quickstart.sh", "--seed", str(seed), "--output", str(output), *overrides]
-    logger.info("seed %d: %s", seed, " ".join(command))
     write_origin(output, arithmetic)
-    environment = os.environ | arithmetic.environment()
     start = time.perf_counter()
-    with (output / "quickstart.log").open("w", encoding="utf-8") as log:
-        subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    call(command, output / "quickstart.log", arithmetic.environment())
     (output / "seconds").write_text(f"{time.perf_counter() - start:.0f}\n", encoding="utf-8")
 
 
