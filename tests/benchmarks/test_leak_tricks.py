@@ -75,7 +75,7 @@ def test_stages_run_in_the_arithmetic_that_was_asked_for_and_end_the_study_where
         yield "blind", output / "never", [sys.executable, "-c", "raise SystemExit(3)"]
 
     monkeypatch.setattr(leak_tricks, "stages", made)
-    with pytest.raises(SystemExit, match="blind ended with status 3"):
+    with pytest.raises(SystemExit, match=r"status 3: see .*blind\.log"):
         leak_tricks.run(0, tmp_path, 8765, Arithmetic(7, None), smoke=True)
     assert (tmp_path / "said").read_text(encoding="utf-8") == "7"
 

@@ -17,8 +17,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from scripts.benchmarks.learning.records.main_goals import NO_PROBE, ONE_STUDENT
 from scripts.benchmarks.learning.records.over_seeds import across_seeds
 from scripts.benchmarks.learning.records.trained_variants import TrainedVariant, add_to_record, read_variant
 from scripts.benchmarks.tools.arithmetic import ORIGIN, Arithmetic, write_origin
-from scripts.benchmarks.tools.commands import call, ended_by_signals
+from scripts.benchmarks.tools.commands import Stage, ended_by_signals, run_stage
 from scripts.benchmarks.tools.measure import record_table
 from trainers.evaluation.comparison import compare, write_comparison
 from trainers.evaluation.measures.results import Results
@@ -36,8 +35,6 @@ from trainers.evaluation.reports.results_table import ResultsTable
 from trainers.terminal.log_lines import log_to_standard_error
 
 logger = logging.getLogger("ablations")
-Stage = tuple[str, Path, list[str]]
-"""Name, the file that says it is finished, and command."""
 PORT = 8765
 
 
@@ -126,7 +123,8 @@ def main() -> None:
         for seed in options.seeds:
             if not (output / str(seed) / ORIGIN).is_file():
                 write_origin(output / str(seed), arithmetic)
-            run(stages(seed, output / str(seed), chosen, options.port, extra), output / str(seed), arithmetic)
+            for stage in stages(seed, output / str(seed), chosen, options.port, extra):
+                run_stage(stage, output / str(seed), arithmetic.environment())
     trained = report(output, options.seeds, chosen)
     if options.record is not None:
         record(trained, options.record)
@@ -140,19 +138,6 @@ def record(trained: Sequence[TrainedVariant], directory: Path) -> None:
     tables = {"ablations": (means.header, means.rows), "main-goals": main_goals(together)}
     for name, (columns, rows) in tables.items():
         record_table(name, columns, rows, directory)
-
-
-def run(stages: Iterable[Stage], output: Path, arithmetic: Arithmetic) -> None:
-    """Run all stages of one seed that have not been finished; their output goes to `OUTPUT/N/log/STAGE.log`."""
-    for name, product, command in stages:
-        if product.is_file():
-            logger.info("seed %s: %s is finished", output.name, name)
-            continue
-        logger.info("seed %s: %s", output.name, name)
-        log = output / "log" / f"{name.replace(' ', '_')}.log"
-        start = time.perf_counter()
-        call(command, log, arithmetic.environment())
-        logger.info("seed %s: %s took %.0f s", output.name, name, time.perf_counter() - start)
 
 
 def stages(

@@ -23,20 +23,19 @@ import logging
 import random
 import re
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from scripts.benchmarks.learning.ablations import PORT, ended
+from scripts.benchmarks.learning.ablations import PORT
 from scripts.benchmarks.learning.leak_reader import MANIFEST, TRICKS, trick_of
 from scripts.benchmarks.tools.arithmetic import Arithmetic
+from scripts.benchmarks.tools.commands import Stage, ended_by_signals, run_stage
 from scripts.benchmarks.tools.measure import record_table
 from trainers.evaluation.lesson_files import read_lines
 from trainers.evaluation.reports.results_table import ResultsTable
 from trainers.jsonl import as_lines
-from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.plotting import several_seeds
 from trainers.terminal.log_lines import log_to_standard_error
 
@@ -58,8 +57,9 @@ OUTCOMES = (
 )
 
 
+@ended_by_signals()
 def main() -> None:
-    """Reads the options; a signal ends what runs."""
+    """Trains what is missing, then reports."""
     log_to_standard_error()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -71,12 +71,8 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="few steps: shows that everything runs, learns nothing")
     options = parser.parse_args()
     output = options.output.resolve()
-    try:
-        with interruptible():
-            for seed in () if options.report_only else options.seeds:
-                run(seed, output / str(seed), options.port, Arithmetic.chosen(options), smoke=options.smoke)
-    except Interrupted as error:
-        raise SystemExit(error.status) from None
+    for seed in () if options.report_only else options.seeds:
+        run(seed, output / str(seed), options.port, Arithmetic.chosen(options), smoke=options.smoke)
     tables = report(output, options.seeds)
     if options.record is not None:
         for policy, table in tables.items():
@@ -84,24 +80,15 @@ def main() -> None:
 
 
 def run(seed: int, output: Path, port: int, arithmetic: Arithmetic, *, smoke: bool) -> None:
-    """All stages of one seed that have not been finished; their output goes to `OUTPUT/N/log/STAGE.log`."""
-    for name, product, command in stages(seed, output, port, smoke=smoke):
-        if product.is_file():
-            logger.info("seed %d: %s is finished", seed, name)
-            continue
-        if name == "warm-up":
+    """Run all stages of one seed that have not been finished; their output goes to `OUTPUT/N/log/STAGE.log`."""
+    for stage in stages(seed, output, port, smoke=smoke):
+        name, product, _ = stage
+        if name == "warm-up" and not product.is_file():
             write_warmup_rows(output, seed)
-        log = output / "log" / f"{name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        logger.info("seed %d: %s: %s", seed, name, " ".join(command))
-        start = time.perf_counter()
-        status = ended(command, log, arithmetic)
-        if status != 0:
-            raise SystemExit(f"{name} ended with status {status}: see {log}; the same command goes on from here")
-        logger.info("seed %d: %s took %.0f s", seed, name, time.perf_counter() - start)
+        run_stage(stage, output, arithmetic.environment())
 
 
-def stages(seed: int, output: Path, port: int, *, smoke: bool) -> Iterator[tuple[str, Path, list[str]]]:
+def stages(seed: int, output: Path, port: int, *, smoke: bool) -> Iterator[Stage]:
     """Name, the file that says it is finished, and command of every stage, in order."""
     common = [f"workspace={output}", f"seed={seed}"]
     world = [sys.executable, "-m", "custom_data.world", "--output", str(output / "world"), "--seed", str(seed)]

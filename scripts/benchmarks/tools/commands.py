@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.paths import ROOT
 
 logger = logging.getLogger("study")
+Stage = tuple[str, Path, list[str]]
+"""Name, the file that says it is finished, and command."""
 
 
 @contextmanager
@@ -56,3 +59,24 @@ def call(command: Sequence[str], log: Path, environment: Mapping[str, str] | Non
             process.wait()
     if status != 0:
         raise SystemExit(f"status {status}: see {log}; the same command goes on from here")
+
+
+def run_stage(stage: Stage, directory: Path, environment: Mapping[str, str] | None = None) -> None:
+    """Run a stage of one seed, unless it is finished; what it says goes to `DIRECTORY/log/NAME.log`.
+
+    Args:
+        stage: what to run.
+        directory: of the seed, named by it.
+        environment: variables beside those of this program.
+
+    Raises:
+        SystemExit: when it fails.
+    """
+    name, product, command = stage
+    if product.is_file():
+        logger.info("seed %s: %s is finished", directory.name, name)
+        return
+    logger.info("seed %s: %s", directory.name, name)
+    start = time.perf_counter()
+    call(command, directory / "log" / f"{name.replace(' ', '_')}.log", environment)
+    logger.info("seed %s: %s took %.0f s", directory.name, name, time.perf_counter() - start)
