@@ -7,7 +7,7 @@ import json
 import pytest
 
 from scripts.benchmarks.learning import curriculum
-from scripts.benchmarks.learning.overlap_learning import slug
+from scripts.benchmarks.learning.overlap_learning import slug, spread
 from tests.support.studies import called
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import assume
@@ -40,7 +40,7 @@ def test_accuracies_are_compared_at_equal_tokens(monkeypatch, tmp_path, caplog):
     cells = {line.split(" | ")[0].strip("| "): line.split(" | ")[1:] for line in report.splitlines()[2:6]}
     # 400 tokens are four steps of the plain variant, two of the second, and 1.6 of the fourth.
     assert [cells[name][0].split()[0] for name in SAMPLED] == ["80.0%", "60.0%", "80.0%", "56.0%"]
-    assert cells["by difficulty, dynamic sampling"][1].startswith("-24.0%")
+    assert cells["by difficulty, dynamic sampling"][1] == "-24.0"
     assert cells["by difficulty, dynamic sampling"][2] == "0 of 1 seed"
     assert cells["random, dynamic sampling"][4].split()[0] == "200"
     assert "after 400 sampled tokens" in report
@@ -73,3 +73,8 @@ def test_what_has_finished_is_not_run_again(monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match="no seed has finished"):
         called(monkeypatch, curriculum, "--seeds", "0", "--output", str(tmp_path), "--steps", "4")
     assert [words[-1] for words in ran] == ["dynamic_sampling=true"] * 2
+
+
+def test_a_spread_has_no_sign():
+    assert spread([1.0, 3.0], "+.1f") == "+2.0 ± 1.4"
+    assert spread([-2.0], "+.1f") == "-2.0"

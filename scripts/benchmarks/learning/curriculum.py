@@ -46,7 +46,7 @@ HELD_OUT = "eval_teaching/taught_accuracy"
 HEADER = (
     "variant",
     "held-out accuracy, taught",
-    "against the first line",
+    "against the first line (points)",
     "better on",
     "at the last step",
     "tokens per step",
@@ -161,7 +161,7 @@ def compared(runs: Mapping[str, Sequence[Run]], budgets: Sequence[float]) -> Res
             (
                 name,
                 spread(at_budget[name], ".1%"),
-                "" if name == PLAIN else spread(gains, "+.1%"),
+                "" if name == PLAIN else spread([100 * gain for gain in gains], "+.1f"),
                 "" if name == PLAIN else f"{better} of {len(gains)} seed{'s' if len(gains) > 1 else ''}",
                 spread([run.accuracies[-1] for run in of_seeds], ".1%"),
                 spread([run.tokens_per_step for run in of_seeds], ",.0f"),

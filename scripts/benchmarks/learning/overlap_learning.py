@@ -141,7 +141,7 @@ def markdown(seeds: Sequence[int], curves: Mapping[str, Sequence[Curve]]) -> str
 
 def spread(values: Sequence[float], form: str) -> str:
     """Mean ± standard deviation; of a single value there is none."""
-    deviation = f" ± {format(stdev(values), form)}" if len(values) > 1 else ""
+    deviation = f" ± {format(stdev(values), form.removeprefix('+'))}" if len(values) > 1 else ""
     return f"{format(fmean(values), form)}{deviation}"
 
 
