@@ -7,8 +7,9 @@ import json
 import pytest
 
 from scripts.benchmarks.learning import curriculum
-from scripts.benchmarks.learning.overlap_learning import slug, spread
-from tests.support.studies import called
+from scripts.benchmarks.learning.overlap_learning import spread
+from scripts.benchmarks.tools.commands import slug
+from tests.support.studies import called, commands_of
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import assume
 from trainers.configuration.settings.experiments import GRPOExperiment
@@ -52,7 +53,7 @@ def test_accuracies_are_compared_at_equal_tokens(monkeypatch, tmp_path, caplog):
 def test_every_variant_is_accepted_and_differs_in_its_questions_alone(tmp_path):
     found = {}
     for name in curriculum.VARIANTS:
-        words = curriculum.command(tmp_path, 3, name, 60, ())[2:]
+        words = curriculum.training(tmp_path, 3, name, 60, ())[2:]
         config = compose([word for word in words if not word.isdigit()], assume(0)).config
         assert isinstance(config, GRPOExperiment)
         assert config.trainer.eval_steps == config.trainer.save_steps == 10
@@ -65,14 +66,13 @@ def test_every_variant_is_accepted_and_differs_in_its_questions_alone(tmp_path):
 
 
 def test_what_has_finished_is_not_run_again(monkeypatch, tmp_path):
-    ran = []
-    monkeypatch.setattr(curriculum, "prepare", lambda directory, seed, extra: None)
-    monkeypatch.setattr(curriculum, "call", lambda command, directory: ran.append(command))
+    ran = commands_of(monkeypatch)
     for name in (curriculum.PLAIN, "by difficulty"):
         finished_run(tmp_path / "0" / slug(name), 100)
     with pytest.raises(SystemExit, match="no seed has finished"):
         called(monkeypatch, curriculum, "--seeds", "0", "--output", str(tmp_path), "--steps", "4")
-    assert [words[-1] for words in ran] == ["dynamic_sampling=true"] * 2
+    assert list(ran) == ["world", "quickstart_sft", "random_dynamic_sampling", "by_difficulty_dynamic_sampling"]
+    assert [words[-1] for words in ran.values()][2:] == ["dynamic_sampling=true"] * 2
 
 
 def test_a_spread_has_no_sign():

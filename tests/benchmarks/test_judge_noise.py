@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.benchmarks.learning import judge_noise
-from tests.support.studies import called
+from tests.support.studies import called, commands_of
 from trainers.configuration import compose, server_layout
 from trainers.configuration.devices.machine import assume
 from trainers.configuration.settings.experiments import EvaluationExperiment, GRPOExperiment
@@ -92,17 +92,18 @@ def test_a_language_model_is_one_judge_more_with_a_table_of_its_own(monkeypatch,
     config = compose(model[4:], assume(0), servers=1).config
     assert isinstance(config, GRPOExperiment)
     assert [spec.model for spec in server_layout(config)][-1] == f"{tmp_path}/made/world/judge"
-    commands: list[list[str]] = []
-    monkeypatch.setattr(judge_noise, "call", lambda command, directory: commands.append(command))
-    monkeypatch.setattr(judge_noise, "prepare", lambda *_: None)
+    ran = commands_of(monkeypatch)
     options = ("--seeds", "0", "--flip-rates", "0", "--model-judge", "--output", str(tmp_path))
     with pytest.raises(SystemExit, match="no seed has finished"):
         called(monkeypatch, judge_noise, *options)
-    assert commands[0][1:] == ["-m", "custom_data.world.judging", "--world", str(tmp_path / "0" / "world")]
-    assert [command[4].rpartition("/")[2] for command in commands[1:3]] == [
-        "quickstart_judge.yaml",
-        "quickstart_model_judge.yaml",
+    judge = ran["language_model_that_judges"]
+    assert judge[1:] == ["-m", "custom_data.world.judging", "--world", str(tmp_path / "0" / "world")]
+    assert list(ran) == [
+        *("world", "quickstart_sft", "language_model_that_judges"),
+        *("flipped_0", "language_model", "evaluation_flipped_0_language_model"),
     ]
+    recipes = [ran[name][4].rpartition("/")[2] for name in ("flipped_0", "language_model")]
+    assert recipes == ["quickstart_judge.yaml", "quickstart_model_judge.yaml"]
     finished(tmp_path / "0", {FLIPPED[0]: 0.9, judge_noise.MODEL: 0.8})
     called(monkeypatch, judge_noise, *options, "--record", str(tmp_path))
     assert [row[:2] for row in json.loads((tmp_path / "judge-model.json").read_text())["rows"]] == [
@@ -113,16 +114,17 @@ def test_a_language_model_is_one_judge_more_with_a_table_of_its_own(monkeypatch,
 
 
 def test_worlds_that_there_are_are_taken_and_few_steps_where_asked(monkeypatch, tmp_path):
-    (tmp_path / "made" / "4" / "sft").mkdir(parents=True)
-    commands: list[list[str]] = []
-    monkeypatch.setattr(judge_noise, "call", lambda command, directory: commands.append(command))
-    monkeypatch.setattr(judge_noise, "prepare", lambda *_: pytest.fail("makes another world"))
+    for part in ("sft", "world"):
+        (tmp_path / "made" / "4" / part).mkdir(parents=True)
+    (tmp_path / "made" / "4" / "world" / "world.json").write_text("{}")
+    ran = commands_of(monkeypatch)
     options = ("--seeds", "4", "--output", str(tmp_path / "own"), "--worlds", str(tmp_path / "made"), "--smoke")
     with pytest.raises(SystemExit, match="no warmed-up teacher"):
         called(monkeypatch, judge_noise, *options)
     (tmp_path / "made" / "4" / "sft" / "finished.json").write_text("{}")
     with pytest.raises(SystemExit, match="no seed has finished"):
         called(monkeypatch, judge_noise, *options, "--port", "9000")
+    commands = [*ran.values()]
     assert len(commands) == len(judge_noise.FLIP_RATES) + 1
     assert all({f"workspace={tmp_path / 'made' / '4'}", "vllm_port=9000"} <= {*command} for command in commands)
     assert all("max_steps=3" in command for command in commands[:-1])

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks.learning import leak_tricks
+from scripts.benchmarks.learning import leak_rows, leak_tricks
 from scripts.benchmarks.learning.leak_reader import TRICKS, trick_of
-from scripts.benchmarks.learning.leak_tricks import measured, seeded, stages
-from scripts.benchmarks.tools.arithmetic import Arithmetic
+from scripts.benchmarks.learning.leak_rows import SEEDED, seeded
+from scripts.benchmarks.learning.leak_tricks import measured, stages
+from tests.support.studies import called
 from trainers.configuration import compose
 from trainers.configuration.devices.machine import assume
+from trainers.evaluation.lesson_files import read_lines
 from trainers.jsonl import as_lines
 from trainers.teaching.leakage import find_leak
 
@@ -46,38 +48,52 @@ def test_rows_of_the_warm_up_are_seeded_and_keep_their_columns():
     rng = random.Random(0)
     rows = [seeded(row, rng, [QUESTION]) for _ in range(400)]
     tricks = [each for each in rows if each != row]
-    assert len(tricks) / len(rows) == pytest.approx(leak_tricks.SEEDED, abs=0.07)
+    assert len(tricks) / len(rows) == pytest.approx(SEEDED, abs=0.07)
     assert {trick_of(each["teacher_teaching"], 17) for each in tricks} == {trick.name for trick in TRICKS}
     assert all(each.keys() == row.keys() and each["problem_text"] == QUESTION["question"] for each in tricks)
 
 
+def test_rows_are_written_anew_for_a_seed(tmp_path, monkeypatch):
+    row = {"problem_text": "q", "student_approach": "Plan: add.", "teacher_diagnosis": "d", "teacher_teaching": "Good."}
+    (tmp_path / "train.jsonl").write_text(as_lines([QUESTION]), encoding="utf-8")
+    (tmp_path / "sft.jsonl").write_text(as_lines([row] * 50), encoding="utf-8")
+    for name, seed in (("one", "1"), ("same", "1"), ("other", "2")):
+        options = ("--world", str(tmp_path), "--output", str(tmp_path / f"{name}.jsonl"), "--seed", seed)
+        called(monkeypatch, leak_rows, *options)
+    one, same, other = (read_lines(tmp_path / f"{name}.jsonl") for name in ("one", "same", "other"))
+    assert len(one) == 50
+    assert one == same != other
+
+
 def test_every_stage_is_accepted_and_leads_to_the_next(tmp_path):
     found = {name: (product, command) for name, product, command in stages(3, tmp_path, 8765, smoke=True)}
-    assert list(found) == ["world", "reader", "warm-up", "penalise", "blind"]
+    assert list(found) == ["world", "reader", "rows", "quickstart_sft", "penalise", "blind"]
     configs = {
         name: compose([word for word in command[2:] if not word.isdigit()], assume(0)).config
         for name, (_, command) in found.items()
-        if name not in ("world", "reader")
+        if name not in ("world", "reader", "rows")
     }
+    assert configs["quickstart_sft"].data.dataset_id_or_path == str(found["rows"][0])
     assert found["reader"][1][-4:] == ["--rounds", "1", "--steps", "3"]
     for name, config in configs.items():
         assert str(found[name][0]) == str(Path(config.output.output_dir) / "finished.json")
     for policy in ("penalise", "blind"):
         assert configs[policy].student.model == str(found["reader"][0].parent)
-        assert configs[policy].model.model_name_or_path == configs["warm-up"].output.output_dir
+        assert configs[policy].model.model_name_or_path == configs["quickstart_sft"].output.output_dir
         assert configs[policy].teaching.leak_policy == policy
 
 
 def test_stages_run_in_the_arithmetic_that_was_asked_for_and_end_the_study_where_they_fail(tmp_path, monkeypatch):
     def made(seed, output, port, *, smoke):
         code = f"import os; open({str(output / 'said')!r}, 'w').write(os.environ['OMP_NUM_THREADS'])"
+        output.mkdir()
         yield "world", output / "said", [sys.executable, "-c", code]
         yield "blind", output / "never", [sys.executable, "-c", "raise SystemExit(3)"]
 
     monkeypatch.setattr(leak_tricks, "stages", made)
-    with pytest.raises(SystemExit, match=r"status 3: see .*blind\.log"):
-        leak_tricks.run(0, tmp_path, 8765, Arithmetic(7, None), smoke=True)
-    assert (tmp_path / "said").read_text(encoding="utf-8") == "7"
+    with pytest.raises(SystemExit, match=r"status 3: see .*log/blind\.log"):
+        called(monkeypatch, leak_tricks, "--seeds", "0", "--output", str(tmp_path), "--threads", "7")
+    assert (tmp_path / "0" / "said").read_text(encoding="utf-8") == "7"
 
 
 def lesson(teaching: str, *, leaked: bool, blind: bool | None, right: bool) -> dict:

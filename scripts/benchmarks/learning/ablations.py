@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from scripts.benchmarks.learning.records.trained_variants import TrainedVariant,
 from scripts.benchmarks.tools.arithmetic import ORIGIN, Arithmetic, write_origin
 from scripts.benchmarks.tools.commands import Stage, ended_by_signals, run_stage
 from scripts.benchmarks.tools.measure import record_table
+from scripts.benchmarks.tools.world_stages import warm_up_stage, world_stage
 from trainers.evaluation.comparison import compare, write_comparison
 from trainers.evaluation.measures.results import Results
 from trainers.evaluation.reports.results import read_results
@@ -145,17 +145,15 @@ def stages(
 ) -> Iterator[Stage]:
     """Name, the file that says it is finished, and command of every stage, in order."""
     common = [f"workspace={output}", f"seed={seed}"]
-    world = [sys.executable, "-m", "custom_data.world", "--output", str(output / "world"), "--seed", str(seed)]
-    yield "world", output / "world" / "world.json", [*world, *extra["world"]]
+    yield world_stage(seed, output, extra["world"])
     for recipe in dict.fromkeys(recipe for variant in variants for recipe in variant.trainings):
-        directory = output / recipe.removeprefix("quickstart_")
         if recipe.endswith("_sft"):
-            command = ["bash", "scripts/launch.sh", "1", f"configs/run/{recipe}.yaml", *common, *extra["sft"]]
-        else:
-            trainers, kind = ("0", "search") if recipe == SEARCH else ("1", "grpo")
-            command = ["bash", "scripts/launch_with_server.sh", "1", trainers, f"configs/run/{recipe}.yaml", *common]
-            command += [f"vllm_port={port}", *extra[kind]]
-        yield recipe, directory / "finished.json", command
+            yield warm_up_stage(seed, output, extra["sft"], recipe)
+            continue
+        trainers, kind = ("0", "search") if recipe == SEARCH else ("1", "grpo")
+        command = ["bash", "scripts/launch_with_server.sh", "1", trainers, f"configs/run/{recipe}.yaml", *common]
+        command += [f"vllm_port={port}", *extra[kind]]
+        yield recipe, output / recipe.removeprefix("quickstart_") / "finished.json", command
     for variant in variants:
         directory = evaluation_of(output, variant)
         command = ["bash", "scripts/evaluate.sh", variant.recipe.format(output=output), *common, f"vllm_port={port}"]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -24,11 +24,11 @@ import numpy as np
 from rich.console import Console
 from rich.markdown import Markdown
 
-from scripts.benchmarks.learning.ablations import WHOLLY
-from scripts.benchmarks.learning.overlap_learning import prepare, slug, spread
-from scripts.benchmarks.tools.commands import call, ended_by_signals
+from scripts.benchmarks.learning.overlap_learning import spread
+from scripts.benchmarks.tools.commands import Stage, ended_by_signals, run_stage, slug
 from scripts.benchmarks.tools.measure import record_table
 from scripts.benchmarks.tools.variant_lines import Variant, draw_variants
+from scripts.benchmarks.tools.world_stages import warm_up_stage, world_stage
 from trainers.evaluation.reports.results_table import ResultsTable
 from trainers.terminal.log_lines import log_to_standard_error
 
@@ -87,27 +87,33 @@ def main() -> None:
     parser.add_argument("--record", type=Path, metavar="DIR", help="write the table as data of the pages, too")
     parser.add_argument("overrides", nargs="*", help="overrides of all GRPO runs")
     arguments = parser.parse_args()
-    for seed in arguments.seeds:
-        directory = arguments.output / str(seed)
-        if not arguments.report_only:
-            prepare(directory, seed, WHOLLY)
-            for name in VARIANTS:
-                if not finished(directory, name):
-                    call(command(directory, seed, name, arguments.steps, arguments.overrides), directory / "log")
-    done = [seed for seed in arguments.seeds if all(finished(arguments.output / str(seed), name) for name in VARIANTS)]
+    output = arguments.output.resolve()
+    for seed in () if arguments.report_only else arguments.seeds:
+        for stage in stages(seed, output / str(seed), arguments.steps, arguments.overrides):
+            run_stage(stage, output / str(seed))
+    done = [seed for seed in arguments.seeds if finished(output / str(seed))]
     if left_out := sorted({*arguments.seeds} - {*done}):
         logger.warning("left out, not finished: seeds %s", left_out)
     if not done:
-        raise SystemExit(f"no seed has finished in {arguments.output}")
-    report(done, arguments.output, arguments.record)
+        raise SystemExit(f"no seed has finished in {output}")
+    report(done, output, arguments.record)
 
 
-def finished(directory: Path, name: str) -> bool:
-    """Return True when a variant of a seed has been trained."""
-    return (directory / slug(name) / "finished.json").is_file()
+def finished(directory: Path) -> bool:
+    """Return True when every variant of a seed has been trained."""
+    return all((directory / slug(name) / "finished.json").is_file() for name in VARIANTS)
 
 
-def command(directory: Path, seed: int, name: str, steps: int, overrides: Sequence[str]) -> list[str]:
+def stages(seed: int, directory: Path, steps: int, overrides: Sequence[str]) -> Iterator[Stage]:
+    """Name, the file that says it is finished, and command of every stage, in order."""
+    yield world_stage(seed, directory)
+    yield warm_up_stage(seed, directory)
+    for name in VARIANTS:
+        product = directory / slug(name) / "finished.json"
+        yield name, product, training(directory, seed, name, steps, overrides)
+
+
+def training(directory: Path, seed: int, name: str, steps: int, overrides: Sequence[str]) -> list[str]:
     """Return the command that trains one variant of one seed."""
     every = max(1, steps // EVALUATIONS)
     common = [

@@ -28,13 +28,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from custom_data.world.judging.model import FACTS
 from scripts.benchmarks.learning.ablations import PORT, SMOKE, WHOLLY
-from scripts.benchmarks.learning.overlap_learning import prepare
-from scripts.benchmarks.tools.commands import call, ended_by_signals
+from scripts.benchmarks.tools.commands import Stage, ended_by_signals, run_stage
 from scripts.benchmarks.tools.measure import record_table
+from scripts.benchmarks.tools.world_stages import warm_up_stage, world_stage
 from trainers.evaluation.lesson_files import read_lines
 from trainers.evaluation.reports.results_table import ResultsTable
-from trainers.launch.supervise.interruption import Interrupted, interruptible
 from trainers.plotting import several_seeds
 from trainers.teaching.verifiers.extraction import extract_answer
 from trainers.terminal.log_lines import log_to_standard_error
@@ -65,21 +65,22 @@ def main() -> None:
     if not all(0 <= rate < 0.5 for rate in arguments.flip_rates):
         parser.error("--flip-rates: expected shares from 0 to below 0.5")
     judgings = [*map(flipped, arguments.flip_rates), *([MODEL] if arguments.model_judge else [])]
-    try:
-        with interruptible():
-            for seed in () if arguments.report_only else arguments.seeds:
-                run(seed, arguments.output / str(seed), judgings, arguments)
-    except Interrupted as error:
-        raise SystemExit(error.status) from None
-    done = [seed for seed in arguments.seeds if all_finished(arguments.output / str(seed), judgings)]
+    output, worlds = arguments.output.resolve(), (arguments.worlds or arguments.output).resolve()
+    for seed in () if arguments.report_only else arguments.seeds:
+        made = worlds / str(seed)
+        if arguments.worlds and not (made / "sft" / "finished.json").is_file():
+            raise SystemExit(f"--worlds {worlds}: there is no warmed-up teacher in {made / 'sft'}")
+        for stage in stages(seed, made, output / str(seed), judgings, arguments):
+            run_stage(stage, output / str(seed))
+    done = [seed for seed in arguments.seeds if all_finished(output / str(seed), judgings)]
     if left_out := sorted({*arguments.seeds} - {*done}):
         logger.warning("left out, not finished: seeds %s", left_out)
     if not done:
-        raise SystemExit(f"no seed has finished in {arguments.output}")
-    table = accuracy_table(done, judgings, arguments.output)
-    (arguments.output / "judge_noise.md").write_text(table.markdown(), encoding="utf-8")
-    plot(done, judgings, arguments.output)
-    logger.info("%s\n%s", arguments.output / "judge_noise.md", table.markdown())
+        raise SystemExit(f"no seed has finished in {output}")
+    table = accuracy_table(done, judgings, output)
+    (output / "judge_noise.md").write_text(table.markdown(), encoding="utf-8")
+    plot(done, judgings, output)
+    logger.info("%s\n%s", output / "judge_noise.md", table.markdown())
     if arguments.record is not None:
         name = "judge-model" if arguments.model_judge else "judge-noise"
         record_table(name, table.header, table.rows, arguments.record)
@@ -115,23 +116,30 @@ def flipped(rate: float) -> Judging:
     return Judging(f"flipped_{rate:g}", f"{rate:.0%} wrong", errors=rate)
 
 
-def run(seed: int, directory: Path, judgings: Sequence[Judging], options: argparse.Namespace) -> None:
-    """All of one seed that has not been finished."""
+def stages(
+    seed: int, made: Path, directory: Path, judgings: Sequence[Judging], options: argparse.Namespace
+) -> Iterator[Stage]:
+    """Name, the file that says it is finished, and command of every stage, in order.
+
+    Args:
+        seed: of everything.
+        made: the directory that has, or is to have, its world and warmed-up teacher.
+        directory: for the rest.
+        judgings: the trainings.
+        options: of the program.
+    """
     extra, port = SMOKE if options.smoke else WHOLLY, f"vllm_port={options.port}"
-    made = options.worlds / str(seed) if options.worlds else directory
-    directory.mkdir(parents=True, exist_ok=True)
-    if not options.worlds:
-        prepare(directory, seed, extra)
-    elif not (made / "sft" / "finished.json").is_file():
-        raise SystemExit(f"--worlds {options.worlds}: there is no warmed-up teacher in {made / 'sft'}")
+    yield world_stage(seed, made, extra["world"])
+    yield warm_up_stage(seed, made, extra["sft"])
     if MODEL in judgings:
-        call([sys.executable, "-m", "custom_data.world.judging", "--world", str(made / "world")], directory / "log")
+        command = [sys.executable, "-m", "custom_data.world.judging", "--world", str(made / "world")]
+        yield "language model that judges", made / "world" / FACTS, command
     few, steps = (["warmup_steps=1"], 3) if options.smoke else ([], options.steps)
     for judging in judgings:
-        if not (directory / judging.name / "finished.json").is_file():
-            call(training(made, directory, seed, judging, steps, [port, *few, *options.overrides]), directory / "log")
-    if not (evaluated(directory, judgings) / "summary.json").is_file():
-        call([*evaluation(made, directory, seed, judgings), port, *extra["evaluation"]], directory / "log")
+        command = training(made, directory, seed, judging, steps, [port, *few, *options.overrides])
+        yield judging.name, directory / judging.name / "finished.json", command
+    found = evaluated(directory, judgings)
+    yield found.name, found / "summary.json", [*evaluation(made, directory, seed, judgings), port, *extra["evaluation"]]
 
 
 def evaluated(directory: Path, judgings: Sequence[Judging]) -> Path:

@@ -20,22 +20,20 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import random
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from scripts.benchmarks.learning.ablations import PORT
+from scripts.benchmarks.learning.ablations import PORT, SMOKE
 from scripts.benchmarks.learning.leak_reader import MANIFEST, TRICKS, trick_of
 from scripts.benchmarks.tools.arithmetic import Arithmetic
 from scripts.benchmarks.tools.commands import Stage, ended_by_signals, run_stage
 from scripts.benchmarks.tools.measure import record_table
+from scripts.benchmarks.tools.world_stages import warm_up_stage, world_stage
 from trainers.evaluation.lesson_files import read_lines
 from trainers.evaluation.reports.results_table import ResultsTable
-from trainers.jsonl import as_lines
 from trainers.plotting import several_seeds
 from trainers.terminal.log_lines import log_to_standard_error
 
@@ -46,8 +44,6 @@ STEPS = 30
 """Steps of a training: most is learned by then."""
 AUDITED = {"penalise": 0.25, "blind": 1}
 """Share of the teachings that are checked."""
-SEEDED = 0.4
-"""Share of the warm-up rows that give the answer away."""
 WINDOW = 5
 """Steps at either end of a training that the report is of."""
 ENDS = ("first", "last")
@@ -72,64 +68,34 @@ def main() -> None:
     options = parser.parse_args()
     output = options.output.resolve()
     for seed in () if options.report_only else options.seeds:
-        run(seed, output / str(seed), options.port, Arithmetic.chosen(options), smoke=options.smoke)
+        for stage in stages(seed, output / str(seed), options.port, smoke=options.smoke):
+            run_stage(stage, output / str(seed), Arithmetic.chosen(options).environment())
     tables = report(output, options.seeds)
     if options.record is not None:
         for policy, table in tables.items():
             record_table(f"leak-tricks-{policy}", table.header, table.rows, options.record)
 
 
-def run(seed: int, output: Path, port: int, arithmetic: Arithmetic, *, smoke: bool) -> None:
-    """Run all stages of one seed that have not been finished; their output goes to `OUTPUT/N/log/STAGE.log`."""
-    for stage in stages(seed, output, port, smoke=smoke):
-        name, product, _ = stage
-        if name == "warm-up" and not product.is_file():
-            write_warmup_rows(output, seed)
-        run_stage(stage, output, arithmetic.environment())
-
-
 def stages(seed: int, output: Path, port: int, *, smoke: bool) -> Iterator[Stage]:
     """Name, the file that says it is finished, and command of every stage, in order."""
-    common = [f"workspace={output}", f"seed={seed}"]
-    world = [sys.executable, "-m", "custom_data.world", "--output", str(output / "world"), "--seed", str(seed)]
-    few_steps = ["--preparation-steps", "60"] if smoke else []
-    yield "world", output / "world" / "world.json", [*world, *few_steps]
-    sft = ["bash", "scripts/launch.sh", "1", "configs/run/quickstart_sft.yaml", *common]
-    reader = [sys.executable, "-m", "scripts.benchmarks.learning.leak_reader", "--world", str(output / "world")]
-    reader += ["--output", str(output / "reader"), "--seed", str(seed)]
+    program, of_seed = [sys.executable, "-m"], ["--world", str(output / "world"), "--seed", str(seed)]
+    yield world_stage(seed, output, SMOKE["world"] if smoke else ())
+    reader = [*program, "scripts.benchmarks.learning.leak_reader", *of_seed, "--output", str(output / "reader")]
     reader += ["--rounds", "1", "--steps", "3"] if smoke else []
     yield "reader", output / "reader" / MANIFEST, reader
+    rows = output / "warmup.jsonl"
+    yield "rows", rows, [*program, "scripts.benchmarks.learning.leak_rows", *of_seed, "--output", str(rows)]
     # Who can do no sums gives no answer away: the teacher begins as the student, who can.
-    warmup = [f"dataset_id_or_path={output / 'warmup.jsonl'}", f"model_name_or_path={output / 'world' / 'student'}"]
+    warmup = [f"dataset_id_or_path={rows}", f"model_name_or_path={output / 'world' / 'student'}"]
     warmup += ["max_steps=3", "warmup_steps=1"] if smoke else [f"max_steps={WARMUP_STEPS}"]
-    yield "warm-up", output / "sft" / "finished.json", [*sft, *warmup]
+    yield warm_up_stage(seed, output, warmup)
     for policy in POLICIES:
-        command = ["bash", "scripts/launch_with_server.sh", "1", "1", "configs/run/quickstart_rl.yaml", *common]
+        command = ["bash", "scripts/launch_with_server.sh", "1", "1", "configs/run/quickstart_rl.yaml"]
+        command += [f"workspace={output}", f"seed={seed}"]
         command += [f"student_model={output / 'reader'}", f"leak_policy={policy}", f"exp_name={policy}"]
         command += [f"leak_audit_share={AUDITED[policy]}", "save_completions_probability=1", f"vllm_port={port}"]
         command += ["max_steps=3", "warmup_steps=1"] if smoke else [f"max_steps={STEPS}"]
         yield policy, output / policy / "finished.json", command
-
-
-def write_warmup_rows(output: Path, seed: int) -> None:
-    """Write the world's warm-up rows, a share of them replaced by teachings that give the answer away."""
-    rng = random.Random(f"{seed} tricks")
-    questions = read_lines(output / "world" / "train.jsonl")
-    rows = [seeded(row, rng, questions) for row in read_lines(output / "world" / "sft.jsonl")]
-    (output / "warmup.jsonl").write_text(as_lines(rows), encoding="utf-8")
-
-
-def seeded(row: Mapping[str, str], rng: random.Random, questions: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Return a warm-up row as it is, or one of a training question whose teaching is a trick."""
-    if rng.random() >= SEEDED:
-        return dict(row)
-    question, trick = rng.choice(questions), rng.choice(TRICKS)
-    first, second = map(int, re.findall(r"\d+", question["question"]))
-    return dict(row) | {
-        "problem_text": question["question"],
-        "teacher_diagnosis": trick.thought(question["plan"], first, second),
-        "teacher_teaching": trick.write(int(question["solution"])),
-    }
 
 
 def report(output: Path, seeds: Sequence[int]) -> dict[str, ResultsTable]:

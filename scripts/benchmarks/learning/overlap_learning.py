@@ -13,8 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -23,9 +22,9 @@ from statistics import fmean, stdev
 from rich.console import Console
 from rich.markdown import Markdown
 
-from scripts.benchmarks.learning.ablations import WHOLLY
-from scripts.benchmarks.tools.commands import call, ended_by_signals
+from scripts.benchmarks.tools.commands import Stage, ended_by_signals, run_stage, slug
 from scripts.benchmarks.tools.variant_lines import Variant, draw_variants
+from scripts.benchmarks.tools.world_stages import warm_up_stage, world_stage
 from trainers.terminal.log_lines import log_to_standard_error
 
 logger = logging.getLogger("overlap_learning")
@@ -66,18 +65,16 @@ def main() -> None:
     parser.add_argument("--report-only", action="store_true")
     parser.add_argument("overrides", nargs="*", help="overrides of all GRPO runs")
     arguments = parser.parse_args()
-    for seed in arguments.seeds:
-        directory = arguments.output / str(seed)
-        if not arguments.report_only:
-            prepare(directory, seed, WHOLLY)
-            for name, overrides in VARIANTS.items():
-                train(directory, seed, name, [f"max_steps={arguments.steps}", *overrides, *arguments.overrides])
-    done = [seed for seed in arguments.seeds if finished(arguments.output / str(seed))]
+    output = arguments.output.resolve()
+    for seed in () if arguments.report_only else arguments.seeds:
+        for stage in stages(seed, output / str(seed), [f"max_steps={arguments.steps}", *arguments.overrides]):
+            run_stage(stage, output / str(seed))
+    done = [seed for seed in arguments.seeds if finished(output / str(seed))]
     if left_out := sorted({*arguments.seeds} - {*done}):
         logger.warning("left out, not finished: seeds %s", left_out)
     if not done:
-        raise SystemExit(f"no seed has finished in {arguments.output}")
-    report(done, arguments.output)
+        raise SystemExit(f"no seed has finished in {output}")
+    report(done, output)
 
 
 def finished(directory: Path) -> bool:
@@ -85,25 +82,15 @@ def finished(directory: Path) -> bool:
     return all((directory / slug(name) / "finished.json").is_file() for name in VARIANTS)
 
 
-def prepare(directory: Path, seed: int, extra: Mapping[str, Sequence[str]]) -> None:
-    """The seed's world and warmed-up teacher; `extra` holds words for either command."""
-    world = [sys.executable, "-m", "custom_data.world", "--output", f"{directory}/world", "--seed", str(seed)]
-    call([*world, *extra["world"]], directory / "log")
-    arguments = ["configs/run/quickstart_sft.yaml", f"workspace={directory}", f"seed={seed}", *extra["sft"]]
-    call(["bash", "scripts/launch.sh", "1", *arguments], directory / "log")
-
-
-def train(directory: Path, seed: int, name: str, overrides: Sequence[str]) -> None:
-    """One variant of one seed."""
-    output = directory / slug(name)
-    arguments = [f"workspace={directory}", f"seed={seed}", f"output_dir={output}", "logging_steps=1", *overrides]
+def stages(seed: int, directory: Path, overrides: Sequence[str]) -> Iterator[Stage]:
+    """Name, the file that says it is finished, and command of every stage, in order."""
+    yield world_stage(seed, directory)
+    yield warm_up_stage(seed, directory)
     recipe = ["bash", "scripts/launch_with_server.sh", "1", "1", "configs/run/quickstart_rl.yaml"]
-    call([*recipe, *arguments], directory / "log")
-
-
-def slug(name: str) -> str:
-    """A variant's directory."""
-    return name.replace(",", "").replace(" ", "_")
+    for name, chosen in VARIANTS.items():
+        output = directory / slug(name)
+        arguments = [f"workspace={directory}", f"seed={seed}", f"output_dir={output}", "logging_steps=1"]
+        yield name, output / "finished.json", [*recipe, *arguments, *chosen, *overrides]
 
 
 def curve(directory: Path) -> Curve:

@@ -61,6 +61,11 @@ def call(command: Sequence[str], log: Path, environment: Mapping[str, str] | Non
         raise SystemExit(f"status {status}: see {log}; the same command goes on from here")
 
 
+def slug(name: str) -> str:
+    """Return a name without what a file's name should not have: commas and spaces."""
+    return name.replace(",", "").replace(" ", "_")
+
+
 def run_stage(stage: Stage, directory: Path, environment: Mapping[str, str] | None = None) -> None:
     """Run a stage of one seed, unless it is finished; what it says goes to `DIRECTORY/log/NAME.log`.
 
@@ -78,5 +83,5 @@ def run_stage(stage: Stage, directory: Path, environment: Mapping[str, str] | No
         return
     logger.info("seed %s: %s", directory.name, name)
     start = time.perf_counter()
-    call(command, directory / "log" / f"{name.replace(' ', '_')}.log", environment)
+    call(command, directory / "log" / f"{slug(name)}.log", environment)
     logger.info("seed %s: %s took %.0f s", directory.name, name, time.perf_counter() - start)
