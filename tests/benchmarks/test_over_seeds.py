@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from scripts.benchmarks.learning.records.over_seeds import SHOWN, STUDENT_T, across_seeds, by_seed, mean_over_seeds
+from scripts.benchmarks.learning.records.seed_tables import MEDIAN_WRONG
 from scripts.benchmarks.learning.records.trained_variants import TrainedVariant
 
 
@@ -44,6 +46,15 @@ def test_differences_are_paired_by_seed():
     assert rows["whole"][1:3] == ("", "2")
     assert rows["variant"][1:3] == ("-50.0 [-50.0, -50.0]", "2")
     assert across_seeds(found[2:], "whole", ["variant"]).rows[1][2] == ""
+
+
+def test_lengths_are_written_with_three_digits():
+    """30 and 31 tokens: mean 30.5, half an interval 12.706 / 2 = 6.353."""
+    measures = {"accuracy": 0.5, **dict.fromkeys(SHOWN, 0.5)}
+    found = [replace(trained("whole", seed, 0.5), measures=measures | {MEDIAN_WRONG: 30 + seed}) for seed in (0, 1)]
+    [_, whole] = across_seeds(found, "whole", ["whole"]).rows
+    assert whole[-1] == "30.5 [24.1, 36.9]"
+    assert across_seeds(found[:1], "whole", ["whole"]).rows[1][-1] == "30"
 
 
 def test_a_seed_that_one_of_two_lacks_is_in_no_difference():

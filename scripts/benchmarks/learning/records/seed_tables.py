@@ -31,8 +31,8 @@ MEASURES = {
     "non_degradation_rate": ROWS["non_degradation_rate"],
     "fix_rate": Row("wrong students made right", ".1%"),
     "leak_rate": Row("leak rate", ".2%"),  # the goal is half a percent
-    MEDIAN_RIGHT: Row("median tokens of a teaching, student right alone", "g"),
-    MEDIAN_WRONG: Row("median tokens of a teaching, student wrong alone", "g"),
+    MEDIAN_RIGHT: Row("median tokens of a teaching, student right alone", ".3g"),
+    MEDIAN_WRONG: Row("median tokens of a teaching, student wrong alone", ".3g"),
 }
 
 
