@@ -95,7 +95,7 @@ async def serving(*scripts, models=None, **options):
         app = web.Application()
         app.router.add_post("/v1/completions", script.completions)
         app.router.add_get("/v1/models", _list(models or []))
-        runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
+        runner = web.AppRunner(app, shutdown_timeout=0.01, handler_cancellation=True)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()

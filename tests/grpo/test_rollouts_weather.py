@@ -113,7 +113,7 @@ def teacher(prompt, number):
 async def listening(weather):
     app = web.Application()
     app.router.add_post("/v1/completions", weather.completions)
-    runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
+    runner = web.AppRunner(app, shutdown_timeout=0.01, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:

@@ -14,6 +14,7 @@ from tests.support.free_ports import consecutive_free_ports
 from tests.support.host_launches import HostLaunches
 from trainers.launch.hosts.endings import HOST_LOST
 from trainers.launch.supervise.interruption import PREEMPTED
+from trainers.launch.together import LEAVING_S
 
 # ENDS: by host, a status and seconds; the first host's ends the training well with status 0.
 STAND_IN = """
@@ -204,7 +205,10 @@ def test_a_first_host_does_not_wait_for_one_that_shares_the_token_and_no_directo
     run.start(0, environment=token)
     run.wait_for(0, "waiting for 1 other hosts")
     run.start(1, more=[f"output_dir={tmp_path}/elsewhere"], environment=token)
+    run.hosts[1].wait(60)
+    left = time.monotonic()
     assert run.statuses(60) == [2, 2]
+    assert time.monotonic() - left < LEAVING_S / 2, "the first host waited for one that had left"
     assert "the run ended by host 127.0.0.3: output_dir=" in run.last_lines()[0]
     assert "they do not share the directory" in run.last_lines()[0]
 

@@ -41,7 +41,7 @@ def mentor(text):
 @asynccontextmanager
 async def serving(student=student, teacher=mentor, **options):
     service = Service(teacher, student, "small", templates=WORDS, **options)
-    runner = service.runner(shutdown_timeout=0)
+    runner = service.runner(shutdown_timeout=0.01)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"

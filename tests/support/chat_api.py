@@ -179,7 +179,8 @@ async def listening(api: Any) -> AsyncIterator[str]:
     """Serve an API; yield its base URL."""
     app = web.Application()
     app.router.add_post("/v1/chat/completions", api.completions)
-    runner = web.AppRunner(app, shutdown_timeout=0)
+    # With 0 aiohttp waits for its handlers without an end, also for one that sleeps for a minute.
+    runner = web.AppRunner(app, shutdown_timeout=0.01)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:

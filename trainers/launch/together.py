@@ -250,10 +250,15 @@ def _arrived(hosts: HostList, output_dir: Path) -> HostMember:
 
 
 def _leave(member: HostMember, hosts: HostList, problem: Problem) -> None:
-    """Tell the first host, which counts on this one where it has heard it, why this one takes no part."""
+    """Tell the first host, which counts on this one where it has heard it, why this one takes no part.
+
+    It is told until it says that the run ends: it would wait for a host that has not heard so.
+    """
     name = hosts.names[hosts.index] if hosts.names else f"with NODE_RANK={hosts.index}"
     member.tell(ending=RunEnding(name, f"{problem.given}: {problem.expected}", USER_ERROR))
-    member.call()
+    deadline = time.monotonic() + SEEN_S
+    while member.call() == ACCEPTED and member.state().ending is None and time.monotonic() < deadline:
+        time.sleep(POLL_S)
     member.close()
 
 
